@@ -1,0 +1,56 @@
+"""Errors that a caller treats differently, and no others.
+
+TocsinError
+├── Rejected      the input is bad: answer 400, count the reason, never retry
+│   ├── TooLarge        over a size limit: 413
+│   └── Unsupported     a content type or encoding that nobody here reads: 415
+├── Overloaded    too much at once: 429 with Retry-After
+├── Unavailable   Kafka did not confirm: 503, retry
+└── Misplaced     stored offsets do not fit the broker: stop loudly
+    ├── OffsetGone      Kafka no longer holds the offset
+    └── ForeignOffsets  the offsets belong to another broker or topic
+"""
+
+
+class TocsinError(Exception):
+    """Root of the tree."""
+
+
+class Rejected(TocsinError):  # noqa: N818 - a verdict on the input, named as the caller sees it
+    """Bad input. ``reason`` is a short word for counters, the message names field, value and what would be right."""
+
+    def __init__(self, *, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class TooLarge(Rejected):
+    """A body or record above its limit."""
+
+
+class Unsupported(Rejected):
+    """A content type or encoding that nobody here reads."""
+
+
+class Overloaded(TocsinError):  # noqa: N818 - as Rejected
+    """Too much at once; ``retry_after_s`` says when to come back."""
+
+    def __init__(self, message: str, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class Unavailable(TocsinError):  # noqa: N818 - as Rejected
+    """Kafka did not confirm in time; the same request may succeed later."""
+
+
+class Misplaced(TocsinError):  # noqa: N818 - as Rejected
+    """Stored offsets do not fit what the broker holds."""
+
+
+class OffsetGone(Misplaced):
+    """Kafka no longer holds the offset that the flow must continue from."""
+
+
+class ForeignOffsets(Misplaced):
+    """The recovery store belongs to another broker or to another incarnation of the topic."""

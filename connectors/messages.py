@@ -1,0 +1,256 @@
+"""The contract: what stands in Kafka, on REST and on the WebSocket. Each shape is typed here once, and versioned.
+
+Pure: no I/O. ``encode`` gives the record value, ``decode`` the model or ``Rejected``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from connectors.errors import Rejected
+
+DEFAULT_TENANT = "anonymous"
+CONTROL_HEADER = "tocsin-control"
+"""Kafka header that marks a control record; other readers of the topic skip records that bear it."""
+DEAD_LETTER_REASON_HEADER = "tocsin-reason"
+DEAD_LETTER_ORIGIN_HEADER = "tocsin-origin"
+Header = tuple[str, bytes]
+
+
+class TopicSpec(NamedTuple):
+    """How one topic is created. ``partitions`` None: as many as the settings say."""
+
+    name: str
+    partitions: int | None
+    configs: dict[str, str]
+
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """Names of all topics under one prefix (``tocsin`` unless a test or a shared cluster wants another)."""
+
+    prefix: str = "tocsin"
+
+    @property
+    def metrics(self) -> str:
+        """Samples: ``prometheus.WriteRequest`` and control records."""
+        return f"{self.prefix}.metrics"
+
+    @property
+    def metadata(self) -> str:
+        """Type, unit and help per tenant and metric family."""
+        return f"{self.prefix}.metadata"
+
+    @property
+    def detectors(self) -> str:
+        """The log of detector revisions: one partition, kept for ever."""
+        return f"{self.prefix}.detectors"
+
+    @property
+    def feedback(self) -> str:
+        """What people say of anomalies: one partition, kept for ever."""
+        return f"{self.prefix}.feedback"
+
+    @property
+    def anomalies(self) -> str:
+        """Episode events, keyed by anomaly id."""
+        return f"{self.prefix}.anomalies"
+
+    @property
+    def dead_letter(self) -> str:
+        """Records that could not be read, as they came."""
+        return f"{self.prefix}.dead-letter"
+
+    def specs(self) -> list[TopicSpec]:
+        """Every topic with its settings, in the order of the data's way."""
+        lz4 = {"compression.type": "producer"}
+        forever = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
+        return [
+            TopicSpec(self.metrics, None, {"retention.ms": str(6 * HOUR_MS), "cleanup.policy": "delete", **lz4}),
+            TopicSpec(self.metadata, None, {"cleanup.policy": "compact", **lz4}),
+            TopicSpec(self.detectors, 1, {**forever, **lz4}),
+            TopicSpec(self.feedback, 1, {**forever, **lz4}),
+            TopicSpec(self.anomalies, None, {"retention.ms": str(7 * DAY_MS), "cleanup.policy": "delete", **lz4}),
+            TopicSpec(self.dead_letter, 1, {"retention.ms": str(7 * DAY_MS), "cleanup.policy": "delete", **lz4}),
+        ]
+
+
+class Message(BaseModel):
+    """Base of everything that crosses the wire as JSON: immutable, no unknown fields, no NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def encode(self) -> bytes:
+        """Compact UTF-8 JSON."""
+        return self.model_dump_json().encode()
+
+    @classmethod
+    def decode(cls, value: bytes) -> Self:
+        """Parse a record value; raises ``Rejected`` that names the first bad field."""
+        try:
+            return cls.model_validate_json(value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "record"
+            message = f"{cls.__name__}: {where}: {first['msg']}"
+            raise Rejected(reason="bad_json", message=message) from error
+
+
+class ControlRecord(Message):
+    """Once a second in every partition of an input topic: log time and how far the configuration logs are announced."""
+
+    version: Literal[1] = 1
+    time_ms: int
+    detectors_offset: int = Field(ge=0, description="next offset of tocsin.detectors; all before it apply")
+    feedback_offset: int = Field(ge=0, description="next offset of tocsin.feedback; all before it apply")
+
+
+class Shape(StrEnum):
+    """How samples become a signal."""
+
+    RAW = "raw"
+    RATE = "rate"
+
+
+class DetectorConfig(Message):
+    """What an operator writes. Kind, selector and params are checked by ``flows.config.compile_config``."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200, description="for people; free to change")]
+    kind: Annotated[str, Field(description="which detector, see docs/detectors.md")]
+    selector: Annotated[str, Field(min_length=1, max_length=4096, description="PromQL matchers")]
+    params: Annotated[dict[str, Any], Field(description="parameters of the kind")] = {}
+    shape: Annotated[Shape, Field(description="raw value, or rate per second of a counter")] = Shape.RAW
+    threshold: Annotated[
+        float, Field(gt=0, le=300, description="surprise (−log10 of the tail probability) from which it is an anomaly")
+    ] = 8.0
+    quiet_s: Annotated[
+        float, Field(ge=1, le=86_400, description="an episode closes after so long without a surprising sample")
+    ] = 60.0
+    tenant: Annotated[str, Field(min_length=1, max_length=150, description="whose series")] = DEFAULT_TENANT
+    enabled: Annotated[bool, Field(description="false stops it and closes its episodes")] = True
+
+
+class DetectorRevision(Message):
+    """One record of ``tocsin.detectors``, keyed by detector id.
+
+    It applies only if ``base_revision`` is the detector's revision at that point of the log (0: does not exist yet),
+    and makes it ``base_revision + 1``; otherwise every reader skips it. ``config`` None deletes.
+    """
+
+    version: Literal[1] = 1
+    detector_id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+    base_revision: Annotated[int, Field(ge=0)]
+    config: DetectorConfig | None
+    author: Annotated[str, Field(max_length=200)]
+    time_ms: int
+
+
+class Detector(Message):
+    """A detector as it stands: its id, revision and config."""
+
+    id: str
+    revision: int
+    config: DetectorConfig
+    author: str
+    updated_ms: int
+
+
+class EventType(StrEnum):
+    """What happened to the episode."""
+
+    OPENED = "opened"
+    UPDATED = "updated"
+    CLOSED = "closed"
+
+
+class Severity(StrEnum):
+    """How bad, from the peak surprise against the threshold."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class Direction(StrEnum):
+    """Which way the value left the band."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+class ClosedBy(StrEnum):
+    """Why an episode ended."""
+
+    QUIET = "quiet"
+    DETECTOR = "detector"
+    SERIES_GONE = "series_gone"
+
+
+class AnomalyDetector(Message):
+    """Which detector saw it."""
+
+    id: str
+    name: str
+    kind: str
+    revision: int
+
+
+class AnomalySignal(Message):
+    """What it was seen on."""
+
+    labels: dict[str, str] = Field(description="labels of the series, __name__ among them")
+    shape: Shape
+
+
+class Peak(Message):
+    """The most surprising sample of the episode so far."""
+
+    time_ms: int
+    value: float
+    surprise: float
+
+
+class Anomaly(Message):
+    """One event of one episode: the value of ``tocsin.anomalies``, of REST and of the WebSocket.
+
+    The last event of an id holds everything that is known of the episode.
+    """
+
+    version: Literal[1] = 1
+    id: str = Field(pattern=r"^[0-9a-f]{32}$", description="same for all events of an episode, also after a crash")
+    event: EventType
+    sequence: int = Field(ge=0, description="0 for opened, then counts up within the episode")
+    tenant: str
+    detector: AnomalyDetector
+    signal: AnomalySignal
+    start_ms: int = Field(description="time of the first surprising sample, ms since 1970")
+    time_ms: int = Field(description="time of the latest surprising sample, ms since 1970")
+    end_ms: int | None = Field(description="time of the last surprising sample once closed, else null")
+    closed_by: ClosedBy | None
+    severity: Severity
+    direction: Direction
+    value: float = Field(description="value of the signal at time_ms")
+    expected: float = Field(description="what was expected at time_ms")
+    lower: float = Field(description="lower edge of the expected band at time_ms")
+    upper: float = Field(description="upper edge of the expected band at time_ms")
+    surprise: float = Field(ge=0, description="−log10 of the tail probability at time_ms")
+    peak: Peak
+    samples: int = Field(ge=1, description="surprising samples so far")
+
+
+class OutRecord(NamedTuple):
+    """A record to be produced: what flows hand to the sink."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: list[Header]
+    partition: int | None = None

@@ -1,0 +1,1 @@
+"""Samples to signals: pure kernels, one file per shape."""
