@@ -1,0 +1,53 @@
+"""JSON logging: one line per event on standard error, the same fields in every process."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from types import TracebackType
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from pythonjsonlogger.json import JsonFormatter
+
+FIELDS = ["levelname", "name", "message"]
+RENAMED = {"levelname": "level", "name": "logger"}
+CHATTY = ("kafka", "httpx", "httpcore", "uvicorn.access")
+"""Loggers of libraries that tell every connection or request; only their warnings are of use to an operator."""
+
+
+class LogSettings(BaseSettings):
+    """What a process writes to its log."""
+
+    model_config = SettingsConfigDict(env_prefix="TOCSIN_", frozen=True)
+
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="least level that is written")
+    ] = "INFO"
+
+
+def configure_logging(process: str, settings: LogSettings | None = None) -> None:
+    """Send every log record of this process to standard error as JSON with ``process`` in it; uncaught errors too."""
+    settings = settings or LogSettings()
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        JsonFormatter(FIELDS, rename_fields=RENAMED, static_fields={"process": process}, timestamp="time")
+    )
+    logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    sys.excepthook = _log_uncaught
+    threading.excepthook = _log_uncaught_in_thread
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    logging.getLogger("uncaught").critical("%s: %s", kind.__name__, error, exc_info=(kind, error, trace))
+
+
+def _log_uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
+    if args.exc_value is not None:
+        _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+TELL = """
+import logging
+from connectors.logs import configure_logging
+configure_logging("ingest")
+logging.getLogger("connectors.ingest").info("took %d", 3, extra={"series": 2})
+logging.getLogger("kafka.conn").info("noise")
+"""
+
+
+def log_lines(code: str, **environment: str) -> list[dict[str, Any]]:
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={"PYTHONPATH": ".", **environment},
+    )
+    assert done.stdout == ""
+    return [json.loads(line) for line in done.stderr.splitlines()]
+
+
+def test_each_event_is_one_json_line_with_the_process() -> None:
+    [line] = log_lines(TELL)
+    assert line["process"] == "ingest"
+    assert line["level"] == "INFO"
+    assert line["logger"] == "connectors.ingest"
+    assert line["message"] == "took 3"
+    assert line["series"] == 2
+    assert line["time"].endswith("+00:00")
+
+
+def test_level_is_a_setting() -> None:
+    assert log_lines(TELL, TOCSIN_LOG_LEVEL="WARNING") == []
+
+
+def test_uncaught_error_is_one_json_line_with_its_trace() -> None:
+    [line] = log_lines("from connectors.logs import configure_logging as c; c('flow'); raise ValueError('broken')")
+    assert line["level"] == "CRITICAL"
+    assert line["message"] == "ValueError: broken"
+    assert "Traceback" in line["exc_info"]
+
+
+def test_uncaught_error_in_a_thread_is_logged_too() -> None:
+    code = """
+import threading
+from connectors.logs import configure_logging
+configure_logging("api")
+thread = threading.Thread(target=lambda: 1 / 0)
+thread.start()
+thread.join()
+"""
+    [line] = log_lines(code)
+    assert line["message"] == "ZeroDivisionError: division by zero"

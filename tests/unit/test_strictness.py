@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+SKIPPING = """
+import pytest
+
+def test_lacks_something():
+    pytest.skip("no Java here")
+
+@pytest.mark.xfail(reason="known", strict=True)
+def test_expected_to_fail():
+    assert False
+"""
+
+MODULE_SKIPPING = """
+import pytest
+
+pytest.skip("no Maven here", allow_module_level=True)
+"""
+
+
+def run_suite(folder: Path, text: str, ci: str) -> subprocess.CompletedProcess[str]:
+    (folder / "test_sample.py").write_text(text)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("COV", "PYTEST"))}
+    command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "tests.strictness", "-p", "no:cacheprovider"]
+    command += ["-c", os.devnull, f"--rootdir={folder}", str(folder)]
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**environment, "CI": ci, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(("text", "reason"), [(SKIPPING, "no Java here"), (MODULE_SKIPPING, "no Maven here")])
+def test_skip_fails_under_ci_and_keeps_its_reason(tmp_path: Path, text: str, reason: str) -> None:
+    done = run_suite(tmp_path, text, ci="true")
+    assert done.returncode != 0
+    assert "CI=true forbids" in done.stdout
+    assert reason in done.stdout
+
+
+def test_skip_passes_elsewhere(tmp_path: Path) -> None:
+    done = run_suite(tmp_path, SKIPPING, ci="")
+    assert done.returncode == 0, done.stdout
+    assert "1 skipped, 1 xfailed" in done.stdout
+    assert "no Java here" in done.stdout
