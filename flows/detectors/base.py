@@ -1,0 +1,110 @@
+"""The contract of a detector, and the columnar memory it works on.
+
+A detector holds frozen parameters only; its memory is a ``Table`` with one row per signal. For each sample it scores
+first and learns then. It knows no clock, does no I/O, logs nothing and draws nothing at random. Cutting the same
+input into other batches must not change the output.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+F32 = np.float32
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+BAND_SURPRISE = 3.0
+"""The expected band holds the values whose surprise is below this (1 in 1,000 outside by chance)."""
+BAND_Z = 3.2905267314918945
+"""Two-sided Gaussian quantile for ``BAND_SURPRISE``: ``scipy.stats.norm.isf(1e-3 / 2)``."""
+SURPRISE_MAX = 300.0
+"""Surprises end here: beyond it the tail of a double is no longer a number."""
+
+
+class Scored(NamedTuple):
+    """What a detector says of ``n`` samples; each ``(n,)`` float64, all NaN while warming up and for gaps."""
+
+    score: Floats
+    expected: Floats
+    lower: Floats
+    upper: Floats
+
+    @classmethod
+    def empty(cls, n: int) -> Scored:
+        """Room for ``n`` verdicts."""
+        return cls(np.empty(n), np.empty(n), np.empty(n), np.empty(n))
+
+
+class Column(NamedTuple):
+    """One column of a table. ``derived`` columns are left out of snapshots and rebuilt by ``Detector.derive``."""
+
+    name: str
+    dtype: type
+    width: int = 0
+    derived: bool = False
+
+
+class Table:
+    """Arrays with a common first dimension that grow together; a row that was never used is zero everywhere."""
+
+    GROWTH = 1.25
+
+    def __init__(self, columns: tuple[Column, ...], rows: int = 0) -> None:
+        self.columns = columns
+        self.arrays: dict[str, NDArray[Any]] = {c.name: np.zeros(_shape(c, rows), c.dtype) for c in columns}
+        self.rows = rows
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self.arrays[name]
+
+    def reserve(self, rows: int) -> None:
+        """Make room for at least ``rows`` rows, with some slack for the next ones."""
+        if rows <= self.rows:
+            return
+        rows = max(rows, int(self.rows * self.GROWTH), 16)
+        for column in self.columns:
+            grown = np.zeros(_shape(column, rows), column.dtype)
+            grown[: self.rows] = self.arrays[column.name]
+            self.arrays[column.name] = grown
+        self.rows = rows
+
+    def clear(self, rows: Ints) -> None:
+        """Zero these rows, for reuse."""
+        for array in self.arrays.values():
+            array[rows] = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory of all arrays."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+
+def _shape(column: Column, rows: int) -> tuple[int, ...]:
+    return (rows, column.width) if column.width else (rows,)
+
+
+class Detector(Protocol):
+    """What every kind of detector offers."""
+
+    def allocate(self, rows: int) -> Table:
+        """Memory for ``rows`` signals."""
+        ...
+
+    def step(self, state: Table, rows: Ints, times_ms: Ints, values: Floats) -> Scored:
+        """Score then learn ``n`` samples.
+
+        ``rows`` (n,) int64, which signal; ``times_ms`` (n,) int64, increasing per row; ``values`` (n,) float64, NaN
+        and infinities are gaps: not scored, not learned.
+        """
+        ...
+
+    def derive(self, state: Table, rows: Ints) -> None:
+        """Rebuild the derived columns of these rows from the others, after a snapshot was read."""
+        ...
+
+    def needs(self, state: Table, rows: Ints) -> Ints:
+        """How many more samples each row needs before it is scored; (n,) int64, 0 when ready."""
+        ...

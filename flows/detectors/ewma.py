@@ -1,0 +1,88 @@
+"""Distance from an exponentially weighted mean in exponentially weighted standard deviations.
+
+Source: Roberts (1959), *Control chart tests based on geometric moving averages*; the variance update is that of
+Finch (2009), *Incremental calculation of weighted mean and variance*, eq. 143.
+Cost: 20 bytes a signal, the cheapest here. Fails: as ``zscore``; slow to forget when ``alpha`` is small.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from flows.detectors.base import BAND_Z, Column, Floats, Ints, Scored, Table
+from flows.detectors.gaussian import gaussian_surprise
+from flows.detectors.window import COUNT_LIMIT, samples_needed
+
+
+class EwmaParams(BaseModel):
+    """Parameters of ``ewma``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    alpha: Annotated[float, Field(gt=0, le=0.5, description="weight of the newest sample")] = 0.02
+    warmup: Annotated[int, Field(ge=3, le=100_000, description="samples before the first score")] = 30
+    floor_ratio: Annotated[
+        float,
+        Field(ge=0, le=1, description="standard deviation believed of a constant signal, as a share of its level"),
+    ] = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Ewma:
+    """Exponentially weighted mean and variance."""
+
+    params: EwmaParams
+
+    def allocate(self, rows: int) -> Table:
+        """Mean, variance and count."""
+        return Table((Column("mean", np.float64), Column("variance", np.float64), Column("seen", np.int32)), rows)
+
+    def step(self, state: Table, rows: Ints, times_ms: Ints, values: Floats) -> Scored:  # noqa: ARG002 - the contract
+        """Score then learn."""
+        out = Scored.empty(len(rows))
+        p = self.params
+        ewma_step(state["mean"], state["variance"], state["seen"], rows, values, p.alpha, p.warmup, p.floor_ratio, *out)
+        return out
+
+    def derive(self, state: Table, rows: Ints) -> None:
+        """Nothing is derived."""
+
+    def needs(self, state: Table, rows: Ints) -> Ints:
+        """Samples until the first score."""
+        return samples_needed(state, rows, self.params.warmup)
+
+
+@njit(cache=True, nogil=True)
+def ewma_step(
+    mean: Floats, variance: Floats, seen: NDArray[Any], rows: Ints, values: Floats,
+    alpha: float, warmup: int, floor_ratio: float, score: Floats, expected: Floats, lower: Floats, upper: Floats,
+) -> None:  # fmt: skip
+    """Judge and learn ``n`` samples; the weight is 1/n until ``alpha`` exceeds it: a plain mean at first."""
+    for i in range(rows.shape[0]):
+        row, value = rows[i], values[i]
+        score[i] = expected[i] = lower[i] = upper[i] = math.nan
+        if not math.isfinite(value):
+            continue
+        away = value - mean[row] if seen[row] else 0.0
+        if seen[row] >= warmup:
+            centre = mean[row]
+            scale = math.sqrt(variance[row]) if variance[row] > 0.0 else floor_ratio * abs(centre)
+            z = abs(away) / scale if scale > 0.0 else (math.inf if away != 0.0 else 0.0)
+            score[i] = gaussian_surprise(z)
+            expected[i] = centre
+            lower[i] = centre - BAND_Z * scale
+            upper[i] = centre + BAND_Z * scale
+        weight = max(alpha, 1.0 / (seen[row] + 1.0))
+        if seen[row] == 0:
+            mean[row] = value
+        step = weight * away
+        mean[row] += step
+        variance[row] = (1.0 - weight) * (variance[row] + away * step)
+        seen[row] = min(seen[row] + 1, COUNT_LIMIT)

@@ -1,0 +1,202 @@
+"""Exact rolling median and MAD.
+
+Source: Hampel (1974), *The influence curve and its role in robust estimation*; the modified z-score and its
+fall-back on the mean absolute deviation: Iglewicz & Hoaglin (1993), *How to detect and handle outliers*.
+Cost: a sorted copy of the window per signal, kept by binary search and a shift; the MAD by binary search in its wings.
+Fails: on trends and seasons longer than the window; a level shift is forgotten after half a window.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from pydantic import Field
+
+from flows.detectors.base import BAND_Z, Column, Floats, Ints, Scored, Table
+from flows.detectors.gaussian import gaussian_surprise
+from flows.detectors.window import WindowParams, clip32, next_count, samples_needed, window_columns
+
+MAD_TO_SIGMA = 1.4826022185056018
+"""1 / Φ⁻¹(3/4): the MAD of a Gaussian, as a standard deviation."""
+MEAN_AD_TO_SIGMA = 1.2533141373155001
+"""√(π/2): the mean absolute deviation of a Gaussian, as a standard deviation."""
+
+
+class MadParams(WindowParams):
+    """Parameters of ``mad``."""
+
+    floor_ratio: float = Field(
+        default=1e-3,
+        ge=0,
+        le=1,
+        description="standard deviation believed of a constant window, as a share of its level",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Mad:
+    """Distance from the rolling median in robust standard deviations."""
+
+    params: MadParams
+
+    def allocate(self, rows: int) -> Table:
+        """Ring and sorted copy."""
+        window = self.params.window
+        return Table((*window_columns(window), Column("sorted", np.float32, window, derived=True)), rows)
+
+    def step(self, state: Table, rows: Ints, times_ms: Ints, values: Floats) -> Scored:  # noqa: ARG002 - the contract
+        """Score then learn."""
+        out = Scored.empty(len(rows))
+        mad_step(
+            state["ring"], state["sorted"], state["origin"], state["seen"], rows, values,
+            self.params.needed, self.params.floor_ratio, *out,
+        )  # fmt: skip
+        return out
+
+    def derive(self, state: Table, rows: Ints) -> None:
+        """Sort the rings again."""
+        ring, filled = state["ring"][rows], np.minimum(state["seen"][rows], self.params.window)
+        beyond = np.arange(self.params.window) >= filled[:, None]
+        state["sorted"][rows] = np.sort(np.where(beyond, np.float32(np.inf), ring), axis=1)
+
+    def needs(self, state: Table, rows: Ints) -> Ints:
+        """Samples until the first score."""
+        return samples_needed(state, rows, self.params.needed)
+
+
+@njit(cache=True, nogil=True)
+def mad_step(
+    ring: NDArray[Any], ordered: NDArray[Any], origin: Floats, seen: NDArray[Any], rows: Ints, values: Floats,
+    needed: int, floor_ratio: float, score: Floats, expected: Floats, lower: Floats, upper: Floats,
+) -> None:  # fmt: skip
+    """Judge and learn ``n`` samples; arrays as in ``Mad.allocate`` and ``Scored``."""
+    window = ring.shape[1]
+    for i in range(rows.shape[0]):
+        row, value = rows[i], values[i]
+        count = min(seen[row], window)
+        score[i] = expected[i] = lower[i] = upper[i] = math.nan
+        if not math.isfinite(value):
+            continue
+        if count == 0:
+            origin[row] = value
+        x = value - origin[row]
+        line = ordered[row]
+        if count >= needed:
+            middle = median_of(line, count)
+            centre = middle + origin[row]
+            scale = scale_of(line, count, middle, floor_ratio * abs(centre))
+            away = abs(x - middle)
+            z = away / scale if scale > 0.0 else (math.inf if away > 0.0 else 0.0)
+            score[i] = gaussian_surprise(z)
+            expected[i] = centre
+            lower[i] = centre - BAND_Z * scale
+            upper[i] = centre + BAND_Z * scale
+        learn(ring[row], line, seen[row], count, clip32(x))
+        seen[row] = next_count(seen[row], window)
+        if seen[row] % window == 0:
+            rebase(ring[row], line, origin, row)
+
+
+@njit(cache=True, inline="always")
+def median_of(line: NDArray[Any], count: int) -> float:
+    """Median of the first ``count`` values of a sorted line."""
+    half = count >> 1
+    if count & 1:
+        return float(line[half])
+    return 0.5 * (float(line[half - 1]) + float(line[half]))
+
+
+@njit(cache=True)
+def scale_of(line: NDArray[Any], count: int, middle: float, floor: float) -> float:
+    """Robust standard deviation: MAD, else mean absolute deviation, else ``floor`` for a constant window."""
+    mad = mad_of(line, count, middle)
+    if mad > 0.0:
+        return MAD_TO_SIGMA * mad
+    total = 0.0
+    if line[0] != line[count - 1]:
+        for j in range(count):
+            total += abs(float(line[j]) - middle)
+    return MEAN_AD_TO_SIGMA * total / count if total > 0.0 else floor
+
+
+@njit(cache=True)
+def mad_of(line: NDArray[Any], count: int, middle: float) -> float:
+    """Median of the absolute deviations from ``middle``, exact.
+
+    The deviations below and above the median are two ascending wings; the k-th smallest of their union is found by
+    binary search for the split between them.
+    """
+    half = count >> 1
+    upper = kth_deviation(line, count, middle, half)
+    if count & 1:
+        return upper
+    return 0.5 * (upper + kth_deviation(line, count, middle, half - 1))
+
+
+@njit(cache=True)
+def kth_deviation(line: NDArray[Any], count: int, middle: float, k: int) -> float:
+    """k-th smallest (from 0) of ``|line[j] − middle|`` for j < count."""
+    left = count >> 1  # line[:left] lie at or below the median, line[left:] at or above it
+    right = count - left
+    low, high = max(0, k + 1 - right), min(left, k + 1)
+    while low < high:  # how many of the k + 1 smallest come from the left wing
+        take = (low + high) >> 1
+        # wing values: left wing j-th is middle - line[left-1-j], right wing j-th is line[left+j] - middle
+        if middle - float(line[left - 1 - take]) < float(line[left + k - take]) - middle:
+            low = take + 1
+        else:
+            high = take
+    best = 0.0
+    if low > 0:
+        best = middle - float(line[left - low])
+    if k + 1 - low > 0:
+        best = max(best, float(line[left + k - low]) - middle)
+    return best
+
+
+@njit(cache=True)
+def learn(ring: NDArray[Any], line: NDArray[Any], seen: int, count: int, x: np.float32) -> None:
+    """Put ``x`` into ring and sorted line, over the oldest value once the window is full."""
+    window = ring.shape[0]
+    at = seen % window
+    hole = count if count < window else lower_bound(line, window, ring[at])
+    ring[at] = x
+    while hole > 0 and line[hole - 1] > x:
+        line[hole] = line[hole - 1]
+        hole -= 1
+    last = min(count, window - 1)
+    while hole < last and line[hole + 1] < x:
+        line[hole] = line[hole + 1]
+        hole += 1
+    line[hole] = x
+
+
+@njit(cache=True, inline="always")
+def lower_bound(line: NDArray[Any], count: int, x: np.float32) -> int:
+    """First index whose value is not below ``x``."""
+    low, high = 0, count
+    while low < high:
+        mid = (low + high) >> 1
+        if line[mid] < x:
+            low = mid + 1
+        else:
+            high = mid
+    return low
+
+
+@njit(cache=True)
+def rebase(ring: NDArray[Any], line: NDArray[Any], origin: Floats, row: int) -> None:
+    """Move the origin to the median, so that offsets stay small however far the signal wanders."""
+    window = ring.shape[0]
+    shift = median_of(line, window)
+    if shift == 0.0:
+        return
+    origin[row] += shift
+    for j in range(window):
+        ring[j] = clip32(float(ring[j]) - shift)
+        line[j] = clip32(float(line[j]) - shift)

@@ -1,0 +1,60 @@
+"""The memory of window detectors: the last ``window`` values of each signal, as float32 offsets from a float64 origin.
+
+Raw float32 would be 128 apart at 1.7e9; offsets from an origin that follows the signal keep the digits that matter.
+The ring's write position is ``seen % window``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from numba import njit
+from pydantic import BaseModel, ConfigDict, Field
+
+from flows.detectors.base import Column, Ints, Table
+
+F32_LIMIT = 3.0e38
+"""Offsets are clipped to what float32 can hold."""
+COUNT_LIMIT = 2_000_000_000
+
+
+class WindowParams(BaseModel):
+    """Parameters of a detector that judges against the last ``window`` samples."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    window: Annotated[int, Field(ge=5, le=4096, description="samples remembered")] = 60
+    warmup: Annotated[
+        int | None,
+        Field(ge=3, le=4096, description="samples before the first score; default half a window, at least 5"),
+    ] = None
+
+    @property
+    def needed(self) -> int:
+        """Samples before the first score."""
+        return min(self.window, self.warmup) if self.warmup else max(5, self.window // 2)
+
+
+def window_columns(window: int) -> tuple[Column, ...]:
+    """Ring, origin and count of samples seen."""
+    return (Column("ring", np.float32, window), Column("origin", np.float64), Column("seen", np.int32))
+
+
+def samples_needed(state: Table, rows: Ints, needed: int) -> Ints:
+    """How many more samples each row needs, (n,) int64."""
+    return np.maximum(0, needed - state["seen"][rows].astype(np.int64))
+
+
+@njit(cache=True, inline="always")
+def clip32(x: float) -> np.float32:
+    """``x`` as float32, kept finite."""
+    return np.float32(min(max(x, -F32_LIMIT), F32_LIMIT))
+
+
+@njit(cache=True, inline="always")
+def next_count(seen: int, window: int) -> int:
+    """``seen + 1``, folded before int32 overflows, at the same position of the ring."""
+    if seen + 1 < COUNT_LIMIT:
+        return seen + 1
+    return window + (seen + 1) % window

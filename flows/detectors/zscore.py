@@ -1,0 +1,125 @@
+"""Distance from a sliding mean in standard deviations.
+
+Source: Shewhart's control chart on a sliding window; mean and sum of squares follow Welford (1962), replaced value by
+replaced value, and are summed anew once per window so that rounding does not pile up.
+Fails: one outlier inflates the deviation and hides the next (masking) – ``mad`` does not; trends and seasons.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from pydantic import Field
+
+from flows.detectors.base import BAND_Z, Column, Floats, Ints, Scored, Table
+from flows.detectors.gaussian import gaussian_surprise
+from flows.detectors.window import WindowParams, clip32, next_count, samples_needed, window_columns
+
+
+class ZscoreParams(WindowParams):
+    """Parameters of ``zscore``."""
+
+    floor_ratio: float = Field(
+        default=1e-3,
+        ge=0,
+        le=1,
+        description="standard deviation believed of a constant window, as a share of its level",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Zscore:
+    """Sliding mean and standard deviation."""
+
+    params: ZscoreParams
+
+    def allocate(self, rows: int) -> Table:
+        """Ring, mean offset and sum of squared deviations."""
+        columns = (Column("mean", np.float64), Column("squares", np.float64))
+        return Table((*window_columns(self.params.window), *columns), rows)
+
+    def step(self, state: Table, rows: Ints, times_ms: Ints, values: Floats) -> Scored:  # noqa: ARG002 - the contract
+        """Score then learn."""
+        out = Scored.empty(len(rows))
+        zscore_step(
+            state["ring"], state["mean"], state["squares"], state["origin"], state["seen"], rows, values,
+            self.params.needed, self.params.floor_ratio, *out,
+        )  # fmt: skip
+        return out
+
+    def derive(self, state: Table, rows: Ints) -> None:
+        """Nothing is derived: the running sums are kept, so that a resumed flow goes on bit for bit."""
+
+    def needs(self, state: Table, rows: Ints) -> Ints:
+        """Samples until the first score."""
+        return samples_needed(state, rows, self.params.needed)
+
+
+@njit(cache=True, nogil=True)
+def zscore_step(
+    ring: NDArray[Any], mean: Floats, squares: Floats, origin: Floats, seen: NDArray[Any], rows: Ints, values: Floats,
+    needed: int, floor_ratio: float, score: Floats, expected: Floats, lower: Floats, upper: Floats,
+) -> None:  # fmt: skip
+    """Judge and learn ``n`` samples; arrays as in ``Zscore.allocate`` and ``Scored``."""
+    window = ring.shape[1]
+    for i in range(rows.shape[0]):
+        row, value = rows[i], values[i]
+        count = min(seen[row], window)
+        score[i] = expected[i] = lower[i] = upper[i] = math.nan
+        if not math.isfinite(value):
+            continue
+        if count == 0:
+            origin[row] = value
+        x = value - origin[row]
+        if count >= needed:
+            centre = mean[row] + origin[row]
+            variance = squares[row] / (count - 1)
+            scale = math.sqrt(variance) if variance > 0.0 else floor_ratio * abs(centre)
+            away = abs(x - mean[row])
+            z = away / scale if scale > 0.0 else (math.inf if away > 0.0 else 0.0)
+            score[i] = gaussian_surprise(z)
+            expected[i] = centre
+            lower[i] = centre - BAND_Z * scale
+            upper[i] = centre + BAND_Z * scale
+        slide(ring[row], mean, squares, row, seen[row] % window, count, clip32(x))
+        seen[row] = next_count(seen[row], window)
+        if seen[row] % window == 0:
+            sum_anew(ring[row], mean, squares, origin, row)
+
+
+@njit(cache=True)
+def slide(ring: NDArray[Any], mean: Floats, squares: Floats, row: int, at: int, count: int, x: np.float32) -> None:
+    """Put ``x`` into the ring and follow mean and squares, replacing the oldest value once the window is full."""
+    new, old, before = float(x), float(ring[at]), mean[row]
+    ring[at] = x
+    if count < ring.shape[0]:
+        mean[row] += (new - before) / (count + 1)
+        squares[row] += (new - before) * (new - mean[row])
+    else:
+        mean[row] += (new - old) / count
+        squares[row] = max(0.0, squares[row] + (new - old) * (new - mean[row] + old - before))
+
+
+@njit(cache=True)
+def sum_anew(ring: NDArray[Any], mean: Floats, squares: Floats, origin: Floats, row: int) -> None:
+    """Two-pass sums over the full window, with the origin moved to the mean."""
+    window = ring.shape[0]
+    total = 0.0
+    for j in range(window):
+        total += float(ring[j])
+    shift = total / window
+    origin[row] += shift
+    total = rest = 0.0
+    for j in range(window):
+        ring[j] = clip32(float(ring[j]) - shift)
+        total += float(ring[j])
+    mean[row] = total / window
+    for j in range(window):
+        away = float(ring[j]) - mean[row]
+        rest += away * away
+    squares[row] = rest
