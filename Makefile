@@ -1,0 +1,80 @@
+# Needs make and Python 3.11 or 3.12; everything else is installed into .venv, pinned and hashed.
+#
+#   make run      start everything on this machine; Ctrl-C stops it
+#   make test     the whole suite, with coverage
+#   make check    what .ci/run runs: format, lint, types, then the whole suite
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# What is installed is keyed on what the lock files say, not on file times.
+RUNTIME := $(VENV)/.runtime-$(shell cat requirements.lock pyproject.toml | cksum | tr ' ' '-')
+DEV := $(VENV)/.dev-$(shell cat requirements-dev.lock pyproject.toml | cksum | tr ' ' '-')
+HASHED := install --quiet --require-hashes --only-binary :all:
+UV := 0.13.9
+COMPILE := $(BIN)/uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 \
+	--fork-strategy fewest --no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet
+
+.PHONY: run install test check format lint types coverage lock clean
+
+run: $(RUNTIME)
+	@exec $(BIN)/tocsin run
+
+install: $(RUNTIME)
+
+test: $(DEV)
+	@$(MAKE) --no-print-directory coverage
+
+check: lint types test
+
+format: $(DEV)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lint: $(DEV)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(DEV)
+	$(BIN)/mypy
+
+# First all tests as a user runs the code, then the kernels' tests as Python, so that their lines are seen.
+coverage:
+	@rm -f .coverage .coverage.*
+	$(BIN)/python -m coverage run -m pytest
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m coverage run -m pytest -q -m kernels
+	@$(BIN)/python -m coverage combine --quiet
+	@$(BIN)/python -m coverage report
+
+# Only for who changes dependencies in pyproject.toml.
+lock: $(BIN)/python
+	$(PIP) install --quiet uv==$(UV)
+	$(COMPILE) --extra local -o requirements.lock
+	$(COMPILE) --extra local --extra dev -c requirements.lock -o requirements-dev.lock
+
+clean:
+	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(RUNTIME): $(BIN)/python
+	@echo "installing what requirements.lock says into $(VENV) (once)"
+	@$(PIP) $(HASHED) -r requirements.lock
+	@$(PIP) install --quiet --no-index --no-deps --no-build-isolation -e .
+	@rm -f $(VENV)/.runtime-* && touch $@
+
+$(DEV): $(RUNTIME)
+	@echo "installing what requirements-dev.lock says into $(VENV) (once)"
+	@$(PIP) $(HASHED) -r requirements-dev.lock
+	@rm -f $(VENV)/.dev-* && touch $@
+
+# A name on the PATH may be a stub that fails when run, so each candidate is asked.
+$(BIN)/python:
+	@found=""; for name in $(PYTHON) python3.12 python3.11 python3 python; do \
+	  if "$$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null; \
+	  then found="$$name"; break; fi; done; \
+	if [ -z "$$found" ]; then \
+	  echo "Tocsin needs Python 3.11 or 3.12 and found neither python3.12 nor python3.11 on the PATH" >&2; \
+	  echo "(bytewax has no wheels for other versions). Install one, or name it: make PYTHON=/path/to/python3.12 run" >&2; \
+	  exit 1; fi; \
+	"$$found" -m venv $(VENV) || { \
+	  echo "$$found cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; \
+	  rm -rf $(VENV); exit 1; }
