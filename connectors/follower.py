@@ -1,0 +1,254 @@
+"""Reading a topic from start to end and on, in one thread, without a consumer group.
+
+``Follower`` hands records to a callback; ``TopicLog`` keeps the records of a small one-partition topic and answers
+"all from this offset to that one". Both survive a broker that restarts with its data, and die loudly, with
+``ForeignOffsets``, when it comes back without.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from kafka import KafkaConsumer, TopicPartition
+
+from connectors.errors import ForeignOffsets, Overloaded, TocsinError, Unavailable
+from connectors.kafka_clients import make_consumer, unavailable
+from connectors.messages import Header
+from connectors.settings import KafkaSettings
+
+POLL_MS = 500
+LIST_TIMEOUT_MS = 10_000
+EMPTY_POLLS_BEFORE_FOREIGN = 2
+"""A high watermark below our position is believed when it stands for so many polls without a record."""
+LOG_MAX_BYTES = 256 * 1024 * 1024
+"""Bound of a ``TopicLog``: some 200,000 detector revisions of 1 kB, beyond what one flow could apply."""
+
+_log = logging.getLogger(__name__)
+
+
+class Received(NamedTuple):
+    """One record as it came from Kafka; ``time_ms`` is the record's own timestamp."""
+
+    topic: str
+    partition: int
+    offset: int
+    time_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[Header]
+
+
+class Follower:
+    """Follows all partitions of a topic from construction until ``stop``; one thread, no group.
+
+    ``on_records`` is called in that thread with records in partition order; a TocsinError or other exception from it
+    ends the thread. ``offsets`` (partition to next offset) wins over ``from_beginning``; starting at the end may
+    repeat the last few records, because some brokers tell the end too low.
+    """
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        topic: str,
+        on_records: Callable[[list[Received]], None],
+        from_beginning: bool = True,
+        offsets: Mapping[int, int] | None = None,
+    ) -> None:
+        self.topic = topic
+        self.error: BaseException | None = None
+        self._settings = settings
+        self._on_records = on_records
+        self._from_beginning = from_beginning
+        self._offsets = dict(offsets or {})
+        self._positions: dict[int, int] = {}
+        self._ends: dict[int, int] = {}
+        self._empty_polls = 0
+        self._stopping = threading.Event()
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name=f"follow-{topic}", daemon=True)
+        self._thread.start()
+
+    def position(self, partition: int) -> int:
+        """Next offset: all before it were handed to the callback. 0 until the broker has answered."""
+        return self._positions.get(partition, 0)
+
+    def caught_up(self) -> bool:
+        """Whether every partition was read to the end that its last fetch named."""
+        return bool(self._positions) and all(
+            partition in self._ends and position >= self._ends[partition]
+            for partition, position in self._positions.items()
+        )
+
+    def lag(self) -> int:
+        """Records not yet handed on, as far as the last fetches tell."""
+        return sum(max(0, end - self.position(partition)) for partition, end in self._ends.items())
+
+    def alive(self) -> bool:
+        """Whether the thread still reads; if not, ``error`` says why (None after ``stop``)."""
+        return self._thread.is_alive()
+
+    def check(self) -> None:
+        """Raise the error that ended the thread, if one did."""
+        if self.error is not None:
+            raise self.error
+
+    def wait(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        """Block until ``condition()`` holds; False past the time-out. Raises what ended the thread."""
+        with self._changed:
+            done = self._changed.wait_for(lambda: condition() or self.error is not None, timeout_s)
+        self.check()
+        return done
+
+    def wait_caught_up(self, timeout_s: float) -> None:
+        """Block until ``caught_up``; raises ``Unavailable`` past the time-out."""
+        if not self.wait(self.caught_up, timeout_s):
+            message = f"{self.topic}: not read to its end within {timeout_s} s"
+            raise Unavailable(message)
+
+    def stop(self) -> None:
+        """Stop reading and wait for the thread."""
+        self._stopping.set()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def _run(self) -> None:
+        try:
+            self._read()
+        except BaseException as error:  # noqa: BLE001 - the owner sees it through ``error``, ``check`` and ``wait``
+            _log.error("%s: reading ended: %r", self.topic, error)
+            self.error = error
+        with self._changed:
+            self._changed.notify_all()
+
+    def _read(self) -> None:
+        consumer = self._connect()
+        if consumer is None:
+            return
+        try:
+            self._seek(consumer)
+            while not self._stopping.is_set():
+                self._poll(consumer)
+        finally:
+            consumer.close()
+
+    def _connect(self) -> KafkaConsumer | None:
+        """A consumer, however long the broker takes; None when stopped meanwhile."""
+        patient = self._settings.model_copy(update={"delivery_timeout_s": POLL_MS / 1000})
+        while not self._stopping.is_set():
+            try:
+                return make_consumer(patient, f"tocsin-follow-{self.topic}")
+            except Unavailable as error:
+                _log.warning("%s: waiting for Kafka: %s", self.topic, error)
+        return None
+
+    def _seek(self, consumer: KafkaConsumer) -> None:
+        with unavailable(self._settings):
+            partitions = topic_partitions(consumer, self.topic)
+            consumer.assign(partitions)
+            if self._from_beginning:
+                starts = consumer.beginning_offsets(partitions, timeout_ms=LIST_TIMEOUT_MS)
+            else:
+                starts = consumer.end_offsets(partitions, timeout_ms=LIST_TIMEOUT_MS)
+        for partition in partitions:
+            start = self._offsets.get(partition.partition, starts[partition])
+            consumer.seek(partition, start)
+            self._positions[partition.partition] = start
+
+    def _poll(self, consumer: KafkaConsumer) -> None:
+        polled = consumer.poll(POLL_MS)
+        received = [receive(record) for records in polled.values() for record in records]
+        if received:
+            self._on_records(received)
+        with self._changed:
+            for partition, records in polled.items():
+                self._positions[partition.partition] = records[-1].offset + 1
+            for partition in consumer.assignment():
+                end = consumer.highwater(partition)
+                if end is not None:
+                    self._ends[partition.partition] = end
+            self._changed.notify_all()
+        self._refuse_foreign(len(received))
+
+    def _refuse_foreign(self, received: int) -> None:
+        """A broker that lost its records answers a fetch beyond its end with silence: see it by the high watermark."""
+        behind = [partition for partition, end in self._ends.items() if end < self.position(partition)]
+        self._empty_polls = self._empty_polls + 1 if behind and not received else 0
+        if self._empty_polls >= EMPTY_POLLS_BEFORE_FOREIGN:
+            partition = behind[0]
+            message = (
+                f"{self.topic} partition {partition}: read up to offset {self.position(partition)}, but the broker now "
+                f"ends at {self._ends[partition]}: it lost its records or is another broker"
+            )
+            raise ForeignOffsets(message)
+
+
+class TopicLog:
+    """All records of a one-partition topic, kept in memory (at most ``max_bytes``) and followed."""
+
+    def __init__(self, settings: KafkaSettings, topic: str, max_bytes: int = LOG_MAX_BYTES) -> None:
+        self._records: list[Received] = []
+        self._offsets: list[int] = []
+        self._bytes = 0
+        self._max_bytes = max_bytes
+        self.follower = Follower(settings, topic, self._keep)
+
+    @property
+    def position(self) -> int:
+        """Next offset of the log as far as it was read."""
+        return self.follower.position(0)
+
+    def read(self, start: int, end: int, timeout_s: float) -> list[Received]:
+        """Records with ``start <= offset < end``, waiting until the log was read up to ``end``.
+
+        Raises ``Unavailable`` past the time-out, or the error that ended the reading thread.
+        """
+        if not self.follower.wait(lambda: self.position >= end, timeout_s):
+            message = f"{self.follower.topic}: read to offset {self.position}, not to {end} within {timeout_s} s"
+            raise Unavailable(message)
+        return self._records[bisect_left(self._offsets, start) : bisect_left(self._offsets, end)]
+
+    def wait_caught_up(self, timeout_s: float) -> None:
+        """Block until the whole log was read; raises ``Unavailable`` past the time-out."""
+        self.follower.wait_caught_up(timeout_s)
+
+    def stop(self) -> None:
+        """Stop reading and wait for the thread."""
+        self.follower.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def _keep(self, received: list[Received]) -> None:
+        self._bytes += sum(len(record.key or b"") + len(record.value or b"") for record in received)
+        if self._bytes > self._max_bytes:
+            message = f"{self.follower.topic}: more than {self._max_bytes} bytes of records"
+            raise Overloaded(message)
+        self._records.extend(received)
+        self._offsets.extend(record.offset for record in received)
+
+
+def receive(record: Any) -> Received:
+    """A kafka-python ConsumerRecord as ours; by index, which is what a namedtuple does fastest."""
+    return Received(record[0], record[1], record[3], record[4], record[6], record[7], record[8])
+
+
+def topic_partitions(consumer: KafkaConsumer, topic: str) -> list[TopicPartition]:
+    """Every partition of the topic, ascending. Raises ``TocsinError`` when the topic does not exist."""
+    numbers = consumer.partitions_for_topic(topic)
+    if not numbers:
+        message = f"topic {topic} does not exist: create the topics with python -m connectors.topics"
+        raise TocsinError(message)
+    return [TopicPartition(topic, number) for number in sorted(numbers)]

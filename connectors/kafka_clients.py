@@ -1,0 +1,167 @@
+"""Settings to producers and consumers, and the one way to know that a send arrived.
+
+kafka-python is pinned to >= 3.0.11 with ``crc32c`` and ``lz4`` installed: without the former it computes checksums in
+Python at a tenth of the speed. A consumer belongs to one thread. ``KafkaProducer.flush`` hides failed sends, so
+nobody here calls it: each future is asked (``confirm``).
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from kafka import KafkaConsumer, KafkaProducer
+from kafka.admin import KafkaAdminClient
+from kafka.errors import KafkaError, MessageSizeTooLargeError
+
+from connectors.errors import TocsinError, TooLarge, Unavailable
+from connectors.settings import KafkaSettings
+
+LINGER_MS = 2
+"""Latency is promised, so a batch waits only as long as a burst takes to arrive."""
+BATCH_BYTES = 256 * 1024
+"""Small records (events, control records) share a batch up to this; larger records travel alone."""
+MAX_REQUEST_BYTES = 1_000_000
+"""Below ``message.max.bytes`` of a Kafka with default settings (1,048,588), checked before compression."""
+FETCH_BYTES = 16 * 1024 * 1024
+"""Records asked for in one fetch; with lz4 about eight times that in memory once decompressed."""
+PARTITION_FETCH_BYTES = 4 * 1024 * 1024
+"""Records asked for per partition: the larger, the fewer round trips while catching up."""
+FETCH_WAIT_MS = 500
+"""How long the broker holds a fetch that has nothing to give: two idle requests a second and consumer."""
+RECONNECT_MAX_MS = 1_000
+"""A broker that restarts is found again within about this time."""
+CONNECT_PAUSE_S = 0.1
+_LEAN = {
+    "allow_auto_create_topics": False,
+    "metrics_enabled": False,  # our own counters are what /metrics serves; kafka-python's cost CPU per record
+}
+
+
+def make_producer(settings: KafkaSettings, client_id: str) -> KafkaProducer:
+    """Producer with lz4, all acknowledgements and idempotence: retries neither double nor reorder.
+
+    Thread-safe; the caller closes it. Raises ``Unavailable`` when no broker answers within the delivery time-out.
+    """
+    delivery_ms = int(settings.delivery_timeout_s * 1000)
+    await_listener(settings)
+    with unavailable(settings):
+        return KafkaProducer(
+            **_shared(settings, client_id),
+            **_LEAN,
+            acks="all",
+            enable_idempotence=True,
+            compression_type="lz4",
+            linger_ms=LINGER_MS,
+            batch_size=BATCH_BYTES,
+            max_request_size=MAX_REQUEST_BYTES,
+            max_block_ms=delivery_ms,
+            delivery_timeout_ms=delivery_ms,
+            request_timeout_ms=max(100, min(10_000, delivery_ms - LINGER_MS - 1)),
+            retry_backoff_ms=50,
+        )
+
+
+def make_consumer(settings: KafkaSettings, client_id: str, **overrides: Any) -> KafkaConsumer:
+    """Consumer without group and commits: the caller assigns partitions, seeks, and owns the offsets.
+
+    An offset that the broker does not hold raises ``kafka.errors.OffsetOutOfRangeError`` where the broker says so.
+    ``overrides`` are kafka-python settings. Raises ``Unavailable`` when no broker answers within the delivery time-out.
+    """
+    config: dict[str, Any] = {
+        **_shared(settings, client_id),
+        **_LEAN,
+        "group_id": None,
+        "enable_auto_commit": False,
+        "auto_offset_reset": "none",
+        "check_crcs": True,
+        "fetch_max_wait_ms": FETCH_WAIT_MS,
+        "fetch_max_bytes": FETCH_BYTES,
+        "max_partition_fetch_bytes": PARTITION_FETCH_BYTES,
+        "request_timeout_ms": 10_000,
+        "max_poll_records": 2_000,
+    }
+    await_listener(settings)
+    with unavailable(settings):
+        return KafkaConsumer(**{**config, **overrides})
+
+
+def make_admin(settings: KafkaSettings, client_id: str) -> KafkaAdminClient:
+    """Admin client; the caller closes it. Raises ``Unavailable`` when no broker answers in time."""
+    await_listener(settings)
+    with unavailable(settings):
+        return KafkaAdminClient(**_shared(settings, client_id), request_timeout_ms=10_000)
+
+
+def await_listener(settings: KafkaSettings) -> None:
+    """Wait until one bootstrap server accepts a connection.
+
+    A kafka-python client that cannot connect leaves its thread and sockets behind, so none is built before this.
+    Raises ``Unavailable`` past the delivery time-out.
+    """
+    deadline = time.monotonic() + settings.delivery_timeout_s
+    while True:
+        try:
+            return _connect_any(settings)
+        except OSError as error:
+            if time.monotonic() > deadline:
+                message = f"Kafka at {settings.kafka} (TOCSIN_KAFKA) does not answer: {error}"
+                raise Unavailable(message) from error
+            time.sleep(CONNECT_PAUSE_S)
+
+
+def _connect_any(settings: KafkaSettings) -> None:
+    refused = OSError("no bootstrap server is named")
+    for server in settings.bootstrap:
+        host, _, port = server.rpartition(":")
+        if not port.isdecimal() or not host:
+            message = f"TOCSIN_KAFKA: {server!r} is not host:port"
+            raise TocsinError(message)
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), settings.delivery_timeout_s).close()
+        except OSError as error:
+            refused = error
+        else:
+            return
+    raise refused
+
+
+def confirm(futures: Iterable[Any], timeout_s: float) -> None:
+    """Wait until every send is acknowledged.
+
+    Raises ``Unavailable`` for the first that failed or is not confirmed within ``timeout_s`` in all, ``TooLarge`` for a
+    record that the broker will never take.
+    """
+    deadline = time.monotonic() + timeout_s
+    for future in futures:
+        try:
+            future.get(timeout=max(0.0, deadline - time.monotonic()))
+        except MessageSizeTooLargeError as error:
+            message = f"record: too large for the broker: {error}"
+            raise TooLarge(reason="record_too_large", message=message) from error
+        except KafkaError as error:
+            message = f"Kafka did not confirm a record: {error!r}"
+            raise Unavailable(message) from error
+
+
+@contextmanager
+def unavailable(settings: KafkaSettings) -> Iterator[None]:
+    """Turn any Kafka error inside into ``Unavailable`` that names the address and the variable that sets it."""
+    try:
+        yield
+    except KafkaError as error:
+        message = f"Kafka at {settings.kafka} (TOCSIN_KAFKA) does not answer: {error!r}"
+        raise Unavailable(message) from error
+
+
+def _shared(settings: KafkaSettings, client_id: str) -> dict[str, Any]:
+    return {
+        "bootstrap_servers": settings.bootstrap,
+        "client_id": client_id,
+        "bootstrap_timeout_ms": int(settings.delivery_timeout_s * 1000),
+        "reconnect_backoff_ms": 50,
+        "reconnect_backoff_max_ms": RECONNECT_MAX_MS,
+    }

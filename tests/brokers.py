@@ -1,0 +1,159 @@
+"""Real brokers for tests: the embedded one and Apache Kafka in KRaft mode, each on a free loopback port."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Protocol
+
+from api.embedded import EmbeddedBroker
+from connectors.errors import Unavailable
+from connectors.kafka_clients import make_admin
+from connectors.settings import KafkaSettings
+
+ROOT = Path(__file__).parents[1]
+POM = Path(__file__).parent / "kafka" / "pom.xml"
+COPY_GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
+KAFKA_START_S = 60.0
+KAFKA_PROPERTIES = """
+process.roles=broker,controller
+node.id=1
+controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+controller.listener.names=CONTROLLER
+log.dirs={logs}
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+offsets.topic.num.partitions=1
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
+"""
+
+
+class Broker(Protocol):
+    """What a test needs of a broker."""
+
+    bootstrap: str
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+
+def free_port() -> int:
+    """A loopback port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Embedded(EmbeddedBroker):
+    """The broker of ``make run``, with a way to die at once."""
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+
+
+class ApacheKafka:
+    """One Kafka node, broker and controller, that keeps its data in ``home`` over restarts."""
+
+    def __init__(self, port: int, home: Path) -> None:
+        self.bootstrap = f"127.0.0.1:{port}"
+        self._home = home
+        self._jars = kafka_jars()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._properties = home / "server.properties"
+        logs = home / "logs"
+        self._properties.write_text(
+            KAFKA_PROPERTIES.format(port=port, controller_port=free_port(), logs=logs), encoding="ascii"
+        )
+        self._run("kafka.tools.StorageTool", "format", "--standalone", "-t", "dG9jc2luLXRlc3RzLWthZg", "-c")
+
+    def start(self) -> None:
+        log = (self._home / "kafka.log").open("ab")
+        with log:
+            self._process = subprocess.Popen(
+                self._java("kafka.Kafka", str(self._properties)), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + KAFKA_START_S
+        settings = KafkaSettings(kafka=self.bootstrap, delivery_timeout_s=1.0)
+        while True:
+            assert self._process.poll() is None, f"Kafka ended:\n{(self._home / 'kafka.log').read_text()[-2000:]}"
+            try:
+                make_admin(settings, "tests").close()
+            except Unavailable:
+                assert time.monotonic() < deadline, "Kafka did not start"
+            else:
+                return
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._reap()
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._reap()
+
+    def _reap(self) -> None:
+        assert self._process is not None
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def _run(self, main: str, *arguments: str) -> None:
+        done = subprocess.run(
+            [*self._java(main, *arguments), str(self._properties)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def _java(self, main: str, *arguments: str) -> list[str]:
+        small = ["-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+        return ["java", *small, "-cp", f"{self._jars}/*", main, *arguments]
+
+
+def missing_for_kafka() -> str | None:
+    """Why Apache Kafka cannot run here, or None."""
+    if shutil.which("java") is None:
+        return "Apache Kafka needs Java 17 (java is not on the path)"
+    if shutil.which("mvn") is None and not _jars_folder().exists():
+        return "Apache Kafka's jars come through Maven (mvn is not on the path)"
+    return None
+
+
+def kafka_jars() -> Path:
+    """Folder with Kafka's jars, fetched once per version of the pom."""
+    folder = _jars_folder()
+    if not folder.exists():
+        fresh = folder.with_suffix(".new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        command = ["mvn", "-q", "-B", "-f", str(POM), COPY_GOAL, "-DincludeScope=runtime", f"-DoutputDirectory={fresh}"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, f"Maven could not fetch Kafka:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        fresh.rename(folder)
+    return folder
+
+
+def _jars_folder() -> Path:
+    cache = ROOT / ".cache" / "kafka"
+    cache.mkdir(parents=True, exist_ok=True)
+    return cache / hashlib.sha256(POM.read_bytes()).hexdigest()[:12]

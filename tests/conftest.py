@@ -1,0 +1,81 @@
+"""Fixtures that several suites share: brokers that really run, and settings with topics of their own."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+with warnings.catch_warnings():
+    # kafka-python reads its protocol schemas through a function that Python 3.11 and 3.12 call deprecated
+    warnings.filterwarnings("ignore", message="(read|open)_text is deprecated", category=DeprecationWarning)
+    from kafka import KafkaConsumer, KafkaProducer  # noqa: F401
+    from kafka.admin import KafkaAdminClient  # noqa: F401
+
+from connectors.settings import KafkaSettings
+from connectors.topics import create_topics
+from tests.brokers import ApacheKafka, Embedded, free_port, missing_for_kafka
+
+_prefixes = itertools.count()
+_NEVER_CONNECTED = r"unclosed <socket\.socket fd=\d+, family=2, type=1, proto=6, laddr=\('0\.0\.0\.0'"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # kafka-python drops the socket of a refused connection without closing it (kafka/net/inet.py): nothing of ours
+    # looks like this, because a socket that connected, or listens on loopback, has another address
+    config.addinivalue_line("filterwarnings", f"ignore:{_NEVER_CONNECTED}:ResourceWarning")
+
+
+def unique_settings(bootstrap: str, partitions: int = 4) -> KafkaSettings:
+    """Settings with a topic prefix that no other test of this session has."""
+    return KafkaSettings(
+        kafka=bootstrap, topic_prefix=f"test{next(_prefixes)}", partitions=partitions, delivery_timeout_s=15.0
+    )
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    """The embedded broker, running; shared by the session, so nobody stops it."""
+    broker = Embedded(free_port(), tmp_path_factory.mktemp("broker"))
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture(scope="session")
+def broker(embedded: Embedded) -> str:
+    """``host:port`` of the embedded broker."""
+    return embedded.bootstrap
+
+
+@pytest.fixture
+def kafka_settings(broker: str) -> KafkaSettings:
+    """Settings for the embedded broker with four partitions, own topic prefix and topics created."""
+    settings = unique_settings(broker)
+    create_topics(settings)
+    return settings
+
+
+@pytest.fixture(scope="session")
+def apache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
+    """Apache Kafka 4.x, one KRaft node, running; tests that restart it leave it running."""
+    reason = missing_for_kafka()
+    if reason is not None:
+        pytest.skip(reason)
+    kafka = ApacheKafka(free_port(), _folder(tmp_path_factory))
+    kafka.start()
+    yield kafka
+    kafka.stop()
+
+
+@pytest.fixture(scope="session")
+def apache_kafka(apache: ApacheKafka) -> str:
+    """``host:port`` of Apache Kafka."""
+    return apache.bootstrap
+
+
+def _folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("kafka")
