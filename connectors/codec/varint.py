@@ -1,0 +1,161 @@
+"""Protobuf wire primitives for the kernels: varints, tags, lengths, UTF-8. Every read is bounds-checked.
+
+Positions are int64; a failed read returns the position ``BAD`` (-1), which callers test before using the value.
+Limits are those of the reference decoder (upb): varints of at most 10 bytes, tags and lengths of at most 5.
+Source: https://protobuf.dev/programming-guides/encoding/
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]  # it has no stubs
+from numba import config, njit, types
+from numba.extending import intrinsic
+
+BAD = -1
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+"""Wire types; groups (3 and 4) are refused: nothing that writes remote write has ever used them."""
+
+MAX_LENGTH = 0x7FFFFFFF
+MAX_TAG = 0xFFFFFFFF
+
+
+def _load(bits: int, result: types.Type):  # type: ignore[no-untyped-def]
+    """An intrinsic that loads ``bits`` at a position: no wrap-around of negative indices, no alignment, one move."""
+
+    def typed(_context, buf, _pos):  # type: ignore[no-untyped-def]
+        def emit(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            array = context.make_array(signature.args[0])(context, builder, args[0])
+            word = builder.bitcast(builder.gep(array.data, [args[1]]), ir.IntType(bits).as_pointer())
+            loaded = builder.load(word, align=1)
+            return loaded if bits == 64 else builder.zext(loaded, ir.IntType(64))
+
+        return result(buf, types.int64), emit
+
+    return intrinsic(typed)
+
+
+def _plain_byte(buf: Any, pos: Any) -> Any:
+    return np.int64(buf[pos])
+
+
+def _plain_u64(buf: Any, pos: Any) -> Any:
+    return buf[pos : pos + 8].view("<u8")[0]
+
+
+read_byte: Any = _plain_byte if config.DISABLE_JIT else _load(8, types.int64)
+"""Byte at a position as int64; the caller has checked the bounds."""
+read_u64: Any = _plain_u64 if config.DISABLE_JIT else _load(64, types.uint64)
+"""Little-endian 64 bits at a position as uint64; the caller has checked the bounds."""
+
+
+@njit(cache=True, nogil=True, inline="always")
+def read_varint(buf, pos, end):  # type: ignore[no-untyped-def]
+    """Varint at ``pos`` as int64 (two's complement) and the position after it, or ``(0, BAD)``."""
+    if pos >= end:
+        return np.int64(0), np.int64(BAD)
+    byte = read_byte(buf, pos)
+    if byte < 0x80:
+        return byte, np.int64(pos + 1)
+    return read_long_varint(buf, pos, end, 10)
+
+
+@njit(cache=True, nogil=True)
+def read_long_varint(buf, pos, end, most):  # type: ignore[no-untyped-def]
+    """Varint of at most ``most`` bytes; bits above the 64th are dropped, as upb does."""
+    value = np.int64(0)
+    shift = np.int64(0)
+    stop = min(end, pos + most)
+    while pos < stop:
+        byte = read_byte(buf, pos)
+        pos += 1
+        value |= (byte & np.int64(0x7F)) << shift
+        if byte < 0x80:
+            return value, np.int64(pos)
+        shift += np.int64(7)
+    return np.int64(0), np.int64(BAD)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def read_length(buf, pos, end):  # type: ignore[no-untyped-def]
+    """Length prefix at ``pos``: start and end of its bytes, both inside ``end``; or ``(BAD, BAD)``."""
+    if pos >= end:
+        return np.int64(BAD), np.int64(BAD)
+    length = read_byte(buf, pos)
+    pos = np.int64(pos + 1)
+    if length >= 0x80:
+        length, pos = read_long_varint(buf, pos - 1, end, 5)
+    if pos < 0 or length < 0 or length > MAX_LENGTH or length > end - pos:
+        return np.int64(BAD), np.int64(BAD)
+    return pos, pos + length
+
+
+@njit(cache=True, nogil=True, inline="always")
+def read_tag(buf, pos, end):  # type: ignore[no-untyped-def]
+    """Tag at ``pos`` (field number shifted left by 3, or wire type) and the position after it, or ``(0, BAD)``."""
+    if pos >= end:
+        return np.int64(0), np.int64(BAD)
+    tag = read_byte(buf, pos)
+    pos = np.int64(pos + 1)
+    if tag >= 0x80:
+        tag, pos = read_long_varint(buf, pos - 1, end, 5)
+    if pos < 0 or tag < 8 or tag > MAX_TAG:
+        return np.int64(0), np.int64(BAD)
+    return tag, pos
+
+
+@njit(cache=True, nogil=True)
+def skip_value(buf, pos, end, wire_type):  # type: ignore[no-untyped-def]
+    """Position after a value of ``wire_type`` at ``pos``, or ``BAD``; groups are ``BAD``."""
+    if wire_type == VARINT:
+        return read_varint(buf, pos, end)[1]
+    if wire_type == BYTES:
+        return read_length(buf, pos, end)[1]
+    size = 8 if wire_type == FIXED64 else 4
+    if (wire_type != FIXED64 and wire_type != FIXED32) or size > end - pos:
+        return np.int64(BAD)
+    return np.int64(pos + size)
+
+
+@njit(cache=True, nogil=True)
+def well_formed(buf, pos, end):  # type: ignore[no-untyped-def]
+    """Whether ``buf[pos:end]`` is a flat sequence of fields."""
+    while pos < end:
+        tag, pos = read_tag(buf, pos, end)
+        if pos < 0:
+            return False
+        pos = skip_value(buf, pos, end, tag & 7)
+        if pos < 0:
+            return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def plain_label(buf, pos, end):  # type: ignore[no-untyped-def]
+    """Position after the label field at ``pos`` if it is laid out as every known sender does, else ``BAD``.
+
+    That is ``0a len 0a nlen name 12 vlen value`` with lengths below 128. Most labels are, so kernels try this first.
+    """
+    if end - pos < 6 or read_byte(buf, pos) != 0x0A or read_byte(buf, pos + 2) != 0x0A:
+        return np.int64(BAD)
+    length, name = read_byte(buf, pos + 1), read_byte(buf, pos + 3)
+    after = pos + 2 + length
+    at = pos + 4 + name
+    if (length | name) >= 0x80 or after > end or at + 2 > after or read_byte(buf, at) != 0x12:
+        return np.int64(BAD)
+    if read_byte(buf, at + 1) >= 0x80 or at + 2 + read_byte(buf, at + 1) != after:
+        return np.int64(BAD)
+    return np.int64(after)
+
+
+def encode_varint(value: int) -> bytes:
+    """Minimal varint of ``value`` (negative: two's complement of 64 bits)."""
+    value &= 0xFFFFFFFFFFFFFFFF
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
