@@ -1,0 +1,84 @@
+"""The api process: ``create_app`` for servers and tests, ``python -m api.app`` to run it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import FastAPI
+from pydantic import ValidationError
+
+from api import anomalies, detectors, health, socket
+from api.context import Context, wall_clock_ms
+from api.docs import OPENAPI_PATH, REFUSALS, install_docs, openapi_with_problems
+from api.gate import Gate
+from api.problems import install_problems
+from api.server import make_server, run_server
+from api.settings import ApiSettings
+from connectors.logs import configure_logging
+
+
+def create_app(
+    settings: ApiSettings,
+    now_ms: Callable[[], int] = wall_clock_ms,
+) -> FastAPI:
+    """The application; its lifespan starts and stops the readers and writers of ``app.state.context``."""
+    context = Context(settings, now_ms)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await context.start()
+        try:
+            yield
+        finally:
+            await context.stop()
+
+    app = FastAPI(
+        title="Tocsin",
+        version=_version(),
+        description="Streaming anomaly detection for metrics and logs. Docs: docs/api.md in the repository.",
+        openapi_url=OPENAPI_PATH,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.context = context
+    app.openapi = partial(openapi_with_problems, app)  # type: ignore[method-assign]  # as FastAPI's docs do
+    app.add_middleware(Gate, meters=context.meters, max_body_bytes=settings.api_max_body_bytes)
+    install_problems(app)
+    for module in (anomalies, detectors):
+        app.include_router(module.router, responses=REFUSALS)
+    app.include_router(health.router)
+    app.include_router(socket.router)
+    install_docs(app)
+    return app
+
+
+def main() -> int:
+    """Serve until asked to stop; 1 for bad settings, or when a reader ended and the process should start anew."""
+    try:
+        settings = ApiSettings()
+    except ValidationError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    configure_logging("api")
+    app = create_app(settings)
+    context: Context = app.state.context
+    server = make_server(app, settings)
+    context.on_death = partial(setattr, server, "should_exit", True)
+    run_server(server)
+    return 1 if context.dead_followers() else 0
+
+
+def _version() -> str:
+    try:
+        return version("tocsin")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "unreleased"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

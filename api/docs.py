@@ -1,0 +1,69 @@
+"""The API's own description: OpenAPI JSON at ``/api/docs``, Swagger UI at ``/api/docs/ui``, and the published schemas.
+
+The page works without internet: script and style come from the package ``fastapi-offline``, which carries swagger-ui's
+files; FastAPI's own page would load them from a content delivery network.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import FileResponse
+from starlette.staticfiles import StaticFiles
+
+from api.problems import MEDIA_TYPE, Problem
+from api.schema import SCHEMA_PATH
+
+OPENAPI_PATH = "/api/docs"
+ASSETS_PATH = "/api/docs/assets"
+PROBLEM_REF = "#/components/schemas/Problem"
+
+router = APIRouter()
+
+
+def install_docs(app: FastAPI) -> None:
+    """Add the page, its files and the schemas to the app."""
+    app.include_router(router)
+    assets = Path(str(files("fastapi_offline"))) / "static"
+    app.mount(ASSETS_PATH, StaticFiles(directory=assets), name="docs-assets")
+
+
+def openapi_with_problems(app: FastAPI) -> dict[str, Any]:
+    """OpenAPI document in which refusals have the media type that they really have."""
+    document = FastAPI.openapi(app)
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for answer in operation["responses"].values():
+                content = answer.get("content", {})
+                if content.get("application/json", {}).get("schema") == {"$ref": PROBLEM_REF}:
+                    answer["content"] = {MEDIA_TYPE: content["application/json"]}
+    return document
+
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    422: {"model": Problem, "description": "a value is not allowed"},
+    "default": {"model": Problem, "description": "any other refusal, told apart by its code"},
+}
+"""For ``include_router(responses=…)``."""
+
+
+@router.get("/api/docs/ui", include_in_schema=False)
+async def swagger_ui(request: Request) -> Response:
+    """Swagger UI."""
+    return get_swagger_ui_html(
+        openapi_url=OPENAPI_PATH,
+        title=f"{request.app.title} API",
+        swagger_js_url=f"{ASSETS_PATH}/swagger-ui-bundle.js",
+        swagger_css_url=f"{ASSETS_PATH}/swagger-ui.css",
+        swagger_favicon_url=f"{ASSETS_PATH}/favicon.png",
+    )
+
+
+@router.get("/api/schemas/anomaly.v1.json", tags=["schemas"], response_class=FileResponse)
+async def read_anomaly_schema() -> FileResponse:
+    """JSON Schema (2020-12) of an anomaly: values of the topic, answers of REST and data of the WebSocket."""
+    return FileResponse(SCHEMA_PATH, media_type="application/schema+json")

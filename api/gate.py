@@ -1,0 +1,75 @@
+"""What every HTTP request passes first: a request id, a bound for its body, and a count when it is answered."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.meters import ApiMeters
+
+REQUEST_ID_HEADER = "X-Request-ID"
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+UNROUTED = "(none)"
+"""Route label of requests to addresses that do not exist: their paths would be an unbounded label."""
+KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Gate:
+    """ASGI middleware; WebSockets pass untouched."""
+
+    def __init__(self, app: ASGIApp, meters: ApiMeters, max_body_bytes: int) -> None:
+        self._app = app
+        self._meters = meters
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+        status = 500  # unless an answer begins: the server's own handler then answers 500
+
+        async def tell(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (REQUEST_ID_HEADER.lower().encode(), request_id.encode())]
+            await send(message)
+
+        try:
+            await self._app(scope, self._bounded(receive), tell)
+        finally:
+            method = scope["method"] if scope["method"] in KNOWN_METHODS else "other"
+            self._meters.requests.labels(method, _route(scope), str(status)).inc()
+
+    def _bounded(self, receive: Receive) -> Receive:
+        read_bytes = 0
+
+        async def bounded() -> Message:
+            nonlocal read_bytes
+            message = await receive()
+            read_bytes += len(message.get("body", b""))
+            if read_bytes > self._max_body_bytes:
+                detail = f"the body is larger than {self._max_body_bytes} bytes (TOCSIN_API_MAX_BODY_BYTES)"
+                raise HTTPException(413, detail)
+            return message
+
+        return bounded
+
+
+def _request_id(scope: Scope) -> str:
+    """The caller's id if it is a harmless word, else a random one."""
+    wanted = REQUEST_ID_HEADER.lower().encode()
+    given = next((value for name, value in scope["headers"] if name == wanted), b"")
+    return given.decode() if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+
+
+def _route(scope: Scope) -> str:
+    route: Any = scope.get("route")
+    return str(getattr(route, "path", UNROUTED))

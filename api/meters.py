@@ -1,0 +1,61 @@
+"""What ``/metrics`` of the api tells, in a registry of its own so that several apps can live in one process."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+
+class ApiMeters:
+    """All counters and gauges of the api; names start with ``tocsin_api_``."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "tocsin_api_http_requests",
+            "HTTP requests answered",
+            ["method", "route", "code"],
+            registry=self.registry,
+        )
+        self.anomaly_events = Counter(
+            "tocsin_api_anomaly_events",
+            "records read from the anomalies topic, by what became of them",
+            ["result"],
+            registry=self.registry,
+        )
+        self.recent_anomalies = Gauge(
+            "tocsin_api_recent_anomalies", "anomalies kept for GET /api/anomalies", registry=self.registry
+        )
+        self.evicted_anomalies = Counter(
+            "tocsin_api_evicted_anomalies", "anomalies forgotten because the store was full", registry=self.registry
+        )
+        self.clients = Gauge("tocsin_api_socket_clients", "WebSocket clients now", registry=self.registry)
+        self.closed_clients = Counter(
+            "tocsin_api_socket_clients_closed",
+            "WebSocket clients that the api closed, by reason",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.sent_messages = Counter(
+            "tocsin_api_socket_messages_sent", "messages written to WebSocket clients", registry=self.registry
+        )
+        self.longest_queue = Gauge(
+            "tocsin_api_socket_queue_depth_max",
+            "messages waiting for the slowest WebSocket client",
+            registry=self.registry,
+        )
+        self.revisions = Counter(
+            "tocsin_api_detector_revisions",
+            "records read from the detectors topic, by what became of them",
+            ["result"],
+            registry=self.registry,
+        )
+        self.detectors = Gauge("tocsin_api_detectors", "detectors that exist", registry=self.registry)
+        self.writes = Gauge(
+            "tocsin_api_detector_writes_in_flight", "detector writes not answered yet", registry=self.registry
+        )
+        self.lag = Gauge(
+            "tocsin_api_topic_lag_records", "records of a topic not read yet", ["topic"], registry=self.registry
+        )
+        self.ready = Gauge(
+            "tocsin_api_topic_loaded", "1 once the topic has been read to its end", ["topic"], registry=self.registry
+        )

@@ -1,0 +1,229 @@
+"""Every refusal of the REST API as problem details (RFC 9457) with a code from a closed list.
+
+A client decides by ``code`` and ``retryable`` alone; ``detail`` and ``errors`` are for people. ``request_id`` is
+also in the ``X-Request-ID`` header of every answer and in the log.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import Field
+from starlette.exceptions import HTTPException
+
+from connectors.errors import Overloaded, Rejected, TocsinError, TooLarge, Unavailable
+from connectors.messages import Message
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+MAX_SHOWN_CHARS = 200
+"""A refused value is echoed up to this length."""
+
+
+class Code(StrEnum):
+    """Stable names of all refusals; none is ever renamed or reused."""
+
+    BAD_REQUEST = "bad_request"
+    NOT_FOUND = "not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    DUPLICATE_DETECTOR = "duplicate_detector"
+    DETECTOR_LIMIT = "detector_limit"
+    STALE_REVISION = "stale_revision"
+    TOO_LARGE = "too_large"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+    INVALID = "invalid"
+    PRECONDITION_REQUIRED = "precondition_required"
+    OVERLOADED = "overloaded"
+    INTERNAL = "internal"
+    UNAVAILABLE = "unavailable"
+
+
+STATUS: Mapping[Code, HTTPStatus] = {
+    Code.BAD_REQUEST: HTTPStatus.BAD_REQUEST,
+    Code.NOT_FOUND: HTTPStatus.NOT_FOUND,
+    Code.METHOD_NOT_ALLOWED: HTTPStatus.METHOD_NOT_ALLOWED,
+    Code.DUPLICATE_DETECTOR: HTTPStatus.CONFLICT,
+    Code.DETECTOR_LIMIT: HTTPStatus.CONFLICT,
+    Code.STALE_REVISION: HTTPStatus.PRECONDITION_FAILED,
+    Code.TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    Code.UNSUPPORTED_MEDIA_TYPE: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    Code.INVALID: HTTPStatus.UNPROCESSABLE_ENTITY,
+    Code.PRECONDITION_REQUIRED: HTTPStatus.PRECONDITION_REQUIRED,
+    Code.OVERLOADED: HTTPStatus.TOO_MANY_REQUESTS,
+    Code.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
+    Code.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+TITLES: Mapping[Code, str] = {
+    Code.BAD_REQUEST: "The request cannot be understood",
+    Code.NOT_FOUND: "There is no such thing",
+    Code.METHOD_NOT_ALLOWED: "The address exists, but not with this method",
+    Code.DUPLICATE_DETECTOR: "Another detector already computes this",
+    Code.DETECTOR_LIMIT: "There are as many detectors as are allowed",
+    Code.STALE_REVISION: "The detector was changed by someone else",
+    Code.TOO_LARGE: "The request body is too large",
+    Code.UNSUPPORTED_MEDIA_TYPE: "The body has a content type that is not read here",
+    Code.INVALID: "A value is not allowed",
+    Code.PRECONDITION_REQUIRED: "The If-Match header is missing",
+    Code.OVERLOADED: "Too much at once",
+    Code.INTERNAL: "The server failed",
+    Code.UNAVAILABLE: "Kafka did not answer in time",
+}
+RETRYABLE = frozenset({Code.OVERLOADED, Code.UNAVAILABLE})
+RETRY_AFTER_S = 1
+
+
+class FieldProblem(Message):
+    """One bad field: where it stands, what it was, and what would be right."""
+
+    field: str = Field(description="path in the body, or header and query parameter name")
+    value: str = Field(description="the refused value as JSON, shortened")
+    expected: str
+
+
+class Problem(Message):
+    """Body of every answer from 400 on."""
+
+    type: str = Field(description="urn:tocsin:problem: and the code")
+    title: str
+    status: int
+    detail: str
+    instance: str = Field(description="path of the request")
+    code: Code
+    request_id: str
+    retryable: bool = Field(description="whether the same request may succeed later")
+    errors: list[FieldProblem] = Field(default=[], description="bad fields, for code invalid")
+
+
+class ApiError(TocsinError):
+    """A refusal that the REST API itself decides on."""
+
+    def __init__(self, code: Code, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def install_problems(app: FastAPI) -> None:
+    """Answer every error of the app with a problem; what nobody expected is a 500 that shows nothing of the inside."""
+    app.add_exception_handler(ApiError, _on_api_error)
+    app.add_exception_handler(Rejected, _on_rejected)
+    app.add_exception_handler(Overloaded, _on_overloaded)
+    app.add_exception_handler(Unavailable, _on_unavailable)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(Exception, _on_unexpected)
+
+
+def problem_response(
+    request: Request,
+    code: Code,
+    detail: str,
+    errors: Sequence[FieldProblem] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Build the answer; the request id is the one that the middleware gave."""
+    problem = Problem(
+        type=f"urn:tocsin:problem:{code}",
+        title=TITLES[code],
+        status=STATUS[code],
+        detail=detail.encode(errors="backslashreplace").decode(),
+        instance=request.url.path,
+        code=code,
+        request_id=getattr(request.state, "request_id", ""),
+        retryable=code in RETRYABLE,
+        errors=list(errors),
+    )
+    extra = {"Retry-After": str(RETRY_AFTER_S)} if code in RETRYABLE else {}
+    return Response(problem.encode(), STATUS[code], {**extra, **(headers or {})}, MEDIA_TYPE)
+
+
+def shown(value: object) -> str:
+    """A refused value as short JSON text; what JSON lacks is shown as Python writes it."""
+    return _short(json.dumps(value, ensure_ascii=False, default=repr))
+
+
+def _short(text: str) -> str:
+    """Bounded, and without the lone surrogates that JSON may smuggle in and UTF-8 cannot carry."""
+    text = text if len(text) <= MAX_SHOWN_CHARS else text[: MAX_SHOWN_CHARS - 1] + "…"
+    return text.encode(errors="backslashreplace").decode()
+
+
+async def _on_api_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)  # noqa: S101 - Starlette types every handler for Exception
+    return problem_response(request, error.code, str(error))
+
+
+async def _on_rejected(request: Request, error: Exception) -> Response:
+    """A config that the flow's validator refused, or an oversized body."""
+    if isinstance(error, TooLarge):
+        return problem_response(request, Code.TOO_LARGE, str(error))
+    return problem_response(request, Code.INVALID, str(error), field_problems(error))
+
+
+def field_problems(error: Exception) -> list[FieldProblem]:
+    """The bad field of a ``flows.config.ConfigError``; nothing for errors that name none."""
+    field, expected = getattr(error, "field", None), getattr(error, "expected", None)
+    if field is None or expected is None:
+        return []
+    return [FieldProblem(field=_short(str(field)), value=shown(getattr(error, "value", None)), expected=str(expected))]
+
+
+async def _on_overloaded(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Overloaded)  # noqa: S101 - as above
+    return problem_response(request, Code.OVERLOADED, str(error), headers={"Retry-After": str(error.retry_after_s)})
+
+
+async def _on_unavailable(request: Request, error: Exception) -> Response:
+    log.warning("%s %s: %s", request.method, request.url.path, error)
+    return problem_response(request, Code.UNAVAILABLE, str(error))
+
+
+async def _on_validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - as above
+    found = error.errors()
+    if any(isinstance(item["input"], bytes) for item in found):  # FastAPI leaves the body unread: it is not called JSON
+        given = request.headers.get("content-type", "missing")
+        return problem_response(request, Code.UNSUPPORTED_MEDIA_TYPE, f"Content-Type: {given}: send application/json")
+    if any(item["type"] == "json_invalid" for item in found):
+        return problem_response(request, Code.BAD_REQUEST, f"body: not JSON: {found[0]['ctx']['error']}")
+    errors = [_field_problem(item) for item in found]
+    first = errors[0]
+    return problem_response(request, Code.INVALID, f"{first.field}: {first.value}: {first.expected}", errors)
+
+
+def _field_problem(item: Mapping[str, Any]) -> FieldProblem:
+    """A pydantic error; the leading "body" of its place says nothing, "query" and "header" do."""
+    parts = [str(part) for part in item["loc"]]
+    field = ".".join(parts[1:] if parts[0] == "body" and len(parts) > 1 else parts)
+    return FieldProblem(field=_short(field), value=shown(item.get("input")), expected=str(item["msg"]))
+
+
+_HTTP_CODES = {
+    400: Code.BAD_REQUEST,
+    404: Code.NOT_FOUND,
+    405: Code.METHOD_NOT_ALLOWED,
+    413: Code.TOO_LARGE,
+    415: Code.UNSUPPORTED_MEDIA_TYPE,
+}
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    """What Starlette itself refuses: unknown path, wrong method."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - as above
+    code = _HTTP_CODES.get(error.status_code, Code.INTERNAL if error.status_code >= 500 else Code.BAD_REQUEST)
+    return problem_response(
+        request, code, f"{request.method} {request.url.path}: {error.detail}", headers=error.headers
+    )
+
+
+async def _on_unexpected(request: Request, error: Exception) -> Response:
+    """The server logs the stack; the client gets the id to ask for."""
+    log.error("%s %s: %r", request.method, request.url.path, error)
+    return problem_response(request, Code.INTERNAL, "unexpected error; the log has it under the request id")

@@ -1,0 +1,150 @@
+"""The log of detector revisions: append a record, wait until it has come back, and tell what it did.
+
+``tocsin.detectors`` is the only truth. A write is accepted or refused by the reducer that every reader runs
+(``flows.revisions.DetectorTable``), at the place of the log where the record landed; so all replicas agree on one
+winner per revision. Each record bears a random token in a header by which its writer knows it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from kafka import KafkaProducer
+
+from api.meters import ApiMeters
+from api.settings import ApiSettings
+from connectors.errors import Overloaded, Rejected, Unavailable
+from connectors.follower import Received
+from connectors.kafka_clients import confirm, make_producer, unavailable
+from connectors.messages import Detector, DetectorConfig, DetectorRevision
+from flows.config import compile_config
+from flows.revisions import DetectorTable, Outcome
+
+log = logging.getLogger(__name__)
+
+WRITE_HEADER = "tocsin-write"
+"""Kafka header with the writer's token; of no meaning to anybody else."""
+TOKEN_BYTES = 16
+AUTHOR = "api"
+
+
+class Written(NamedTuple):
+    """What a revision did; ``detector`` is what it made, None unless it was applied and was no deletion."""
+
+    outcome: Outcome
+    detector: Detector | None
+
+
+class RevisionLog:
+    """The detectors as they stand, and the way to change them. Everything but ``_send`` runs on the event loop."""
+
+    def __init__(self, settings: ApiSettings, meters: ApiMeters, now_ms: Callable[[], int]) -> None:
+        self._settings = settings
+        self._meters = meters
+        self._now_ms = now_ms
+        self._table = DetectorTable()
+        self._waiting: dict[bytes, asyncio.Future[Written]] = {}
+        self._threads = ThreadPoolExecutor(settings.api_max_writes, "write-detectors")
+        self._producer: KafkaProducer | None = None
+        self._producer_lock = threading.Lock()
+        meters.detectors.set_function(lambda: len(self._table.compiled))
+        meters.writes.set_function(lambda: len(self._waiting))
+
+    def get(self, detector_id: str) -> Detector | None:
+        """A detector as it stands."""
+        compiled = self._table.compiled.get(detector_id)
+        return compiled.source if compiled is not None else None
+
+    def list(self) -> list[Detector]:
+        """All detectors, ordered by id."""
+        return [compiled.source for _, compiled in sorted(self._table.compiled.items())]
+
+    def twin_of(self, detector_id: str, config: DetectorConfig) -> Detector | None:
+        """Another detector that computes the same as ``config`` would; raises ``ConfigError`` for a bad one."""
+        candidate = Detector(id=detector_id, revision=1, config=config, author=AUTHOR, updated_ms=0)
+        return self._table.twin_of(compile_config(candidate))
+
+    def handle(self, records: Sequence[Received]) -> None:
+        """Apply one batch of the log and wake the writers whose records are in it."""
+        for record in records:
+            written = self._apply(record)
+            waiter = self._waiting.get(_token(record.headers))
+            if written is not None and waiter is not None and not waiter.done():
+                waiter.set_result(written)
+
+    def _apply(self, record: Received) -> Written | None:
+        try:
+            revision = DetectorRevision.decode(record.value or b"")
+        except Rejected as error:
+            self._meters.revisions.labels("unreadable").inc()
+            log.warning("%s@%d: %s", record.topic, record.offset, error)
+            return None
+        outcome = self._table.apply(revision)
+        self._meters.revisions.labels(outcome).inc()
+        applied = outcome is Outcome.APPLIED
+        return Written(outcome, self.get(revision.detector_id) if applied else None)
+
+    async def write(self, detector_id: str, base_revision: int, config: DetectorConfig | None) -> Written:
+        """Append a revision (``config`` None deletes) and wait until this process has read and judged it.
+
+        Raises ``Overloaded`` with too many writes at a time; ``Unavailable`` when Kafka does not confirm, or the
+        record does not come back: then it may have been applied nevertheless.
+        """
+        if len(self._waiting) >= self._settings.api_max_writes:
+            message = f"{len(self._waiting)} detector writes wait for Kafka (TOCSIN_API_MAX_WRITES)"
+            raise Overloaded(message)
+        loop = asyncio.get_running_loop()
+        revision = DetectorRevision(
+            detector_id=detector_id,
+            base_revision=base_revision,
+            config=config,
+            author=AUTHOR,
+            time_ms=self._now_ms(),
+        )
+        token = secrets.token_bytes(TOKEN_BYTES)
+        waiter = self._waiting[token] = loop.create_future()
+        try:
+            await loop.run_in_executor(self._threads, self._send, revision, token)
+            async with asyncio.timeout(self._settings.api_read_back_timeout_s):
+                return await waiter
+        except TimeoutError as error:
+            message = f"detector {detector_id}: written to Kafka but not read back in time; read it to see what holds"
+            raise Unavailable(message) from error
+        finally:
+            del self._waiting[token]
+
+    def _send(self, revision: DetectorRevision, token: bytes) -> None:
+        """Produce and confirm; blocks, so it runs in a thread of its own."""
+        with unavailable(self._settings):
+            sent = self._connected().send(
+                self._settings.topics.detectors,
+                key=revision.detector_id.encode(),
+                value=revision.encode(),
+                headers=[(WRITE_HEADER, token)],
+            )
+        confirm([sent], self._settings.delivery_timeout_s)
+
+    def _connected(self) -> KafkaProducer:
+        with self._producer_lock:
+            if self._producer is None:
+                self._producer = make_producer(self._settings, "tocsin-api")
+            return self._producer
+
+    async def stop(self) -> None:
+        """End the threads and the producer; writes under way are finished first."""
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._threads.shutdown(wait=True)
+        if self._producer is not None:
+            self._producer.close()
+
+
+def _token(headers: Iterable[tuple[str, bytes]]) -> bytes:
+    return next((value for key, value in headers if key == WRITE_HEADER), b"")

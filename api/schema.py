@@ -1,0 +1,27 @@
+"""The published JSON Schema of an anomaly, made from ``connectors.messages``; ``python -m api.schema`` writes it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from connectors.messages import Anomaly
+
+SCHEMA_PATH = Path(__file__).parent / "schemas" / "anomaly.v1.json"
+SCHEMA_ID = "urn:tocsin:schema:anomaly:v1"
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def anomaly_schema() -> str:
+    """Text of the schema file: strict, every field required, and ``$id`` is a name rather than a host."""
+    schema = {"$schema": DIALECT, "$id": SCHEMA_ID, **Anomaly.model_json_schema(mode="serialization")}
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def main() -> None:
+    """Write the file that the api serves."""
+    SCHEMA_PATH.write_text(anomaly_schema(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""uvicorn as the api needs it: bounds for WebSocket clients, and an end when the process can no longer do its work."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from api.settings import ApiSettings
+
+SHUTDOWN_S = 5
+"""Requests under way get so long to end when the process is asked to stop."""
+
+
+class CuttingWebSocketProtocol(WebSocketsSansIOProtocol):
+    """Cuts the connection when the application has ended while the client does not read.
+
+    uvicorn closes the transport, which first waits for its buffer to drain: a client that never reads would keep its
+    socket and buffer for ever.
+    """
+
+    def on_task_complete(self, task: asyncio.Task[None]) -> None:
+        """The application has ended for this connection."""
+        super().on_task_complete(task)
+        if not self.writable.is_set():
+            self.transport.abort()
+
+
+def make_server(app: FastAPI, settings: ApiSettings) -> uvicorn.Server:
+    """A server for the app on the host and port of the settings, logging through the root logger."""
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.api_port,
+        log_config=None,
+        access_log=False,  # counted in /metrics instead
+        server_header=False,
+        ws=CuttingWebSocketProtocol,
+        ws_max_size=settings.api_max_socket_message_bytes,
+        ws_ping_interval=settings.api_ping_interval_s,
+        ws_ping_timeout=settings.api_ping_timeout_s,
+        ws_per_message_deflate=False,  # 300 kB and a compression per client and message, for loopback and LAN
+        timeout_graceful_shutdown=SHUTDOWN_S,
+    )
+    return uvicorn.Server(config)
+
+
+def run_server(server: uvicorn.Server) -> None:
+    """Serve until SIGINT, SIGTERM or ``server.should_exit``."""
+    with suppress(KeyboardInterrupt):
+        server.run()

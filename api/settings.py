@@ -1,0 +1,39 @@
+"""Settings of the api process, beside those that every process shares."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from connectors.settings import KafkaSettings
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class ApiSettings(KafkaSettings):
+    """Where the api listens and the bounds of everything that it keeps."""
+
+    model_config = SettingsConfigDict(env_prefix="TOCSIN_", frozen=True)
+
+    host: Annotated[str, Field(min_length=1, description="address to listen on")] = "127.0.0.1"
+    api_port: Annotated[int, Field(ge=0, le=65_535, description="port of REST, WebSocket and probes")] = 8000
+    api_recent_anomalies: Annotated[
+        int, Field(ge=1, le=1_000_000, description="anomalies kept for GET /api/anomalies, the latest ones")
+    ] = 10_000
+    api_max_clients: Annotated[int, Field(ge=1, description="WebSocket clients at a time; more are closed")] = 256
+    api_client_queue: Annotated[
+        int, Field(ge=1, description="messages waiting for one client; a slower one is closed with code 4008")
+    ] = 1_000
+    api_slow_close_s: Annotated[
+        Seconds, Field(description="how long a slow client may take to read its close frame before it is cut off")
+    ] = 5.0
+    api_max_socket_message_bytes: Annotated[int, Field(ge=64, description="largest message of a client")] = 16_384
+    api_max_body_bytes: Annotated[int, Field(ge=64, description="largest REST request body")] = 65_536
+    api_ping_interval_s: Annotated[Seconds, Field(description="time between pings to a WebSocket client")] = 20.0
+    api_ping_timeout_s: Annotated[Seconds, Field(description="a client without pong for so long is closed")] = 20.0
+    api_max_writes: Annotated[int, Field(ge=1, le=256, description="detector writes at a time; more get 429")] = 16
+    api_read_back_timeout_s: Annotated[
+        Seconds, Field(description="how long a write waits for its own record to come back from Kafka")
+    ] = 10.0

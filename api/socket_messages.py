@@ -1,0 +1,94 @@
+"""What crosses ``/api/ws``, version 1: JSON text messages, one object each, told apart by ``type``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from connectors.messages import Anomaly, Message
+
+SOCKET_VERSION: Literal[1] = 1
+CLOSE_SLOW = 4008
+"""The client read more slowly than events came: connect again and load what was missed by REST."""
+CLOSE_BUSY = 1013
+"""Too many clients: try again later (RFC 6455 registry, "Try Again Later")."""
+
+
+class SocketTopic(StrEnum):
+    """What a client can subscribe to."""
+
+    ANOMALIES = "anomalies"
+
+
+Topics = Annotated[list[SocketTopic], Field(min_length=1, max_length=16)]
+
+
+class Subscribe(Message):
+    """Client: send me these topics from now on, besides those that I have."""
+
+    type: Literal["subscribe"]
+    topics: Topics
+
+
+class Unsubscribe(Message):
+    """Client: no more of these topics."""
+
+    type: Literal["unsubscribe"]
+    topics: Topics
+
+
+class Ping(Message):
+    """Client: are you there? For browsers, which cannot send WebSocket pings."""
+
+    type: Literal["ping"]
+
+
+ClientMessage = Subscribe | Unsubscribe | Ping
+CLIENT_MESSAGE: TypeAdapter[ClientMessage] = TypeAdapter(Annotated[ClientMessage, Field(discriminator="type")])
+
+
+class Subscribed(Message):
+    """Server: what the client is subscribed to now, after ``subscribe`` and ``unsubscribe``.
+
+    Every event that reaches the api after this message was queued is sent.
+    """
+
+    type: Literal["subscribed"] = "subscribed"
+    version: Literal[1] = SOCKET_VERSION
+    topics: list[SocketTopic]
+
+
+class AnomalyEvent(Message):
+    """Server: one event of one episode, as it stands in ``tocsin.anomalies``."""
+
+    type: Literal["anomaly"] = "anomaly"
+    data: Anomaly
+
+
+class Pong(Message):
+    """Server: the answer to ``ping``."""
+
+    type: Literal["pong"] = "pong"
+
+
+class ErrorCode(StrEnum):
+    """Why a client's message was refused; the connection stays open."""
+
+    BAD_JSON = "bad_json"
+    UNKNOWN_TYPE = "unknown_type"
+    UNKNOWN_TOPIC = "unknown_topic"
+    BAD_MESSAGE = "bad_message"
+    NOT_READY = "not_ready"
+
+
+class SocketError(Message):
+    """Server: the message was refused, nothing changed."""
+
+    type: Literal["error"] = "error"
+    code: ErrorCode
+    detail: str
+
+
+ServerMessage = Subscribed | AnomalyEvent | Pong | SocketError
