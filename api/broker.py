@@ -1,0 +1,108 @@
+"""The process of the embedded broker: start it, create the topics, restore and keep the detectors, watch its bound.
+
+The broker holds all records in memory only. What must outlive it, the detector log, is kept in a journal under
+``TOCSIN_HOME`` and written back at the start.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from api.child import READY
+from api.default_detectors import first_revisions
+from api.embedded import DEFAULT_BOUND_BYTES, EmbeddedBroker
+from api.journal import FILE_NAME, Journal, follow, publish
+from connectors.errors import TocsinError
+from connectors.follower import Follower
+from connectors.logs import configure_logging
+from connectors.settings import KafkaSettings
+from connectors.topics import create_topics
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+"""Time between two looks at what the broker holds: at 500 MB/s in, the bound is overrun by half a GB at most."""
+
+
+class BrokerSettings(BaseSettings):
+    """The embedded broker of ``make run``."""
+
+    model_config = SettingsConfigDict(env_prefix="TOCSIN_", frozen=True)
+
+    home: Annotated[Path, Field(description="folder of logs, recovery store and detectors")] = Path(".tocsin")
+    host: Annotated[str, Field(min_length=1, description="address to listen on")] = "127.0.0.1"
+    broker_port: Annotated[int, Field(ge=1, le=65_535, description="port of the embedded broker")] = 9092
+    broker_bound_bytes: Annotated[
+        int, Field(ge=1 << 20, description="memory and disk of the embedded broker; beyond it ingest answers 429")
+    ] = DEFAULT_BOUND_BYTES
+
+
+def bring_back(kafka: KafkaSettings, journal: Journal, time_ms: int) -> int:
+    """Fill the fresh broker's detector log from the journal, at the first start from the defaults.
+
+    Returns the offset after them.
+    """
+    revisions = journal.load()
+    if not revisions:
+        revisions = first_revisions(time_ms)
+        journal.append(revisions)
+    log.info("%d detector revisions written to the fresh broker", len(revisions))
+    return publish(kafka, revisions)
+
+
+def watch(broker: EmbeddedBroker, keeper: Follower, stopping: threading.Event) -> int:
+    """Look after broker and journal until asked to stop; returns the exit code."""
+    full = False
+    while not stopping.wait(LOOK_S):
+        if broker.poll() is not None:
+            log.error("the broker ended with code %s:\n%s", broker.poll(), broker.log_end())
+            return 1
+        keeper.check()
+        was, full = full, broker.check_bound()
+        if full and not was:
+            log.warning("%s", broker.status_path.read_text(), extra={"announce": True})
+    return 0
+
+
+def serve(settings: BrokerSettings, stopping: threading.Event) -> int:
+    """Everything from start to stop; returns the exit code, raises ``TocsinError``."""
+    home = settings.home.absolute()
+    broker = EmbeddedBroker(settings.broker_port, home / "broker", settings.host, settings.broker_bound_bytes)
+    broker.start()
+    try:
+        kafka = KafkaSettings(kafka=broker.bootstrap)
+        for line in create_topics(kafka):
+            log.info("%s", line)
+        journal = Journal(home / FILE_NAME)
+        start = bring_back(kafka, journal, time.time_ns() // 1_000_000)
+        with follow(kafka, journal, start) as keeper:
+            log.info("ready; records are in memory only and forgotten at the stop", extra={READY: True})
+            return watch(broker, keeper, stopping)
+    finally:
+        broker.stop()
+
+
+def main() -> int:
+    """Run until SIGTERM or SIGINT."""
+    configure_logging("broker")
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    try:
+        return serve(BrokerSettings(), stopping)
+    except TocsinError as error:
+        log.critical("%s", error)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

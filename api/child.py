@@ -1,0 +1,173 @@
+"""One process of ``make run``: its start in a process group of its own, its bounded log, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from api.guard import signal_group
+
+LOG_MAX_BYTES = 5_000_000
+"""A log file larger than this becomes NAME.log.1 and a new one begins: at most twice as much per process."""
+TAIL_LINES = 12
+LINE_MAX_BYTES = 65_536
+DRAIN_S = 1.0
+"""How long the output of an ended process is read on, in case a child of it still holds the pipe."""
+ANNOUNCE = "announce"
+"""A JSON log line with this field set is shown in the terminal too."""
+READY = "ready"
+"""A JSON log line with this field set says that the process is ready, where it serves no port of its own."""
+
+
+class BoundedLog:
+    """A log file of at most ``max_bytes``, and one older of the same size."""
+
+    def __init__(self, path: Path, max_bytes: int = LOG_MAX_BYTES) -> None:
+        self.path = path
+        self._max_bytes = max_bytes
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._open()
+
+    def write(self, line: bytes) -> None:
+        """Append one line."""
+        self._file.write(line + b"\n")
+        self._file.flush()
+        if self._file.tell() >= self._max_bytes:
+            self._file.close()
+            self.path.replace(self.path.with_suffix(".log.1"))
+            self._file = self._open()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _open(self) -> BinaryIO:
+        return self.path.open("ab")
+
+
+class Child:
+    """A running process. ``group`` is its process group, which its own children share."""
+
+    def __init__(self, process: asyncio.subprocess.Process, log: BoundedLog, show: Callable[[str], None]) -> None:
+        self._process = process
+        self._log = log
+        self._show = show
+        self._tail: deque[bytes] = deque(maxlen=TAIL_LINES)
+        self.said_ready = asyncio.Event()
+        self._reading = asyncio.create_task(self._read())
+
+    @classmethod
+    async def start(
+        cls, command: Sequence[str], environment: Mapping[str, str], log: BoundedLog, show: Callable[[str], None]
+    ) -> Child:
+        """Start ``command``; its output goes to ``log``, its announcements also to ``show``."""
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=dict(environment),
+            start_new_session=True,
+        )
+        return cls(process, log, show)
+
+    @property
+    def group(self) -> int:
+        """Process group; the pid of the process, which leads it."""
+        return self._process.pid
+
+    async def wait(self) -> int:
+        """Wait for the end of the process, end what is left of its group, and return the exit code (−signal)."""
+        code = await self._process.wait()
+        signal_group(self.group, signal.SIGKILL)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self._reading), DRAIN_S)
+        self._reading.cancel()
+        return code
+
+    async def stop(self, grace_s: float) -> None:
+        """SIGTERM to the process, SIGKILL to its group after ``grace_s`` or its end; returns when all are gone.
+
+        Only the process itself is asked: it knows in which order to end its own children.
+        """
+        with contextlib.suppress(ProcessLookupError):
+            self._process.terminate()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), grace_s)
+        signal_group(self.group, signal.SIGKILL)
+        await self.wait()
+
+    def kill(self) -> None:
+        """SIGKILL to the group, now."""
+        signal_group(self.group, signal.SIGKILL)
+
+    def last_lines(self) -> list[str]:
+        """The end of what it wrote, readable."""
+        return [readable(line) for line in self._tail]
+
+    async def _read(self) -> None:
+        stream = self._process.stdout
+        assert stream is not None  # noqa: S101 - the process was started with a pipe
+        rest = b""
+        while chunk := await stream.read(LINE_MAX_BYTES):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                self._take(line)
+            if len(rest) > LINE_MAX_BYTES:
+                self._take(rest)
+                rest = b""
+        if rest:
+            self._take(rest)
+
+    def _take(self, line: bytes) -> None:
+        self._log.write(line)
+        self._tail.append(line)
+        if b'"announce": true' in line or b'"ready": true' in line:
+            self._heed(parse_event(line))
+
+    def _heed(self, event: Mapping[str, Any]) -> None:
+        if event.get(READY) is True:
+            self.said_ready.set()
+        if event.get(ANNOUNCE) is True:
+            self._show(str(event.get("message", "")))
+
+
+def parse_event(line: bytes) -> dict[str, Any]:
+    """The fields of a JSON log line; empty for any other line."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return {}
+    return event if isinstance(event, dict) else {}
+
+
+def readable(line: bytes) -> str:
+    """A JSON log line as level, message and the last line of its traceback; any other line as it is."""
+    event = parse_event(line)
+    if "message" not in event:
+        return line.decode(errors="replace")
+    text = f"{event.get('level', '')} {event['message']}".strip()
+    trace = str(event.get("exc_info") or "").strip().splitlines()
+    return f"{text}\n  {trace[-1]}" if trace and trace[-1] not in text else text
+
+
+def describe_exit(code: int) -> str:
+    """An exit code for people."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"signal {signal.Signals(-code).name}"
+    except ValueError:
+        return f"signal {-code}"
+
+
+def python(module: str) -> tuple[str, ...]:
+    """The command that runs a module with this interpreter."""
+    return (sys.executable, "-m", module)

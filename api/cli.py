@@ -1,0 +1,53 @@
+"""The ``tocsin`` command."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+
+from connectors.errors import TocsinError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def tocsin() -> None:
+    """Watches metrics as they stream by and rings when something is strange."""
+
+
+@app.command("run")
+def run_here(
+    demo: Annotated[bool, typer.Option(help="push this machine's metrics and a small simulated shop")] = True,
+) -> None:
+    """Start everything on this machine, watch it, and stop it at Ctrl-C."""
+    from api.local import LocalSettings, run
+
+    try:
+        code = run(LocalSettings(), demo)
+    except TocsinError as error:
+        typer.echo(f"error: {error}", err=True)
+        code = 1
+    raise typer.Exit(code)
+
+
+@app.command()
+def topics() -> None:
+    """Create the Kafka topics that are missing and check those that are there."""
+    from connectors.topics import main
+
+    raise typer.Exit(main())
+
+
+@app.command("version")
+def print_version() -> None:
+    """Print the version."""
+    try:
+        typer.echo(version("tocsin"))
+    except PackageNotFoundError:
+        typer.echo("not installed")
+
+
+if __name__ == "__main__":
+    app()

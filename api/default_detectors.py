@@ -1,0 +1,99 @@
+"""The five detectors that a first start brings along. They fit the demo source, and node_exporter's metrics as well.
+
+``python -m api.default_detectors`` writes them to a detector log that has never held a revision, and to no other: who
+deletes one does not get it back.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+
+from api.journal import publish
+from connectors.errors import TocsinError
+from connectors.follower import TopicLog
+from connectors.logs import configure_logging
+from connectors.messages import DetectorConfig, DetectorRevision, Shape
+from connectors.settings import KafkaSettings
+
+log = logging.getLogger(__name__)
+
+AUTHOR = "tocsin"
+READ_TIMEOUT_S = 30.0
+
+DEFAULTS: dict[str, DetectorConfig] = {
+    "default-cpu": DetectorConfig(
+        name="CPU time by mode",
+        kind="mad",
+        selector='{__name__="node_cpu_seconds_total", mode=~"user|system|iowait|steal"}',
+        shape=Shape.RATE,
+        params={"window": 120},
+        threshold=30.0,
+    ),
+    "default-memory": DetectorConfig(
+        name="Available memory",
+        kind="mad",
+        selector='{__name__="node_memory_MemAvailable_bytes"}',
+        params={"window": 120, "floor_ratio": 0.01},
+        threshold=30.0,
+    ),
+    "default-io": DetectorConfig(
+        name="Disk and network throughput",
+        kind="mad",
+        selector='{__name__=~"node_(disk_(read|written)|network_(receive|transmit))_bytes_total", device!="lo"}',
+        shape=Shape.RATE,
+        params={"window": 240},
+        threshold=60.0,
+    ),
+    "default-shop-traffic": DetectorConfig(
+        name="Shop requests and errors",
+        kind="mad",
+        selector='{__name__=~"shop_(requests|errors)_total"}',
+        shape=Shape.RATE,
+        params={"window": 60},
+        threshold=12.0,
+    ),
+    "default-shop-latency": DetectorConfig(
+        name="Shop latency",
+        kind="mad",
+        selector='{__name__="shop_latency_seconds"}',
+        params={"window": 60},
+        threshold=12.0,
+    ),
+}
+
+
+def first_revisions(time_ms: int) -> list[DetectorRevision]:
+    """The defaults as they are written at the first start."""
+    return [
+        DetectorRevision(detector_id=name, base_revision=0, config=config, author=AUTHOR, time_ms=time_ms)
+        for name, config in DEFAULTS.items()
+    ]
+
+
+def write_defaults(settings: KafkaSettings, time_ms: int) -> int:
+    """Write the defaults unless the detector log holds any record; returns how many were written."""
+    with TopicLog(settings, settings.topics.detectors) as known:
+        known.wait_caught_up(READ_TIMEOUT_S)
+        if known.position > 0:
+            return 0
+    revisions = first_revisions(time_ms)
+    publish(settings, revisions)
+    return len(revisions)
+
+
+def main() -> int:
+    """Write the defaults where the environment says."""
+    configure_logging("default_detectors")
+    try:
+        written = write_defaults(KafkaSettings(), time.time_ns() // 1_000_000)
+    except TocsinError as error:
+        log.critical("%s", error)
+        return 1
+    log.info("%d default detectors written", written)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""The demo source of ``make run``: this machine's metrics and a small simulated shop, by real remote write."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+import time
+from typing import Annotated
+
+import httpx
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from api.child import ANNOUNCE, READY
+from api.machine import ProcessTable, read_machine
+from api.push import Outbox, Sample
+from api.shop import FAULT_S, Fault, Shop
+from connectors.logs import configure_logging
+
+log = logging.getLogger(__name__)
+
+PROCESSES_EVERY = 5
+"""Looking at every process costs more than all the rest, so it is done every so many pushes."""
+BEHIND = 5
+"""Bodies waiting from which on a problem is worth a line in the log."""
+
+
+class DemoSettings(BaseSettings):
+    """Where the demo source pushes, and how often."""
+
+    model_config = SettingsConfigDict(env_prefix="TOCSIN_", frozen=True)
+
+    host: Annotated[str, Field(min_length=1, description="address to listen on")] = "127.0.0.1"
+    ingest_port: Annotated[int, Field(ge=1, le=65_535, description="port of remote write")] = 8001
+    demo_interval_s: Annotated[
+        float, Field(ge=0.1, le=60, description="time between two pushes of the demo source; also its scrape interval")
+    ] = 1.0
+
+    @property
+    def url(self) -> str:
+        """Where ingest takes remote write."""
+        return f"http://{self.host}:{self.ingest_port}/api/v1/write"
+
+
+class Source:
+    """Everything that the demo pushes, read at a given time."""
+
+    def __init__(self, start_s: float) -> None:
+        self.shop = Shop(start_s)
+        self._processes = ProcessTable()
+        self._reads = 0
+
+    def read(self, time_s: float) -> list[Sample]:
+        """All samples of now; the processes only every ``PROCESSES_EVERY`` reads."""
+        processes = self._processes.read() if self._reads % PROCESSES_EVERY == 0 else []
+        self._reads += 1
+        return [*self.shop.advance(time_s), *read_machine(), *processes]
+
+
+def announce(before: Fault | None, now: Fault | None) -> None:
+    """Tell on the log, and so in the terminal of ``make run``, that a fault began or ended."""
+    if now == before:
+        return
+    if now is not None:
+        fields = {"kind": now.kind.value, "service": now.service, ANNOUNCE: True}
+        log.info("demo: fault %s for %g s: %s", now.kind.value, FAULT_S, now.says, extra=fields)
+    elif before is not None:
+        fields = {"kind": before.kind.value, "service": before.service, ANNOUNCE: True}
+        log.info("demo: fault %s is over", before.kind.value, extra=fields)
+
+
+def push_once(source: Source, outbox: Outbox) -> None:
+    """Read everything, queue it, send what can be sent."""
+    before, had = source.shop.fault, outbox.accepted
+    now_s = time.time()
+    outbox.put(source.read(now_s), int(now_s * 1000))
+    outbox.flush(time.monotonic())
+    announce(before, source.shop.fault)
+    if had == 0 and outbox.accepted > 0:
+        log.info("ready: ingest takes what the demo pushes", extra={READY: True})
+    if len(outbox) == BEHIND:
+        log.warning("ingest does not take what the demo pushes: %s", outbox.last_problem)
+
+
+def run(settings: DemoSettings, stopping: threading.Event) -> None:
+    """Push once an interval until asked to stop; a push that took longer is followed by the next whole interval."""
+    source = Source(time.time())
+    with httpx.Client(trust_env=False) as client:
+        outbox = Outbox(client, settings.url)
+        next_s = time.monotonic()
+        while not stopping.wait(max(0.0, next_s - time.monotonic())):
+            push_once(source, outbox)
+            next_s = max(next_s + settings.demo_interval_s, time.monotonic())
+    log.info(
+        "stopped: %d bodies accepted, %d refused, %d dropped",
+        outbox.accepted,
+        outbox.dropped_refused,
+        outbox.dropped_full,
+    )
+
+
+def main() -> int:
+    """Run until SIGTERM or SIGINT."""
+    configure_logging("demo")
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    run(DemoSettings(), stopping)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,255 @@
+"""What ``make run`` starts on this machine, and the checks before it: one run per folder, free ports."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from api.child import python
+from api.supervisor import GaveUp, Patience, Service, Supervisor
+from connectors.errors import TocsinError
+
+CLEANUP_S = 15.0
+"""After a ``kill -9`` of a run its guard needs up to this long to end what it left."""
+
+Port = Annotated[int, Field(ge=1, le=65_535)]
+
+
+class LocalSettings(BaseSettings):
+    """Where ``make run`` keeps its data, where its processes listen, and how patient it is."""
+
+    model_config = SettingsConfigDict(env_prefix="TOCSIN_", frozen=True)
+
+    home: Annotated[Path, Field(description="folder of logs, recovery store and detectors")] = Path(".tocsin")
+    host: Annotated[str, Field(min_length=1, description="address to listen on")] = "127.0.0.1"
+    kafka: Annotated[str | None, Field(description="a real Kafka instead of the embedded broker")] = None
+    api_port: Annotated[Port, Field(description="port of REST, WebSocket and probes")] = 8000
+    ingest_port: Annotated[Port, Field(description="port of remote write")] = 8001
+    flow_port: Annotated[Port, Field(description="port of the flow's probes")] = 8002
+    demo_port: Annotated[Port, Field(description="port of the demo source's probes")] = 8003
+    broker_port: Annotated[Port, Field(description="port of the embedded broker")] = 9092
+    ready_timeout_s: Annotated[float, Field(gt=0, description="a process not ready by then is started again")] = 120.0
+    stop_grace_s: Annotated[float, Field(gt=0, description="time to end before a process is killed")] = 10.0
+    restarts: Annotated[int, Field(ge=0, description="deaths in a row after which make run gives up")] = 5
+    restart_pause_s: Annotated[float, Field(gt=0, description="first pause before a restart; it doubles")] = 1.0
+
+
+class Listener(NamedTuple):
+    """A port that a process will want, and the setting that moves it."""
+
+    name: str
+    port: int
+    variable: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The processes of one run, in the order of their starts."""
+
+    settings: LocalSettings
+    demo: bool
+
+    @property
+    def bootstrap(self) -> str:
+        """Kafka's address."""
+        return self.settings.kafka or f"{self.settings.host}:{self.settings.broker_port}"
+
+    @property
+    def home(self) -> Path:
+        """The data folder, absolute, so that no process depends on where it was started."""
+        return self.settings.home.absolute()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What all processes are told beside what this one was told."""
+        return {"TOCSIN_KAFKA": self.bootstrap, "TOCSIN_HOME": str(self.home), "PYTHONUNBUFFERED": "1"}
+
+    def listeners(self) -> list[Listener]:
+        """All ports, to be checked before anything starts."""
+        s = self.settings
+        own = [
+            Listener("api", s.api_port, "TOCSIN_API_PORT"),
+            Listener("ingest", s.ingest_port, "TOCSIN_INGEST_PORT"),
+            Listener("flow", s.flow_port, "TOCSIN_FLOW_PORT"),
+        ]
+        demo = [Listener("demo", s.demo_port, "TOCSIN_DEMO_PORT")] if self.demo else []
+        broker = [Listener("broker", s.broker_port, "TOCSIN_BROKER_PORT")] if s.kafka is None else []
+        return broker + own + demo
+
+    def broker(self) -> Service:
+        """The embedded broker, which also creates the topics and brings the detectors back."""
+        names = ("ingest", "flow", "api", *(("demo",) if self.demo else ()))
+        address = f"{self.bootstrap} (embedded, in memory)"
+        return Service("broker", python("api.broker"), address, environment=self.environment, renews=names)
+
+    def services(self) -> list[Service]:
+        """What works on the topics; these start side by side."""
+        s = self.settings
+        return [
+            self._serving("ingest", "connectors.ingest", s.ingest_port, "/api/v1/write takes remote write"),
+            self._serving("flow", "flows.run", s.flow_port, "/health, /metrics"),
+            self._serving("api", "api.app", s.api_port, "/api/docs/ui, anomalies at /api/ws and /api/anomalies"),
+        ]
+
+    def source(self) -> Service:
+        """The demo source; it pushes, so it starts when ingest is ready."""
+        return self._serving("demo", "api.demo", self.settings.demo_port, "/metrics; this machine and a small shop")
+
+    def _serving(self, name: str, module: str, port: int, what: str) -> Service:
+        url = f"http://{self.settings.host}:{port}"
+        return Service(name, python(module), url + what, f"{url}/ready", self.environment)
+
+
+def say(text: str) -> None:
+    """One line, or one paragraph, to the terminal."""
+    print(text, flush=True)
+
+
+def run(settings: LocalSettings, demo: bool) -> int:
+    """Start everything, watch it until a signal or until it gives up; returns the exit code.
+
+    Raises ``TocsinError`` before anything is started: another run in this folder, a taken port.
+    """
+    plan = Plan(settings, demo)
+    with claimed(plan.home) as lock:
+        for listener in plan.listeners():
+            refuse_taken_port(settings.host, listener)
+        return asyncio.run(_run(plan, lock))
+
+
+async def _run(plan: Plan, lock: int) -> int:
+    s = plan.settings
+    patience = Patience(s.ready_timeout_s, s.stop_grace_s, s.restarts, s.restart_pause_s)
+    supervisor = Supervisor(plan.home / "logs", patience, say, keep_open=[lock])
+    work = asyncio.create_task(_work(plan, supervisor))
+    _end_on_signals(work, supervisor)
+    try:
+        code = await _outcome(work)
+    finally:
+        await supervisor.stop()
+    say("stopped")
+    return code
+
+
+async def _outcome(work: asyncio.Task[None]) -> int:
+    """Exit code: 0 when a signal ended the work, 1 when it gave up, and says why."""
+    try:
+        await work
+    except asyncio.CancelledError:
+        say("stopping")
+        return 0
+    except BaseExceptionGroup as group:
+        reasons, others = group.split(GaveUp)
+        if others is not None:
+            raise
+        for reason in leaves(reasons):
+            say(f"error: {reason}")
+    return 1
+
+
+def leaves(error: BaseException | None) -> Iterator[BaseException]:
+    """The single errors of a group of groups."""
+    if isinstance(error, BaseExceptionGroup):
+        for part in error.exceptions:
+            yield from leaves(part)
+    elif error is not None:
+        yield error
+
+
+def _end_on_signals(work: asyncio.Task[None], supervisor: Supervisor) -> None:
+    """The first signal stops, the second one kills."""
+
+    def on_signal() -> None:
+        if work.cancelling() or work.done():
+            supervisor.kill()
+        work.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+
+
+async def _work(plan: Plan, supervisor: Supervisor) -> None:
+    """Everything between the checks and the stop."""
+    async with asyncio.TaskGroup() as tasks:
+        if plan.settings.kafka is None:
+            await supervisor.start(plan.broker(), tasks)
+        else:
+            await supervisor.run_step("topics", python("connectors.topics"), plan.environment)
+            await supervisor.run_step("detectors", python("api.default_detectors"), plan.environment)
+        async with asyncio.TaskGroup() as starting:
+            for service in plan.services():
+                starting.create_task(supervisor.start(service, tasks))
+        if plan.demo:
+            await supervisor.start(plan.source(), tasks)
+        say(f"logs in {plan.home / 'logs'}; Ctrl-C stops everything")
+
+
+@contextlib.contextmanager
+def claimed(home: Path) -> Iterator[int]:
+    """Hold the folder for this run; yields the descriptor of the lock, which the guard keeps open too."""
+    home.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(home / "run.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        _lock(descriptor, home)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, home: Path) -> None:
+    """Take the lock; wait only for the guard of a run that was killed."""
+    deadline = time.monotonic() + CLEANUP_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(descriptor, 32, 0).decode() or "?"
+            if _lives(holder) or time.monotonic() > deadline:
+                message = (
+                    f"process {holder} already runs Tocsin in {home}: stop it, or set TOCSIN_HOME to another folder"
+                )
+                raise TocsinError(message) from error
+            time.sleep(0.1)
+        else:
+            return
+
+
+def _lives(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def refuse_taken_port(host: str, listener: Listener) -> None:
+    """Raise ``TocsinError`` that names port and variable unless the port can be bound."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, listener.port))
+        except OSError as error:
+            why = "taken" if error.errno == errno.EADDRINUSE else f"not to be had ({error.strerror})"
+            message = (
+                f"port {listener.port} of {listener.name} is {why} on {host}: "
+                f"end what listens there, or set {listener.variable} to a free port"
+            )
+            raise TocsinError(message) from error

@@ -1,0 +1,192 @@
+"""Keeps a set of processes running: start in order, wait until ready, name the dead, start them again, stop all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from api.child import BoundedLog, Child, describe_exit, python
+from connectors.errors import TocsinError
+
+LOOK_S = 0.1
+"""Time between two questions for readiness, while a process starts; a running one is not asked."""
+STEADY_S = 60.0
+"""A process that lived so long died of something new: its deaths are counted afresh."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One process. ``ready_url`` answers 200 once it is ready; None: it says so in its log."""
+
+    name: str
+    command: tuple[str, ...]
+    address: str
+    ready_url: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    renews: tuple[str, ...] = ()
+    """Processes that must start afresh when this one did, because it forgets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait for what. ``restart_pause_s`` doubles with each death in a row."""
+
+    ready_timeout_s: float = 120.0
+    stop_grace_s: float = 10.0
+    restarts: int = 5
+    restart_pause_s: float = 1.0
+
+
+class GaveUp(TocsinError):  # noqa: N818 - as the other verdicts of the error tree
+    """A process died too often, or a step that all others need failed."""
+
+
+class Supervisor:
+    """Starts and watches services until cancelled; ``stop`` ends them all, last started first."""
+
+    def __init__(self, logs: Path, patience: Patience, show: Callable[[str], None], keep_open: Sequence[int]) -> None:
+        self._logs = logs
+        self._patience = patience
+        self._show = show
+        self._children: dict[str, Child] = {}
+        self._renewed: set[str] = set()
+        self._open_logs: dict[str, BoundedLog] = {}
+        self._guard = subprocess.Popen(  # noqa: S603 - our own module
+            python("api.guard"), stdin=subprocess.PIPE, pass_fds=keep_open, start_new_session=True
+        )
+
+    async def run_step(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Run a command to its end; raises ``GaveUp`` with the end of its output when it fails."""
+        child = await self._start(Service(name, tuple(command), "", environment=environment))
+        code = await self._wait(name, child)
+        if code != 0:
+            message = f"{name} failed with {describe_exit(code)}:\n{indent(child.last_lines())}"
+            raise GaveUp(message)
+
+    async def start(self, service: Service, tasks: asyncio.TaskGroup) -> None:
+        """Start a service, watch it in ``tasks``, and return when it is ready for the first time."""
+        ready = asyncio.Event()
+        tasks.create_task(self._keep(service, ready), name=service.name)
+        await ready.wait()
+
+    async def stop(self) -> None:
+        """Stop everything, in the reverse order of the starts, and the guard."""
+        for name, child in reversed(list(self._children.items())):
+            await child.stop(self._patience.stop_grace_s)
+            self._forget(name, child)
+        for log in self._open_logs.values():
+            log.close()
+        assert self._guard.stdin is not None  # noqa: S101 - it was started with a pipe
+        self._guard.stdin.close()
+        await asyncio.to_thread(self._guard.wait)
+
+    def kill(self) -> None:
+        """End everything at once: the user asked twice."""
+        for child in self._children.values():
+            child.kill()
+
+    async def _keep(self, service: Service, first_ready: asyncio.Event) -> None:
+        deaths = 0
+        while True:
+            started_s = asyncio.get_running_loop().time()
+            code, child = await self._live(service, first_ready)
+            if service.name in self._renewed:
+                self._renewed.discard(service.name)
+                continue
+            lived_s = asyncio.get_running_loop().time() - started_s
+            deaths = 1 if lived_s >= STEADY_S else deaths + 1
+            await self._mourn(service, child, code, deaths)
+
+    async def _mourn(self, service: Service, child: Child, code: int, deaths: int) -> None:
+        """Say who died and how; wait before the next start, or give up."""
+        found = f"{service.name} died with {describe_exit(code)}; the end of {self._path(service.name)}:"
+        self._show(f"{found}\n{indent(child.last_lines())}")
+        if deaths > self._patience.restarts:
+            message = f"{service.name} died {deaths} times in a row: giving up"
+            raise GaveUp(message)
+        pause_s = self._patience.restart_pause_s * 2 ** (deaths - 1)
+        self._show(f"{service.name} starts again in {pause_s:g} s ({deaths} of {self._patience.restarts})")
+        await asyncio.sleep(pause_s)
+
+    async def _live(self, service: Service, first_ready: asyncio.Event) -> tuple[int, Child]:
+        """One life of a process: its exit code and itself."""
+        child = await self._start(service)
+        waiting = asyncio.create_task(self._say_ready(service, child, first_ready))
+        try:
+            return await self._wait(service.name, child), child
+        finally:
+            waiting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await waiting
+
+    async def _say_ready(self, service: Service, child: Child, first_ready: asyncio.Event) -> None:
+        """Wait until it is ready, and say so; one that is not in time is ended, which its keeper sees."""
+        try:
+            async with asyncio.timeout(self._patience.ready_timeout_s):
+                await (child.said_ready.wait() if service.ready_url is None else until_ready(service.ready_url))
+        except TimeoutError:
+            self._show(f"{service.name} was not ready within {self._patience.ready_timeout_s:g} s: ending it")
+            child.kill()
+            return
+        again = " again" if first_ready.is_set() else ""
+        self._show(f"{service.name:<7} ready{again}  {service.address}")
+        if again:
+            await self._renew(service)
+        first_ready.set()
+
+    async def _renew(self, service: Service) -> None:
+        for name in service.renews:
+            if name in self._children:
+                self._show(f"{name} starts afresh, because {service.name} did and forgets")
+                self._renewed.add(name)
+                await self._children[name].stop(self._patience.stop_grace_s)
+
+    async def _start(self, service: Service) -> Child:
+        log = self._open_logs.get(service.name) or BoundedLog(self._path(service.name))
+        self._open_logs[service.name] = log
+        child = await Child.start(service.command, {**os.environ, **service.environment}, log, self._show)
+        self._tell_guard(f"+{child.group} ")
+        self._children[service.name] = child
+        return child
+
+    async def _wait(self, name: str, child: Child) -> int:
+        code = await child.wait()
+        self._forget(name, child)
+        return code
+
+    def _forget(self, name: str, child: Child) -> None:
+        if self._children.get(name) is child:
+            del self._children[name]
+            self._tell_guard(f"-{child.group} ")
+
+    def _tell_guard(self, word: str) -> None:
+        """Without its guard the supervisor still works; it only cannot promise to clean up after its own kill -9."""
+        assert self._guard.stdin is not None  # noqa: S101 - it was started with a pipe
+        with contextlib.suppress(BrokenPipeError):
+            self._guard.stdin.write(word.encode())
+            self._guard.stdin.flush()
+
+    def _path(self, name: str) -> Path:
+        return self._logs / f"{name}.log"
+
+
+async def until_ready(url: str) -> None:
+    """Ask until the answer is 200."""
+    async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if (await client.get(url)).status_code == httpx.codes.OK:
+                    return
+            await asyncio.sleep(LOOK_S)
+
+
+def indent(lines: Sequence[str]) -> str:
+    """The end of a log, set off from our own words."""
+    return "\n".join(f"    {part}" for line in lines for part in line.splitlines()) or "    (it wrote nothing)"
