@@ -66,7 +66,7 @@ class Table:
             return
         rows = max(rows, int(self.rows * self.GROWTH), 16)
         for column in self.columns:
-            grown = np.zeros(_shape(column, rows), column.dtype)
+            grown: NDArray[Any] = np.zeros(_shape(column, rows), column.dtype)
             grown[: self.rows] = self.arrays[column.name]
             self.arrays[column.name] = grown
         self.rows = rows

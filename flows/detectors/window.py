@@ -33,7 +33,7 @@ class WindowParams(BaseModel):
     @property
     def needed(self) -> int:
         """Samples before the first score."""
-        return min(self.window, self.warmup) if self.warmup else max(5, self.window // 2)
+        return min(self.window, self.warmup or self.window)
 
 
 def window_columns(window: int) -> tuple[Column, ...]:

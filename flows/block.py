@@ -1,0 +1,249 @@
+"""The state of one Kafka partition, and what chunks do to it. Its output is a function of the partition alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from connectors.codec.labels import parse_labels
+from connectors.errors import Rejected
+from connectors.messages import (
+    DEAD_LETTER_ORIGIN_HEADER,
+    DEAD_LETTER_REASON_HEADER,
+    ClosedBy,
+    ControlRecord,
+    DetectorRevision,
+    OutRecord,
+    Topics,
+)
+from flows.chunks import Chunk, NewSeries, Poison, ReadRevisions, Samples
+from flows.config import CompiledDetector
+from flows.detectors.base import Ints
+from flows.episodes import CLOSED, EpisodeTable, Events
+from flows.labels_archive import LabelsArchive
+from flows.report import Watched, anomaly_of, anomaly_record
+from flows.revisions import DetectorTable, Outcome
+from flows.routes import sort_by_program
+from flows.series import DROPS, NEVER_MS, SeriesTable, admit
+from flows.watch import Watch
+
+EVER_MS = (1 << 63) - 1
+MAX_REASON_BYTES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class BlockLimits:
+    """Bounds of one block."""
+
+    max_series: int = 1_000_000
+    max_episodes: int = 100_000
+    idle_s: int = 3600
+    too_old_ms: int = 24 * 3_600_000
+    too_new_ms: int = 600_000
+
+
+class Block:
+    """Series, detectors and episodes of one partition."""
+
+    def __init__(self, topics: Topics, limits: BlockLimits, read_revisions: ReadRevisions) -> None:
+        self.topics, self.limits, self.read_revisions = topics, limits, read_revisions
+        self.series = SeriesTable()
+        self.archive = LabelsArchive()
+        self.watch = Watch(self.series)
+        self.episodes = EpisodeTable(limits.max_episodes)
+        self.revisions = DetectorTable()
+        self.log_ms = 0
+        self.detectors_offset = 0
+        self.feedback_offset = 0
+        self.swept_s = 0
+        self.counts: Counter[str] = Counter()
+        self._drops = np.zeros(len(DROPS) + 1, np.int64)
+
+    def take(self, chunks: Iterable[Chunk]) -> list[OutRecord]:
+        """Everything that these chunks cause."""
+        out: list[OutRecord] = []
+        for chunk in chunks:
+            match chunk:
+                case Samples():
+                    self._judge(chunk, out)
+                case ControlRecord():
+                    self._control(chunk, out)
+                case Poison():
+                    out.append(self._dead_letter(chunk))
+        return out
+
+    # samples
+
+    def _judge(self, samples: Samples, out: list[OutRecord]) -> None:
+        for new in samples.new:
+            self._meet(new)
+        self.counts["samples"] += len(samples.series)
+        self.counts["histograms"] += samples.histograms
+        table = self.series.table
+        rows = self.series.index.find(samples.series)
+        kept = admit(
+            rows, samples.times_ms, samples.values, table["last_ms"], table["active_s"],
+            self.log_ms // 1000, *self._window_ms(), self._drops,
+        )  # fmt: skip
+        if len(kept) < len(rows):
+            samples, rows = _select(samples, kept), rows[kept]
+        self._step(samples, rows, out)
+
+    def _meet(self, new: NewSeries) -> None:
+        if self.series.index.get(new.series) >= 0:
+            return
+        if len(self.series) >= self.limits.max_series:
+            self.counts["series_refused"] += 1
+            return
+        try:
+            labels = parse_labels(new.labels)
+        except Rejected:  # its samples will be counted as unlabelled
+            self.counts["labels_unreadable"] += 1
+            return
+        row = self.series.add(new, self.log_ms // 1000)
+        self.archive.changed(row)
+        self.watch.add_series(row, labels)
+
+    def _window_ms(self) -> tuple[int, int]:
+        """Sample times that are believed; everything until the first control record tells the time."""
+        if not self.log_ms:
+            return NEVER_MS, EVER_MS
+        return self.log_ms - self.limits.too_old_ms, self.log_ms + self.limits.too_new_ms
+
+    def _step(self, samples: Samples, rows: Ints, out: list[OutRecord]) -> None:
+        watch, entries = self.watch, self.watch.routes.entries
+        starts, picked, found = sort_by_program(
+            rows, self.series.table["head"], entries["program"], entries["next"], len(watch.programs)
+        )
+        lanes = watch.lanes()
+        for number, program in enumerate(watch.programs):
+            span = slice(starts[number], starts[number + 1])
+            at, here = picked[span], found[span]
+            if program is None or not len(at):
+                continue
+            times_ms, values = samples.times_ms[at], samples.values[at]
+            starts_ms = None if samples.starts_ms is None else samples.starts_ms[at]
+            slots = entries["slot"][here].astype(np.int64)
+            values, scored = program.step(slots, times_ms, values, starts_ms)
+            self.counts["judged"] += len(at)
+            self._tell(self.episodes.take(lanes, here, times_ms, values, scored, self.log_ms), out)
+
+    def _tell(self, events: Events, out: list[OutRecord]) -> None:
+        for state, kind in events:
+            out.append(self._record(state, kind, ClosedBy.QUIET))
+
+    def _record(self, state: Any, kind: int, closed_by: ClosedBy) -> OutRecord:
+        anomaly = anomaly_of(self._watched(int(state["lane"])), state, kind, closed_by)
+        self.counts[f"events_{anomaly.event}"] += 1
+        return anomaly_record(self.topics.anomalies, anomaly)
+
+    def _watched(self, lane: int) -> Watched:
+        routes = self.watch.routes
+        row = int(routes.entries["row"][routes.lanes["entry"][lane]])
+        detector = self.watch.detector(int(routes.lanes["detector"][lane]))
+        return Watched(detector, self.series.tenant(row), self.series.labels[row] or b"", self.series.labels_of(row))
+
+    # log time and configuration
+
+    def _control(self, control: ControlRecord, out: list[OutRecord]) -> None:
+        if not self.log_ms:
+            self._begin(control.time_ms)
+        self.log_ms = max(self.log_ms, control.time_ms)
+        if control.detectors_offset > self.detectors_offset:
+            self._apply(control.detectors_offset, out)
+        self.feedback_offset = max(self.feedback_offset, control.feedback_offset)
+        lanes = self.watch.routes.lanes
+        self._close(self.episodes.quiet(lanes["detector"], self.watch.quiet_ms, self.log_ms), ClosedBy.QUIET, out)
+        self._sweep(out)
+
+    def _begin(self, time_ms: int) -> None:
+        """What came before the time was known begins to wait now."""
+        self.episodes.open["log_ms"] = time_ms
+        self.series.table["active_s"][:] = self.swept_s = time_ms // 1000
+
+    def _apply(self, until: int, out: list[OutRecord]) -> None:
+        added: dict[str, CompiledDetector] = {}
+        for revision in self.read_revisions(self.detectors_offset, until):
+            if revision is None:
+                self.counts["revisions_unreadable"] += 1
+            else:
+                self._revise(revision, added, out)
+        self.watch.add_detectors(added.values())
+        self.detectors_offset = until
+
+    def _revise(self, revision: DetectorRevision, added: dict[str, CompiledDetector], out: list[OutRecord]) -> None:
+        before = self.revisions.compiled.get(revision.detector_id)
+        outcome = self.revisions.apply(revision)
+        self.counts[f"revisions_{outcome}"] += 1
+        if outcome is not Outcome.APPLIED:
+            return
+        after = self.revisions.compiled.get(revision.detector_id)
+        was_added = added.pop(revision.detector_id, None)
+        if before and not was_added and after and _same(before, after):
+            self.watch.swap_detector(after)
+            return
+        if before and not was_added:
+            number = self.watch.numbers[revision.detector_id]
+            self._close_lanes(self.watch.routes.lanes_of_detector(number), ClosedBy.DETECTOR, out)
+            self.watch.remove_detector(number)
+        if after:
+            added[revision.detector_id] = after
+
+    def _sweep(self, out: list[OutRecord]) -> None:
+        """Once a minute of log time, give back the rows of series that went away."""
+        log_s = self.log_ms // 1000
+        if log_s - self.swept_s < 60:
+            return
+        self.swept_s = log_s
+        for row in self.series.idle(log_s - self.limits.idle_s):
+            self._close_lanes(self.watch.lanes_of_series(row), ClosedBy.SERIES_GONE, out)
+            self.watch.remove_series(row)
+            self.archive.changed(row)
+            self.series.remove(row)
+            self.counts["series_gone"] += 1
+
+    def _close_lanes(self, lanes: Sequence[int], closed_by: ClosedBy, out: list[OutRecord]) -> None:
+        rows = self.watch.routes.lanes["episode"][np.array(lanes, np.int64)]
+        self._close(rows[rows >= 0].astype(np.int64), closed_by, out)
+
+    def _close(self, rows: Ints, closed_by: ClosedBy, out: list[OutRecord]) -> None:
+        if len(rows):
+            closed = self.episodes.close(rows, self.watch.routes.lanes["episode"])
+            out += [self._record(state, CLOSED, closed_by) for state in closed]
+
+    def _dead_letter(self, poison: Poison) -> OutRecord:
+        self.counts[f"poison_{poison.reason}"] += 1
+        reason = f"{poison.reason}: {poison.message}".encode()[:MAX_REASON_BYTES]
+        headers = [(DEAD_LETTER_REASON_HEADER, reason), (DEAD_LETTER_ORIGIN_HEADER, poison.origin.encode())]
+        return OutRecord(self.topics.dead_letter, None, poison.value, headers)
+
+    # memory
+
+    def drops(self) -> dict[str, int]:
+        """Samples not judged since the process started, by reason."""
+        return dict(zip(DROPS, self._drops.tolist(), strict=False))
+
+    @property
+    def stale_markers(self) -> int:
+        """Stale markers met since the process started."""
+        return int(self._drops[-1])
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory of everything that grows with the series."""
+        return self.series.size_bytes + self.watch.size_bytes + self.episodes.open.nbytes + self.archive.size_bytes
+
+
+def _select(samples: Samples, kept: Ints) -> Samples:
+    starts_ms = None if samples.starts_ms is None else samples.starts_ms[kept]
+    return Samples(samples.series[kept], samples.times_ms[kept], samples.values[kept], starts_ms)
+
+
+def _same(before: CompiledDetector, after: CompiledDetector) -> bool:
+    """Whether a new revision goes on with state and episodes of the old one."""
+    running = before.source.config.enabled == after.source.config.enabled
+    return running and before.computes == after.computes

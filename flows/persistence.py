@@ -1,0 +1,106 @@
+"""A block to bytes and back. Rows are numbered anew without gaps; routes and sorted windows are derived again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from connectors.messages import Detector, Shape
+from flows.block import Block
+from flows.chunks import NewSeries
+from flows.config import ProgramKey
+from flows.detectors.base import Ints
+from flows.episodes import EPISODE, Episodes
+from flows.labels_archive import unpack_labels
+from flows.revisions import DetectorTable
+from flows.saved import Saved, pack, unpack
+
+_ROW_COLUMNS = ("last_ms", "active_s")
+
+
+def save(block: Block) -> bytes:
+    """All that a replay needs."""
+    rows = block.series.live()
+    table = block.series.table
+    arrays: dict[str, Any] = {name: table[name][rows] for name in ("series", *_ROW_COLUMNS)}
+    arrays["tenants"] = block.series.tenant_numbers(rows)
+    programs: list[list[str]] = []
+    for key in block.watch.program_keys():
+        program, watched, slots = block.watch.slots(key)
+        prefix = f"{len(programs)}/"
+        arrays[prefix + "rows"] = np.searchsorted(rows, watched).astype(np.int32)
+        arrays |= {prefix + name: column for name, column in program.save(slots).items()}
+        programs.append([key.kind, key.params, key.shape])
+    arrays["episodes"], owners = _save_episodes(block, rows)
+    header = {
+        "log_ms": block.log_ms,
+        "swept_s": block.swept_s,
+        "detectors_offset": block.detectors_offset,
+        "feedback_offset": block.feedback_offset,
+        "tenants": block.series.tenants,
+        "detectors": [detector.model_dump(mode="json") for detector in block.revisions.detectors.values()],
+        "programs": programs,
+        "episodes": owners,
+    }
+    return pack(header, arrays, block.archive.pack(block.series.labels))
+
+
+def _save_episodes(block: Block, rows: Ints) -> tuple[Episodes, list[list[Any]]]:
+    """Open episodes, and for each its row in the snapshot and its detector's id."""
+    episodes = block.episodes.open[block.episodes.open["lane"] >= 0]
+    routes = block.watch.routes
+    owners = []
+    for lane in episodes["lane"].tolist():
+        row = routes.entries["row"][routes.lanes["entry"][lane]]
+        detector = block.watch.detector(int(routes.lanes["detector"][lane]))
+        owners.append([int(np.searchsorted(rows, row)), detector.source.id])
+    return episodes, owners
+
+
+def load(raw: bytes, block: Block) -> Block:
+    """Fill a new block with what was saved; raises ``SavedVersionError``."""
+    saved = unpack(raw)
+    header = saved.header
+    block.log_ms, block.swept_s = header["log_ms"], header["swept_s"]
+    block.detectors_offset, block.feedback_offset = header["detectors_offset"], header["feedback_offset"]
+    _load_series(block, saved)
+    block.revisions = DetectorTable(Detector.model_validate(detector) for detector in header["detectors"])
+    block.watch.add_detectors(block.revisions.compiled.values())
+    for number, (kind, params, shape) in enumerate(header["programs"]):
+        _load_program(block, saved, f"{number}/", ProgramKey(kind, params, Shape(shape)))
+    _load_episodes(block, saved)
+    return block
+
+
+def _load_series(block: Block, saved: Saved) -> None:
+    tenants = [saved.header["tenants"][number] for number in saved.arrays["tenants"].tolist()]
+    columns = (saved.arrays["series"].tolist(), tenants, unpack_labels(saved.blobs))
+    for series, tenant, labels in zip(*columns, strict=True):
+        block.series.add(NewSeries(series, tenant, labels), 0)
+    for name in _ROW_COLUMNS:
+        block.series.table[name][: len(tenants)] = saved.arrays[name]
+
+
+def _load_program(block: Block, saved: Saved, prefix: str, key: ProgramKey) -> None:
+    program, rows, slots = block.watch.slots(key)
+    saved_rows = saved.arrays[prefix + "rows"]
+    still = np.isin(saved_rows, rows)  # a newer Tocsin may read a selector otherwise
+    columns = {
+        name.removeprefix(prefix): column[still] for name, column in saved.arrays.items() if name.startswith(prefix)
+    }
+    program.load(slots[np.searchsorted(rows, saved_rows[still])], columns)
+
+
+def _load_episodes(block: Block, saved: Saved) -> None:
+    routes, episodes = block.watch.routes, saved.arrays["episodes"]
+    room = max(64, 1 << len(episodes).bit_length())
+    block.episodes.open = np.zeros(room, EPISODE)
+    block.episodes.open["lane"] = -1
+    for at, (row, detector_id) in enumerate(saved.header["episodes"]):
+        number = block.watch.numbers[detector_id]
+        lanes = block.watch.lanes_of_series(row)
+        lane = next(lane for lane in lanes if routes.lanes["detector"][lane] == number)
+        block.episodes.open[at] = episodes[at]
+        block.episodes.open["lane"][at] = lane
+        routes.lanes["episode"][lane] = at

@@ -1,0 +1,79 @@
+"""A program: one computation (kind, parameters, shape) on all series of a block that some detector wants it on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from connectors.messages import Shape
+from flows.config import ProgramKey
+from flows.detectors.base import Floats, Ints, Scored, Table
+from flows.shape.rate import allocate_rates, rates
+
+
+class Program:
+    """State of one computation: a dense row, called slot, per series."""
+
+    def __init__(self, key: ProgramKey) -> None:
+        self.key = key
+        self.detector = key.make()
+        self.state = self.detector.allocate(0)
+        self.rates: Table | None = allocate_rates(0) if key.shape is Shape.RATE else None
+        self.used = 0
+        self._free: list[int] = []
+
+    def __len__(self) -> int:
+        return self.used - len(self._free)
+
+    def take_slot(self) -> int:
+        """An empty slot."""
+        if self._free:
+            return self._free.pop()
+        self.used += 1
+        for table in self.tables():
+            table.reserve(self.used)
+        return self.used - 1
+
+    def free_slot(self, slot: int) -> None:
+        """Give a slot back, emptied."""
+        for table in self.tables():
+            table.clear(np.array([slot]))
+        self._free.append(slot)
+
+    def tables(self) -> list[Table]:
+        """All memory, rows are slots."""
+        return [self.state] if self.rates is None else [self.state, self.rates]
+
+    def step(self, slots: Ints, times_ms: Ints, values: Floats, starts_ms: Ints | None) -> tuple[Floats, Scored]:
+        """Shape and judge ``n`` samples; gives the signal's values and their verdicts, (n,) each."""
+        if self.rates is not None:
+            values = rates(self.rates, slots, times_ms, values, starts_ms)
+        return values, self.detector.step(self.state, slots, times_ms, values)
+
+    def warming_up(self, slots: Ints) -> int:
+        """How many of these slots are not scored yet."""
+        return int(np.count_nonzero(self.detector.needs(self.state, slots)))
+
+    def save(self, slots: Ints) -> dict[str, NDArray[Any]]:
+        """Columns of these slots that cannot be derived, for a snapshot."""
+        return {
+            column.name: table[column.name][slots]
+            for table in self.tables()
+            for column in table.columns
+            if not column.derived
+        }
+
+    def load(self, slots: Ints, columns: dict[str, NDArray[Any]]) -> None:
+        """Put saved columns into these slots."""
+        for table in self.tables():
+            for column in table.columns:
+                if not column.derived:
+                    table[column.name][slots] = columns[column.name]
+        self.detector.derive(self.state, slots)
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory of all tables."""
+        return sum(table.size_bytes for table in self.tables())

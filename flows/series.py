@@ -1,0 +1,129 @@
+"""The series of one block: hash, labels, tenant, last sample; one row each, reused when a series is gone."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from connectors.codec.labels import parse_labels
+from flows.chunks import NewSeries
+from flows.detectors.base import Column, Floats, Ints, Table
+from flows.hash_table import HashTable
+
+NEVER_MS = -(1 << 63)
+STALE_MARKER = 0x7FF0000000000002
+"""The NaN by which Prometheus says that a series ended; told from others by its bits, never by arithmetic."""
+DROPS = ("unlabelled", "duplicate", "out_of_order", "too_old", "too_new")
+"""Why samples are not judged; positions are the codes of ``admit``."""
+_UNLABELLED, _DUPLICATE, _OUT_OF_ORDER, _TOO_OLD, _TOO_NEW = range(5)
+_STALE = 5
+
+
+class SeriesTable:
+    """Rows of a block."""
+
+    COLUMNS = (
+        Column("series", np.uint64),
+        Column("last_ms", np.int64),
+        Column("active_s", np.int32),
+        Column("head", np.int32),  # first entry of the row's routes
+    )
+
+    def __init__(self) -> None:
+        self.index = HashTable()
+        self.table = Table(self.COLUMNS)
+        self.labels: list[bytes | None] = []
+        self.tenants: list[str] = []
+        self._tenant_of: list[int] = []
+        self._free: list[int] = []
+
+    def __len__(self) -> int:
+        return self.index.size
+
+    def add(self, new: NewSeries, log_s: int) -> int:
+        """Give a series a row."""
+        row = self._free.pop() if self._free else len(self.labels)
+        if row == len(self.labels):
+            self.labels.append(None)
+            self._tenant_of.append(0)
+            self.table.reserve(row + 1)
+        self.labels[row] = new.labels
+        self._tenant_of[row] = self._tenant(new.tenant)
+        table = self.table
+        table["series"][row], table["last_ms"][row], table["active_s"][row] = new.series, NEVER_MS, log_s
+        table["head"][row] = -1
+        self.index.add(new.series, row)
+        return row
+
+    def _tenant(self, tenant: str) -> int:
+        if tenant not in self.tenants:
+            self.tenants.append(tenant)
+        return self.tenants.index(tenant)
+
+    def remove(self, row: int) -> None:
+        """Give the row back."""
+        self.index.remove(int(self.table["series"][row]))
+        self.labels[row] = None
+        self._free.append(row)
+
+    def live(self) -> Ints:
+        """All rows in use, ascending."""
+        return np.array([row for row, labels in enumerate(self.labels) if labels is not None], np.int64)
+
+    def idle(self, before_s: int) -> list[int]:
+        """Rows whose last sample came before this log time."""
+        rows = self.live()
+        idle: list[int] = rows[self.table["active_s"][rows] < before_s].tolist()
+        return idle
+
+    def tenant(self, row: int) -> str:
+        """Whose series it is."""
+        return self.tenants[self._tenant_of[row]]
+
+    def tenant_numbers(self, rows: Ints) -> NDArray[np.uint16]:
+        """Index into ``tenants`` of each row."""
+        return np.array(self._tenant_of, np.uint16)[rows]
+
+    def labels_of(self, row: int) -> dict[str, str]:
+        """Labels of a row in use."""
+        return parse_labels(self.labels[row] or b"")
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory of columns, index and label bytes with their Python objects (33 bytes and two pointers each)."""
+        labels = sum(len(raw) + 33 for raw in self.labels if raw is not None)
+        return self.table.size_bytes + self.index.size_bytes + labels + 16 * len(self.labels)
+
+
+@njit(cache=True, nogil=True)
+def admit(
+    rows: Ints, times_ms: Ints, values: Floats, last_ms: Ints, active_s: NDArray[np.int32],
+    log_s: int, oldest_ms: int, newest_ms: int, counts: Ints,
+) -> Ints:  # fmt: skip
+    """Index of the samples to be judged: known series, time increasing per series and near the log time.
+
+    Adds the others to ``counts`` by the codes of ``DROPS``, stale markers to the place behind these.
+    """
+    kept = np.empty(rows.shape[0], np.int64)
+    bits = values.view(np.int64)
+    n = 0
+    for i in range(rows.shape[0]):
+        row, time_ms = rows[i], times_ms[i]
+        if row < 0:
+            counts[_UNLABELLED] += 1
+        elif time_ms > newest_ms:
+            counts[_TOO_NEW] += 1
+        elif time_ms < oldest_ms:
+            counts[_TOO_OLD] += 1
+        elif time_ms <= last_ms[row]:
+            counts[_DUPLICATE if time_ms == last_ms[row] else _OUT_OF_ORDER] += 1
+            active_s[row] = log_s
+        else:
+            last_ms[row] = time_ms
+            active_s[row] = log_s
+            if bits[i] == STALE_MARKER:
+                counts[_STALE] += 1
+            kept[n] = i
+            n += 1
+    return kept[:n]
