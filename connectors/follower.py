@@ -17,12 +17,11 @@ from typing import Any, NamedTuple, Self
 from kafka import KafkaConsumer, TopicPartition
 
 from connectors.errors import ForeignOffsets, Overloaded, TocsinError, Unavailable
-from connectors.kafka_clients import make_consumer, unavailable
+from connectors.kafka_clients import LIST_TIMEOUT_MS, make_consumer, unavailable
 from connectors.messages import Header
 from connectors.settings import KafkaSettings
 
 POLL_MS = 500
-LIST_TIMEOUT_MS = 10_000
 EMPTY_POLLS_BEFORE_FOREIGN = 2
 """A high watermark below our position is believed when it stands for so many polls without a record."""
 LOG_MAX_BYTES = 256 * 1024 * 1024

@@ -18,6 +18,7 @@ from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
 from connectors.errors import TocsinError, TooLarge, Unavailable
+from connectors.messages import OutRecord
 from connectors.settings import KafkaSettings
 
 LINGER_MS = 2
@@ -34,6 +35,8 @@ FETCH_WAIT_MS = 500
 """How long the broker holds a fetch that has nothing to give: two idle requests a second and consumer."""
 RECONNECT_MAX_MS = 1_000
 """A broker that restarts is found again within about this time."""
+LIST_TIMEOUT_MS = 10_000
+"""How long to wait for the answer to "which offsets do you hold"."""
 CONNECT_PAUSE_S = 0.1
 _LEAN = {
     "allow_auto_create_topics": False,
@@ -129,6 +132,18 @@ def _connect_any(settings: KafkaSettings) -> None:
     raise refused
 
 
+def send(producer: KafkaProducer, record: OutRecord) -> Any:
+    """Hand a record to the producer; returns the future that ``confirm`` takes.
+
+    Raises ``Unavailable`` when the producer's buffer stays full or the topic unknown, ``TooLarge`` above
+    ``MAX_REQUEST_BYTES``.
+    """
+    with refused():
+        return producer.send(
+            record.topic, value=record.value, key=record.key, headers=record.headers, partition=record.partition
+        )
+
+
 def confirm(futures: Iterable[Any], timeout_s: float) -> None:
     """Wait until every send is acknowledged.
 
@@ -137,14 +152,21 @@ def confirm(futures: Iterable[Any], timeout_s: float) -> None:
     """
     deadline = time.monotonic() + timeout_s
     for future in futures:
-        try:
+        with refused():
             future.get(timeout=max(0.0, deadline - time.monotonic()))
-        except MessageSizeTooLargeError as error:
-            message = f"record: too large for the broker: {error}"
-            raise TooLarge(reason="record_too_large", message=message) from error
-        except KafkaError as error:
-            message = f"Kafka did not confirm a record: {error!r}"
-            raise Unavailable(message) from error
+
+
+@contextmanager
+def refused() -> Iterator[None]:
+    """Turn Kafka's errors about a record into ours: too large for good, anything else worth another try."""
+    try:
+        yield
+    except MessageSizeTooLargeError as error:
+        message = f"record: too large for Kafka: {error}"
+        raise TooLarge(reason="record_too_large", message=message) from error
+    except KafkaError as error:
+        message = f"Kafka did not confirm a record: {error!r}"
+        raise Unavailable(message) from error
 
 
 @contextmanager
