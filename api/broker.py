@@ -84,9 +84,12 @@ def serve(settings: BrokerSettings, stopping: threading.Event) -> int:
             log.info("%s", line)
         journal = Journal(home / FILE_NAME)
         start = bring_back(kafka, journal, time.time_ns() // 1_000_000)
-        with follow(kafka, journal, start) as keeper:
-            log.info("ready; records are in memory only and forgotten at the stop", extra={READY: True})
-            return watch(broker, keeper, stopping)
+        keeper = follow(kafka, journal, start)
+        log.info("ready; records are in memory only and forgotten at the stop", extra={READY: True})
+        code = watch(broker, keeper, stopping)
+        if code == 0:  # the reader of a dead broker would wait for it; its thread ends with the process
+            keeper.stop()
+        return code
     finally:
         broker.stop()
 

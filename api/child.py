@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 from api.guard import signal_group
 
@@ -55,8 +56,11 @@ class BoundedLog:
 class Child:
     """A running process. ``group`` is its process group, which its own children share."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log: BoundedLog, show: Callable[[str], None]) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, output: int, log: BoundedLog, show: Callable[[str], None]
+    ) -> None:
         self._process = process
+        self._output = output
         self._log = log
         self._show = show
         self._tail: deque[bytes] = deque(maxlen=TAIL_LINES)
@@ -66,17 +70,24 @@ class Child:
     @classmethod
     async def start(
         cls, command: Sequence[str], environment: Mapping[str, str], log: BoundedLog, show: Callable[[str], None]
-    ) -> Child:
+    ) -> Self:
         """Start ``command``; its output goes to ``log``, its announcements also to ``show``."""
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=dict(environment),
-            start_new_session=True,
-        )
-        return cls(process, log, show)
+        output, its_end = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=its_end,
+                stderr=its_end,
+                env=dict(environment),
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(output)
+            raise
+        finally:
+            os.close(its_end)
+        return cls(process, output, log, show)
 
     @property
     def group(self) -> int:
@@ -87,9 +98,9 @@ class Child:
         """Wait for the end of the process, end what is left of its group, and return the exit code (−signal)."""
         code = await self._process.wait()
         signal_group(self.group, signal.SIGKILL)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self._reading), DRAIN_S)
+        await asyncio.wait({self._reading}, timeout=DRAIN_S)
         self._reading.cancel()
+        await asyncio.wait({self._reading})
         return code
 
     async def stop(self, grace_s: float) -> None:
@@ -113,10 +124,18 @@ class Child:
         return [readable(line) for line in self._tail]
 
     async def _read(self) -> None:
-        stream = self._process.stdout
-        assert stream is not None  # noqa: S101 - the process was started with a pipe
+        reader = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(self._output, "rb", buffering=0)
+        )
+        try:
+            await self._take_lines(reader)
+        finally:
+            transport.close()
+
+    async def _take_lines(self, reader: asyncio.StreamReader) -> None:
         rest = b""
-        while chunk := await stream.read(LINE_MAX_BYTES):
+        while chunk := await reader.read(LINE_MAX_BYTES):
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 self._take(line)

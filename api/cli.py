@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
@@ -30,6 +31,19 @@ def run_here(
         typer.echo(f"error: {error}", err=True)
         code = 1
     raise typer.Exit(code)
+
+
+@app.command()
+def tail(
+    url: Annotated[str | None, typer.Argument(help="address of the api", show_default="the api of make run")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line, docs/anomalies.md")] = False,
+) -> None:
+    """Print anomalies as they come, until Ctrl-C."""
+    from api.local import LocalSettings
+    from api.tail import run_tail
+
+    local = LocalSettings()
+    raise typer.Exit(run_tail(url or f"http://{local.host}:{local.api_port}", as_json, sys.stdout))
 
 
 @app.command()

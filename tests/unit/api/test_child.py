@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api.child import BoundedLog, Child, describe_exit, parse_event, readable
+from tests.processes import gone, wait_until
+
+GRANDCHILD = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+DEAF = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("deaf", flush=True)
+time.sleep(60)
+"""
+TELLING = """
+import json
+print("plain")
+print(json.dumps({"message": "a fault begins", "announce": True}))
+print(json.dumps({"message": "quiet"}))
+print(json.dumps({"message": "up", "ready": True}))
+"""
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[BoundedLog]:
+    log = BoundedLog(tmp_path / "x.log")
+    yield log
+    log.close()
+
+
+async def start(log: BoundedLog, code: str, shown: list[str]) -> Child:
+    return await Child.start([sys.executable, "-c", code], os.environ, log, shown.append)
+
+
+async def until_heard(log: BoundedLog) -> None:
+    while not lines_of(log):  # noqa: ASYNC110 - the process tells by writing
+        await asyncio.sleep(0.01)
+
+
+def lines_of(log: BoundedLog) -> list[str]:
+    return log.path.read_text().splitlines()
+
+
+def test_output_is_logged_and_announcements_are_shown(log: BoundedLog) -> None:
+    shown: list[str] = []
+
+    async def scenario() -> tuple[int, bool]:
+        child = await start(log, TELLING, shown)
+        return await child.wait(), child.said_ready.is_set()
+
+    assert asyncio.run(scenario()) == (0, True)
+    assert shown == ["a fault begins"]
+    assert lines_of(log)[0] == "plain"
+    assert len(lines_of(log)) == 4
+
+
+def test_the_end_of_a_process_ends_its_children(log: BoundedLog) -> None:
+    async def scenario() -> int:
+        child = await start(log, GRANDCHILD, [])
+        await until_heard(log)
+        os.kill(child.group, signal.SIGKILL)
+        return await child.wait()
+
+    assert asyncio.run(asyncio.wait_for(scenario(), 20)) == -signal.SIGKILL
+    pid = int(lines_of(log)[0])
+    wait_until(lambda: gone(pid), 5, "the grandchild ends")
+
+
+def test_stop_kills_what_does_not_listen(log: BoundedLog) -> None:
+    async def scenario() -> int:
+        child = await start(log, DEAF, [])
+        await until_heard(log)
+        await child.stop(grace_s=0.1)
+        return child.group
+
+    pid = asyncio.run(asyncio.wait_for(scenario(), 20))
+    assert gone(pid)
+
+
+def test_a_line_without_end_does_not_fill_the_memory(log: BoundedLog) -> None:
+    async def scenario() -> None:
+        child = await start(log, "print('x' * 1_000_000, end='')", [])
+        await child.wait()
+
+    asyncio.run(scenario())
+    assert sum(len(line) for line in lines_of(log)) == 1_000_000
+    assert max(len(line) for line in lines_of(log)) <= 2 * 65_536
+
+
+def test_the_log_has_a_bound(tmp_path: Path) -> None:
+    log = BoundedLog(tmp_path / "x.log", max_bytes=100)
+    for number in range(50):
+        log.write(b"line %02d" % number)
+    log.close()
+    files = sorted(tmp_path.iterdir())
+    assert [file.name for file in files] == ["x.log", "x.log.1"]
+    assert all(file.stat().st_size <= 100 + len("line 00\n") for file in files)
+    kept = b"".join(file.read_bytes() for file in reversed(files)).splitlines()
+    assert kept[-1] == b"line 49"
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (b"plain words", "plain words"),
+        (b'{"level": "INFO", "message": "took 3"}', "INFO took 3"),
+        (b'{"message": "m", "exc_info": "Traceback\\nValueError: x"}', "m\n  ValueError: x"),
+        (b'{"message": "ValueError: x", "exc_info": "Traceback\\nValueError: x"}', "ValueError: x"),
+        (b"[1, 2]", "[1, 2]"),
+        (b"\xff{", "\ufffd{"),
+    ],
+)
+def test_readable(line: bytes, text: str) -> None:
+    assert readable(line) == text
+
+
+def test_parse_event_takes_objects_only() -> None:
+    assert parse_event(b'{"a": 1}') == {"a": 1}
+    assert parse_event(b"3") == {}
+    assert parse_event(b"{") == {}
+
+
+@pytest.mark.parametrize(("code", "text"), [(0, "exit code 0"), (3, "exit code 3"), (-9, "signal SIGKILL")])
+def test_describe_exit(code: int, text: str) -> None:
+    assert describe_exit(code) == text
