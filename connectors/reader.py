@@ -33,7 +33,8 @@ _log = logging.getLogger(__name__)
 
 
 class ReaderStats(NamedTuple):
-    """Depth and counters of a reader; ``lag_records`` is what the broker holds and the flow has not popped."""
+    """Depth and counters of a reader; ``lag_records`` is what the broker holds and the flow has not popped,
+    ``partitions`` how many are read."""
 
     queued_records: int
     queued_bytes: int
@@ -41,6 +42,7 @@ class ReaderStats(NamedTuple):
     received_records_total: int
     received_bytes_total: int
     full_waits_total: int
+    partitions: int
 
 
 class _Queue:
@@ -124,7 +126,13 @@ class Reader:
         with self._lock:
             lag = sum(max(0, (queue.end or 0) - queue.popped) for queue in self._queues.values())
             return ReaderStats(
-                self._records, self._bytes, lag, self._received_records, self._received_bytes, self._full_waits
+                self._records,
+                self._bytes,
+                lag,
+                self._received_records,
+                self._received_bytes,
+                self._full_waits,
+                len(self._queues),
             )
 
     def stop(self) -> None:

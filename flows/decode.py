@@ -26,12 +26,18 @@ MAX_TENANTS = 10_000
 class Record(Protocol):
     """A Kafka record as the source gives it."""
 
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[Header]
+    @property
+    def topic(self) -> str: ...  # noqa: D102 - Kafka's words
+    @property
+    def partition(self) -> int: ...  # noqa: D102
+    @property
+    def offset(self) -> int: ...  # noqa: D102
+    @property
+    def key(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def value(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def headers(self) -> Sequence[Header]: ...  # noqa: D102
 
 
 class Announcements:

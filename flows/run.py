@@ -1,0 +1,101 @@
+"""``python -m flows.run [bytewax options]``: prepare the recovery store, then become the flow.
+
+The store is bound to the broker: offsets mean something only to the broker that gave them. A store that belongs to
+another broker, or to another incarnation of the topic, is set aside – never resumed, never deleted. In a cluster
+(``-i N -a host:port;host:port``) process 0 prepares and the others wait for it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bytewax.recovery import init_db_dir
+
+from connectors.errors import Unavailable
+from connectors.logs import configure_logging
+from connectors.topics import broker_identity
+from flows.settings import FlowSettings
+
+STORE_VERSION = 1
+LABEL = "tocsin.json"
+WAIT_S = 60.0
+
+_log = logging.getLogger(__name__)
+
+
+def prepare(store: Path, identity: str, now: datetime, parts: int = 1) -> None:
+    """Leave a recovery store at ``store`` that belongs to the broker ``identity``."""
+    found = _label(store)
+    if found == _expected(identity):
+        return
+    if store.exists():
+        aside = store.with_name(f"{store.name}.of-another-broker.{now:%Y%m%dT%H%M%S%f}")
+        store.rename(aside)
+        _log.warning("recovery store %s belongs to another broker (%s, now %s): set aside as %s",
+                     store, found, identity, aside)  # fmt: skip
+    fresh = store.with_name(f"{store.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    init_db_dir(fresh, parts)
+    (fresh / LABEL).write_text(json.dumps(_expected(identity)))
+    fresh.rename(store)  # whole or not at all, wherever we are killed
+
+
+def _expected(identity: str) -> dict[str, object]:
+    return {"version": STORE_VERSION, "broker": identity}
+
+
+def _label(store: Path) -> object:
+    try:
+        return json.loads((store / LABEL).read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+
+
+def await_store(store: Path, identity: str, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Wait until process 0 has prepared the store; raises ``Unavailable``."""
+    deadline = time.monotonic() + WAIT_S
+    while _label(store) != _expected(identity):
+        if time.monotonic() > deadline:
+            message = f"recovery store {store}: process 0 did not prepare it within {WAIT_S} s"
+            raise Unavailable(message)
+        sleep(0.1)
+
+
+def command(settings: FlowSettings, options: Sequence[str]) -> list[str]:
+    """The command line that this process becomes."""
+    recovery = ["-r", str(settings.recovery), "-s", str(settings.flow_snapshot_interval_s), "-b", "0"]
+    return [sys.executable, "-m", "bytewax.run", "flows.metrics:build()", *recovery, *options]
+
+
+def process_id(options: Sequence[str]) -> int:
+    """Which process of a cluster this is; 0 outside one."""
+    for flag in ("-i", "--process-id"):
+        if flag in options[:-1]:
+            return int(options[options.index(flag) + 1])
+    return int(os.environ.get("BYTEWAX_PROCESS_ID", "0"))
+
+
+def main(options: Sequence[str]) -> None:
+    """Prepare, then exec."""
+    configure_logging("flow")
+    settings = FlowSettings()
+    identity = broker_identity(settings)
+    if process_id(options) == 0:
+        prepare(settings.recovery, identity, datetime.now(UTC))
+    else:
+        await_store(settings.recovery, identity)
+    line = command(settings, options)
+    os.execv(line[0], line)  # noqa: S606 - our own interpreter with our own arguments
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,134 @@
+"""What the flow tells of itself: counts of its blocks, lag, and stops by snapshots, as Prometheus metrics."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from connectors.reader import ReaderStats
+from flows.block import Block
+from flows.decode import Decoder
+
+
+class Stops:
+    """How long snapshots keep the worker from the data: from the first one of an epoch to the next batch.
+
+    Meaningful under load: an idle flow has no next batch soon, and its stop lasts until the next control record.
+    """
+
+    def __init__(self, clock_s: Callable[[], float] = time.perf_counter) -> None:
+        self._clock_s = clock_s
+        self._began_s: float | None = None
+        self.total_s = self.longest_s = 0.0
+        self.count = 0
+
+    def begin(self) -> None:
+        """A block is about to be saved."""
+        if self._began_s is None:
+            self._began_s = self._clock_s()
+
+    def end(self) -> None:
+        """Data flows again."""
+        if self._began_s is not None:
+            took_s = self._clock_s() - self._began_s
+            self._began_s = None
+            self.total_s += took_s
+            self.longest_s = max(self.longest_s, took_s)
+            self.count += 1
+
+
+class Vitals(Collector):
+    """Collects from the live objects when asked; the worker only counts."""
+
+    def __init__(self, decoder: Decoder, reader: Callable[[], ReaderStats]) -> None:
+        self.blocks: list[Block] = []
+        self.decoder = decoder
+        self.stops = Stops()
+        self.reader = reader
+
+    def counts(self) -> Counter[str]:
+        """Sum of what the blocks counted."""
+        total: Counter[str] = Counter()
+        for block in list(self.blocks):
+            total.update(block.counts.copy())
+        return total
+
+    def collect(self) -> Iterator[Metric]:
+        """All metrics of the flow."""
+        counts = self.counts()
+        yield from self._samples(counts)
+        yield from self._outputs(counts)
+        yield from self._memory()
+        yield from self._snapshots()
+
+    def _samples(self, counts: Counter[str]) -> Iterator[Metric]:
+        yield _counter("tocsin_flow_samples", "Samples decoded", counts["samples"])
+        yield _counter("tocsin_flow_judged", "Pairs of sample and program judged or learned", counts["judged"])
+        yield _counter("tocsin_flow_histograms", "Native histograms met; they are not judged yet", counts["histograms"])
+        blocks = list(self.blocks)
+        yield _counter("tocsin_flow_stale_markers", "Stale markers met", sum(b.stale_markers for b in blocks))
+        dropped = CounterMetricFamily("tocsin_flow_dropped", "Samples not judged, by reason", labels=["reason"])
+        drops: Counter[str] = Counter()
+        for block in blocks:
+            drops.update(block.drops())
+        for reason, n in drops.items():
+            dropped.add_metric([reason], n)
+        yield dropped
+
+    def _outputs(self, counts: Counter[str]) -> Iterator[Metric]:
+        for metric, prefix, label, text in (
+            ("tocsin_flow_events", "events_", "event", "Episode events, by type"),
+            ("tocsin_flow_poison_records", "poison_", "reason", "Records sent to the dead letter, by reason"),
+            ("tocsin_flow_revisions", "revisions_", "outcome", "Detector revisions met, by outcome, per partition"),
+        ):
+            family = CounterMetricFamily(metric, text, labels=[label])
+            for name, n in counts.items():
+                if name.startswith(prefix):
+                    family.add_metric([name.removeprefix(prefix)], n)
+            yield family
+
+    def _memory(self) -> Iterator[Metric]:
+        blocks = list(self.blocks)
+        counts = self.counts()
+        yield _gauge("tocsin_flow_series", "Series known", sum(len(b.series) for b in blocks))
+        yield _gauge(
+            "tocsin_flow_lanes", "Pairs of detector and series", sum(len(b.watch.routes.lanes) for b in blocks)
+        )
+        yield _gauge("tocsin_flow_episodes_open", "Open episodes", sum(len(b.episodes) for b in blocks))
+        yield _gauge("tocsin_flow_state_bytes", "Memory of all blocks", sum(b.size_bytes for b in blocks))
+        yield _counter("tocsin_flow_series_gone", "Series whose row was given back", counts["series_gone"])
+        yield _counter("tocsin_flow_series_refused", "Series beyond the bound", counts["series_refused"])
+        yield _counter("tocsin_flow_labels_unreadable", "Series with labels not readable", counts["labels_unreadable"])
+        yield _counter(
+            "tocsin_flow_episodes_refused", "Episodes beyond the bound", sum(b.episodes.refused for b in blocks)
+        )
+        cleared = sum(a.cleared for a in list(self.decoder.partitions.values()))
+        yield _counter("tocsin_flow_announcements_cleared", "Times the reader's table of series was full", cleared)
+        log_times_ms = [b.log_ms for b in blocks if b.log_ms]
+        oldest_s = min(log_times_ms, default=0) / 1000
+        yield _gauge("tocsin_flow_log_time_seconds", "Log time of the partition that is furthest behind", oldest_s)
+
+    def _snapshots(self) -> Iterator[Metric]:
+        stops = self.stops
+        yield _counter("tocsin_flow_snapshot_stops", "Epochs that ended with a snapshot", stops.count)
+        yield _counter("tocsin_flow_snapshot_stop_seconds", "Time stopped by snapshots", stops.total_s)
+        yield _gauge("tocsin_flow_snapshot_stop_longest_seconds", "Longest stop by a snapshot", stops.longest_s)
+        stats = self.reader()
+        yield _gauge("tocsin_flow_queue_bytes", "Bytes read from Kafka and waiting", stats.queued_bytes)
+        yield _gauge("tocsin_flow_queue_records", "Records read from Kafka and waiting", stats.queued_records)
+        yield _gauge("tocsin_flow_lag_records", "Records in Kafka that the flow has not taken", stats.lag_records)
+        yield _counter("tocsin_flow_received_records", "Records read from Kafka", stats.received_records_total)
+        yield _counter("tocsin_flow_received_bytes", "Bytes read from Kafka", stats.received_bytes_total)
+        yield _counter("tocsin_flow_full_waits", "Times reading waited for room", stats.full_waits_total)
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(name, text, value=value)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=value)

@@ -1,0 +1,64 @@
+"""Compile or load every kernel before the first sample: numba does so at the first call, which would stop the flow."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from connectors.codec.encode import encode_write_request
+from connectors.messages import (
+    CONTROL_HEADER,
+    ControlRecord,
+    DetectorConfig,
+    DetectorRevision,
+    Header,
+    Shape,
+    Topics,
+)
+from flows.block import Block, BlockLimits
+from flows.decode import Decoder
+from flows.detectors.registry import KINDS
+from flows.persistence import load, save
+
+STEPS = 70
+"""More than the default window, so that full windows are met too."""
+
+
+class _Record(NamedTuple):
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[Header]
+
+
+def warm() -> None:
+    """Run a spike through every kind and shape, with a snapshot in the middle."""
+    revisions = [_revision(kind, shape) for kind in KINDS for shape in Shape]
+    decoder = Decoder(announce_every_s=60, max_series=16)
+
+    def new_block() -> Block:
+        return Block(Topics(), BlockLimits(), lambda start, end: revisions[start:end])
+
+    block = new_block()
+    for step in range(STEPS):
+        records = [_samples(step), _control(step * 1000, len(revisions))]
+        for _, chunks in decoder.decode(records):
+            block.take(chunks)
+    load(save(block), new_block()).take(decoder.decode([_control((STEPS + 7200) * 1000, len(revisions))])[0][1])
+
+
+def _revision(kind: str, shape: Shape) -> DetectorRevision:
+    config = DetectorConfig(name=kind, kind=kind, selector="warm", shape=shape)
+    return DetectorRevision(detector_id=f"{kind}-{shape}", base_revision=0, config=config, author="", time_ms=0)
+
+
+def _samples(step: int) -> _Record:
+    value = float(step % 5) if step < STEPS - 1 else 1e6
+    series = [({"__name__": "warm", "n": str(n)}, [(step * 1000 + 1, value + n)]) for n in range(2)]
+    return _Record("warm", 0, 2 * step, None, encode_write_request(series), [])
+
+
+def _control(time_ms: int, detectors_offset: int) -> _Record:
+    control = ControlRecord(time_ms=max(1, time_ms), detectors_offset=detectors_offset, feedback_offset=0)
+    return _Record("warm", 0, 0, None, control.encode(), [(CONTROL_HEADER, b"1")])
