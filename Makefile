@@ -59,6 +59,8 @@ $(RUNTIME): $(BIN)/python
 	@echo "installing what requirements.lock says into $(VENV) (once)"
 	@$(PIP) $(HASHED) -r requirements.lock
 	@$(PIP) install --quiet --no-index --no-deps --no-build-isolation -e .
+	@echo "compiling the kernels (once)"
+	@$(BIN)/tocsin warm
 	@rm -f $(VENV)/.runtime-* && touch $@
 
 $(DEV): $(RUNTIME)

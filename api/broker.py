@@ -6,6 +6,7 @@ The broker holds all records in memory only. What must outlive it, the detector 
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
 import sys
@@ -14,16 +15,18 @@ import time
 from pathlib import Path
 from typing import Annotated
 
+from prometheus_client import CollectorRegistry, Gauge
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from api.child import READY
+from api.child import ANNOUNCE
 from api.default_detectors import first_revisions
 from api.embedded import DEFAULT_BOUND_BYTES, EmbeddedBroker
 from api.journal import FILE_NAME, Journal, follow, publish
 from connectors.errors import TocsinError
 from connectors.follower import Follower
 from connectors.logs import configure_logging
+from connectors.probes import Component, Probes
 from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
 
@@ -41,6 +44,7 @@ class BrokerSettings(BaseSettings):
     home: Annotated[Path, Field(description="folder of logs, recovery store and detectors")] = Path(".tocsin")
     host: Annotated[str, Field(min_length=1, description="address to listen on")] = "127.0.0.1"
     broker_port: Annotated[int, Field(ge=1, le=65_535, description="port of the embedded broker")] = 9092
+    broker_probe_port: Annotated[int, Field(ge=1, le=65_535, description="port of the embedded broker's probes")] = 8004
     broker_bound_bytes: Annotated[
         int, Field(ge=1 << 20, description="memory and disk of the embedded broker; beyond it ingest answers 429")
     ] = DEFAULT_BOUND_BYTES
@@ -59,24 +63,51 @@ def bring_back(kafka: KafkaSettings, journal: Journal, time_ms: int) -> int:
     return publish(kafka, revisions)
 
 
-def watch(broker: EmbeddedBroker, keeper: Follower, stopping: threading.Event) -> int:
-    """Look after broker and journal until asked to stop; returns the exit code."""
-    full = False
-    while not stopping.wait(LOOK_S):
-        if broker.poll() is not None:
-            log.error("the broker ended with code %s:\n%s", broker.poll(), broker.log_end())
-            return 1
-        keeper.check()
-        was, full = full, broker.check_bound()
-        if full and not was:
-            log.warning("%s", broker.status_path.read_text(), extra={"announce": True})
-    return 0
+class Watch:
+    """What is known of a running broker: whether it is full, and whether its detectors are back."""
+
+    def __init__(self, broker: EmbeddedBroker, registry: CollectorRegistry) -> None:
+        self._broker = broker
+        self.full = False
+        self.restored = False
+        held = Gauge("tocsin_broker_held_bytes", "memory and disk of the embedded broker", registry=registry)
+        bound = Gauge("tocsin_broker_bound_bytes", "beyond it ingest answers 429", registry=registry)
+        held.set_function(self._held_bytes)
+        bound.set(broker.bound_bytes)
+
+    def components(self) -> dict[str, Component]:
+        """State for the probes; a full broker is told by /metrics and by ingest, it is no reason to restart."""
+        detectors = Component("ok") if self.restored else Component("down", "the detectors are not written back yet")
+        return {"broker": Component("ok"), "detectors": detectors}
+
+    def until_stopped(self, keeper: Follower, stopping: threading.Event) -> int:
+        """Look after broker and journal until asked to stop; returns the exit code."""
+        while not stopping.wait(LOOK_S):
+            if self._broker.poll() is not None:
+                log.error("the broker ended with code %s:\n%s", self._broker.poll(), self._broker.log_end())
+                return 1
+            keeper.check()
+            self._look()
+        return 0
+
+    def _look(self) -> None:
+        was, self.full = self.full, self._broker.check_bound()
+        if self.full and not was:
+            message = json.loads(self._broker.status_path.read_text())["message"]
+            log.warning("%s", message, extra={ANNOUNCE: True})
+
+    def _held_bytes(self) -> int:
+        usage = self._broker.usage()
+        return usage.memory_bytes + usage.disk_bytes
 
 
 def serve(settings: BrokerSettings, stopping: threading.Event) -> int:
     """Everything from start to stop; returns the exit code, raises ``TocsinError``."""
     home = settings.home.absolute()
     broker = EmbeddedBroker(settings.broker_port, home / "broker", settings.host, settings.broker_bound_bytes)
+    registry = CollectorRegistry()
+    watch = Watch(broker, registry)
+    Probes(settings.host, settings.broker_probe_port, registry, watch.components)
     broker.start()
     try:
         kafka = KafkaSettings(kafka=broker.bootstrap)
@@ -85,8 +116,9 @@ def serve(settings: BrokerSettings, stopping: threading.Event) -> int:
         journal = Journal(home / FILE_NAME)
         start = bring_back(kafka, journal, time.time_ns() // 1_000_000)
         keeper = follow(kafka, journal, start)
-        log.info("ready; records are in memory only and forgotten at the stop", extra={READY: True})
-        code = watch(broker, keeper, stopping)
+        watch.restored = True
+        log.info("ready; records are in memory only and forgotten at the stop, detectors are in %s", journal.path)
+        code = watch.until_stopped(keeper, stopping)
         if code == 0:  # the reader of a dead broker would wait for it; its thread ends with the process
             keeper.stop()
         return code

@@ -23,8 +23,6 @@ DRAIN_S = 1.0
 """How long the output of an ended process is read on, in case a child of it still holds the pipe."""
 ANNOUNCE = "announce"
 """A JSON log line with this field set is shown in the terminal too."""
-READY = "ready"
-"""A JSON log line with this field set says that the process is ready, where it serves no port of its own."""
 
 
 class BoundedLog:
@@ -64,7 +62,6 @@ class Child:
         self._log = log
         self._show = show
         self._tail: deque[bytes] = deque(maxlen=TAIL_LINES)
-        self.said_ready = asyncio.Event()
         self._reading = asyncio.create_task(self._read())
 
     @classmethod
@@ -148,14 +145,10 @@ class Child:
     def _take(self, line: bytes) -> None:
         self._log.write(line)
         self._tail.append(line)
-        if b'"announce": true' in line or b'"ready": true' in line:
-            self._heed(parse_event(line))
-
-    def _heed(self, event: Mapping[str, Any]) -> None:
-        if event.get(READY) is True:
-            self.said_ready.set()
-        if event.get(ANNOUNCE) is True:
-            self._show(str(event.get("message", "")))
+        if ANNOUNCE.encode() in line:
+            event = parse_event(line)
+            if event.get(ANNOUNCE) is True:
+                self._show(str(event.get("message", "")))
 
 
 def parse_event(line: bytes) -> dict[str, Any]:

@@ -54,6 +54,14 @@ def topics() -> None:
     raise typer.Exit(main())
 
 
+@app.command("warm")
+def warm_kernels() -> None:
+    """Compile the kernels into numba's cache, so that the first start does not have to."""
+    from flows.warm import warm
+
+    warm()
+
+
 @app.command("version")
 def print_version() -> None:
     """Print the version."""

@@ -10,14 +10,16 @@ import time
 from typing import Annotated
 
 import httpx
+from prometheus_client import CollectorRegistry, Gauge
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from api.child import ANNOUNCE, READY
+from api.child import ANNOUNCE
 from api.machine import ProcessTable, read_machine
 from api.push import Outbox, Sample
 from api.shop import FAULT_S, Fault, Shop
 from connectors.logs import configure_logging
+from connectors.probes import Component, Probes
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,7 @@ class DemoSettings(BaseSettings):
 
     host: Annotated[str, Field(min_length=1, description="address to listen on")] = "127.0.0.1"
     ingest_port: Annotated[int, Field(ge=1, le=65_535, description="port of remote write")] = 8001
+    demo_port: Annotated[int, Field(ge=1, le=65_535, description="port of the demo source's probes")] = 8003
     demo_interval_s: Annotated[
         float, Field(ge=0.1, le=60, description="time between two pushes of the demo source; also its scrape interval")
     ] = 1.0
@@ -71,15 +74,29 @@ def announce(before: Fault | None, now: Fault | None) -> None:
         log.info("demo: fault %s is over", before.kind.value, extra=fields)
 
 
+def serve_probes(settings: DemoSettings, outbox: Outbox) -> None:
+    """Ready once ingest has taken something; the counters of the outbox on /metrics."""
+    registry = CollectorRegistry()
+    bodies = {"accepted": lambda: outbox.accepted, "refused": lambda: outbox.dropped_refused}
+    bodies |= {"dropped": lambda: outbox.dropped_full, "waiting": lambda: len(outbox)}
+    gauge = Gauge("tocsin_demo_bodies", "remote-write bodies by what became of them", ["outcome"], registry=registry)
+    for outcome, count in bodies.items():
+        gauge.labels(outcome).set_function(count)
+
+    def components() -> dict[str, Component]:
+        taken = Component("ok") if outbox.accepted else Component("down", outbox.last_problem or "nothing pushed yet")
+        return {"ingest": taken}
+
+    Probes(settings.host, settings.demo_port, registry, components)
+
+
 def push_once(source: Source, outbox: Outbox) -> None:
     """Read everything, queue it, send what can be sent."""
-    before, had = source.shop.fault, outbox.accepted
+    before = source.shop.fault
     now_s = time.time()
     outbox.put(source.read(now_s), int(now_s * 1000))
     outbox.flush(time.monotonic())
     announce(before, source.shop.fault)
-    if had == 0 and outbox.accepted > 0:
-        log.info("ready: ingest takes what the demo pushes", extra={READY: True})
     if len(outbox) == BEHIND:
         log.warning("ingest does not take what the demo pushes: %s", outbox.last_problem)
 
@@ -89,6 +106,7 @@ def run(settings: DemoSettings, stopping: threading.Event) -> None:
     source = Source(time.time())
     with httpx.Client(trust_env=False) as client:
         outbox = Outbox(client, settings.url)
+        serve_probes(settings, outbox)
         next_s = time.monotonic()
         while not stopping.wait(max(0.0, next_s - time.monotonic())):
             push_once(source, outbox)

@@ -41,6 +41,7 @@ class LocalSettings(BaseSettings):
     flow_port: Annotated[Port, Field(description="port of the flow's probes")] = 8002
     demo_port: Annotated[Port, Field(description="port of the demo source's probes")] = 8003
     broker_port: Annotated[Port, Field(description="port of the embedded broker")] = 9092
+    broker_probe_port: Annotated[Port, Field(description="port of the embedded broker's probes")] = 8004
     ready_timeout_s: Annotated[float, Field(gt=0, description="a process not ready by then is started again")] = 120.0
     stop_grace_s: Annotated[float, Field(gt=0, description="time to end before a process is killed")] = 10.0
     restarts: Annotated[int, Field(ge=0, description="deaths in a row after which make run gives up")] = 5
@@ -86,14 +87,19 @@ class Plan:
             Listener("flow", s.flow_port, "TOCSIN_FLOW_PORT"),
         ]
         demo = [Listener("demo", s.demo_port, "TOCSIN_DEMO_PORT")] if self.demo else []
-        broker = [Listener("broker", s.broker_port, "TOCSIN_BROKER_PORT")] if s.kafka is None else []
-        return broker + own + demo
+        broker = [
+            Listener("broker", s.broker_port, "TOCSIN_BROKER_PORT"),
+            Listener("broker's probes", s.broker_probe_port, "TOCSIN_BROKER_PROBE_PORT"),
+        ]
+        return [*(broker if s.kafka is None else ()), *own, *demo]
 
     def broker(self) -> Service:
         """The embedded broker, which also creates the topics and brings the detectors back."""
-        names = ("ingest", "flow", "api", *(("demo",) if self.demo else ()))
-        address = f"{self.bootstrap} (embedded, in memory)"
-        return Service("broker", python("api.broker"), address, environment=self.environment, renews=names)
+        s = self.settings
+        ready_url = f"http://{s.host}:{s.broker_probe_port}/ready"
+        address = f"{self.bootstrap} (embedded: keeps records in memory, forgets them at the stop)"
+        command = python("api.broker")
+        return Service("broker", command, address, ready_url, self.environment, renews=("ingest", "flow", "api"))
 
     def services(self) -> list[Service]:
         """What works on the topics; these start side by side."""

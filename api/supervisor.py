@@ -23,12 +23,12 @@ STEADY_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One process. ``ready_url`` answers 200 once it is ready; None: it says so in its log."""
+    """One process. ``ready_url`` answers 200 once it is ready; ``address`` is what a person wants to know of it."""
 
     name: str
     command: tuple[str, ...]
     address: str
-    ready_url: str | None = None
+    ready_url: str
     environment: Mapping[str, str] = field(default_factory=dict)
     renews: tuple[str, ...] = ()
     """Processes that must start afresh when this one did, because it forgets."""
@@ -64,7 +64,7 @@ class Supervisor:
 
     async def run_step(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """Run a command to its end; raises ``GaveUp`` with the end of its output when it fails."""
-        child = await self._start(Service(name, tuple(command), "", environment=environment))
+        child = await self._start(name, command, environment)
         code = await self._wait(name, child)
         if code != 0:
             message = f"{name} failed with {describe_exit(code)}:\n{indent(child.last_lines())}"
@@ -117,7 +117,7 @@ class Supervisor:
 
     async def _live(self, service: Service, first_ready: asyncio.Event) -> tuple[int, Child]:
         """One life of a process: its exit code and itself."""
-        child = await self._start(service)
+        child = await self._start(service.name, service.command, service.environment)
         waiting = asyncio.create_task(self._say_ready(service, child, first_ready))
         try:
             return await self._wait(service.name, child), child
@@ -130,7 +130,7 @@ class Supervisor:
         """Wait until it is ready, and say so; one that is not in time is ended, which its keeper sees."""
         try:
             async with asyncio.timeout(self._patience.ready_timeout_s):
-                await (child.said_ready.wait() if service.ready_url is None else until_ready(service.ready_url))
+                await until_ready(service.ready_url)
         except TimeoutError:
             self._show(f"{service.name} was not ready within {self._patience.ready_timeout_s:g} s: ending it")
             child.kill()
@@ -148,12 +148,12 @@ class Supervisor:
                 self._renewed.add(name)
                 await self._children[name].stop(self._patience.stop_grace_s)
 
-    async def _start(self, service: Service) -> Child:
-        log = self._open_logs.get(service.name) or BoundedLog(self._path(service.name))
-        self._open_logs[service.name] = log
-        child = await Child.start(service.command, {**os.environ, **service.environment}, log, self._show)
+    async def _start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> Child:
+        log = self._open_logs.get(name) or BoundedLog(self._path(name))
+        self._open_logs[name] = log
+        child = await Child.start(command, {**os.environ, **environment}, log, self._show)
         self._tell_guard(f"+{child.group} ")
-        self._children[service.name] = child
+        self._children[name] = child
         return child
 
     async def _wait(self, name: str, child: Child) -> int:

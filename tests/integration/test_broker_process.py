@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -29,20 +30,27 @@ pytestmark = pytest.mark.integration
 @contextmanager
 def broker_process(home: Path, **more: str) -> Iterator[tuple[subprocess.Popen[bytes], KafkaSettings]]:
     """The process, once it said that it is ready."""
-    port = free_port()
+    port, probe_port = free_port(), free_port()
     log = home / "broker-process.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "api.broker"],
             stderr=output,
-            env=environment(home, TOCSIN_BROKER_PORT=str(port), **more),
+            env=environment(home, TOCSIN_BROKER_PORT=str(port), TOCSIN_BROKER_PROBE_PORT=str(probe_port), **more),
         )
     try:
-        wait_until(lambda: b'"ready": true' in log.read_bytes(), 30, "the broker is ready")
+        wait_until(lambda: answers(f"http://127.0.0.1:{probe_port}/ready"), 30, "the broker is ready")
         yield process, KafkaSettings(kafka=f"127.0.0.1:{port}", delivery_timeout_s=15)
     finally:
         process.terminate()
         process.wait(20)
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url).is_success
+    except httpx.TransportError:
+        return False
 
 
 def revisions_in(kafka: KafkaSettings) -> list[DetectorRevision]:

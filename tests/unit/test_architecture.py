@@ -33,11 +33,12 @@ RULES = (
     Rule(("connectors.bytewax_io",), ("connectors",), ("httpx", "fastapi")),
     Rule(("connectors*",), ("connectors",), ("bytewax", "fastapi")),
     Rule(("flows.detectors*",), ("flows.detectors",), (*IO, *CLOCKS)),
-    Rule(("flows.metrics", "flows.run", "flows.settings"), ("flows", "connectors"), ("fastapi", "uvicorn")),
+    Rule(("flows.metrics", "flows.run", "flows.settings", "flows.vitals"),
+         ("flows", "connectors"), ("fastapi", "uvicorn")),
     Rule(("flows*",), ("flows", "connectors.messages", "connectors.errors", "connectors.codec"), (*IO, *CLOCKS)),
     Rule(("api*",), ("api", "connectors", "flows"), ("bytewax",)),
 )  # fmt: skip
-WIRING = ("flows.metrics", "flows.run", "flows.settings")
+WIRING = ("flows.metrics", "flows.run", "flows.vitals")
 """Modules of ``flows`` that speak to the outside; api imports none of them, because that would import bytewax."""
 
 

@@ -23,11 +23,6 @@ class Ready(http.server.BaseHTTPRequestHandler):
 print("pid", os.getpid(), flush=True)
 http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Ready).serve_forever()
 """
-SAYS_READY = """
-import json, time
-print(json.dumps({"ready": True}), flush=True)
-time.sleep(60)
-"""
 DIES = "import sys; print('no disk left'); sys.exit(3)"
 
 QUICK = Patience(ready_timeout_s=10, stop_grace_s=5, restarts=2, restart_pause_s=0.01)
@@ -58,9 +53,12 @@ async def supervised(tmp_path: Path, patience: Patience = QUICK) -> AsyncIterato
         await supervisor.stop()
 
 
-def server(name: str, port: int) -> Service:
+NOWHERE = "http://127.0.0.1:9/ready"
+
+
+def server(name: str, port: int, *renews: str) -> Service:
     command = (sys.executable, "-c", SERVER, str(port))
-    return Service(name, command, f"127.0.0.1:{port}", ready_url=f"http://127.0.0.1:{port}/ready")
+    return Service(name, command, f"127.0.0.1:{port}", f"http://127.0.0.1:{port}/ready", renews=renews)
 
 
 def end_watch(*names: str) -> None:
@@ -98,7 +96,7 @@ def test_it_gives_up_on_what_dies_again_and_again(tmp_path: Path) -> None:
         async with supervised(tmp_path) as (supervisor, terminal):
             with pytest.RaisesGroup(pytest.RaisesExc(GaveUp, match="flow died 3 times in a row")):
                 async with asyncio.TaskGroup() as tasks:
-                    await supervisor.start(Service("flow", (sys.executable, "-c", DIES), ""), tasks)
+                    await supervisor.start(Service("flow", (sys.executable, "-c", DIES), "", NOWHERE), tasks)
         return terminal
 
     terminal = asyncio.run(scenario())
@@ -117,7 +115,7 @@ def test_what_is_not_ready_in_time_is_ended(tmp_path: Path) -> None:
         async with supervised(tmp_path, patience) as (supervisor, terminal):
             with pytest.RaisesGroup(GaveUp):
                 async with asyncio.TaskGroup() as tasks:
-                    service = Service("slow", (sys.executable, "-c", "import time; time.sleep(60)"), "")
+                    service = Service("slow", (sys.executable, "-c", "import time; time.sleep(60)"), "", NOWHERE)
                     await supervisor.start(service, tasks)
         return terminal
 
@@ -130,9 +128,7 @@ def test_what_depends_on_one_that_forgets_starts_afresh_with_it(tmp_path: Path) 
     async def scenario() -> Terminal:
         async with supervised(tmp_path) as (supervisor, terminal), asyncio.TaskGroup() as tasks:
             port = free_port()
-            print_pid = "import os; print('pid', os.getpid(), flush=True);"
-            forgetful = Service("broker", (sys.executable, "-c", print_pid + SAYS_READY), "", renews=("web",))
-            await supervisor.start(forgetful, tasks)
+            await supervisor.start(server("broker", free_port(), "web"), tasks)
             await supervisor.start(server("web", port), tasks)
             os.kill(pids(tmp_path, "broker")[0], signal.SIGKILL)
             await terminal.until("web     ready again")
