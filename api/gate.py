@@ -10,8 +10,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.meters import ApiMeters
+from api.problems import REQUEST_ID_HEADER
 
-REQUEST_ID_HEADER = "X-Request-ID"
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 UNROUTED = "(none)"
 """Route label of requests to addresses that do not exist: their paths would be an unbounded label."""

@@ -24,6 +24,7 @@ from connectors.messages import Message
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+REQUEST_ID_HEADER = "X-Request-ID"
 MAX_SHOWN_CHARS = 200
 """A refused value is echoed up to this length."""
 
@@ -224,6 +225,8 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 
 async def _on_unexpected(request: Request, error: Exception) -> Response:
-    """The server logs the stack; the client gets the id to ask for."""
-    log.error("%s %s: %r", request.method, request.url.path, error)
-    return problem_response(request, Code.INTERNAL, "unexpected error; the log has it under the request id")
+    """The server logs the stack; the client gets the id to ask for. The gate does not see this answer."""
+    request_id = getattr(request.state, "request_id", "")
+    log.error("request %s: %s %s: %r", request_id, request.method, request.url.path, error)
+    detail = "unexpected error; the log has it under the request id"
+    return problem_response(request, Code.INTERNAL, detail, headers={REQUEST_ID_HEADER: request_id})

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from pydantic.json_schema import GenerateJsonSchema
+
 from connectors.messages import Anomaly
 
 SCHEMA_PATH = Path(__file__).parent / "schemas" / "anomaly.v1.json"
@@ -12,9 +14,21 @@ SCHEMA_ID = "urn:tocsin:schema:anomaly:v1"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
+class AllRequired(GenerateJsonSchema):
+    """Marks every field as required: ``encode`` writes them all, those with a default too."""
+
+    def field_is_required(self, *_: object, **__: object) -> bool:
+        """Always."""
+        return True
+
+
 def anomaly_schema() -> str:
     """Text of the schema file: strict, every field required, and ``$id`` is a name rather than a host."""
-    schema = {"$schema": DIALECT, "$id": SCHEMA_ID, **Anomaly.model_json_schema(mode="serialization")}
+    schema = {
+        "$schema": DIALECT,
+        "$id": SCHEMA_ID,
+        **Anomaly.model_json_schema(schema_generator=AllRequired, mode="serialization"),
+    }
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 

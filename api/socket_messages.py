@@ -92,3 +92,4 @@ class SocketError(Message):
 
 
 ServerMessage = Subscribed | AnomalyEvent | Pong | SocketError
+SERVER_MESSAGE: TypeAdapter[ServerMessage] = TypeAdapter(Annotated[ServerMessage, Field(discriminator="type")])

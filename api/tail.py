@@ -1,0 +1,181 @@
+"""``tocsin tail``: anomalies in the terminal as they come, over the WebSocket, for people or as JSON for programs."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, tzinfo
+from itertools import chain, repeat
+from typing import NoReturn, TextIO
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import ValidationError
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.sync.client import connect
+
+from api.socket_messages import (
+    CLOSE_SLOW,
+    SERVER_MESSAGE,
+    AnomalyEvent,
+    ErrorCode,
+    ServerMessage,
+    SocketError,
+    SocketTopic,
+    Subscribe,
+    Subscribed,
+)
+from connectors.messages import Anomaly, Direction, Severity
+from flows.selector import NAME_LABEL, quote
+
+OPEN_TIMEOUT_S = 5.0
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+"""Waits before the first, second … attempt to connect again; the last one repeats."""
+SOCKET_PATH = "/api/ws"
+COLOURS = {Severity.INFO: "36", Severity.WARNING: "33", Severity.CRITICAL: "1;31"}
+"""ANSI colours of a line: cyan, yellow, bold red."""
+ARROWS = {Direction.UP: "↑", Direction.DOWN: "↓"}
+Show = Callable[[Anomaly], str]
+
+
+class Refused(Exception):  # noqa: N818 - told to the user, not to a caller
+    """The address is no Tocsin api; trying again does not help."""
+
+
+class NotYet(Exception):  # noqa: N818 - as Refused
+    """The api is not ready or the connection ended; trying again does help."""
+
+
+def run_tail(url: str, as_json: bool, out: TextIO) -> int:
+    """Print every anomaly event until interrupted, connecting again whenever the connection is lost.
+
+    ``url`` is that of the api (``http://127.0.0.1:8000``) or of its WebSocket. Returns the exit code: 0 when
+    interrupted or when the reader of ``out`` went away, 1 when the address is no Tocsin api.
+    """
+    show: Show = Anomaly.model_dump_json if as_json else Line(colour=out.isatty())
+    try:
+        _tail(socket_url(url), show, out)
+    except (KeyboardInterrupt, BrokenPipeError):
+        return 0
+    except Refused as error:
+        _note(str(error))
+        return 1
+
+
+def _tail(url: str, show: Show, out: TextIO) -> NoReturn:
+    pauses = _pauses()
+    while True:
+        try:
+            for message in _messages(url):
+                if isinstance(message, AnomalyEvent):
+                    out.write(show(message.data) + "\n")
+                    out.flush()
+                elif isinstance(message, Subscribed):
+                    pauses = _pauses()
+                    _note(f"connected to {url}")
+        except NotYet as error:
+            pause_s = next(pauses)
+            _note(f"{error}; again in {pause_s} s")
+            time.sleep(pause_s)
+
+
+def _messages(url: str) -> Iterator[ServerMessage]:
+    """What one connection brings; raises ``NotYet`` at its end, whatever ended it."""
+    try:
+        with connect(url, open_timeout=OPEN_TIMEOUT_S, max_size=MAX_MESSAGE_BYTES, compression=None) as socket:
+            socket.send(Subscribe(type="subscribe", topics=[SocketTopic.ANOMALIES]).model_dump_json())
+            while True:
+                yield _parse(socket.recv())
+    except InvalidURI as error:
+        raise Refused(str(error)) from error
+    except InvalidStatus as error:
+        status = error.response.status_code
+        message = f"{url}: answered {status}"
+        if status < 500:
+            not_ours = f"{message} to a WebSocket upgrade: is this a Tocsin api?"
+            raise Refused(not_ours) from error
+        raise NotYet(message) from error
+    except ConnectionClosed as error:
+        missed = error.rcvd is not None and error.rcvd.code == CLOSE_SLOW
+        message = "this terminal was too slow, events were missed" if missed else "connection lost"
+        raise NotYet(message) from error
+    except (InvalidHandshake, OSError) as error:
+        message = f"cannot reach {url}: {error}"
+        raise NotYet(message) from error
+
+
+def _parse(text: str | bytes) -> ServerMessage:
+    try:
+        message = SERVER_MESSAGE.validate_json(text)
+    except ValidationError as error:
+        not_ours = f"the api speaks another version than this program: {error.errors()[0]['msg']}"
+        raise Refused(not_ours) from error
+    if isinstance(message, SocketError):
+        if message.code is ErrorCode.NOT_READY:
+            raise NotYet(message.detail)
+        raise Refused(message.detail)
+    return message
+
+
+def socket_url(url: str) -> str:
+    """The WebSocket address of an api given as ``http(s)://host:port`` or already as ``ws(s)://…``."""
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
+    path = parts.path.rstrip("/")
+    return urlunsplit((scheme, parts.netloc, path if path.endswith(SOCKET_PATH) else path + SOCKET_PATH, "", ""))
+
+
+class Line:
+    """An event as one aligned line: when, how bad, what happened, who saw it, value against band, on what."""
+
+    def __init__(self, *, colour: bool, zone: tzinfo | None = None) -> None:
+        self._colour = colour
+        self._zone = zone
+
+    def __call__(self, anomaly: Anomaly) -> str:
+        """The line, without its end; characters that would steer the terminal are escaped."""
+        when = datetime.fromtimestamp(anomaly.time_ms / 1000, UTC).astimezone(self._zone)
+        a = anomaly
+        band = f"{a.value:.5g} {ARROWS[a.direction]} expected {a.expected:.5g} [{a.lower:.5g}, {a.upper:.5g}]"
+        text = "  ".join(
+            (
+                f"{when:%Y-%m-%d %H:%M:%S}",
+                f"{a.severity:<8}",
+                f"{a.event:<7}",
+                f"{_duration(a.time_ms - a.start_ms):>6}",
+                f"surprise {a.surprise:5.1f}",
+                f"{a.detector.name:<24}",
+                f"{band:<44}",
+                signal_name(a),
+            )
+        )
+        text = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+        return f"\x1b[{COLOURS[a.severity]}m{text}\x1b[0m" if self._colour else text
+
+
+def signal_name(anomaly: Anomaly) -> str:
+    """The signal as PromQL writes a series, a rate as ``rate(…)``."""
+    labels = dict(anomaly.signal.labels)
+    name = labels.pop(NAME_LABEL, "")
+    matchers = ",".join(f"{key}={quote(value)}" for key, value in sorted(labels.items()))
+    series = f"{name}{{{matchers}}}" if matchers or not name else name
+    return series if anomaly.signal.shape == "raw" else f"{anomaly.signal.shape}({series})"
+
+
+def _duration(length_ms: int) -> str:
+    """Whole seconds, minutes and seconds, or hours and minutes."""
+    minutes, seconds = divmod(length_ms // 1000, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes:02}m"
+    return f"{minutes}m{seconds:02}s" if minutes else f"{seconds}s"
+
+
+def _pauses() -> Iterator[float]:
+    return chain(PAUSES_S, repeat(PAUSES_S[-1]))
+
+
+def _note(text: str) -> None:
+    """For the person, beside the lines: on standard error."""
+    sys.stderr.write(f"tocsin tail: {text}\n")

@@ -1,0 +1,214 @@
+"""Anomalies in Kafka reach real WebSocket clients of a real server, and a slow client harms nobody."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from typing import Any, Self
+
+import pytest
+from websockets.client import ClientProtocol
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Response
+from websockets.sync.client import ClientConnection, connect
+from websockets.uri import parse_uri
+
+from connectors.kafka_clients import confirm, make_producer
+from connectors.messages import Anomaly, AnomalySignal, Severity, Shape
+from connectors.settings import KafkaSettings
+from tests.anomalies import closed, make_anomaly
+from tests.apis import RunningApi, api_settings, running_api, wait_for
+
+pytestmark = pytest.mark.integration
+
+RECV_S = 20.0
+
+
+def produce(settings: KafkaSettings, events: list[Anomaly]) -> None:
+    """Write events as the flow does: keyed by id."""
+    producer = make_producer(settings, "test")
+    sent = [producer.send(settings.topics.anomalies, key=event.id.encode(), value=event.encode()) for event in events]
+    confirm(sent, settings.delivery_timeout_s)
+    producer.close()
+
+
+def subscribe(client: ClientConnection) -> ClientConnection:
+    client.send(json.dumps({"type": "subscribe", "topics": ["anomalies"]}))
+    assert json.loads(client.recv(RECV_S)) == {"type": "subscribed", "version": 1, "topics": ["anomalies"]}
+    return client
+
+
+def receive(client: ClientConnection, count: int) -> list[dict[str, Any]]:
+    return [json.loads(client.recv(RECV_S)) for _ in range(count)]
+
+
+def as_messages(events: list[Anomaly]) -> list[dict[str, Any]]:
+    return [{"type": "anomaly", "data": json.loads(event.encode())} for event in events]
+
+
+@pytest.fixture
+def api(kafka_settings: KafkaSettings) -> Iterator[RunningApi]:
+    with running_api(api_settings(kafka_settings)) as running:
+        yield running
+
+
+def test_an_anomaly_reaches_every_subscriber_and_rest(api: RunningApi, kafka_settings: KafkaSettings) -> None:
+    opened = make_anomaly(1)
+    events = [opened, make_anomaly(1, 1), closed(make_anomaly(1, 1))]
+    with connect(api.socket_url) as first, connect(api.socket_url) as second, connect(api.socket_url) as deaf:
+        subscribe(first)
+        subscribe(second)
+        produce(kafka_settings, events)
+        assert receive(first, 3) == receive(second, 3) == as_messages(events)
+        deaf.send('{"type": "ping"}')
+        assert receive(deaf, 1) == [{"type": "pong"}]
+        assert api.metric("tocsin_api_socket_clients") == 3
+    assert api.http.get("/api/anomalies").json() == {"anomalies": [json.loads(events[-1].encode())], "next": None}
+    assert api.http.get(f"/api/anomalies/{opened.id}").json()["event"] == "closed"
+    assert api.metric("tocsin_api_anomaly_events_total", result="next") == 2
+    wait_for(lambda: api.metric("tocsin_api_socket_clients") == 0)
+
+
+def test_a_client_that_unsubscribed_gets_no_more(api: RunningApi, kafka_settings: KafkaSettings) -> None:
+    with connect(api.socket_url) as leaving, connect(api.socket_url) as staying:
+        subscribe(leaving)
+        subscribe(staying)
+        leaving.send(json.dumps({"type": "unsubscribe", "topics": ["anomalies"]}))
+        assert receive(leaving, 1) == [{"type": "subscribed", "version": 1, "topics": []}]
+        produce(kafka_settings, [make_anomaly(1)])
+        assert receive(staying, 1) == as_messages([make_anomaly(1)])
+        leaving.send('{"type": "ping"}')
+        assert receive(leaving, 1) == [{"type": "pong"}]
+
+
+class Unread:
+    """A client that subscribes and then leaves everything in its socket, until ``read_to_the_end``."""
+
+    def __init__(self, api: RunningApi) -> None:
+        self._protocol = ClientProtocol(parse_uri(api.socket_url))
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self._socket.settimeout(RECV_S)
+        self._socket.connect(("127.0.0.1", api.port))
+        self._protocol.send_request(self._protocol.connect())
+        self._flush()
+        while not isinstance(self._next(), Response):
+            pass
+        self._protocol.send_text(b'{"type": "subscribe", "topics": ["anomalies"]}')
+        self._flush()
+        assert b"subscribed" in self._next().data
+
+    def read_to_the_end(self) -> int:
+        """Read all that was sent; returns the close code."""
+        while self._protocol.close_code is None:
+            self._next()
+        return self._protocol.close_code
+
+    def _next(self) -> Any:
+        while not (events := self._protocol.events_received()):
+            data = self._socket.recv(65_536)
+            if not data:
+                self._protocol.receive_eof()
+                return None
+            self._protocol.receive_data(data)
+            self._flush()
+        return events[-1]
+
+    def _flush(self) -> None:
+        for data in self._protocol.data_to_send():
+            if data:
+                self._socket.sendall(data)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+
+def overflow(api: RunningApi, settings: KafkaSettings, quick: ClientConnection) -> int:
+    """Send events until a client is closed as slow; ``quick`` reads them all. Returns how many were sent."""
+    sent, size = 0, 90
+    wide = AnomalySignal(labels={"__name__": "x" * 20_000}, shape=Shape.RAW)
+    while api.metric("tocsin_api_socket_clients_closed_total", reason="slow") == 0:
+        batch = [make_anomaly(sent + number, signal=wide) for number in range(size)]
+        produce(settings, batch)
+        ids = [message["data"]["id"] for message in receive(quick, size)]
+        assert sorted(ids) == [event.id for event in batch]
+        sent += size
+    return sent
+
+
+def test_a_slow_client_is_closed_with_its_code_and_others_lose_nothing(kafka_settings: KafkaSettings) -> None:
+    settings = api_settings(kafka_settings, api_client_queue=100, api_slow_close_s=30)
+    with running_api(settings) as api, Unread(api) as slow, connect(api.socket_url) as quick:
+        subscribe(quick)
+        sent = overflow(api, kafka_settings, quick)
+        assert slow.read_to_the_end() == 4008
+        produce(kafka_settings, [make_anomaly(sent)])
+        assert receive(quick, 1) == as_messages([make_anomaly(sent)])
+        wait_for(lambda: api.metric("tocsin_api_socket_clients") == 1)
+
+
+def test_a_client_that_never_reads_again_is_cut_off(kafka_settings: KafkaSettings) -> None:
+    settings = api_settings(kafka_settings, api_client_queue=100, api_slow_close_s=0.2)
+    with running_api(settings) as api, Unread(api) as stuck, connect(api.socket_url) as quick:
+        subscribe(quick)
+        overflow(api, kafka_settings, quick)
+        wait_for(lambda: api.metric("tocsin_api_socket_clients") == 1)
+        assert stuck.read_to_the_end() == 1006, "ended without a close frame"
+
+
+def test_more_clients_than_allowed_are_told_to_try_later(kafka_settings: KafkaSettings) -> None:
+    with running_api(api_settings(kafka_settings, api_max_clients=1)) as api, connect(api.socket_url) as first:
+        subscribe(first)
+        with connect(api.socket_url) as second, pytest.raises(ConnectionClosed) as caught:
+            second.recv(RECV_S)
+        assert caught.value.rcvd is not None
+        assert caught.value.rcvd.code == 1013
+        assert api.metric("tocsin_api_socket_clients_closed_total", reason="too_many") == 1
+
+
+def test_bad_messages_are_answered_and_too_large_ones_end_it(api: RunningApi, kafka_settings: KafkaSettings) -> None:
+    with connect(api.socket_url) as client:
+        for text, code in (("{", "bad_json"), ('{"type": "x"}', "unknown_type"), (b"\x00", "bad_message")):
+            client.send(text)
+            (answer,) = receive(client, 1)
+            assert (answer["type"], answer["code"]) == ("error", code)
+        subscribe(client)
+        produce(kafka_settings, [make_anomaly()])
+        assert receive(client, 1) == as_messages([make_anomaly()])
+        client.send("x" * 20_000)
+        with pytest.raises(ConnectionClosed) as caught:
+            client.recv(RECV_S)
+    assert caught.value.rcvd is not None
+    assert caught.value.rcvd.code == 1009
+
+
+def test_recent_anomalies_are_loaded_at_the_start_and_bounded(kafka_settings: KafkaSettings) -> None:
+    events = [make_anomaly(number, severity=list(Severity)[number % 3]) for number in range(30)]
+    produce(kafka_settings, events)
+    with running_api(api_settings(kafka_settings, api_recent_anomalies=20)) as api:
+        first = api.http.get("/api/anomalies", params={"limit": 12}).json()
+        second = api.http.get("/api/anomalies", params={"limit": 12, "before": first["next"]}).json()
+        ids = [anomaly["id"] for anomaly in first["anomalies"] + second["anomalies"]]
+        assert ids == [event.id for event in reversed(events[10:])]
+        assert second["next"] is None
+        critical = api.http.get("/api/anomalies", params={"severity": "critical"}).json()["anomalies"]
+        assert [anomaly["id"] for anomaly in critical] == [
+            event.id for event in reversed(events[10:]) if event.severity is Severity.CRITICAL
+        ]
+        assert api.metric("tocsin_api_recent_anomalies") == 20
+        assert api.metric("tocsin_api_evicted_anomalies_total") == 10
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "field"),
+    [("limit=0", 422, "limit"), ("limit=1001", 422, "limit"), ("severity=bad", 422, "severity"), ("before=x", 400, "")],
+)
+def test_a_bad_query_is_refused(api: RunningApi, query: str, status: int, field: str) -> None:
+    answer = api.http.get(f"/api/anomalies?{query}")
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert field in answer.json()["detail"]
+    assert api.http.get("/api/anomalies/unknown").json()["code"] == "not_found"

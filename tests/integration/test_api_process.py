@@ -1,0 +1,83 @@
+"""``python -m api.app`` as a process: its end, its death, and ``tocsin tail`` beside it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from connectors.settings import KafkaSettings
+from tests.anomalies import make_anomaly
+from tests.apis import DEADLINE_S, ROOT, api_process, api_settings, wait_for
+from tests.integration.test_api_feed import produce
+
+pytestmark = pytest.mark.integration
+
+TAIL = "import sys; from api.tail import run_tail; sys.exit(run_tail(sys.argv[1], len(sys.argv) > 2, sys.stdout))"
+
+
+def test_it_ends_in_order_when_asked_to(kafka_settings: KafkaSettings, tmp_path: Path) -> None:
+    log = tmp_path / "api.log"
+    with api_process(api_settings(kafka_settings), log) as api:
+        assert api.process is not None
+        api.process.send_signal(signal.SIGINT)
+        assert api.process.wait(DEADLINE_S) == 0
+    assert "Traceback" not in log.read_text()
+
+
+def test_it_ends_with_1_when_a_topic_is_missing(broker: str, tmp_path: Path) -> None:
+    log = tmp_path / "api.log"
+    settings = api_settings(KafkaSettings(kafka=broker, topic_prefix="absent"))
+    with log.open("wb") as out:
+        environment = {f"TOCSIN_{key.upper()}": str(value) for key, value in settings.model_dump().items()}
+        ended = subprocess.run(
+            [sys.executable, "-m", "api.app"], cwd=ROOT, env=environment, stderr=out, timeout=60, check=False
+        )
+    assert ended.returncode == 1
+    assert "absent.detectors" in log.read_text()
+
+
+def test_a_bad_setting_is_named(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "api.app"],
+        cwd=ROOT,
+        env={"TOCSIN_API_PORT": "eighty"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "api_port" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_tail_prints_anomalies_and_survives_a_restart_of_the_api(kafka_settings: KafkaSettings, tmp_path: Path) -> None:
+    settings = api_settings(kafka_settings)
+    out, notes = tmp_path / "out", tmp_path / "notes"
+    with out.open("wb") as stdout, notes.open("wb") as stderr:
+        tail = subprocess.Popen(
+            [sys.executable, "-c", TAIL, f"http://127.0.0.1:{settings.api_port}", "json"],
+            cwd=ROOT,
+            stdout=stdout,
+            stderr=stderr,
+        )
+    try:
+        for number in range(2):
+            with api_process(settings, tmp_path / "api.log"):
+                wait_for(lambda n=number: notes.read_text().count("connected") == n + 1)
+                produce(kafka_settings, [make_anomaly(number)])
+                wait_for(lambda n=number: out.read_text().count("\n") == n + 1)
+        tail.send_signal(signal.SIGINT)
+        assert tail.wait(DEADLINE_S) == 0
+    finally:
+        tail.kill()
+        tail.wait()
+    assert [json.loads(line) for line in out.read_text().splitlines()] == [
+        json.loads(make_anomaly(number).encode()) for number in range(2)
+    ]
+    assert "again in" in notes.read_text()

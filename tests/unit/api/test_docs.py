@@ -1,0 +1,77 @@
+import asyncio
+import re
+from typing import Any
+
+import httpx
+import pytest
+
+from api.app import create_app
+from api.docs import ASSETS_PATH
+from api.settings import ApiSettings
+
+app = create_app(ApiSettings(kafka="127.0.0.1:1"))
+
+
+def get(path: str) -> httpx.Response:
+    async def main() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as http:
+            return await http.get(path)
+
+    return asyncio.run(main())
+
+
+def test_the_page_loads_nothing_from_elsewhere() -> None:
+    page = get("/api/docs/ui").text
+    assert "://" not in page
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(loaded) == 3
+    for path in loaded:
+        answer = get(path)
+        assert (answer.status_code, len(answer.content) > 1000) == (200, True), path
+    assert "swagger-ui" in get(f"{ASSETS_PATH}/swagger-ui.css").text
+    assert "url: '/api/docs'" in page
+
+
+def test_the_style_loads_nothing_from_elsewhere() -> None:
+    style = get(f"{ASSETS_PATH}/swagger-ui.css").text
+    assert [url for url in re.findall(r"url\(([^)]+)\)", style) if not url.strip("\"'").startswith("data:")] == []
+    assert "@import" not in style
+
+
+def operations() -> list[tuple[str, dict[str, Any]]]:
+    paths = get("/api/docs").json()["paths"]
+    return [
+        (f"{method.upper()} {path}", operation) for path, item in paths.items() for method, operation in item.items()
+    ]
+
+
+def test_openapi_lists_the_whole_rest_api() -> None:
+    assert {name for name, _ in operations()} == {
+        "GET /api/anomalies",
+        "GET /api/anomalies/{anomaly_id}",
+        "GET /api/detectors",
+        "POST /api/detectors",
+        "GET /api/detectors/{detector_id}",
+        "PUT /api/detectors/{detector_id}",
+        "DELETE /api/detectors/{detector_id}",
+        "GET /api/schemas/anomaly.v1.json",
+        "GET /alive",
+        "GET /ready",
+        "GET /health",
+        "GET /metrics",
+    }
+
+
+@pytest.mark.parametrize(("name", "operation"), [item for item in operations() if "/api/schemas" not in item[0]])
+def test_operations_are_described_and_refusals_are_problems(name: str, operation: dict[str, Any]) -> None:
+    assert operation["description"]
+    if not name.partition(" ")[2].startswith("/api/"):
+        return
+    for status in ("422", "default"):
+        assert list(operation["responses"][status]["content"]) == ["application/problem+json"]
+
+
+def test_the_schema_is_served() -> None:
+    answer = get("/api/schemas/anomaly.v1.json")
+    assert answer.headers["content-type"] == "application/schema+json"
+    assert answer.json()["$id"] == "urn:tocsin:schema:anomaly:v1"

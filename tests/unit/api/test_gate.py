@@ -1,0 +1,93 @@
+import asyncio
+import json
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from api.gate import Gate
+from api.meters import ApiMeters
+from api.problems import REQUEST_ID_HEADER, install_problems
+from connectors.messages import Message
+
+MAX_BODY_BYTES = 100
+
+
+class Thing(Message):
+    name: str
+
+
+def make_app() -> tuple[FastAPI, ApiMeters]:
+    meters = ApiMeters()
+    app = FastAPI()
+    app.add_middleware(Gate, meters=meters, max_body_bytes=MAX_BODY_BYTES)
+    install_problems(app)
+
+    @app.post("/things/{thing_id}")
+    async def put(thing_id: str, thing: Thing) -> Thing:
+        return Thing(name=thing.name + thing_id)
+
+    @app.get("/broken")
+    async def broken() -> None:
+        message = "secret detail"
+        raise ZeroDivisionError(message)
+
+    return app, meters
+
+
+def call(app: FastAPI, method: str, path: str, **arguments: Any) -> httpx.Response:
+    async def main() -> httpx.Response:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+            return await http.request(method, path, **arguments)
+
+    return asyncio.run(main())
+
+
+def counted(meters: ApiMeters, method: str, route: str, code: str) -> float | None:
+    labels = {"method": method, "route": route, "code": code}
+    return meters.registry.get_sample_value("tocsin_api_http_requests_total", labels)
+
+
+def test_answers_are_counted_by_route_not_by_path() -> None:
+    app, meters = make_app()
+    for thing in ("a", "b"):
+        assert call(app, "POST", f"/things/{thing}", json={"name": "x"}).status_code == 200
+    assert counted(meters, "POST", "/things/{thing_id}", "200") == 2
+    for path in ("/nowhere", "/elsewhere"):
+        assert call(app, "BREW", path).status_code == 404
+    assert counted(meters, "other", "(none)", "404") == 2
+
+
+def test_a_harmless_request_id_is_kept_and_another_is_replaced() -> None:
+    app, _ = make_app()
+    kept = call(app, "GET", "/nowhere", headers={REQUEST_ID_HEADER: "trace-7"})
+    assert kept.headers[REQUEST_ID_HEADER] == kept.json()["request_id"] == "trace-7"
+    drawn = call(app, "GET", "/nowhere", headers={REQUEST_ID_HEADER: "a b"})
+    assert len(drawn.headers[REQUEST_ID_HEADER]) == 16
+    assert drawn.headers[REQUEST_ID_HEADER] == drawn.json()["request_id"]
+
+
+def test_what_nobody_expected_is_a_500_that_shows_nothing_of_the_inside() -> None:
+    app, meters = make_app()
+    answer = call(app, "GET", "/broken")
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["code"] == "internal"
+    assert answer.headers[REQUEST_ID_HEADER] == answer.json()["request_id"] != ""
+    assert "secret" not in answer.text
+    assert "Traceback" not in answer.text
+    assert counted(meters, "GET", "/broken", "500") == 1
+
+
+@pytest.mark.parametrize("extra", [0, 1])
+def test_a_body_is_read_up_to_its_bound(extra: int) -> None:
+    app, _ = make_app()
+    frame = len(json.dumps({"name": ""}))
+    body = json.dumps({"name": "x" * (MAX_BODY_BYTES - frame + extra)}).encode()
+    answer = call(app, "POST", "/things/a", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == (413 if extra else 200)
+    if extra:
+        assert answer.json()["code"] == "too_large"
+        assert "100 bytes" in answer.json()["detail"]

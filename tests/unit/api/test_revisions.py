@@ -1,0 +1,84 @@
+import asyncio
+
+import pytest
+
+from api.meters import ApiMeters
+from api.revisions import RevisionLog
+from api.settings import ApiSettings
+from connectors.errors import Overloaded
+from connectors.follower import Received
+from connectors.messages import DetectorConfig, DetectorRevision
+from flows.config import ConfigError
+
+
+def make_log(**settings: int) -> tuple[RevisionLog, ApiMeters]:
+    meters = ApiMeters()
+    return RevisionLog(ApiSettings(kafka="127.0.0.1:1", **settings), meters, lambda: 1_000), meters
+
+
+def make_config(name: str = "n", **changes: object) -> DetectorConfig:
+    return DetectorConfig.model_validate({"name": name, "kind": "mad", "selector": "up", **changes})
+
+
+def record(detector_id: str, base: int, config: DetectorConfig | None, offset: int = 0) -> Received:
+    revision = DetectorRevision(detector_id=detector_id, base_revision=base, config=config, author="a", time_ms=5)
+    return Received("tocsin.detectors", 0, offset, 0, detector_id.encode(), revision.encode(), [])
+
+
+def test_records_are_applied_in_order_and_counted_by_outcome() -> None:
+    log, meters = make_log()
+    other = make_config(threshold=9)
+    log.handle(
+        [
+            record("b", 0, make_config()),
+            record("a", 0, other),
+            record("b", 0, make_config("late")),
+            record("c", 0, make_config("twin")),
+            record("d", 0, make_config(kind="nonsense")),
+            record("b", 1, make_config("new")),
+            Received("tocsin.detectors", 0, 9, 0, None, b"{", []),
+        ]
+    )
+    assert [(detector.id, detector.revision, detector.config.name) for detector in log.list()] == [
+        ("a", 1, "n"),
+        ("b", 2, "new"),
+    ]
+    counts = {
+        result: meters.registry.get_sample_value("tocsin_api_detector_revisions_total", {"result": result})
+        for result in ("applied", "stale", "duplicate", "invalid", "unreadable")
+    }
+    assert counts == {"applied": 3, "stale": 1, "duplicate": 1, "invalid": 1, "unreadable": 1}
+    assert meters.registry.get_sample_value("tocsin_api_detectors") == 2
+
+
+def test_a_deleted_detector_is_gone() -> None:
+    log, _ = make_log()
+    log.handle([record("a", 0, make_config()), record("a", 1, None)])
+    assert log.get("a") is None
+    assert log.list() == []
+
+
+def test_a_twin_computes_the_same_under_another_id() -> None:
+    log, _ = make_log()
+    log.handle([record("a", 0, make_config())])
+    twin = log.twin_of("b", make_config("other name"))
+    assert twin is not None
+    assert twin.id == "a"
+    assert log.twin_of("a", make_config()) is None
+    assert log.twin_of("b", make_config(threshold=9)) is None
+    with pytest.raises(ConfigError):
+        log.twin_of("b", make_config(kind="nonsense"))
+
+
+def test_more_writes_than_allowed_are_refused() -> None:
+    log, meters = make_log(api_max_writes=1)
+
+    async def main() -> None:
+        log._waiting[b"x"] = asyncio.get_running_loop().create_future()
+        with pytest.raises(Overloaded, match="TOCSIN_API_MAX_WRITES"):
+            await log.write("a", 0, make_config())
+        assert meters.registry.get_sample_value("tocsin_api_detector_writes_in_flight") == 1
+        del log._waiting[b"x"]
+        await log.stop()
+
+    asyncio.run(main())

@@ -1,0 +1,79 @@
+import asyncio
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.context import ANOMALIES, Context
+from api.feed import Client
+from api.settings import ApiSettings
+from api.socket import _answer
+from api.socket_messages import SERVER_MESSAGE, SocketError, SocketTopic
+
+SUBSCRIBE = '{"type": "subscribe", "topics": ["anomalies"]}'
+
+
+def answer(text: str | None, client: Client | None = None, *, loaded: bool = True) -> dict[str, object]:
+    context = Context(ApiSettings(kafka="127.0.0.1:1"))
+    if loaded:
+        context._loaded.add(ANOMALIES)
+    reply = _answer(text, client or Client(10), context)
+    found: dict[str, object] = json.loads(reply.encode())
+    return found
+
+
+def test_subscribe_and_unsubscribe_are_acknowledged_with_what_holds() -> None:
+    client = Client(10)
+    assert answer(SUBSCRIBE, client) == {"type": "subscribed", "version": 1, "topics": ["anomalies"]}
+    assert client.topics == {SocketTopic.ANOMALIES}
+    assert answer(SUBSCRIBE.replace("sub", "unsub"), client) == {"type": "subscribed", "version": 1, "topics": []}
+    assert client.topics == set()
+
+
+def test_ping_is_answered() -> None:
+    assert answer('{"type": "ping"}') == {"type": "pong"}
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "named"),
+    [
+        (None, "bad_message", "text"),
+        ("{", "bad_json", "EOF"),
+        ("", "bad_json", "EOF"),
+        ("[]", "bad_message", "object"),
+        ("{}", "unknown_type", "subscribe"),
+        ('{"type": "dance"}', "unknown_type", "subscribe"),
+        ('{"type": "subscribe", "topics": ["anomalies", "logs"]}', "unknown_topic", "'logs' is not a topic"),
+        ('{"type": "subscribe", "topics": []}', "bad_message", "topics"),
+        ('{"type": "subscribe"}', "bad_message", "topics"),
+        ('{"type": "ping", "x": 1}', "bad_message", "x"),
+    ],
+)
+def test_a_bad_message_is_refused_and_changes_nothing(text: str | None, code: str, named: str) -> None:
+    client = Client(10)
+    refusal = answer(text, client)
+    assert (refusal["type"], refusal["code"]) == ("error", code)
+    assert named in str(refusal["detail"])
+    assert client.topics == set()
+
+
+def test_subscribing_before_the_topic_is_read_is_refused() -> None:
+    client = Client(10)
+    assert answer(SUBSCRIBE, client, loaded=False)["code"] == "not_ready"
+    assert client.topics == set()
+
+
+@given(st.text() | st.recursive(st.none() | st.text() | st.integers(), st.lists).map(json.dumps))
+def test_whatever_a_client_sends_is_answered_in_the_protocol(text: str) -> None:
+    assert isinstance(SERVER_MESSAGE.validate_python(answer(text)), SocketError)
+
+
+def test_answers_queue_behind_events() -> None:
+    async def main() -> list[str]:
+        client = Client(10)
+        client.offer("event")
+        client.offer("answer")
+        return [await client.next(), await client.next()]
+
+    assert asyncio.run(main()) == ["event", "answer"]

@@ -1,0 +1,167 @@
+import io
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC
+
+import pytest
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+from websockets.sync.server import ServerConnection, serve
+
+from api.socket_messages import CLOSE_SLOW, AnomalyEvent, ErrorCode, SocketError, Subscribed
+from api.tail import Line, run_tail, signal_name, socket_url
+from connectors.messages import AnomalySignal, Direction, Severity, Shape
+from tests.anomalies import make_anomaly
+
+plain = Line(colour=False, zone=UTC)
+
+
+def test_a_line_tells_when_how_bad_and_on_what() -> None:
+    assert plain(make_anomaly(1, 75, direction=Direction.DOWN)) == (
+        "2023-11-14 22:15:35  warning   updated   1m15s  surprise  11.5  CPU busy                  "
+        '98.5 ↓ expected 12.25 [8, 16.5]               up{job="shop"}'
+    )
+
+
+def test_lines_are_aligned() -> None:
+    events = [make_anomaly(1), make_anomaly(2, 4000, severity=Severity.CRITICAL, value=1.0), make_anomaly(3, 70)]
+    assert len({plain(event).index("up{") for event in events}) == 1
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, " 0s "), (59, " 59s "), (60, " 1m00s "), (3_660, " 1h01m ")])
+def test_durations(seconds: int, text: str) -> None:
+    assert text in plain(make_anomaly(1, seconds))
+
+
+@pytest.mark.parametrize(
+    ("labels", "shape", "text"),
+    [
+        ({"__name__": "up"}, Shape.RAW, "up"),
+        ({"__name__": "up", "b": "2", "a": "1"}, Shape.RAW, 'up{a="1",b="2"}'),
+        ({"a": 'x"y'}, Shape.RAW, '{a="x\\"y"}'),
+        ({}, Shape.RAW, "{}"),
+        ({"__name__": "n_total"}, Shape.RATE, "rate(n_total)"),
+    ],
+)
+def test_signals_are_written_as_promql_does(labels: dict[str, str], shape: Shape, text: str) -> None:
+    assert signal_name(make_anomaly(signal=AnomalySignal(labels=labels, shape=shape))) == text
+
+
+def test_a_label_cannot_steer_the_terminal() -> None:
+    line = plain(make_anomaly(signal=AnomalySignal(labels={"a": "\x1b[2J\r\n\u202e"}, shape=Shape.RAW)))
+    assert line.isprintable()
+    assert "\\x1b[2J" in line
+
+
+def test_colour_wraps_the_whole_line() -> None:
+    event = make_anomaly(severity=Severity.CRITICAL)
+    assert Line(colour=True, zone=UTC)(event) == f"\x1b[1;31m{plain(event)}\x1b[0m"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://h:1", "h:1", "http://h:1/", "ws://h:1", "ws://h:1/api/ws", "http://h:1/api/ws"]
+)
+def test_every_way_to_write_the_address(url: str) -> None:
+    assert socket_url(url) == "ws://h:1/api/ws"
+
+
+def test_tls_and_a_path_in_front_are_kept() -> None:
+    assert socket_url("https://h/tocsin/") == "wss://h/tocsin/api/ws"
+
+
+class ClosingAfter(io.StringIO):
+    """A terminal whose reader goes away after some lines, as ``tocsin tail | head -n 2`` does."""
+
+    def __init__(self, lines: int) -> None:
+        super().__init__()
+        self._left = lines
+
+    def write(self, text: str) -> int:
+        if self._left == 0:
+            raise BrokenPipeError
+        self._left -= 1
+        return super().write(text)
+
+
+@contextmanager
+def server(handle: Callable[[ServerConnection], None], **options: object) -> Iterator[str]:
+    with serve(handle, "127.0.0.1", 0, **options) as running:  # type: ignore[arg-type]
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{running.socket.getsockname()[1]}"
+        finally:
+            running.shutdown()
+            thread.join()
+
+
+def subscribed(socket: ServerConnection) -> None:
+    assert json.loads(socket.recv()) == {"type": "subscribe", "topics": ["anomalies"]}
+    socket.send(Subscribed(topics=[]).model_dump_json())
+
+
+def test_it_connects_again_until_its_reader_goes_away(capsys: pytest.CaptureFixture[str]) -> None:
+    numbers = iter(range(100))
+
+    def one_event_a_connection(socket: ServerConnection) -> None:
+        number = next(numbers)
+        if number == 0:
+            socket.recv()
+            socket.send(SocketError(code=ErrorCode.NOT_READY, detail="still reading").model_dump_json())
+            return
+        subscribed(socket)
+        socket.send(AnomalyEvent(data=make_anomaly(number)).model_dump_json())
+        socket.close(CLOSE_SLOW if number == 1 else 1012)
+
+    out = ClosingAfter(2)
+    with server(one_event_a_connection) as url:
+        assert run_tail(url, as_json=True, out=out) == 0
+    assert [json.loads(line) for line in out.getvalue().splitlines()] == [
+        json.loads(make_anomaly(number).encode()) for number in (1, 2)
+    ]
+    notes = capsys.readouterr().err
+    assert "still reading; again in 0.2 s" in notes
+    assert "too slow, events were missed" in notes
+    assert "connection lost" in notes
+
+
+def test_lines_for_people() -> None:
+    def some_events(socket: ServerConnection) -> None:
+        subscribed(socket)
+        for number in range(3):
+            socket.send(AnomalyEvent(data=make_anomaly(number)).model_dump_json())
+
+    out = ClosingAfter(2)
+    with server(some_events) as url:
+        assert run_tail(url, as_json=False, out=out) == 0
+    assert out.getvalue().splitlines() == [Line(colour=False)(make_anomaly(number)) for number in (0, 1)]
+
+
+def test_an_address_that_is_no_tocsin_api_ends_it(capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse(_: ServerConnection, __: Request) -> Response:
+        return Response(404, "Not Found", Headers(), b"")
+
+    with server(lambda _: None, process_request=refuse) as url:
+        assert run_tail(url, as_json=True, out=io.StringIO()) == 1
+    assert "answered 404" in capsys.readouterr().err
+    assert run_tail("ftp://127.0.0.1", as_json=True, out=io.StringIO()) == 1
+
+
+@pytest.mark.parametrize("text", ['{"type": "weather"}', "no json", '{"type":"error","code":"bad_json","detail":"d"}'])
+def test_a_server_that_speaks_otherwise_ends_it(text: str) -> None:
+    with server(lambda socket: socket.send(text)) as url:
+        assert run_tail(url, as_json=True, out=io.StringIO()) == 1
+
+
+def test_a_server_in_trouble_is_tried_again(capsys: pytest.CaptureFixture[str]) -> None:
+    answers = iter([Response(503, "Unavailable", Headers(), b""), None])
+
+    def handle(socket: ServerConnection) -> None:
+        subscribed(socket)
+        socket.send(AnomalyEvent(data=make_anomaly()).model_dump_json())
+
+    with server(handle, process_request=lambda _, __: next(answers)) as url:
+        assert run_tail(url, as_json=True, out=ClosingAfter(0)) == 0
+    assert "answered 503; again in 0.2 s" in capsys.readouterr().err
