@@ -10,6 +10,7 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -23,6 +24,13 @@ DRAIN_S = 1.0
 """How long the output of an ended process is read on, in case a child of it still holds the pipe."""
 ANNOUNCE = "announce"
 """A JSON log line with this field set is shown in the terminal too."""
+
+
+class Shown(StrEnum):
+    """Which of its lines a process has shown in the terminal; all of them go to its log."""
+
+    ANNOUNCED = "announced"
+    ALL = "all"
 
 
 class BoundedLog:
@@ -55,9 +63,15 @@ class Child:
     """A running process. ``group`` is its process group, which its own children share."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, output: int, log: BoundedLog, show: Callable[[str], None]
+        self,
+        process: asyncio.subprocess.Process,
+        output: int,
+        log: BoundedLog,
+        show: Callable[[str], None],
+        shown: Shown,
     ) -> None:
         self._process = process
+        self._shown = shown
         self._output = output
         self._log = log
         self._show = show
@@ -66,9 +80,14 @@ class Child:
 
     @classmethod
     async def start(
-        cls, command: Sequence[str], environment: Mapping[str, str], log: BoundedLog, show: Callable[[str], None]
+        cls,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log: BoundedLog,
+        show: Callable[[str], None],
+        shown: Shown = Shown.ANNOUNCED,
     ) -> Self:
-        """Start ``command``; its output goes to ``log``, its announcements also to ``show``."""
+        """Start ``command``; its output goes to ``log``, what is to be ``shown`` of it also to ``show``."""
         output, its_end = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
@@ -84,7 +103,7 @@ class Child:
             raise
         finally:
             os.close(its_end)
-        return cls(process, output, log, show)
+        return cls(process, output, log, show, shown)
 
     @property
     def group(self) -> int:
@@ -145,7 +164,9 @@ class Child:
     def _take(self, line: bytes) -> None:
         self._log.write(line)
         self._tail.append(line)
-        if ANNOUNCE.encode() in line:
+        if self._shown is Shown.ALL:
+            self._show(line.decode(errors="replace"))
+        elif ANNOUNCE.encode() in line:
             event = parse_event(line)
             if event.get(ANNOUNCE) is True:
                 self._show(str(event.get("message", "")))

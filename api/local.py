@@ -18,7 +18,7 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from api.child import python
+from api.child import Shown, python
 from api.supervisor import GaveUp, Patience, Service, Supervisor
 from connectors.errors import TocsinError
 
@@ -114,6 +114,12 @@ class Plan:
         """The demo source; it pushes, so it starts when ingest is ready."""
         return self._serving("demo", "api.demo", self.settings.demo_port, "/metrics; this machine and a small shop")
 
+    def tail(self) -> Service:
+        """Prints the anomalies in the terminal; it asks the api, so it is ready when the api is."""
+        url = f"http://{self.settings.host}:{self.settings.api_port}"
+        command = (*python("api.cli"), "tail", url)
+        return Service("tail", command, "prints anomalies here", f"{url}/ready", self.environment, Shown.ALL)
+
     def _serving(self, name: str, module: str, port: int, what: str) -> Service:
         url = f"http://{self.settings.host}:{port}"
         return Service(name, python(module), url + what, f"{url}/ready", self.environment)
@@ -200,7 +206,8 @@ async def _work(plan: Plan, supervisor: Supervisor) -> None:
                 starting.create_task(supervisor.start(service, tasks))
         if plan.demo:
             await supervisor.start(plan.source(), tasks)
-        say(f"logs in {plan.home / 'logs'}; Ctrl-C stops everything")
+        await supervisor.start(plan.tail(), tasks)
+        say(f"all is ready; logs are in {plan.home / 'logs'}; Ctrl-C stops everything")
 
 
 @contextlib.contextmanager

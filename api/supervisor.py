@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from api.child import BoundedLog, Child, describe_exit, python
+from api.child import BoundedLog, Child, Shown, describe_exit, python
 from connectors.errors import TocsinError
 
 LOOK_S = 0.1
@@ -30,6 +30,7 @@ class Service:
     address: str
     ready_url: str
     environment: Mapping[str, str] = field(default_factory=dict)
+    shown: Shown = Shown.ANNOUNCED
     renews: tuple[str, ...] = ()
     """Processes that must start afresh when this one did, because it forgets."""
 
@@ -64,7 +65,7 @@ class Supervisor:
 
     async def run_step(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """Run a command to its end; raises ``GaveUp`` with the end of its output when it fails."""
-        child = await self._start(name, command, environment)
+        child = await self._start(Service(name, tuple(command), "", "", environment))
         code = await self._wait(name, child)
         if code != 0:
             message = f"{name} failed with {describe_exit(code)}:\n{indent(child.last_lines())}"
@@ -117,7 +118,7 @@ class Supervisor:
 
     async def _live(self, service: Service, first_ready: asyncio.Event) -> tuple[int, Child]:
         """One life of a process: its exit code and itself."""
-        child = await self._start(service.name, service.command, service.environment)
+        child = await self._start(service)
         waiting = asyncio.create_task(self._say_ready(service, child, first_ready))
         try:
             return await self._wait(service.name, child), child
@@ -148,12 +149,13 @@ class Supervisor:
                 self._renewed.add(name)
                 await self._children[name].stop(self._patience.stop_grace_s)
 
-    async def _start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> Child:
-        log = self._open_logs.get(name) or BoundedLog(self._path(name))
-        self._open_logs[name] = log
-        child = await Child.start(command, {**os.environ, **environment}, log, self._show)
+    async def _start(self, service: Service) -> Child:
+        log = self._open_logs.get(service.name) or BoundedLog(self._path(service.name))
+        self._open_logs[service.name] = log
+        environment = {**os.environ, **service.environment}
+        child = await Child.start(service.command, environment, log, self._show, service.shown)
         self._tell_guard(f"+{child.group} ")
-        self._children[name] = child
+        self._children[service.name] = child
         return child
 
     async def _wait(self, name: str, child: Child) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from api.child import BoundedLog, Child, describe_exit, parse_event, readable
+from api.child import BoundedLog, Child, Shown, describe_exit, parse_event, readable
 from tests.processes import gone, wait_until
 
 GRANDCHILD = """
@@ -64,6 +64,18 @@ def test_output_is_logged_and_announcements_are_shown(log: BoundedLog) -> None:
     assert shown == ["a fault begins"]
     assert lines_of(log)[0] == "plain"
     assert len(lines_of(log)) == 4
+
+
+def test_all_lines_are_shown_of_a_process_that_speaks_to_the_user(log: BoundedLog) -> None:
+    shown: list[str] = []
+
+    async def scenario() -> None:
+        command = [sys.executable, "-c", "print('one'); print('two')"]
+        child = await Child.start(command, os.environ, log, shown.append, Shown.ALL)
+        await child.wait()
+
+    asyncio.run(scenario())
+    assert shown == lines_of(log) == ["one", "two"]
 
 
 def test_the_end_of_a_process_ends_its_children(log: BoundedLog) -> None:
