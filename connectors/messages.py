@@ -113,6 +113,41 @@ class ControlRecord(Message):
     feedback_offset: int = Field(ge=0, description="next offset of tocsin.feedback; all before it apply")
 
 
+class MetricType(StrEnum):
+    """Type of a metric family, in the order of their numbers in both versions of remote write."""
+
+    UNKNOWN = "unknown"
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+    GAUGEHISTOGRAM = "gaugehistogram"
+    SUMMARY = "summary"
+    INFO = "info"
+    STATESET = "stateset"
+
+    @classmethod
+    def of(cls, number: int) -> MetricType:
+        """Type of that number on the wire; what is not known there is UNKNOWN."""
+        types = list(cls)
+        return types[number] if 0 <= number < len(types) else cls.UNKNOWN
+
+
+class Metadata(Message):
+    """Value of one record of ``tocsin.metadata``; its key is ``metadata_key``."""
+
+    version: Literal[1] = 1
+    tenant: str
+    family: str
+    type: MetricType
+    unit: str
+    help: str
+
+
+def metadata_key(tenant: str, family: str) -> bytes:
+    """Key of a metric family: tenant and family, separated by a zero byte, which no tenant contains."""
+    return f"{tenant}\0{family}".encode()
+
+
 class Shape(StrEnum):
     """How samples become a signal."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from connectors.codec.series_hash import xxh64
 from connectors.codec.varint import (
@@ -11,6 +10,8 @@ from connectors.codec.varint import (
     BYTES,
     FIXED64,
     VARINT,
+    allocating,
+    kernel,
     plain_label,
     read_byte,
     read_length,
@@ -37,7 +38,7 @@ SERIES, TIME, BITS, START, LABELS_FROM, LABELS_TO = range(6)
 """Rows of the table that ``scan_record`` fills; all int64, hash and bits are to be viewed as what they are."""
 
 
-@njit(cache=True, nogil=True)
+@allocating
 def grown(table, n):  # type: ignore[no-untyped-def]
     """A copy of the first n columns of ``table`` with twice the room."""
     wider = np.empty((table.shape[0], 2 * table.shape[1]), table.dtype)
@@ -45,7 +46,7 @@ def grown(table, n):  # type: ignore[no-untyped-def]
     return wider
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def plain_time(buf, pos, end):  # type: ignore[no-untyped-def]
     """Value of the varint that fills ``buf[pos:end]``, at most 9 bytes; ``BAD`` if it ends elsewhere."""
     value, shift, last = np.int64(0), np.int64(0), end - 1
@@ -60,7 +61,7 @@ def plain_time(buf, pos, end):  # type: ignore[no-untyped-def]
     return value | byte << shift if byte < 0x80 else np.int64(BAD)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def plain_sample(buf, pos, end, table, n):  # type: ignore[no-untyped-def]
     """Put the sample field at ``pos`` into column n if it is ``12 len 09 value 10 time``: position after it or BAD."""
     if end - pos < 13 or read_byte(buf, pos + 2) != SAMPLE_VALUE or read_byte(buf, pos + 11) != SAMPLE_TIME:
@@ -76,7 +77,7 @@ def plain_sample(buf, pos, end, table, n):  # type: ignore[no-untyped-def]
     return np.int64(after) if time_ms >= 0 else np.int64(BAD)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def any_sample(buf, pos, end, table, n):  # type: ignore[no-untyped-def]
     """Put the sample field at ``pos``, laid out in any way, into column n; position after it or ``BAD``."""
     table[TIME, n] = table[BITS, n] = table[START, n] = 0
@@ -95,7 +96,7 @@ def any_sample(buf, pos, end, table, n):  # type: ignore[no-untyped-def]
     return after if pos >= 0 else np.int64(BAD)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def label_run(buf, pos, end):  # type: ignore[no-untyped-def]
     """Position after the label fields that follow each other from ``pos``; ``BAD`` when one is malformed."""
     while pos < end and read_byte(buf, pos) == LABEL:
@@ -108,7 +109,7 @@ def label_run(buf, pos, end):  # type: ignore[no-untyped-def]
     return np.int64(pos)
 
 
-@njit(cache=True, nogil=True)
+@allocating
 def scan_record(buf, seed, table):  # type: ignore[no-untyped-def]
     """All samples of the WriteRequest in ``buf`` (uint8) into ``table`` (6, any) int64.
 

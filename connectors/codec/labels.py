@@ -27,7 +27,7 @@ def _length(raw: bytes, pos: int, end: int) -> tuple[int, int]:
     return start, start + length
 
 
-def _label(raw: bytes, pos: int, end: int) -> tuple[str, str]:
+def _parts(raw: bytes, pos: int, end: int) -> dict[int, bytes]:
     parts = {0x0A: b"", 0x12: b""}
     while pos < end:
         tag = raw[pos]
@@ -36,10 +36,26 @@ def _label(raw: bytes, pos: int, end: int) -> tuple[str, str]:
         start, after = _length(raw, pos + 1, end)
         parts[tag] = raw[start:after]
         pos = after
+    return parts
+
+
+def _label(raw: bytes, pos: int, end: int) -> tuple[str, str]:
+    parts = _parts(raw, pos, end)
     try:
         return parts[0x0A].decode(), parts[0x12].decode()
     except UnicodeDecodeError as error:
         raise _poison(pos, "not UTF-8") from error
+
+
+def lenient_labels(raw: bytes) -> list[tuple[str, str]]:
+    """Pairs of name and value for an error message: whatever is not UTF-8 is replaced, names may repeat."""
+    pairs: list[tuple[str, str]] = []
+    pos = 0
+    while pos < len(raw):
+        start, pos = _length(raw, pos + 1, len(raw))
+        parts = _parts(raw, start, pos)
+        pairs.append((parts[0x0A].decode(errors="replace"), parts[0x12].decode(errors="replace")))
+    return pairs
 
 
 def parse_labels(raw: bytes) -> dict[str, str]:

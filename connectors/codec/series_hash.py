@@ -7,9 +7,8 @@ Source: https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from connectors.codec.varint import read_u64
+from connectors.codec.varint import kernel, read_u64
 
 _P1 = np.uint64(11400714785074694791)
 _P2 = np.uint64(14029467366897019727)
@@ -18,17 +17,17 @@ _P4 = np.uint64(9650029242287828579)
 _P5 = np.uint64(2870177450012600261)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@kernel
 def _rotl(x, bits):  # type: ignore[no-untyped-def]
     return (x << np.uint64(bits)) | (x >> np.uint64(64 - bits))
 
 
-@njit(cache=True, nogil=True, inline="always")
+@kernel
 def _round(acc, lane):  # type: ignore[no-untyped-def]
     return _rotl(acc + lane * _P2, 31) * _P1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _stripes(buf, pos, last, seed):  # type: ignore[no-untyped-def]
     """Fold whole 32-byte stripes up to ``last`` into one accumulator."""
     v1, v2, v3, v4 = seed + _P1 + _P2, seed + _P2, seed, seed - _P1
@@ -44,7 +43,7 @@ def _stripes(buf, pos, last, seed):  # type: ignore[no-untyped-def]
     return acc, pos
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def xxh64(buf, pos, end, seed):  # type: ignore[no-untyped-def]
     """XXH64 of ``buf[pos:end]`` (uint8) with ``seed`` (uint64)."""
     length = np.uint64(end - pos)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]  # it has no stubs
 from numba import config, njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 BAD = -1
@@ -20,6 +21,12 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 MAX_LENGTH = 0x7FFFFFFF
 MAX_TAG = 0xFFFFFFFF
+
+kernel: Any = njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+"""Compile without reference counting: arrays passed on cost nothing, and none may be allocated. The counting would
+take most of the time, since it is atomic and done for each array at each call that is not inlined."""
+allocating: Any = njit(cache=True, nogil=True, error_model="numpy")
+"""Compile what makes arrays."""
 
 
 def _load(bits: int, result: types.Type):  # type: ignore[no-untyped-def]
@@ -37,6 +44,24 @@ def _load(bits: int, result: types.Type):  # type: ignore[no-untyped-def]
     return intrinsic(typed)
 
 
+@intrinsic
+def _copy(_context, out, _at, buf, _pos, _size):  # type: ignore[no-untyped-def]
+    """One memcpy between arrays that do not overlap."""
+
+    def emit(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        to, start, source, first, length = args
+        target = builder.gep(context.make_array(signature.args[0])(context, builder, to).data, [start])
+        origin = builder.gep(context.make_array(signature.args[2])(context, builder, source).data, [first])
+        cgutils.raw_memcpy(builder, target, origin, length, 1)
+        return context.get_dummy_value()
+
+    return types.none(out, types.int64, buf, types.int64, types.int64), emit
+
+
+def _plain_copy(out: Any, at: Any, buf: Any, pos: Any, size: Any) -> None:
+    out[at : at + size] = buf[pos : pos + size]
+
+
 def _plain_byte(buf: Any, pos: Any) -> Any:
     return np.int64(buf[pos])
 
@@ -49,9 +74,11 @@ read_byte: Any = _plain_byte if config.DISABLE_JIT else _load(8, types.int64)
 """Byte at a position as int64; the caller has checked the bounds."""
 read_u64: Any = _plain_u64 if config.DISABLE_JIT else _load(64, types.uint64)
 """Little-endian 64 bits at a position as uint64; the caller has checked the bounds."""
+copy_bytes: Any = _plain_copy if config.DISABLE_JIT else _copy
+"""Copy ``buf[pos : pos + size]`` to ``out[at]``; the caller has checked the bounds."""
 
 
-@njit(cache=True, nogil=True, inline="always")
+@kernel
 def read_varint(buf, pos, end):  # type: ignore[no-untyped-def]
     """Varint at ``pos`` as int64 (two's complement) and the position after it, or ``(0, BAD)``."""
     if pos >= end:
@@ -62,7 +89,7 @@ def read_varint(buf, pos, end):  # type: ignore[no-untyped-def]
     return read_long_varint(buf, pos, end, 10)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def read_long_varint(buf, pos, end, most):  # type: ignore[no-untyped-def]
     """Varint of at most ``most`` bytes; bits above the 64th are dropped, as upb does."""
     value = np.int64(0)
@@ -78,7 +105,7 @@ def read_long_varint(buf, pos, end, most):  # type: ignore[no-untyped-def]
     return np.int64(0), np.int64(BAD)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@kernel
 def read_length(buf, pos, end):  # type: ignore[no-untyped-def]
     """Length prefix at ``pos``: start and end of its bytes, both inside ``end``; or ``(BAD, BAD)``."""
     if pos >= end:
@@ -92,7 +119,7 @@ def read_length(buf, pos, end):  # type: ignore[no-untyped-def]
     return pos, pos + length
 
 
-@njit(cache=True, nogil=True, inline="always")
+@kernel
 def read_tag(buf, pos, end):  # type: ignore[no-untyped-def]
     """Tag at ``pos`` (field number shifted left by 3, or wire type) and the position after it, or ``(0, BAD)``."""
     if pos >= end:
@@ -106,7 +133,7 @@ def read_tag(buf, pos, end):  # type: ignore[no-untyped-def]
     return tag, pos
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def skip_value(buf, pos, end, wire_type):  # type: ignore[no-untyped-def]
     """Position after a value of ``wire_type`` at ``pos``, or ``BAD``; groups are ``BAD``."""
     if wire_type == VARINT:
@@ -119,7 +146,7 @@ def skip_value(buf, pos, end, wire_type):  # type: ignore[no-untyped-def]
     return np.int64(pos + size)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def well_formed(buf, pos, end):  # type: ignore[no-untyped-def]
     """Whether ``buf[pos:end]`` is a flat sequence of fields."""
     while pos < end:
@@ -132,7 +159,7 @@ def well_formed(buf, pos, end):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def plain_label(buf, pos, end):  # type: ignore[no-untyped-def]
     """Position after the label field at ``pos`` if it is laid out as every known sender does, else ``BAD``.
 

@@ -1,0 +1,63 @@
+"""Kernel for the usual 1.0 series, which is copied as it stands: one look at each label, nothing stored.
+
+It only ever says "usual" or "I do not know"; in the latter case ``walk`` and ``split`` find out the long way, and a
+property test holds that both come to the same end.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from connectors.codec.kernels import plain_sample
+from connectors.codec.spans import METRIC_NAME, ascii_only, compare
+from connectors.codec.varint import BAD, kernel, plain_label, read_byte, read_u64
+from connectors.codec.walk import LABEL, MAX_LABEL_BYTES, MAX_LABELS, PLAIN, RUN_FROM, RUN_TO, SAMPLE, SAMPLES
+
+
+@kernel
+def _follows(buf, last, last_to, name, name_to):  # type: ignore[no-untyped-def]
+    """Whether the name is greater than the one before it."""
+    a, b = read_byte(buf, last), read_byte(buf, name)
+    return a < b or (a == b and compare(buf, last, last_to, name, name_to) < 0)
+
+
+@kernel
+def usual_labels(buf, pos, end):  # type: ignore[no-untyped-def]
+    """Position after the labels at ``pos`` if they are canonical, ``__name__`` among them, and ASCII; else BAD."""
+    start, count, named = pos, 0, False
+    last, last_to = np.int64(0), np.int64(0)
+    while pos < end and read_byte(buf, pos) == LABEL:
+        after = plain_label(buf, pos, end)
+        if after < 0:
+            return np.int64(BAD)
+        name, name_to = pos + 4, pos + 4 + read_byte(buf, pos + 3)
+        if name_to == name or after == name_to + 2:
+            return np.int64(BAD)
+        if count > 0 and not _follows(buf, last, last_to, name, name_to):
+            return np.int64(BAD)
+        named = named or (name_to - name == 8 and read_u64(buf, name) == METRIC_NAME)
+        last, last_to, count, pos = name, name_to, count + 1, after
+    usual = named and count <= MAX_LABELS and pos - start <= MAX_LABEL_BYTES and ascii_only(buf, start, pos)
+    return np.int64(pos) if usual else np.int64(BAD)
+
+
+@kernel
+def usual_series(buf, pos, end, to):  # type: ignore[no-untyped-def]
+    """Whether ``buf[pos:end]`` is labels and then samples and nothing else; fills the counts that copying needs."""
+    run_to = usual_labels(buf, pos, end)
+    if run_to < 0:
+        return False
+    samples, at = np.int64(0), run_to
+    while at < end:
+        if read_byte(buf, at) != SAMPLE:
+            return False
+        at = plain_sample(buf, at, end, to.sample, 0)
+        if at < 0:
+            return False
+        samples += 1
+    to.series[:] = 0
+    to.series[PLAIN] = 1
+    to.series[SAMPLES] = samples
+    to.series[RUN_FROM] = pos
+    to.series[RUN_TO] = run_to
+    return samples > 0

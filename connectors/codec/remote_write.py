@@ -1,0 +1,158 @@
+"""A remote-write request, already decompressed, to record bodies per partition. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from connectors.codec import histogram, spans, split, walk
+from connectors.codec.gather import gather
+from connectors.codec.labels import lenient_labels
+from connectors.errors import Rejected, TooLarge
+from connectors.messages import MetricType
+
+ARENA_BYTES = 4096
+FIRST_ROWS = 1024
+SHOWN_CHARACTERS = 300
+"""A series is named in an error message up to this length."""
+
+REASONS: dict[int, tuple[str, str]] = {
+    spans.NO_LABELS: ("no_labels", "it has no labels; a series needs at least __name__"),
+    spans.NO_NAME: ("no_name", "it has no __name__ label"),
+    spans.DUPLICATE: ("duplicate_label", "a label name stands twice"),
+    spans.EMPTY_NAME: ("empty_label_name", "a label has an empty name"),
+    walk.BAD_UTF8: ("invalid_utf8", "a label is not UTF-8"),
+    walk.TOO_MANY_LABELS: ("too_many_labels", f"it has more than {walk.MAX_LABELS} labels"),
+    walk.FIELD_TOO_LARGE: ("too_large", f"one sample, histogram or exemplar has over {walk.MAX_FIELD_BYTES} bytes"),
+    walk.BAD_REFS: ("bad_reference", "a reference is outside the symbol table, or name without value"),
+    split.LABELS_TOO_LARGE: ("labels_too_large", f"its labels have more than {walk.MAX_LABEL_BYTES} bytes"),
+    histogram.BAD_COUNT: ("histogram_count", "the histogram's count is not the sum of its buckets"),
+    histogram.BAD_SPANS: ("histogram_spans", "the histogram's spans and buckets do not fit together"),
+    histogram.NEGATIVE_BUCKET: ("histogram_bucket", "the histogram has a negative bucket or count"),
+    histogram.BAD_SCHEMA: ("histogram_schema", "the histogram's schema is neither exponential nor -53"),
+    histogram.BAD_BOUNDS: ("histogram_bounds", "the histogram's custom bounds do not fit its schema or buckets"),
+}
+"""Code of a series' verdict to the word that is counted and the text that is answered."""
+
+
+class Version(IntEnum):
+    """Protocol of a request."""
+
+    V1 = 1
+    V2 = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One record to be: its partition and value."""
+
+    partition: int
+    value: memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Metadata of one metric family as sent."""
+
+    name: str
+    type: MetricType
+    unit: str
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A request, split. Counts are of what stands in ``parts``, bad series not among them."""
+
+    parts: list[Part]
+    families: list[Family]
+    samples: int
+    histograms: int
+    exemplars: int
+    series: int
+    """series in the request, the refused ones among them"""
+    refused: dict[str, int]
+    """refused series by reason"""
+    complaint: str | None
+    """what is wrong with the first bad series; None if none is"""
+
+
+def split_request(body: bytes | memoryview, version: Version, seed: int, partitions: int, expanded_bytes: int) -> Split:
+    """Split a request of the tenant with ``seed`` (see ``tenant_seed``) among ``partitions``.
+
+    Labels come out sorted and without empty values, created timestamps at the sample or histogram, exemplars with
+    their labels. Raises ``Rejected`` when the bytes are no such request (nothing of it may be written then), and
+    ``TooLarge`` when the references of a 2.0 request unfold to more than ``expanded_bytes``.
+    """
+    buf = np.frombuffer(body, np.uint8)
+    total = np.zeros(split.TOTALS, np.int64)
+    rows = np.empty((FIRST_ROWS, 4), np.int64)
+    arena = np.empty(ARENA_BYTES if version is Version.V1 else ARENA_BYTES + 4 * len(buf), np.uint8)
+    metadata = np.empty((64, 7), np.int64)
+    with np.errstate(over="ignore"):  # hashes wrap around; numpy warns of it when the JIT is off
+        symbols = _symbols(buf, version)
+        status, rows, arena, metadata = split.scan_request(
+            buf, int(version), np.uint64(seed), partitions, expanded_bytes,
+            walk.bench(), symbols, total, rows, arena, metadata,
+        )  # fmt: skip
+    _refuse_whole(status, len(buf), expanded_bytes)
+    out, records = gather(buf, arena, rows, total[split.ROWS], partitions)
+    view = memoryview(out)
+    return Split(
+        parts=[Part(partition, view[start:end]) for partition, start, end in records.tolist()],
+        families=[_family(body, row) for row in metadata[: total[split.METADATA]].tolist()],
+        samples=int(total[split.N_SAMPLES]),
+        histograms=int(total[split.N_HISTOGRAMS]),
+        exemplars=int(total[split.N_EXEMPLARS]),
+        series=int(total[split.SERIES]),
+        refused=_refused(total),
+        complaint=_complaint(total, arena),
+    )
+
+
+def _symbols(buf: npt.NDArray[np.uint8], version: Version) -> walk.Symbols:
+    if version is Version.V1:
+        return walk.Symbols(np.empty((0, 2), np.int64), np.empty(0, np.uint8))
+    well_formed, n, found = split.read_symbols(buf, np.empty((256, 2), np.int64))
+    _refuse_whole(split.FINE if well_formed else split.MALFORMED, len(buf), 0)
+    if n > 0 and found[0, 1] > found[0, 0]:
+        message = 'symbols: the first one must be ""'
+        raise Rejected(reason="bad_symbols", message=message)
+    clean = np.empty(n, np.uint8)
+    split.mark_clean(buf, found, clean)
+    return walk.Symbols(found[:n], clean)
+
+
+def _refuse_whole(status: int, size: int, expanded_bytes: int) -> None:
+    if status == split.MALFORMED:
+        message = f"body: {size} bytes after decompression are no remote-write request (malformed protobuf)"
+        raise Rejected(reason="malformed_protobuf", message=message)
+    if status == split.EXPANDED:
+        message = f"body: its labels unfold to more than {expanded_bytes} bytes; send fewer series per request"
+        raise TooLarge(reason="too_large", message=message)
+
+
+def _family(body: bytes | memoryview, row: list[int]) -> Family:
+    def text(column: int) -> str:
+        return bytes(body[row[column] : row[column + 1]]).decode(errors="replace")
+
+    kind = MetricType.of(row[split.TYPE])
+    return Family(text(split.FAMILY_FROM), kind, text(split.UNIT_FROM), text(split.HELP_FROM))
+
+
+def _refused(total: npt.NDArray[np.int64]) -> dict[str, int]:
+    return {word: count for code, (word, _) in REASONS.items() if (count := int(total[split.REFUSED + code])) > 0}
+
+
+def _complaint(total: npt.NDArray[np.int64], arena: npt.NDArray[np.uint8]) -> str | None:
+    code = int(total[split.BAD_CODE])
+    if code == spans.GOOD:
+        return None
+    labels = lenient_labels(arena[total[split.BAD_FROM] : total[split.BAD_TO]].tobytes())
+    shown = "{" + ", ".join(f'{name}="{value}"' for name, value in labels) + "}"
+    if len(shown) > SHOWN_CHARACTERS:
+        shown = shown[:SHOWN_CHARACTERS] + "…"
+    return f"series {total[split.BAD_SERIES]} of the request, {shown}: {REASONS[code][1]}"

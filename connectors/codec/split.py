@@ -1,0 +1,290 @@
+"""Kernels that scan a request: walk and judge every series, and say where its bytes for Kafka stand.
+
+The scan enters each good series as a row (see ``emit``): a span of the body where it may be copied as it stands, else
+a span of the arena, where it was written anew. ``gather`` then copies the rows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from connectors.codec.emit import FROM, PARTITION, SOURCE, TO, arena_bound, rewrite
+from connectors.codec.quick import usual_series
+from connectors.codec.series_hash import xxh64
+from connectors.codec.spans import (
+    ascending,
+    ascii_only,
+    check_labels,
+    clean_label,
+    drop_empty,
+    is_metric_name,
+    labels_size,
+    sort_labels,
+    valid_utf8,
+    write_labels,
+)
+from connectors.codec.varint import BYTES, allocating, kernel, read_length, read_tag, read_varint, skip_value
+from connectors.codec.walk import (
+    BAD_UTF8,
+    EXEMPLARS,
+    GOOD,
+    HAS_METADATA,
+    HISTOGRAMS,
+    LABELS,
+    MAX_LABEL_BYTES,
+    META_HELP,
+    META_TYPE,
+    META_UNIT,
+    PLAIN,
+    RECORD_BYTES,
+    RUN_FROM,
+    RUN_TO,
+    SAMPLES,
+    STATUS,
+    walk_1,
+    walk_2,
+)
+
+TIMESERIES_1, METADATA_1 = 1 << 3 | BYTES, 3 << 3 | BYTES
+SYMBOL_2, TIMESERIES_2 = 4 << 3 | BYTES, 5 << 3 | BYTES
+LABELS_TOO_LARGE = 18
+
+ROWS, USED, METADATA, SERIES, N_SAMPLES, N_HISTOGRAMS, N_EXEMPLARS = range(7)
+BAD_CODE, BAD_SERIES, BAD_FROM, BAD_TO, REFUSED = 7, 8, 9, 10, 11
+"""``total``: what was found so far, the first bad series (code, number, span of its labels in the arena), and from
+REFUSED on how many series were refused for each code."""
+CODES = 32
+TOTALS = REFUSED + CODES
+TYPE, FAMILY_FROM, FAMILY_TO, HELP_FROM, HELP_TO, UNIT_FROM, UNIT_TO = range(7)
+"""Columns of the metadata table."""
+
+FINE, MALFORMED, EXPANDED, REWRITE = 0, 1, 2, 3
+
+
+@allocating
+def room(column, used, need):  # type: ignore[no-untyped-def]
+    """``column`` itself, or a longer copy of it, so that ``need`` more entries fit."""
+    if used + need <= len(column):
+        return column
+    shape = (max(2 * len(column), used + need), column.shape[1])
+    longer = np.empty(shape, column.dtype)
+    longer[:used] = column[:used]
+    return longer
+
+
+@allocating
+def arena_room(arena, used, need):  # type: ignore[no-untyped-def]
+    """As ``room``, for bytes."""
+    if used + need <= len(arena):
+        return arena
+    longer = np.empty(max(2 * len(arena), used + need), np.uint8)
+    longer[:used] = arena[:used]
+    return longer
+
+
+@kernel
+def _clean(buf, to):  # type: ignore[no-untyped-def]
+    """Whether the labels of a 1.0 series are UTF-8; those of 2.0 are known from the symbol table."""
+    if to.series[PLAIN] and ascii_only(buf, to.series[RUN_FROM], to.series[RUN_TO]):
+        return True
+    i = 0
+    while i < to.series[LABELS] and clean_label(buf, to.spans, i):
+        i += 1
+    return i == to.series[LABELS]
+
+
+@kernel
+def _judge(buf, to, version):  # type: ignore[no-untyped-def]
+    """Bring the labels into canonical order and judge them; the code of what is wrong first, or GOOD."""
+    series = to.series
+    kept = drop_empty(to.spans, series[LABELS])
+    unique = ascending(buf, to.spans, kept)
+    series[PLAIN] &= unique and kept == series[LABELS]
+    series[LABELS] = kept
+    if not unique:
+        sort_labels(buf, to.spans, kept)
+    if series[STATUS] != GOOD:
+        return series[STATUS]
+    if version == 1 and not _clean(buf, to):
+        return BAD_UTF8
+    if labels_size(to.spans, kept) > MAX_LABEL_BYTES:
+        return LABELS_TOO_LARGE
+    return check_labels(buf, to.spans, kept, unique)
+
+
+@allocating
+def _refuse(buf, to, code, total, arena):  # type: ignore[no-untyped-def]
+    """Count a bad series; of the first one keep code, number and labels."""
+    total[REFUSED + code] += 1
+    if total[BAD_CODE] == GOOD:
+        total[BAD_CODE], total[BAD_SERIES] = code, total[SERIES]
+        size = labels_size(to.spans, to.series[LABELS])
+        size = size if size <= MAX_LABEL_BYTES else 0
+        arena = arena_room(arena, total[USED], size)
+        total[BAD_FROM] = total[USED]
+        if size > 0:
+            total[USED] = write_labels(arena, total[USED], buf, to.spans, to.series[LABELS])
+        total[BAD_TO] = total[USED]
+    return arena
+
+
+@kernel
+def _series(buf, first, pos, end, to, symbols, version, seed, partitions, total, rows):  # type: ignore[no-untyped-def]
+    """Walk, judge and count the series whose field starts at ``first`` and whose content is ``buf[pos:end]``.
+
+    Enters it as a row if it may be copied as it stands (``rows`` has room for one). Returns MALFORMED, the code of
+    what is wrong with it, GOOD when nothing is left to do, or REWRITE.
+    """
+    if version != 1 or not usual_series(buf, pos, end, to):
+        walked = walk_1(buf, pos, end, to, symbols) if version == 1 else walk_2(buf, pos, end, to, symbols)
+        if not walked:
+            return MALFORMED
+        code = _judge(buf, to, version)
+        if code != GOOD:
+            return code
+    series = to.series
+    total[N_SAMPLES] += series[SAMPLES]
+    total[N_HISTOGRAMS] += series[HISTOGRAMS]
+    total[N_EXEMPLARS] += series[EXEMPLARS]
+    if series[SAMPLES] + series[HISTOGRAMS] + series[EXEMPLARS] == 0:
+        return GOOD
+    if not series[PLAIN] or end - first > RECORD_BYTES or buf[first] != TIMESERIES_1:
+        return REWRITE
+    digest = xxh64(buf, series[RUN_FROM], series[RUN_TO], seed)
+    _row(rows, total[ROWS], np.int64(digest % np.uint64(partitions)), 0, first, end)
+    total[ROWS] += 1
+    return GOOD
+
+
+@kernel
+def _row(rows, n, partition, source, start, end):  # type: ignore[no-untyped-def]
+    rows[n, PARTITION] = partition
+    rows[n, SOURCE] = source
+    rows[n, FROM] = start
+    rows[n, TO] = end
+
+
+@kernel
+def _rewrite(buf, pos, end, to, symbols, version, seed, partitions, total, rows, arena):  # type: ignore[no-untyped-def]
+    """Write a good series anew; ``rows`` and ``arena`` have room for it. Its labels are hashed in the arena first."""
+    used = total[USED]
+    digest = xxh64(arena, used, write_labels(arena, used, buf, to.spans, to.series[LABELS]), seed)
+    partition = np.int64(digest % np.uint64(partitions))
+    used, n = rewrite(buf, pos, end, to, symbols, version, arena, used, rows, total[ROWS], partition)
+    total[USED] = used
+    total[ROWS] = n
+
+
+@allocating
+def _add_metadata(total, metadata, row):  # type: ignore[no-untyped-def]
+    """Enter a metadata row unless it repeats the one before, as the series of one family do in 2.0."""
+    n = total[METADATA]
+    if n > 0 and np.all(metadata[n - 1] == row):
+        return metadata
+    metadata = room(metadata, n, 1)
+    metadata[n] = row
+    total[METADATA] = n + 1
+    return metadata
+
+
+@allocating
+def _series_metadata(buf, to, symbols, total, metadata, row):  # type: ignore[no-untyped-def]
+    if not to.series[HAS_METADATA] or len(symbols.clean) == 0:
+        return metadata
+    row[TYPE] = to.series[META_TYPE]
+    for i in range(to.series[LABELS]):
+        if is_metric_name(buf, to.spans, i):
+            row[FAMILY_FROM], row[FAMILY_TO] = to.spans[i, 2], to.spans[i, 3]
+    row[HELP_FROM], row[HELP_TO] = symbols.spans[to.series[META_HELP], 0], symbols.spans[to.series[META_HELP], 1]
+    row[UNIT_FROM], row[UNIT_TO] = symbols.spans[to.series[META_UNIT], 0], symbols.spans[to.series[META_UNIT], 1]
+    said = row[TYPE] + row[HELP_TO] - row[HELP_FROM] + row[UNIT_TO] - row[UNIT_FROM]
+    return _add_metadata(total, metadata, row) if said > 0 else metadata
+
+
+@kernel
+def _family(buf, pos, end, row):  # type: ignore[no-untyped-def]
+    """A 1.0 MetricMetadata into ``row``: position after it."""
+    row[:] = 0
+    while 0 <= pos < end:
+        tag, pos = read_tag(buf, pos, end)
+        field = tag >> 3
+        if pos >= 0 and tag == 1 << 3:
+            row[TYPE], pos = read_varint(buf, pos, end)
+        elif pos >= 0 and tag & 7 == BYTES and field in (2, 4, 5):
+            column = FAMILY_FROM if field == 2 else HELP_FROM if field == 4 else UNIT_FROM
+            row[column], pos = read_length(buf, pos, end)
+            row[column + 1] = pos
+        elif pos >= 0:
+            pos = skip_value(buf, pos, end, tag & 7)
+    return pos
+
+
+@allocating
+def read_symbols(buf, spans):  # type: ignore[no-untyped-def]
+    """Symbols of a 2.0 request: whether it is well-formed, how many there are, their (n, 2) spans."""
+    n, pos, end = 0, np.int64(0), np.int64(len(buf))
+    while pos < end:
+        tag, pos = read_tag(buf, pos, end)
+        if pos >= 0 and tag == SYMBOL_2:
+            spans = room(spans, n, 1)
+            spans[n, 0], pos = read_length(buf, pos, end)
+            spans[n, 1] = pos
+            n += 1
+        elif pos >= 0:
+            pos = skip_value(buf, pos, end, tag & 7)
+        if pos < 0:
+            return False, n, spans
+    return True, n, spans
+
+
+@kernel
+def mark_clean(buf, spans, clean):  # type: ignore[no-untyped-def]
+    """Set ``clean[i]`` to 1 where symbol i is UTF-8."""
+    for i in range(len(clean)):
+        clean[i] = 1 if valid_utf8(buf, spans[i, 0], spans[i, 1]) else 0
+
+
+@kernel
+def _other_field(buf, pos, end, tag, version, row):  # type: ignore[no-untyped-def]
+    """A field that is no series: position after it, and whether ``row`` now holds metadata."""
+    if tag != METADATA_1 or version != 1:
+        return skip_value(buf, pos, end, tag & 7), False
+    pos, after = read_length(buf, pos, end)
+    return (_family(buf, pos, after, row) if pos >= 0 else pos), True
+
+
+@allocating
+def scan_request(buf, version, seed, partitions, expanded_bytes, to, symbols, total, rows, arena, metadata):  # type: ignore[no-untyped-def]
+    """Walk a whole request; fills ``total`` and returns the status and the tables, which may have grown."""
+    row = np.zeros(7, np.int64)
+    timeseries = TIMESERIES_1 if version == 1 else TIMESERIES_2
+    pos, end = np.int64(0), np.int64(len(buf))
+    while pos < end:
+        first = pos
+        tag, pos = read_tag(buf, pos, end)
+        if pos >= 0 and tag != timeseries:
+            pos, found = _other_field(buf, pos, end, tag, version, row)
+            if pos >= 0 and found:
+                metadata = _add_metadata(total, metadata, row)
+            if pos >= 0:
+                continue
+        pos, after = read_length(buf, pos, end) if pos >= 0 else (pos, pos)
+        if pos < 0:
+            return MALFORMED, rows, arena, metadata
+        rows = room(rows, total[ROWS], 1)
+        code = _series(buf, first, pos, after, to, symbols, version, seed, partitions, total, rows)
+        if code == MALFORMED:
+            return MALFORMED, rows, arena, metadata
+        if code == REWRITE:
+            need, row_need = arena_bound(to)
+            if total[USED] + need > expanded_bytes:
+                return EXPANDED, rows, arena, metadata
+            arena, rows = arena_room(arena, total[USED], need), room(rows, total[ROWS], row_need)
+            _rewrite(buf, pos, after, to, symbols, version, seed, partitions, total, rows, arena)
+        elif code != GOOD:
+            arena = _refuse(buf, to, code, total, arena)
+        if version == 2 and code in (GOOD, REWRITE):
+            metadata = _series_metadata(buf, to, symbols, total, metadata, row)
+        total[SERIES] += 1
+        pos = after
+    return FINE, rows, arena, metadata
