@@ -22,6 +22,8 @@ BAND_Z = 3.2905267314918945
 """Two-sided Gaussian quantile for ``BAND_SURPRISE``: ``scipy.stats.norm.isf(1e-3 / 2)``."""
 SURPRISE_MAX = 300.0
 """Surprises end here: beyond it the tail of a double is no longer a number."""
+VALUE_LIMIT = 1e38
+"""Larger values are gaps, as infinities are: float32 offsets and squares in float64 hold all that is smaller."""
 
 
 class Scored(NamedTuple):
@@ -97,7 +99,7 @@ class Detector(Protocol):
         """Score then learn ``n`` samples.
 
         ``rows`` (n,) int64, which signal; ``times_ms`` (n,) int64, increasing per row; ``values`` (n,) float64, NaN
-        and infinities are gaps: not scored, not learned.
+        infinities and what exceeds ``VALUE_LIMIT`` are gaps: not scored, not learned.
         """
         ...
 

@@ -16,7 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows.detectors.base import BAND_Z, Column, Floats, Ints, Scored, Table
+from flows.detectors.base import BAND_Z, VALUE_LIMIT, Column, Floats, Ints, Scored, Table
 from flows.detectors.gaussian import gaussian_surprise
 from flows.detectors.window import COUNT_LIMIT, samples_needed
 
@@ -68,7 +68,7 @@ def ewma_step(
     for i in range(rows.shape[0]):
         row, value = rows[i], values[i]
         score[i] = expected[i] = lower[i] = upper[i] = math.nan
-        if not math.isfinite(value):
+        if not abs(value) <= VALUE_LIMIT:
             continue
         away = value - mean[row] if seen[row] else 0.0
         if seen[row] >= warmup:

@@ -17,9 +17,9 @@ from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 
-from flows.detectors.base import BAND_Z, Column, Floats, Ints, Scored, Table
+from flows.detectors.base import BAND_Z, VALUE_LIMIT, Column, Floats, Ints, Scored, Table
 from flows.detectors.gaussian import gaussian_surprise
-from flows.detectors.window import WindowParams, clip32, next_count, samples_needed, window_columns
+from flows.detectors.window import WindowParams, next_count, samples_needed, window_columns
 
 MAD_TO_SIGMA = 1.4826022185056018
 """1 / Φ⁻¹(3/4): the MAD of a Gaussian, as a standard deviation."""
@@ -80,7 +80,7 @@ def mad_step(
         row, value = rows[i], values[i]
         count = min(seen[row], window)
         score[i] = expected[i] = lower[i] = upper[i] = math.nan
-        if not math.isfinite(value):
+        if not abs(value) <= VALUE_LIMIT:
             continue
         if count == 0:
             origin[row] = value
@@ -96,7 +96,7 @@ def mad_step(
             expected[i] = centre
             lower[i] = centre - BAND_Z * scale
             upper[i] = centre + BAND_Z * scale
-        learn(ring[row], line, seen[row], count, clip32(x))
+        learn(ring[row], line, seen[row], count, np.float32(x))
         seen[row] = next_count(seen[row], window)
         if seen[row] % window == 0:
             rebase(ring[row], line, origin, row)
@@ -198,5 +198,5 @@ def rebase(ring: NDArray[Any], line: NDArray[Any], origin: Floats, row: int) -> 
         return
     origin[row] += shift
     for j in range(window):
-        ring[j] = clip32(float(ring[j]) - shift)
-        line[j] = clip32(float(line[j]) - shift)
+        ring[j] = np.float32(float(ring[j]) - shift)
+        line[j] = np.float32(float(line[j]) - shift)

@@ -14,8 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows.detectors.base import Column, Ints, Table
 
-F32_LIMIT = 3.0e38
-"""Offsets are clipped to what float32 can hold."""
 COUNT_LIMIT = 2_000_000_000
 
 
@@ -27,7 +25,7 @@ class WindowParams(BaseModel):
     window: Annotated[int, Field(ge=5, le=4096, description="samples remembered")] = 60
     warmup: Annotated[
         int | None,
-        Field(ge=3, le=4096, description="samples before the first score; default half a window, at least 5"),
+        Field(ge=3, le=4096, description="samples before the first score; default a full window"),
     ] = None
 
     @property
@@ -44,12 +42,6 @@ def window_columns(window: int) -> tuple[Column, ...]:
 def samples_needed(state: Table, rows: Ints, needed: int) -> Ints:
     """How many more samples each row needs, (n,) int64."""
     return np.maximum(0, needed - state["seen"][rows].astype(np.int64))
-
-
-@njit(cache=True, inline="always")
-def clip32(x: float) -> np.float32:
-    """``x`` as float32, kept finite."""
-    return np.float32(min(max(x, -F32_LIMIT), F32_LIMIT))
 
 
 @njit(cache=True, inline="always")

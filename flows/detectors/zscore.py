@@ -16,9 +16,14 @@ from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 
-from flows.detectors.base import BAND_Z, Column, Floats, Ints, Scored, Table
+from flows.detectors.base import BAND_Z, VALUE_LIMIT, Column, Floats, Ints, Scored, Table
 from flows.detectors.gaussian import gaussian_surprise
-from flows.detectors.window import WindowParams, clip32, next_count, samples_needed, window_columns
+from flows.detectors.window import WindowParams, next_count, samples_needed, window_columns
+
+COLLAPSE = 1e-3
+"""When one step takes so much from the sum of squares, an outlier has left, and rounding is what remains: sum anew."""
+FAR = 16.0
+"""So many deviations from the origin a mean has lost 4 of the 24 bits of its offsets: time to move the origin."""
 
 
 class ZscoreParams(WindowParams):
@@ -71,7 +76,7 @@ def zscore_step(
         row, value = rows[i], values[i]
         count = min(seen[row], window)
         score[i] = expected[i] = lower[i] = upper[i] = math.nan
-        if not math.isfinite(value):
+        if not abs(value) <= VALUE_LIMIT:
             continue
         if count == 0:
             origin[row] = value
@@ -86,9 +91,10 @@ def zscore_step(
             expected[i] = centre
             lower[i] = centre - BAND_Z * scale
             upper[i] = centre + BAND_Z * scale
-        slide(ring[row], mean, squares, row, seen[row] % window, count, clip32(x))
+        before = squares[row]
+        slide(ring[row], mean, squares, row, seen[row] % window, count, np.float32(x))
         seen[row] = next_count(seen[row], window)
-        if seen[row] % window == 0:
+        if seen[row] % window == 0 or squares[row] < COLLAPSE * before:
             sum_anew(ring[row], mean, squares, origin, row)
 
 
@@ -107,19 +113,28 @@ def slide(ring: NDArray[Any], mean: Floats, squares: Floats, row: int, at: int, 
 
 @njit(cache=True)
 def sum_anew(ring: NDArray[Any], mean: Floats, squares: Floats, origin: Floats, row: int) -> None:
-    """Two-pass sums over the full window, with the origin moved to the mean."""
+    """Sums over the full window, with the origin moved to the mean if that is far from it.
+
+    Not while an outlier is in the window: its share in the mean would cost all the others their digits.
+    """
     window = ring.shape[0]
-    total = 0.0
-    for j in range(window):
-        total += float(ring[j])
-    shift = total / window
-    origin[row] += shift
+    mean[row], squares[row] = two_pass(ring)
+    if mean[row] * mean[row] * window > FAR * FAR * squares[row]:
+        shift = mean[row]
+        origin[row] += shift
+        for j in range(window):
+            ring[j] = np.float32(float(ring[j]) - shift)
+        mean[row], squares[row] = two_pass(ring)
+
+
+@njit(cache=True)
+def two_pass(ring: NDArray[Any]) -> tuple[float, float]:
+    """Mean, and sum of squared deviations from it."""
     total = rest = 0.0
-    for j in range(window):
-        ring[j] = clip32(float(ring[j]) - shift)
+    for j in range(ring.shape[0]):
         total += float(ring[j])
-    mean[row] = total / window
-    for j in range(window):
-        away = float(ring[j]) - mean[row]
+    mean = total / ring.shape[0]
+    for j in range(ring.shape[0]):
+        away = float(ring[j]) - mean
         rest += away * away
-    squares[row] = rest
+    return mean, rest

@@ -1,0 +1,191 @@
+"""Slow, obvious twins of the compiled kernels: float64, one series at a time, the whole history at every step.
+
+They share no code with ``flows``: what both agree on is right, or wrong twice in the same way.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+BAND_Z = 3.2905267314918945
+NAN = math.nan
+
+
+class Verdict(NamedTuple):
+    score: float
+    expected: float
+    lower: float
+    upper: float
+
+
+NO_VERDICT = Verdict(NAN, NAN, NAN, NAN)
+
+
+def surprise(z: float) -> float:
+    """−log10 of the two-sided Gaussian tail; ``erfc`` reaches down to 1e-308, so up to the limit of 300."""
+    tail = math.erfc(z / math.sqrt(2.0))
+    return min(300.0, -math.log10(tail)) if tail > 0.0 else 300.0
+
+
+def verdict(value: float, centre: float, scale: float) -> Verdict:
+    away = abs(value - centre)
+    z = away / scale if scale > 0.0 else (math.inf if away > 0.0 else 0.0)
+    return Verdict(surprise(z), centre, centre - BAND_Z * scale, centre + BAND_Z * scale)
+
+
+def mad_scale(history: Sequence[float], floor_ratio: float) -> tuple[float, float]:
+    centre = float(np.median(history))
+    away = np.abs(np.asarray(history) - centre)
+    for scale in (1.4826022185056018 * float(np.median(away)), 1.2533141373155001 * float(np.mean(away))):
+        if scale > 0.0:
+            return centre, scale
+    return centre, floor_ratio * abs(centre)
+
+
+def zscore_scale(history: Sequence[float], floor_ratio: float) -> tuple[float, float]:
+    centre = float(np.mean(history))
+    spread = float(np.std(history, ddof=1)) if min(history) != max(history) else 0.0
+    return centre, spread if spread > 0.0 else floor_ratio * abs(centre)
+
+
+def windowed(
+    values: Sequence[float],
+    window: int,
+    needed: int,
+    floor_ratio: float,
+    scale_of: Callable[[Sequence[float], float], tuple[float, float]],
+) -> list[Verdict]:
+    """Judge each value against the finite ones before it, at most ``window`` of them."""
+    history: list[float] = []
+    out = []
+    for value in values:
+        if not math.isfinite(value):
+            out.append(NO_VERDICT)
+            continue
+        known = history[-window:]
+        out.append(verdict(value, *scale_of(known, floor_ratio)) if len(known) >= needed else NO_VERDICT)
+        history.append(value)
+    return out
+
+
+def ewma(values: Sequence[float], alpha: float, warmup: int, floor_ratio: float) -> list[Verdict]:
+    """Weighted mean and variance with the weight of every past sample written out."""
+    history: list[float] = []
+    weights: list[float] = []
+    out = []
+    for value in values:
+        if not math.isfinite(value):
+            out.append(NO_VERDICT)
+            continue
+        if len(history) >= warmup:
+            w, x = np.array(weights), np.array(history)
+            centre = float(np.sum(w * x))
+            spread = math.sqrt(float(np.sum(w * (x - centre) ** 2)))
+            out.append(verdict(value, centre, spread if min(history) != max(history) else floor_ratio * abs(centre)))
+        else:
+            out.append(NO_VERDICT)
+        history.append(value)
+        newest = max(alpha, 1.0 / len(history))
+        weights = [weight * (1.0 - newest) for weight in weights] + [newest]
+    return out
+
+
+def rates(samples: Sequence[tuple[int, float, int]], max_gap_ms: int) -> list[float]:
+    """Rate per second of one counter from (time_ms, value, start_ms), NaN where there is none."""
+    before: tuple[int, float] | None = None
+    out = []
+    for time_ms, value, start_ms in samples:
+        rate = NAN
+        if not math.isfinite(value):
+            before = None
+        else:
+            if before is not None and time_ms - before[0] <= max_gap_ms:
+                reset = value < before[1] or start_ms > before[0]
+                rate = (value if reset else value - before[1]) / ((time_ms - before[0]) / 1000)
+            before = (time_ms, value)
+        out.append(rate)
+    return out
+
+
+@dataclass
+class Episode:
+    """One open episode of a lane."""
+
+    start_ms: int
+    time_ms: int = 0
+    log_ms: int = 0
+    sequence: int = 0
+    samples: int = 0
+    surprise: float = 0.0
+    peak_surprise: float = -1.0
+    peak_ms: int = 0
+    told_ms: int = 0
+    told_surprise: float = 0.0
+
+
+class Event(NamedTuple):
+    kind: str
+    lane: int
+    start_ms: int
+    time_ms: int
+    sequence: int
+    samples: int
+    surprise: float
+    peak_ms: int
+    peak_surprise: float
+
+
+@dataclass
+class Episodes:
+    """Twin of ``flows.episodes``: ``lanes`` maps an entry to its (lane, threshold, quiet_ms) in their order."""
+
+    lanes: dict[int, list[tuple[int, float, int]]]
+    open: dict[int, Episode] = field(default_factory=dict)
+    full: bool = False
+    refused: int = 0
+
+    def take(self, entry: int, time_ms: int, score: float, log_ms: int) -> list[Event]:
+        events: list[Event] = []
+        if math.isnan(score):
+            return events
+        for lane, threshold, quiet_ms in self.lanes[entry]:
+            episode = self.open.get(lane)
+            if episode is not None and time_ms - episode.time_ms >= quiet_ms:
+                events.append(self.close(lane))
+                episode = None
+            if score >= threshold:
+                if episode is None and self.full:
+                    self.refused += 1
+                else:
+                    events += self._surprising(lane, episode, time_ms, score, log_ms)
+        return events
+
+    def _surprising(self, lane: int, episode: Episode | None, time_ms: int, score: float, log_ms: int) -> list[Event]:
+        opened = episode is None
+        if episode is None:
+            episode = self.open[lane] = Episode(time_ms)
+        episode.time_ms, episode.log_ms, episode.surprise = time_ms, log_ms, score
+        episode.samples += 1
+        if score > episode.peak_surprise:
+            episode.peak_surprise, episode.peak_ms = score, time_ms
+        due = episode.peak_surprise >= 1.5 * episode.told_surprise or time_ms - episode.told_ms >= 60_000
+        if not (opened or due):
+            return []
+        if not opened:
+            episode.sequence += 1
+        episode.told_ms, episode.told_surprise = time_ms, episode.peak_surprise
+        return [self._event("opened" if opened else "updated", lane, episode)]
+
+    def close(self, lane: int) -> Event:
+        episode = self.open.pop(lane)
+        episode.sequence += 1
+        return self._event("closed", lane, episode)
+
+    @staticmethod
+    def _event(kind: str, lane: int, e: Episode) -> Event:
+        return Event(kind, lane, e.start_ms, e.time_ms, e.sequence, e.samples, e.surprise, e.peak_ms, e.peak_surprise)
