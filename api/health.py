@@ -62,13 +62,14 @@ async def ready(request: Request, response: Response) -> Ready:
     return Ready(ready=not reason, reason=reason)
 
 
-@router.get("/health")
-async def health(request: Request) -> Health:
-    """How each part is doing; always 200."""
+@router.get("/health", responses={503: {"model": Health}})
+async def health(request: Request, response: Response) -> Health:
+    """How each part is doing; 503 once one of them is down."""
     context = _context(request)
     components = {name: _component(context, name) for name in context.followers}
     ranks = list(Status)
     worst = max((part.status for part in components.values()), key=ranks.index, default=Status.DOWN)
+    response.status_code = 503 if worst is Status.DOWN else 200
     return Health(status=worst, components=components)
 
 

@@ -222,6 +222,31 @@ def test_kafka_gone_is_503_and_the_api_says_so(tmp_path: Path) -> None:
         broker.stop()
 
 
+def test_a_write_that_is_not_read_back_in_time_is_503_and_says_what_to_do(kafka_settings: KafkaSettings) -> None:
+    with running_api(api_settings(kafka_settings, api_read_back_timeout_s=1e-6)) as api:
+        answer = api.http.post("/api/detectors", json=config())
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        wait_for(lambda: len(all_detectors(api)) == 1)
+        assert all_detectors(api)[0]["id"] in answer.json()["detail"]
+
+
+def test_the_same_on_apache_kafka(apache_kafka: str) -> None:
+    kafka = unique_settings(apache_kafka)
+    create_topics(kafka)
+    with running_api(api_settings(kafka)) as one, running_api(api_settings(kafka)) as two:
+        path = one.http.post("/api/detectors", json=config()).headers["location"]
+        wait_for(lambda: two.http.get(path).status_code == 200)
+        with ThreadPoolExecutor(2) as threads:
+            answers = list(
+                threads.map(
+                    lambda api: api.http.put(path, json=config(f"by {api.port}"), headers={"If-Match": '"1"'}),
+                    (one, two),
+                )
+            )
+        assert sorted(answer.status_code for answer in answers) == [200, 412]
+        wait_for(lambda: all_detectors(one) == all_detectors(two) and all_detectors(one)[0]["revision"] == 2)
+
+
 def test_before_the_topics_are_read_nothing_is_answered_wrongly() -> None:
     nowhere = KafkaSettings(kafka=f"127.0.0.1:{free_port()}", delivery_timeout_s=1)
     with running_api(api_settings(nowhere), until_ready=False) as api:

@@ -12,7 +12,7 @@ import pytest
 
 from connectors.settings import KafkaSettings
 from tests.anomalies import make_anomaly
-from tests.apis import DEADLINE_S, ROOT, api_process, api_settings, wait_for
+from tests.apis import DEADLINE_S, ROOT, api_process, api_settings, running_api, wait_for
 from tests.integration.test_api_feed import produce
 
 pytestmark = pytest.mark.integration
@@ -27,6 +27,15 @@ def test_it_ends_in_order_when_asked_to(kafka_settings: KafkaSettings, tmp_path:
         api.process.send_signal(signal.SIGINT)
         assert api.process.wait(DEADLINE_S) == 0
     assert "Traceback" not in log.read_text()
+
+
+def test_a_reader_that_ended_is_told_by_the_probes(broker: str) -> None:
+    settings = api_settings(KafkaSettings(kafka=broker, topic_prefix="absent"))
+    with running_api(settings, until_ready=False) as api:
+        wait_for(lambda: api.http.get("/ready").text.count("does not exist") == 2)
+        health = api.http.get("/health")
+        assert (health.status_code, health.json()["status"]) == (503, "down")
+        assert "absent.detectors does not exist" in health.json()["components"]["detectors"]["reason"]
 
 
 def test_it_ends_with_1_when_a_topic_is_missing(broker: str, tmp_path: Path) -> None:
