@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -79,8 +80,10 @@ class Block:
     # samples
 
     def _judge(self, samples: Samples, out: list[OutRecord]) -> None:
-        for new in samples.new:
-            self._meet(new)
+        if samples.new:
+            known = self.series.index.find(np.array([new.series for new in samples.new], np.uint64))
+            for new in itertools.compress(samples.new, known < 0):
+                self._meet(new)
         self.counts["samples"] += len(samples.series)
         self.counts["histograms"] += samples.histograms
         table = self.series.table
@@ -94,8 +97,6 @@ class Block:
         self._step(samples, rows, out)
 
     def _meet(self, new: NewSeries) -> None:
-        if self.series.index.get(new.series) >= 0:
-            return
         if len(self.series) >= self.limits.max_series:
             self.counts["series_refused"] += 1
             return

@@ -6,8 +6,8 @@ idle series learns it anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -60,18 +60,16 @@ class Announcements:
         if self.table.size + len(hashes) > self.max_series:
             self.table.clear()
             self.cleared += 1
-        for key in hashes.tolist():
-            self._mark(key)
-        return late[first]
+        self._mark(hashes)
+        return late[np.sort(first)]  # in the order of the records, so that rows lie as samples will come
 
-    def _mark(self, key: int) -> None:
-        row = self.table.get(key)
-        if row < 0:
-            row = self.table.size
-            if row >= len(self.announced_s):
-                self.announced_s = np.concatenate([self.announced_s, np.zeros_like(self.announced_s)])
-            self.table.add(key, row)
-        self.announced_s[row] = self.log_s
+    def _mark(self, hashes: Hashes) -> None:
+        absent = hashes[self.table.find(hashes) < 0]
+        size = self.table.size + len(absent)
+        if size > len(self.announced_s):
+            self.announced_s = np.concatenate([self.announced_s, np.zeros(size, np.int64)])
+        self.table.add_all(absent, np.arange(self.table.size, size))
+        self.announced_s[self.table.find(hashes)] = self.log_s
 
 
 class Decoder:
@@ -84,34 +82,40 @@ class Decoder:
 
     def decode(self, records: Iterable[Record]) -> list[tuple[str, list[Chunk]]]:
         """Chunks per partition, keyed by the partition number as Bytewax wants it."""
-        out: dict[int, list[Chunk]] = {}
+        by_partition: dict[int, list[Record]] = {}
         for record in records:
-            out.setdefault(record.partition, []).append(self._chunk(record))
-        return [(str(partition), _merge(chunks)) for partition, chunks in out.items()]
+            by_partition.setdefault(record.partition, []).append(record)
+        return [(str(partition), self._chunks(partition, mine)) for partition, mine in by_partition.items()]
 
-    def _chunk(self, record: Record) -> Chunk:
-        announcements = self.partitions.get(record.partition)
+    def _chunks(self, partition: int, records: list[Record]) -> list[Chunk]:
+        """Chunks of one partition; neighbouring records of samples are joined, because kernels like long columns."""
+        announcements = self.partitions.get(partition)
         if announcements is None:
-            announcements = self.partitions[record.partition] = Announcements(*self._announce)
+            announcements = self.partitions[partition] = Announcements(*self._announce)
+        out: list[Chunk] = []
+        run: list[_Read] = []
+        for record in records:
+            read = self._read(record)
+            if isinstance(read, _Read):
+                run.append(read)
+                continue
+            if run:
+                out.append(_join(run, announcements))
+                run = []
+            if isinstance(read, ControlRecord):
+                announcements.log_s = max(announcements.log_s, read.time_ms // 1000)
+            out.append(read)
+        return [*out, _join(run, announcements)] if run else out
+
+    def _read(self, record: Record) -> _Read | ControlRecord | Poison:
         try:
             if any(name == CONTROL_HEADER for name, _ in record.headers):
-                return _control(record, announcements)
-            return self._samples(record, announcements)
+                return ControlRecord.decode(record.value or b"")
+            tenant, value = _tenant(record.key), record.value or b""
+            return _Read(tenant, value, decode_record(value, self._seed(tenant)))
         except Rejected as error:
             origin = f"{record.topic}/{record.partition}/{record.offset}"
             return Poison(error.reason, str(error), origin, record.value)
-
-    def _samples(self, record: Record, announcements: Announcements) -> Samples:
-        if record.value is None:
-            message = "a record of the metrics topic must hold a prometheus.WriteRequest, this one has no value"
-            raise Rejected(reason="poison", message=message)
-        tenant = _tenant(record.key)
-        decoded = decode_record(record.value, self._seed(tenant))
-        new = tuple(
-            NewSeries(int(decoded.series[i]), tenant, record.value[decoded.labels_from[i] : decoded.labels_to[i]])
-            for i in announcements.due(decoded.series)
-        )
-        return _columns(decoded, new)
 
     def _seed(self, tenant: str) -> int:
         seed = self._seeds.get(tenant)
@@ -122,8 +126,44 @@ class Decoder:
         return seed
 
 
-def _columns(decoded: Decoded, new: tuple[NewSeries, ...]) -> Samples:
-    return Samples(decoded.series, decoded.times_ms, decoded.values, decoded.starts_ms, new, decoded.histograms)
+class _Read(NamedTuple):
+    """A record of samples, decoded."""
+
+    tenant: str
+    value: bytes
+    samples: Decoded
+
+
+def _join(run: Sequence[_Read], announcements: Announcements) -> Samples:
+    """The samples of neighbouring records in one chunk, with the labels that must go along."""
+    parts = [read.samples for read in run]
+    series = np.concatenate([part.series for part in parts])
+    return Samples(
+        series,
+        np.concatenate([part.times_ms for part in parts]),
+        np.concatenate([part.values for part in parts]),
+        _starts(parts),
+        tuple(_announced(run, announcements.due(series))),
+        sum(part.histograms for part in parts),
+    )
+
+
+def _starts(parts: Sequence[Decoded]) -> Ints | None:
+    if all(part.starts_ms is None for part in parts):
+        return None
+    none = (np.zeros(len(part.series), np.int64) for part in parts)
+    return np.concatenate(
+        [zeros if part.starts_ms is None else part.starts_ms for part, zeros in zip(parts, none, strict=True)]
+    )
+
+
+def _announced(run: Sequence[_Read], due: Ints) -> Iterator[NewSeries]:
+    ends = np.cumsum([len(read.samples.series) for read in run])
+    for i, number in zip(due.tolist(), np.searchsorted(ends, due, side="right").tolist(), strict=True):
+        tenant, value, samples = run[number]
+        at = i - int(ends[number])  # negative: counted from the record's end
+        labels = value[samples.labels_from[at] : samples.labels_to[at]]
+        yield NewSeries(int(samples.series[at]), tenant, labels)
 
 
 def _tenant(key: bytes | None) -> str:
@@ -132,24 +172,3 @@ def _tenant(key: bytes | None) -> str:
     except UnicodeDecodeError as error:
         message = f"record key {key!r}: the tenant must be UTF-8"
         raise Rejected(reason="poison", message=message) from error
-
-
-def _control(record: Record, announcements: Announcements) -> ControlRecord:
-    control = ControlRecord.decode(record.value or b"")
-    announcements.log_s = max(announcements.log_s, control.time_ms // 1000)
-    return control
-
-
-def _merge(chunks: list[Chunk]) -> list[Chunk]:
-    """Join neighbouring samples: kernels like long columns."""
-    out: list[Chunk] = []
-    run: list[Samples] = []
-    for chunk in chunks:
-        if isinstance(chunk, Samples):
-            run.append(chunk)
-            continue
-        if run:
-            out.append(Samples.join(run))
-            run = []
-        out.append(chunk)
-    return [*out, Samples.join(run)] if run else out

@@ -42,6 +42,13 @@ class HashTable:
         insert(self.keys, self.rows, np.uint64(series), row)
         self.size += 1
 
+    def add_all(self, series: Hashes, rows: Ints) -> None:
+        """Insert ``n`` different hashes that are absent."""
+        while 2 * (self.size + len(series)) > len(self.keys):
+            self._grow()
+        insert_all(self.keys, self.rows, series, rows.astype(np.int32))
+        self.size += len(series)
+
     def remove(self, series: int) -> None:
         """Take a hash out; does nothing if it is absent."""
         if remove(self.keys, self.rows, np.uint64(series)):
@@ -95,7 +102,7 @@ def insert(keys: Hashes, rows: NDArray[np.int32], key: Any, row: int) -> None:
 
 @njit(cache=True)
 def insert_all(keys: Hashes, rows: NDArray[np.int32], old_keys: Hashes, old_rows: NDArray[np.int32]) -> None:
-    """Move all entries of a smaller table."""
+    """Put in all entries of a smaller table, or new ones."""
     for i in range(old_keys.shape[0]):
         if old_rows[i] != EMPTY:
             insert(keys, rows, old_keys[i], old_rows[i])

@@ -12,6 +12,8 @@ from flows.detectors.base import Column, Floats, Ints, Table
 from flows.hash_table import HashTable
 
 NEVER_MS = -(1 << 63)
+OBJECT_BYTES = 33
+"""What CPython adds to the bytes of a bytes object."""
 STALE_MARKER = 0x7FF0000000000002
 """The NaN by which Prometheus says that a series ended; told from others by its bits, never by arithmetic."""
 DROPS = ("unlabelled", "duplicate", "out_of_order", "too_old", "too_new")
@@ -37,6 +39,7 @@ class SeriesTable:
         self.tenants: list[str] = []
         self._tenant_of: list[int] = []
         self._free: list[int] = []
+        self._labels_bytes = 0
 
     def __len__(self) -> int:
         return self.index.size
@@ -49,6 +52,7 @@ class SeriesTable:
             self._tenant_of.append(0)
             self.table.reserve(row + 1)
         self.labels[row] = new.labels
+        self._labels_bytes += len(new.labels) + OBJECT_BYTES
         self._tenant_of[row] = self._tenant(new.tenant)
         table = self.table
         table["series"][row], table["last_ms"][row], table["active_s"][row] = new.series, NEVER_MS, log_s
@@ -64,6 +68,7 @@ class SeriesTable:
     def remove(self, row: int) -> None:
         """Give the row back."""
         self.index.remove(int(self.table["series"][row]))
+        self._labels_bytes -= len(self.labels[row] or b"") + OBJECT_BYTES
         self.labels[row] = None
         self._free.append(row)
 
@@ -91,9 +96,8 @@ class SeriesTable:
 
     @property
     def size_bytes(self) -> int:
-        """Memory of columns, index and label bytes with their Python objects (33 bytes and two pointers each)."""
-        labels = sum(len(raw) + 33 for raw in self.labels if raw is not None)
-        return self.table.size_bytes + self.index.size_bytes + labels + 16 * len(self.labels)
+        """Memory of columns, index and label bytes with the two lists that hold them."""
+        return self.table.size_bytes + self.index.size_bytes + self._labels_bytes + 16 * len(self.labels)
 
 
 @njit(cache=True, nogil=True)

@@ -48,7 +48,12 @@ class Vitals(Collector):
         self.blocks: list[Block] = []
         self.decoder = decoder
         self.stops = Stops()
+        self.saved_bytes: dict[int, int] = {}
         self.reader = reader
+
+    def saved(self, block: Block, size_bytes: int) -> None:
+        """A block was saved in so many bytes."""
+        self.saved_bytes[id(block)] = size_bytes
 
     def counts(self) -> Counter[str]:
         """Sum of what the blocks counted."""
@@ -117,6 +122,9 @@ class Vitals(Collector):
         yield _counter("tocsin_flow_snapshot_stops", "Epochs that ended with a snapshot", stops.count)
         yield _counter("tocsin_flow_snapshot_stop_seconds", "Time stopped by snapshots", stops.total_s)
         yield _gauge("tocsin_flow_snapshot_stop_longest_seconds", "Longest stop by a snapshot", stops.longest_s)
+        yield _gauge(
+            "tocsin_flow_snapshot_bytes", "Latest snapshots of all blocks", sum(self.saved_bytes.copy().values())
+        )
         stats = self.reader()
         yield _gauge("tocsin_flow_queue_bytes", "Bytes read from Kafka and waiting", stats.queued_bytes)
         yield _gauge("tocsin_flow_queue_records", "Records read from Kafka and waiting", stats.queued_records)
