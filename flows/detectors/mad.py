@@ -107,8 +107,8 @@ def median_of(line: NDArray[Any], count: int) -> float:
     """Median of the first ``count`` values of a sorted line."""
     half = count >> 1
     if count & 1:
-        return float(line[half])
-    return 0.5 * (float(line[half - 1]) + float(line[half]))
+        return np.float64(line[half])
+    return 0.5 * (np.float64(line[half - 1]) + np.float64(line[half]))
 
 
 @njit(cache=True)
@@ -120,7 +120,7 @@ def scale_of(line: NDArray[Any], count: int, middle: float, floor: float) -> flo
     total = 0.0
     if line[0] != line[count - 1]:
         for j in range(count):
-            total += abs(float(line[j]) - middle)
+            total += abs(np.float64(line[j]) - middle)
     return MEAN_AD_TO_SIGMA * total / count if total > 0.0 else floor
 
 
@@ -128,35 +128,32 @@ def scale_of(line: NDArray[Any], count: int, middle: float, floor: float) -> flo
 def mad_of(line: NDArray[Any], count: int, middle: float) -> float:
     """Median of the absolute deviations from ``middle``, exact.
 
-    The deviations below and above the median are two ascending wings; the k-th smallest of their union is found by
-    binary search for the split between them.
+    The deviations below and above the median are two ascending wings; the k smallest of their union are found by binary
+    search for how many of them come from the left wing.
     """
-    half = count >> 1
-    upper = kth_deviation(line, count, middle, half)
-    if count & 1:
-        return upper
-    return 0.5 * (upper + kth_deviation(line, count, middle, half - 1))
-
-
-@njit(cache=True)
-def kth_deviation(line: NDArray[Any], count: int, middle: float, k: int) -> float:
-    """k-th smallest (from 0) of ``|line[j] − middle|`` for j < count."""
     left = count >> 1  # line[:left] lie at or below the median, line[left:] at or above it
     right = count - left
-    low, high = max(0, k + 1 - right), min(left, k + 1)
-    while low < high:  # how many of the k + 1 smallest come from the left wing
-        take = (low + high) >> 1
-        # wing values: left wing j-th is middle - line[left-1-j], right wing j-th is line[left+j] - middle
-        if middle - float(line[left - 1 - take]) < float(line[left + k - take]) - middle:
-            low = take + 1
-        else:
-            high = take
-    best = 0.0
+    k = (count + 1) >> 1
+    low, span = max(0, k - right), min(left, k) - max(0, k - right)
+    while span > 0:  # halving without a branch that a processor could guess wrong
+        half = (span + 1) >> 1
+        take = low + half - 1
+        more = middle - np.float64(line[left - 1 - take]) < np.float64(line[left + k - 1 - take]) - middle
+        low = take + 1 if more else low
+        span = span - half if more else half - 1
+    last = 0.0
     if low > 0:
-        best = middle - float(line[left - low])
-    if k + 1 - low > 0:
-        best = max(best, float(line[left + k - low]) - middle)
-    return best
+        last = middle - np.float64(line[left - low])
+    if k > low:
+        last = max(last, np.float64(line[left + k - low - 1]) - middle)
+    if count & 1:
+        return last
+    after = math.inf  # an even count wants the next one too
+    if low < left:
+        after = middle - np.float64(line[left - low - 1])
+    if k - low < right:
+        after = min(after, np.float64(line[left + k - low]) - middle)
+    return 0.5 * (last + after)
 
 
 @njit(cache=True)
@@ -179,13 +176,12 @@ def learn(ring: NDArray[Any], line: NDArray[Any], seen: int, count: int, x: np.f
 @njit(cache=True, inline="always")
 def lower_bound(line: NDArray[Any], count: int, x: np.float32) -> int:
     """First index whose value is not below ``x``."""
-    low, high = 0, count
-    while low < high:
-        mid = (low + high) >> 1
-        if line[mid] < x:
-            low = mid + 1
-        else:
-            high = mid
+    low = 0
+    while count > 0:
+        half = (count + 1) >> 1
+        below = line[low + half - 1] < x
+        low = low + half if below else low
+        count = count - half if below else half - 1
     return low
 
 
@@ -198,5 +194,5 @@ def rebase(ring: NDArray[Any], line: NDArray[Any], origin: Floats, row: int) -> 
         return
     origin[row] += shift
     for j in range(window):
-        ring[j] = np.float32(float(ring[j]) - shift)
-        line[j] = np.float32(float(line[j]) - shift)
+        ring[j] = np.float32(np.float64(ring[j]) - shift)
+        line[j] = np.float32(np.float64(line[j]) - shift)

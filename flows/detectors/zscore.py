@@ -101,7 +101,7 @@ def zscore_step(
 @njit(cache=True)
 def slide(ring: NDArray[Any], mean: Floats, squares: Floats, row: int, at: int, count: int, x: np.float32) -> None:
     """Put ``x`` into the ring and follow mean and squares, replacing the oldest value once the window is full."""
-    new, old, before = float(x), float(ring[at]), mean[row]
+    new, old, before = np.float64(x), np.float64(ring[at]), mean[row]
     ring[at] = x
     if count < ring.shape[0]:
         mean[row] += (new - before) / (count + 1)
@@ -123,7 +123,7 @@ def sum_anew(ring: NDArray[Any], mean: Floats, squares: Floats, origin: Floats, 
         shift = mean[row]
         origin[row] += shift
         for j in range(window):
-            ring[j] = np.float32(float(ring[j]) - shift)
+            ring[j] = np.float32(np.float64(ring[j]) - shift)
         mean[row], squares[row] = two_pass(ring)
 
 
@@ -132,9 +132,9 @@ def two_pass(ring: NDArray[Any]) -> tuple[float, float]:
     """Mean, and sum of squared deviations from it."""
     total = rest = 0.0
     for j in range(ring.shape[0]):
-        total += float(ring[j])
+        total += np.float64(ring[j])
     mean = total / ring.shape[0]
     for j in range(ring.shape[0]):
-        away = float(ring[j]) - mean
+        away = np.float64(ring[j]) - mean
         rest += away * away
     return mean, rest
