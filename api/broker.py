@@ -22,9 +22,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from api.child import ANNOUNCE
 from api.default_detectors import first_revisions
 from api.embedded import DEFAULT_BOUND_BYTES, EmbeddedBroker
-from api.journal import FILE_NAME, Journal, follow, publish
+from api.journal import FILE_NAME, Journal, Keeper, publish
 from connectors.errors import TocsinError
-from connectors.follower import Follower
 from connectors.logs import configure_logging
 from connectors.probes import Component, Probes
 from connectors.settings import KafkaSettings
@@ -32,8 +31,8 @@ from connectors.topics import create_topics
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 1.0
-"""Time between two looks at what the broker holds: at 500 MB/s in, the bound is overrun by half a GB at most."""
+LOOK_MS = 1_000
+"""Time between two looks at what the broker holds: at 100 MB/s in, the bound is overrun by 100 MB at most."""
 
 
 class BrokerSettings(BaseSettings):
@@ -80,14 +79,15 @@ class Watch:
         detectors = Component("ok") if self.restored else Component("down", "the detectors are not written back yet")
         return {"broker": Component("ok"), "detectors": detectors}
 
-    def until_stopped(self, keeper: Follower, stopping: threading.Event) -> int:
+    def until_stopped(self, keeper: Keeper, stopping: threading.Event) -> int:
         """Look after broker and journal until asked to stop; returns the exit code."""
-        while not stopping.wait(LOOK_S):
+        while not stopping.is_set():
+            keeper.keep(LOOK_MS)
             if self._broker.poll() is not None:
                 log.error("the broker ended with code %s:\n%s", self._broker.poll(), self._broker.log_end())
                 return 1
-            keeper.check()
             self._look()
+        keeper.finish()
         return 0
 
     def _look(self) -> None:
@@ -115,13 +115,9 @@ def serve(settings: BrokerSettings, stopping: threading.Event) -> int:
             log.info("%s", line)
         journal = Journal(home / FILE_NAME)
         start = bring_back(kafka, journal, time.time_ns() // 1_000_000)
-        keeper = follow(kafka, journal, start)
         watch.restored = True
         log.info("ready; records are in memory only and forgotten at the stop, detectors are in %s", journal.path)
-        code = watch.until_stopped(keeper, stopping)
-        if code == 0:  # the reader of a dead broker would wait for it; its thread ends with the process
-            keeper.stop()
-        return code
+        return watch.until_stopped(Keeper(kafka, journal, start), stopping)
     finally:
         broker.stop()
 

@@ -7,15 +7,20 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from kafka import KafkaConsumer, TopicPartition
+
 from connectors.errors import Rejected
-from connectors.follower import Follower, Received
-from connectors.kafka_clients import confirm, make_producer
+from connectors.follower import Received, receive
+from connectors.kafka_clients import confirm, make_consumer, make_producer
 from connectors.messages import DetectorRevision
 from connectors.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 
 FILE_NAME = "detectors.jsonl"
+FETCH_WAIT_MS = 2_000
+"""The embedded broker answers a waiting fetch after half of this at the latest; each fetch costs it and us CPU."""
+LAST_LOOK_MS = 200
 
 
 class Journal:
@@ -74,6 +79,34 @@ def publish(settings: KafkaSettings, revisions: Sequence[DetectorRevision]) -> i
         producer.close()
 
 
-def follow(settings: KafkaSettings, journal: Journal, start: int) -> Follower:
-    """Append to the journal every record of the detector log from offset ``start`` on, until stopped."""
-    return Follower(settings, settings.topics.detectors, journal.keep, offsets={0: start})
+class Keeper:
+    """Writes into the journal what comes to the detector log, from offset ``start`` on. Belongs to one thread."""
+
+    def __init__(self, settings: KafkaSettings, journal: Journal, start: int) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._next = start
+        self._consumer = self._reader(FETCH_WAIT_MS)
+
+    def keep(self, timeout_ms: int) -> None:
+        """Keep what has come, waiting at most ``timeout_ms`` for it."""
+        self._take(self._consumer, timeout_ms)
+
+    def finish(self) -> None:
+        """Keep what came last, and stop reading. The fetch under way may wait long, so another consumer looks."""
+        last = self._reader(1)
+        self._take(last, LAST_LOOK_MS)
+        last.close()
+        self._consumer.close()
+
+    def _reader(self, fetch_wait_ms: int) -> KafkaConsumer:
+        consumer = make_consumer(self._settings, "tocsin-journal", fetch_max_wait_ms=fetch_wait_ms)
+        partition = TopicPartition(self._settings.topics.detectors, 0)
+        consumer.assign([partition])
+        consumer.seek(partition, self._next)
+        return consumer
+
+    def _take(self, consumer: KafkaConsumer, timeout_ms: int) -> None:
+        for records in consumer.poll(timeout_ms).values():
+            self._journal.keep([receive(record) for record in records])
+            self._next = records[-1].offset + 1
