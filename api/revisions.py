@@ -21,8 +21,8 @@ from api.meters import ApiMeters
 from api.settings import ApiSettings
 from connectors.errors import Overloaded, Rejected, Unavailable
 from connectors.follower import Received
-from connectors.kafka_clients import confirm, make_producer, unavailable
-from connectors.messages import Detector, DetectorConfig, DetectorRevision
+from connectors.kafka_clients import confirm, make_producer, send
+from connectors.messages import Detector, DetectorConfig, DetectorRevision, OutRecord
 from flows.config import compile_config
 from flows.revisions import DetectorTable, Outcome
 
@@ -121,14 +121,13 @@ class RevisionLog:
 
     def _send(self, revision: DetectorRevision, token: bytes) -> None:
         """Produce and confirm; blocks, so it runs in a thread of its own."""
-        with unavailable(self._settings):
-            sent = self._connected().send(
-                self._settings.topics.detectors,
-                key=revision.detector_id.encode(),
-                value=revision.encode(),
-                headers=[(WRITE_HEADER, token)],
-            )
-        confirm([sent], self._settings.delivery_timeout_s)
+        record = OutRecord(
+            topic=self._settings.topics.detectors,
+            key=revision.detector_id.encode(),
+            value=revision.encode(),
+            headers=[(WRITE_HEADER, token)],
+        )
+        confirm([send(self._connected(), record)], self._settings.delivery_timeout_s)
 
     def _connected(self) -> KafkaProducer:
         with self._producer_lock:

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from api.server import make_server
 from api.settings import ApiSettings
 from connectors.settings import KafkaSettings
 from tests.brokers import free_port
+from tests.processes import wait_until
 
 ROOT = Path(__file__).parents[1]
 DEADLINE_S = 20.0
@@ -99,9 +99,6 @@ def _answers(http: httpx.Client) -> bool:
         return False
 
 
-def wait_for(condition: Callable[[], bool], what: str = "", timeout_s: float = DEADLINE_S) -> None:
-    """Poll until the condition holds; fails past the deadline."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
-        time.sleep(0.02)
+def wait_for(condition: Callable[[], bool], what: str = "the condition", timeout_s: float = DEADLINE_S) -> None:
+    """Look until the condition holds; fails past the deadline."""
+    wait_until(condition, timeout_s, what)

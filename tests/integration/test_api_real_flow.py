@@ -1,0 +1,113 @@
+"""Samples in Kafka, the real flow as a process, and what it writes: on REST, WebSocket and to a foreign consumer."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from websockets.sync.client import connect
+
+from connectors.codec.encode import encode_labels, encode_write_request
+from connectors.codec.series_hash import series_hash
+from connectors.kafka_clients import confirm, make_producer, send
+from connectors.messages import CONTROL_HEADER, DEFAULT_TENANT, ControlRecord, OutRecord
+from connectors.settings import KafkaSettings
+from tests.apis import DEADLINE_S, ROOT, RunningApi, api_settings, running_api, wait_for
+from tests.brokers import free_port
+from tests.integration.test_api_consumer import judge
+from tests.integration.test_api_feed import subscribe
+
+pytestmark = pytest.mark.integration
+
+START_MS = 1_767_225_600_000
+STEP_MS = 1_000
+SERIES, STEPS = 40, 240
+SPIKES = {(number, 120 + 3 * number % 60) for number in range(0, SERIES, 2)}
+DETECTOR = {
+    "name": "Queue length",
+    "kind": "mad",
+    "selector": '{__name__="queue_length"}',
+    "params": {"window": 60},
+    "threshold": 12.0,
+    "quiet_s": 10,
+}
+
+
+def labels_of(number: int) -> dict[str, str]:
+    return {"__name__": "queue_length", "queue": f"q{number}", "note": 'with "quotes", ünicode\nand lines'}
+
+
+def records(settings: KafkaSettings) -> Iterator[OutRecord]:
+    """Every series' samples step by step, each step followed by the second hand in every partition."""
+    rng = np.random.default_rng(3)
+    topic, key = settings.topics.metrics, DEFAULT_TENANT.encode()
+    homes = [
+        series_hash(encode_labels(labels_of(number)), DEFAULT_TENANT) % settings.partitions for number in range(SERIES)
+    ]
+    for step in range(-1, STEPS):
+        time_ms = START_MS + step * STEP_MS
+        values = rng.normal(100.0, 5.0, SERIES)
+        for number in range(SERIES if step >= 0 else 0):
+            value = 1_000.0 if (number, step) in SPIKES else float(values[number])
+            body = encode_write_request([(labels_of(number), [(time_ms, value)])])
+            yield OutRecord(topic, key, body, [], homes[number])
+        control = ControlRecord(time_ms=time_ms, detectors_offset=1, feedback_offset=0).encode()
+        for partition in range(settings.partitions):
+            yield OutRecord(topic, None, control, [(CONTROL_HEADER, b"1")], partition)
+
+
+@contextmanager
+def running_flow(settings: KafkaSettings, home: Path) -> Iterator[None]:
+    given = {f"TOCSIN_{key.upper()}": str(value) for key, value in settings.model_dump().items()}
+    environment = {**os.environ, **given, "TOCSIN_HOME": str(home), "TOCSIN_FLOW_PORT": str(free_port())}
+    environment["TOCSIN_FLOW_SNAPSHOT_INTERVAL_S"] = "1"
+    with (home / "flow.log").open("wb") as log:
+        flow = subprocess.Popen([sys.executable, "-m", "flows.run"], cwd=ROOT, env=environment, stdout=log, stderr=log)
+    try:
+        yield
+        assert flow.poll() is None, (home / "flow.log").read_text()[-2000:]
+    finally:
+        flow.terminate()
+        flow.wait(DEADLINE_S)
+
+
+def listed(api: RunningApi) -> dict[str, dict[str, Any]]:
+    page = api.http.get("/api/anomalies", params={"limit": 1000}).json()
+    return {anomaly["id"]: anomaly for anomaly in page["anomalies"]}
+
+
+def test_what_the_flow_writes_is_valid_and_the_same_everywhere(kafka_settings: KafkaSettings, tmp_path: Path) -> None:
+    with running_api(api_settings(kafka_settings)) as api, connect(api.socket_url) as client:
+        subscribe(client)
+        detector = api.http.post("/api/detectors", json=DETECTOR).json()
+        producer = make_producer(kafka_settings, "test")
+        confirm([send(producer, record) for record in records(kafka_settings)], 30)
+        producer.close()
+        with running_flow(kafka_settings, tmp_path):
+            wait_for(
+                lambda: sum(anomaly["event"] == "closed" for anomaly in listed(api).values()) >= len(SPIKES),
+                f"see {tmp_path}/flow.log",
+                timeout_s=60,
+            )
+        code, verdict = judge(kafka_settings)
+        assert (code, verdict.problems) == (0, [])
+        assert verdict.last == listed(api)
+        queues = {(a["signal"]["labels"]["queue"], a["peak"]["time_ms"]) for a in verdict.last.values()}
+        assert queues == {(f"q{number}", START_MS + step * STEP_MS) for number, step in SPIKES}
+        for anomaly in verdict.last.values():
+            assert anomaly["signal"]["labels"]["note"] == labels_of(0)["note"]
+            assert anomaly["detector"] == {"id": detector["id"], "name": "Queue length", "kind": "mad", "revision": 1}
+            assert (anomaly["direction"], anomaly["closed_by"], anomaly["peak"]["value"]) == ("up", "quiet", 1_000.0)
+        received: dict[str, Any] = {}
+        for _ in range(verdict.records):
+            event = json.loads(client.recv(DEADLINE_S))["data"]
+            received[event["id"]] = event
+        assert received == verdict.last
