@@ -31,6 +31,8 @@ class TopicSpec(NamedTuple):
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+MAX_TIME_MS = 4_102_444_800_000
+"""The year 2100: a control record beyond it is poison, because log time never goes back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ class ControlRecord(Message):
     """Once a second in every partition of an input topic: log time and how far the configuration logs are announced."""
 
     version: Literal[1] = 1
-    time_ms: int
+    time_ms: int = Field(ge=0, le=MAX_TIME_MS)
     detectors_offset: int = Field(ge=0, description="next offset of tocsin.detectors; all before it apply")
     feedback_offset: int = Field(ge=0, description="next offset of tocsin.feedback; all before it apply")
 

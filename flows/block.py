@@ -160,11 +160,13 @@ class Block:
         lanes = self.watch.routes.lanes
         self._close(self.episodes.quiet(lanes["detector"], self.watch.quiet_ms, self.log_ms), ClosedBy.QUIET, out)
         self._sweep(out)
+        self.episodes.count()
 
     def _begin(self, time_ms: int) -> None:
-        """What came before the time was known begins to wait now."""
-        self.episodes.open["log_ms"] = time_ms
-        self.series.table["active_s"][:] = self.swept_s = time_ms // 1000
+        """What came before the time was known begins to wait now, and cannot lie far ahead."""
+        table = self.series.table
+        table["active_s"][:] = self.swept_s = time_ms // 1000
+        np.minimum(table["last_ms"], time_ms + self.limits.too_new_ms, out=table["last_ms"])
 
     def _apply(self, until: int, out: list[OutRecord]) -> None:
         added: dict[str, CompiledDetector] = {}

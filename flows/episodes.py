@@ -35,10 +35,16 @@ EVENTS_PER_CALL = 256
 
 
 class EpisodeTable:
-    """Open episodes of a block, at most ``limit``; above, samples are not reported and counted."""
+    """Open episodes of a block.
+
+    From the control record that finds ``limit`` of them open until one that finds fewer, no episode is opened, and the
+    samples that would have opened one are counted. In between the table grows, by at most one episode a lane: were the
+    limit looked at sample by sample, what is refused would depend on how the input was cut into batches.
+    """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
+        self.full = False
         self.open: Episodes = np.zeros(64, EPISODE)
         self.open["lane"] = -1
         self.refused = 0
@@ -55,7 +61,7 @@ class EpisodeTable:
             told, kinds = np.empty(room, EPISODE), np.empty(room, np.int64)
             before = done
             done, n, used, refused = follow(
-                done, self.open, free, len(self.open) >= self.limit, *lanes, entries, times_ms, values, *scored,
+                done, self.open, free, self.full, *lanes, entries, times_ms, values, *scored,
                 log_ms, told, kinds,
             )  # fmt: skip
             events.add(told[:n], kinds[:n])
@@ -68,11 +74,15 @@ class EpisodeTable:
 
     def _grow(self) -> Ints:
         before = len(self.open)
-        grown = np.zeros(min(2 * before, self.limit), EPISODE)
+        grown = np.zeros(2 * before, EPISODE)
         grown["lane"] = -1
         grown[:before] = self.open
         self.open = grown
         return np.arange(before, len(grown))
+
+    def count(self) -> None:
+        """Look whether the limit is reached; called at control records, which stand at fixed places of the log."""
+        self.full = len(self) >= self.limit
 
     def quiet(self, lane_detector: NDArray[Any], quiet_ms: Ints, log_ms: int) -> Ints:
         """Open episodes without a surprising sample for their quiet time, by the log's clock."""
@@ -127,7 +137,7 @@ def follow(
     """Follow verdicts from ``begin`` on until all are done or room for events or episodes runs out.
 
     A sample is begun only when there is room for all that its lanes may cause. Gives the index of the next sample,
-    the number of events written, of free episodes used, and of episodes refused because the table is ``full``.
+    the number of events written, of free episodes used, and of samples refused because the table is ``full``.
     """
     n = used = refused = 0
     for i in range(begin, entries.shape[0]):
@@ -150,7 +160,7 @@ def follow(
                 n += 1
                 episodes[at]["lane"] = -1
                 lane_episode[lane] = at = -1
-            if surprising and at == -1 and used >= free.shape[0]:
+            if surprising and at == -1 and full:
                 refused += 1
             elif surprising:
                 kind = UPDATED

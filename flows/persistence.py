@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from connectors.messages import Detector, Shape
 from flows.block import Block
@@ -24,7 +26,7 @@ def save(block: Block) -> bytes:
     rows = block.series.live()
     table = block.series.table
     arrays: dict[str, Any] = {name: table[name][rows] for name in ("series", *_ROW_COLUMNS)}
-    arrays["tenants"] = block.series.tenant_numbers(rows)
+    tenants, arrays["tenants"] = _save_tenants([block.series.tenant(row) for row in rows.tolist()])
     programs: list[list[str]] = []
     for key in block.watch.program_keys():
         program, watched, slots = block.watch.slots(key)
@@ -38,12 +40,20 @@ def save(block: Block) -> bytes:
         "swept_s": block.swept_s,
         "detectors_offset": block.detectors_offset,
         "feedback_offset": block.feedback_offset,
-        "tenants": block.series.tenants,
+        "tenants": tenants,
         "detectors": [detector.model_dump(mode="json") for detector in block.revisions.detectors.values()],
         "programs": programs,
         "episodes": owners,
+        "episodes_full": block.episodes.full,
     }
     return pack(header, arrays, block.archive.pack(block.series.labels))
+
+
+def _save_tenants(tenants: Sequence[str]) -> tuple[list[str], NDArray[Any]]:
+    """Each tenant once, and the number of each row's tenant among them."""
+    numbers: dict[str, int] = {}
+    column = [numbers.setdefault(tenant, len(numbers)) for tenant in tenants]
+    return list(numbers), np.array(column, np.min_scalar_type(len(numbers)))
 
 
 def _save_episodes(block: Block, rows: Ints) -> tuple[Episodes, list[list[Any]]]:
@@ -95,6 +105,7 @@ def _load_program(block: Block, saved: Saved, prefix: str, key: ProgramKey) -> N
 def _load_episodes(block: Block, saved: Saved) -> None:
     routes, episodes = block.watch.routes, saved.arrays["episodes"]
     room = max(64, 1 << len(episodes).bit_length())
+    block.episodes.full = saved.header["episodes_full"]
     block.episodes.open = np.zeros(room, EPISODE)
     block.episodes.open["lane"] = -1
     for at, (row, detector_id) in enumerate(saved.header["episodes"]):

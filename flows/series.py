@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -28,7 +30,7 @@ class SeriesTable:
     COLUMNS = (
         Column("series", np.uint64),
         Column("last_ms", np.int64),
-        Column("active_s", np.int32),
+        Column("active_s", np.uint32),
         Column("head", np.int32),  # first entry of the row's routes
     )
 
@@ -37,7 +39,6 @@ class SeriesTable:
         self.table = Table(self.COLUMNS)
         self.labels: list[bytes | None] = []
         self.tenants: list[str] = []
-        self._tenant_of: list[int] = []
         self._free: list[int] = []
         self._labels_bytes = 0
 
@@ -49,27 +50,23 @@ class SeriesTable:
         row = self._free.pop() if self._free else len(self.labels)
         if row == len(self.labels):
             self.labels.append(None)
-            self._tenant_of.append(0)
+            self.tenants.append("")
             self.table.reserve(row + 1)
         self.labels[row] = new.labels
         self._labels_bytes += len(new.labels) + OBJECT_BYTES
-        self._tenant_of[row] = self._tenant(new.tenant)
+        self.tenants[row] = sys.intern(new.tenant)  # one object per tenant, freed with its last series
         table = self.table
         table["series"][row], table["last_ms"][row], table["active_s"][row] = new.series, NEVER_MS, log_s
         table["head"][row] = -1
         self.index.add(new.series, row)
         return row
 
-    def _tenant(self, tenant: str) -> int:
-        if tenant not in self.tenants:
-            self.tenants.append(tenant)
-        return self.tenants.index(tenant)
-
     def remove(self, row: int) -> None:
         """Give the row back."""
         self.index.remove(int(self.table["series"][row]))
         self._labels_bytes -= len(self.labels[row] or b"") + OBJECT_BYTES
         self.labels[row] = None
+        self.tenants[row] = ""
         self._free.append(row)
 
     def live(self) -> Ints:
@@ -84,11 +81,7 @@ class SeriesTable:
 
     def tenant(self, row: int) -> str:
         """Whose series it is."""
-        return self.tenants[self._tenant_of[row]]
-
-    def tenant_numbers(self, rows: Ints) -> NDArray[np.uint16]:
-        """Index into ``tenants`` of each row."""
-        return np.array(self._tenant_of, np.uint16)[rows]
+        return self.tenants[row]
 
     def labels_of(self, row: int) -> dict[str, str]:
         """Labels of a row in use."""
@@ -102,7 +95,7 @@ class SeriesTable:
 
 @njit(cache=True, nogil=True)
 def admit(
-    rows: Ints, times_ms: Ints, values: Floats, last_ms: Ints, active_s: NDArray[np.int32],
+    rows: Ints, times_ms: Ints, values: Floats, last_ms: Ints, active_s: NDArray[np.uint32],
     log_s: int, oldest_ms: int, newest_ms: int, counts: Ints,
 ) -> Ints:  # fmt: skip
     """Index of the samples to be judged: known series, time increasing per series and near the log time.
