@@ -16,6 +16,8 @@ from connectors.messages import MetricType
 
 ARENA_BYTES = 4096
 FIRST_ROWS = 1024
+MAX_TEXT_BYTES = 16 * 1024
+"""Names, units and helps of metadata are cut here."""
 SHOWN_CHARACTERS = 300
 """A series is named in an error message up to this length."""
 
@@ -50,7 +52,7 @@ class Part:
     """One record to be: its partition and value."""
 
     partition: int
-    value: memoryview
+    value: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +89,9 @@ def split_request(body: bytes | memoryview, version: Version, seed: int, partiti
     their labels. Raises ``Rejected`` when the bytes are no such request (nothing of it may be written then), and
     ``TooLarge`` when the references of a 2.0 request unfold to more than ``expanded_bytes``.
     """
-    buf = np.frombuffer(body, np.uint8)
+    buf = np.frombuffer(memoryview(body).toreadonly(), np.uint8)  # one type of array: kernels are compiled once
     total = np.zeros(split.TOTALS, np.int64)
-    rows = np.empty((FIRST_ROWS, 4), np.int64)
+    rows = np.empty((FIRST_ROWS + len(buf) // 256, 4), np.int64)
     arena = np.empty(ARENA_BYTES if version is Version.V1 else ARENA_BYTES + 4 * len(buf), np.uint8)
     metadata = np.empty((64, 7), np.int64)
     with np.errstate(over="ignore"):  # hashes wrap around; numpy warns of it when the JIT is off
@@ -100,10 +102,10 @@ def split_request(body: bytes | memoryview, version: Version, seed: int, partiti
         )  # fmt: skip
     _refuse_whole(status, len(buf), expanded_bytes)
     out, records = gather(buf, arena, rows, total[split.ROWS], partitions)
-    view = memoryview(out)
+    view = out.data
     return Split(
-        parts=[Part(partition, view[start:end]) for partition, start, end in records.tolist()],
-        families=[_family(body, row) for row in metadata[: total[split.METADATA]].tolist()],
+        parts=[Part(partition, bytes(view[start:end])) for partition, start, end in records.tolist()],
+        families=_families(body, metadata[: total[split.METADATA]].tolist(), version),
         samples=int(total[split.N_SAMPLES]),
         histograms=int(total[split.N_HISTOGRAMS]),
         exemplars=int(total[split.N_EXEMPLARS]),
@@ -135,12 +137,31 @@ def _refuse_whole(status: int, size: int, expanded_bytes: int) -> None:
         raise TooLarge(reason="too_large", message=message)
 
 
-def _family(body: bytes | memoryview, row: list[int]) -> Family:
-    def text(column: int) -> str:
-        return bytes(body[row[column] : row[column + 1]]).decode(errors="replace")
+def _families(body: bytes | memoryview, rows: list[list[int]], version: Version) -> list[Family]:
+    def text(row: list[int], column: int) -> str:
+        return bytes(body[row[column] : min(row[column + 1], row[column] + MAX_TEXT_BYTES)]).decode(errors="replace")
 
-    kind = MetricType.of(row[split.TYPE])
-    return Family(text(split.FAMILY_FROM), kind, text(split.UNIT_FROM), text(split.HELP_FROM))
+    families = []
+    for row in rows:
+        kind, name = MetricType.of(row[split.TYPE]), text(row, split.FAMILY_FROM)
+        if version is Version.V2:
+            name = family_name(name, kind)
+        if name:
+            families.append(Family(name, kind, text(row, split.UNIT_FROM), text(row, split.HELP_FROM)))
+    return families
+
+
+def family_name(metric: str, kind: MetricType) -> str:
+    """Family of a series by its ``__name__``, which is all that 2.0 has: without the suffix of its type."""
+    suffixes = {
+        MetricType.HISTOGRAM: ("_bucket", "_count", "_sum"),
+        MetricType.GAUGEHISTOGRAM: ("_bucket", "_gcount", "_gsum"),
+        MetricType.SUMMARY: ("_count", "_sum"),
+    }
+    for suffix in suffixes.get(kind, ()):
+        if metric.endswith(suffix):
+            return metric.removesuffix(suffix)
+    return metric
 
 
 def _refused(total: npt.NDArray[np.int64]) -> dict[str, int]:

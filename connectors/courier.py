@@ -1,0 +1,224 @@
+"""From the event loop to Kafka and back: requests are prepared and sent in one thread, confirmations return in batches.
+
+kafka-python knows no asyncio: ``send`` may block (an unknown topic, a broker that is gone) and futures are resolved in
+its own thread. So nothing of it runs in the loop. What bounds memory is the budget: a job's bytes stay reserved until
+Kafka has confirmed or given up every record of it, even if its client was answered 503 long before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
+
+from connectors.errors import Misplaced, Overloaded, TocsinError, Unavailable
+from connectors.kafka_clients import make_producer, send
+from connectors.messages import OutRecord
+from connectors.settings import KafkaSettings
+
+CONNECT_TRY_S = 2.0
+CLOSE_TIMEOUT_S = 5.0
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class Batch(NamedTuple, Generic[T]):
+    """What a job has prepared: the records to send, and what to answer once Kafka has confirmed all of them."""
+
+    records: list[OutRecord]
+    outcome: T
+
+
+class Budget:
+    """Bytes in flight with a limit. Only touched in the event loop."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self.used_bytes = 0
+
+    def take(self, size: int) -> None:
+        """Reserve; raises ``Overloaded`` when the limit does not allow it."""
+        if self.used_bytes + size > self.limit_bytes:
+            message = (
+                f"{self.used_bytes} bytes wait for Kafka's confirmation; with {size} more they would exceed "
+                f"{self.limit_bytes} (TOCSIN_INGEST_MAX_IN_FLIGHT_BYTES)"
+            )
+            raise Overloaded(message)
+        self.used_bytes += size
+
+    def give(self, size: int) -> None:
+        """Return what was reserved."""
+        self.used_bytes -= size
+
+
+class Job(Generic[T]):
+    """One request on its way. ``answer`` is for the client, ``settled`` runs in the loop when nothing is left of it."""
+
+    def __init__(self, prepare: Callable[[], Batch[T]], answer: asyncio.Future[T], settled: Callable[[], None]) -> None:
+        self.prepare = prepare
+        self.answer = answer
+        self.settled = settled
+        self.outcome: T | None = None
+        self.error: BaseException | None = None
+        self.left = 0
+
+    def finish(self) -> None:
+        """In the loop: answer, unless the client has given up, and settle."""
+        if not self.answer.done():
+            if self.error is not None:
+                self.answer.set_exception(self.error)
+            else:
+                self.answer.set_result(self.outcome)  # type: ignore[arg-type]  # set whenever there is no error
+        self.settled()
+
+
+class Courier:
+    """One thread with one producer. ``start`` in the loop, ``stop`` from any thread but the loop's callbacks."""
+
+    def __init__(self, settings: KafkaSettings, warm: Callable[[], None]) -> None:
+        self.error: BaseException | None = None
+        self.producer: KafkaProducer | None = None
+        self._settings = settings
+        self._warm = warm
+        self._jobs: SimpleQueue[Job[Any] | None] = SimpleQueue()
+        self._finished: deque[Job[Any]] = deque()
+        self._waking = False
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def unready_reason(self) -> str:
+        """Empty once requests are taken."""
+        if self.error is not None:
+            return str(self.error)
+        return "" if self._ready.is_set() else f"not yet connected to Kafka at {self._settings.kafka} (TOCSIN_KAFKA)"
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Connect and serve; the caller need not wait."""
+        self._loop = loop
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Send what was taken, wait a little for its confirmation, and close."""
+        self._stopping.set()
+        self._jobs.put(None)
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    async def deliver(self, prepare: Callable[[], Batch[T]], settled: Callable[[], None], timeout_s: float) -> T:
+        """Prepare and send in the thread; returns the outcome once Kafka has confirmed every record.
+
+        Raises what ``prepare`` raises, and ``Unavailable`` when Kafka fails or is silent for ``timeout_s``. ``settled``
+        is called in the loop exactly once, at the latest when Kafka's delivery time-out has passed.
+        """
+        if self.unready_reason:
+            settled()
+            raise Unavailable(self.unready_reason)
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._jobs.put(Job(prepare, answer, settled))
+        try:
+            return await asyncio.wait_for(answer, timeout_s)
+        except TimeoutError as error:
+            message = f"Kafka at {self._settings.kafka} (TOCSIN_KAFKA) has not confirmed within {timeout_s} s"
+            raise Unavailable(message) from error
+
+    def _run(self) -> None:
+        try:
+            self._warm()
+            self._connect()
+            self._serve()
+        except BaseException as error:  # noqa: BLE001 - the owner sees it through ``error`` and ends the process
+            _log.critical("courier: %r", error, exc_info=not isinstance(error, TocsinError))
+            self.error = error
+        finally:
+            if self.producer is not None:
+                self.producer.close(timeout=CLOSE_TIMEOUT_S)
+
+    def _connect(self) -> None:
+        patient = self._settings.model_copy(update={"delivery_timeout_s": CONNECT_TRY_S})
+        while self.producer is None and not self._stopping.is_set():
+            try:
+                make_producer(patient, "tocsin-ingest-probe").close()
+                self.producer = make_producer(self._settings, "tocsin-ingest")
+                self._check_partitions(self.producer)
+            except Unavailable as error:
+                _log.warning("waiting for Kafka: %s", error)
+        self._ready.set()
+
+    def _check_partitions(self, producer: KafkaProducer) -> None:
+        topic = self._settings.topics.metrics
+        try:
+            found = len(producer.partitions_for(topic))
+        except KafkaError as error:
+            message = f"topic {topic}: {error!r}: create the topics with python -m connectors.topics"
+            raise Unavailable(message) from error
+        if found != self._settings.partitions:
+            message = f"topic {topic}: has {found} partitions, TOCSIN_PARTITIONS says {self._settings.partitions}"
+            raise Misplaced(message)
+
+    def _serve(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            if job.answer.done():  # its client was told 503 while this thread was blocked: sending would double it
+                self._finish(job)
+            else:
+                self._handle(job)
+
+    def _handle(self, job: Job[Any]) -> None:
+        try:
+            records, job.outcome = job.prepare()
+        except TocsinError as error:
+            job.error = error
+            self._finish(job)
+            return
+        job.left = len(records) + 1
+        for record in records:
+            self._send(job, record)
+        self._one_less(job)
+
+    def _send(self, job: Job[Any], record: OutRecord) -> None:
+        if job.error is None:
+            try:
+                future = send(self.producer, record)
+            except (TocsinError, ValueError) as error:  # ValueError: a partition that the topic does not have
+                job.error = error if isinstance(error, TocsinError) else Unavailable(f"Kafka: {error}")
+            else:
+                future.add_both(lambda _: self._resolved(job, future))
+                return
+        self._one_less(job)
+
+    def _resolved(self, job: Job[Any], future: Any) -> None:
+        if future.failed():
+            job.error = Unavailable(f"Kafka did not confirm a record: {future.exception!r}")
+        self._one_less(job)
+
+    def _one_less(self, job: Job[Any]) -> None:
+        """Called in this thread and in the producer's."""
+        with self._lock:
+            job.left -= 1
+            last = job.left == 0
+        if last:
+            self._finish(job)
+
+    def _finish(self, job: Job[Any]) -> None:
+        """Hand a finished job to the loop; jobs that finish together wake it once."""
+        with self._lock:
+            self._finished.append(job)
+            wake, self._waking = not self._waking, True
+        if wake and self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._collect)
+
+    def _collect(self) -> None:
+        with self._lock:
+            finished, self._finished, self._waking = self._finished, deque(), False
+        for job in finished:
+            job.finish()

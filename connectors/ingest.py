@@ -1,0 +1,355 @@
+"""Remote write in, Kafka records out: a bare ASGI application. Status codes are decided here, bytes elsewhere.
+
+Run as ``python -m connectors.ingest``. See docs/ingest.md for every answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import uvicorn
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import ValidationError
+
+from connectors.broker_gate import BrokerGate
+from connectors.codec.compression import actual_encoding, declared_bytes, decompress
+from connectors.codec.encode import encode_write_request
+from connectors.codec.negotiation import Encoding, encoding_of, tenant_of, version_of
+from connectors.codec.remote_write import Split, Version, split_request
+from connectors.codec.series_hash import tenant_seed
+from connectors.control import Control
+from connectors.courier import Batch, Budget, Courier
+from connectors.errors import Overloaded, Rejected, TocsinError, TooLarge, Unavailable, Unsupported
+from connectors.ingest_meters import IngestMeters
+from connectors.ingest_settings import IngestSettings
+from connectors.logs import configure_logging
+from connectors.messages import OutRecord
+from connectors.metadata import MetadataNews
+
+REQUEST_BYTES = 4096
+"""What a request costs beside its bytes; bounds how many may wait."""
+WATCH_S = 0.5
+SHUTDOWN_S = 5
+RETRY_AFTER_S = 1
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Answer(NamedTuple):
+    """A response: status, headers and body."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes = b""
+
+
+class Disconnected(Exception):  # noqa: N818 - nobody is left to be told of an error
+    """The client went away while it was sending."""
+
+
+class Write(NamedTuple):
+    """What the headers of a write say."""
+
+    version: Version
+    encoding: Encoding
+    tenant: str
+
+
+class Ingest:
+    """The ASGI application and what it runs on: the courier to Kafka and the control records."""
+
+    def __init__(self, settings: IngestSettings) -> None:
+        self.settings = settings
+        self.meters = IngestMeters()
+        self.budget = Budget(settings.ingest_max_in_flight_bytes)
+        self.courier = Courier(settings, warm_kernels)
+        self.control: Control | None = None
+        self._gate = BrokerGate(settings.broker_status_file)
+        self._news = MetadataNews(settings.topics.metadata)
+        self._seeds: dict[str, int] = {}
+        self.meters.in_flight.set_function(lambda: self.budget.used_bytes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        if scope["type"] != "http":
+            return
+        route = (scope["method"], scope["path"])
+        if route == ("POST", "/api/v1/write"):
+            try:
+                answer = await self._write(scope, receive)
+            except Disconnected:
+                return
+            self.meters.requests.labels(str(answer.status)).inc()
+        else:
+            answer = self._probe(*route)
+        headers = [*answer.headers, (b"content-length", str(len(answer.body)).encode())]
+        if answer.status == 204:
+            headers = answer.headers
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    async def watch(self, server: uvicorn.Server) -> None:
+        """Start the control records once Kafka is there; end the server when what it runs on has died."""
+        self.courier.start(asyncio.get_running_loop())
+        while not server.should_exit and not self.died:
+            if self.control is None and not self.courier.unready_reason:
+                self.control = Control(self.settings, self.courier.producer, self.meters)
+            await asyncio.sleep(WATCH_S)
+        server.should_exit = True
+
+    @property
+    def died(self) -> bool:
+        """Whether the courier or the control records ended with an error."""
+        return self.courier.error is not None or (self.control is not None and self.control.error is not None)
+
+    def stop(self) -> None:
+        """End the control records, then send what was taken."""
+        if self.control is not None:
+            self.control.stop()
+        self.courier.stop()
+
+    async def _write(self, scope: Scope, receive: Receive) -> Answer:
+        held = Held(self.budget)
+        try:
+            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+            write = Write(version_of(headers), encoding_of(headers), tenant_of(headers))
+            self._gate.check(time.monotonic())
+            body = await self._read(receive, headers.get("content-length", ""), held)
+            split = await self._deliver(write, body, held)
+        except TocsinError as error:
+            if isinstance(error, Rejected):
+                self.meters.refused_requests.labels(error.reason).inc()
+            if isinstance(error, Unavailable):
+                self.meters.unconfirmed.inc()
+            return error_answer(error)
+        finally:
+            held.let_go()
+        return written_answer(write.version, split)
+
+    async def _read(self, receive: Receive, length: str, held: Held) -> bytes:
+        """The body; refused as soon as it is known to be too large."""
+        limit = self.settings.ingest_max_body_bytes
+        if length.isdecimal() and int(length) > limit:
+            raise _body_too_large(limit)
+        held.take(REQUEST_BYTES)
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Disconnected
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > limit:
+                raise _body_too_large(limit)
+            held.take(len(chunk))
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                break
+        self.meters.received.inc(size)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def _deliver(self, write: Write, body: bytes, held: Held) -> Split:
+        encoding = actual_encoding(body, write.encoding)
+        limit = self.settings.ingest_max_decoded_bytes
+        decoded = declared_bytes(body, encoding, limit)
+        held.take(2 * decoded)
+        self.meters.decoded.inc(decoded)
+        started_s = time.monotonic()
+        records: list[OutRecord] = []
+
+        def prepare() -> Batch[Split]:
+            split = split_request(
+                decompress(body, encoding, limit), write.version, self._seed(write.tenant),
+                self.settings.partitions, expanded_bytes=limit,
+            )  # fmt: skip
+            key = write.tenant.encode()
+            records.extend(OutRecord(self.settings.topics.metrics, key, p.value, [], p.partition) for p in split.parts)
+            records.extend(self._news.records(write.tenant, split.families, started_s))
+            return Batch(records, split)
+
+        try:
+            split = await self.courier.deliver(prepare, held.hand_over(), self.settings.ingest_request_timeout_s)
+        except Unavailable:
+            self._news.forget(records)
+            raise
+        self.meters.confirmed(split, write.version, time.monotonic() - started_s)
+        return split
+
+    def _seed(self, tenant: str) -> int:
+        """Seed of the tenant, remembered; forgotten all at once when there are very many."""
+        if len(self._seeds) > 10_000:
+            self._seeds.clear()
+        if tenant not in self._seeds:
+            self._seeds[tenant] = tenant_seed(tenant)
+        return self._seeds[tenant]
+
+    def _probe(self, method: str, path: str) -> Answer:
+        if path == "/api/v1/write":
+            return json_answer(405, {"error": f"{method} {path}: POST only"}, [(b"allow", b"POST")])
+        match path:
+            case "/alive":
+                return json_answer(200, {"alive": True})
+            case "/ready":
+                reason = "; ".join(filter(None, self._reasons().values()))
+                return json_answer(503 if reason else 200, {"ready": not reason, "reason": reason})
+            case "/health":
+                return self._health()
+            case "/metrics":
+                kind = [(b"content-type", CONTENT_TYPE_LATEST.encode())]
+                return Answer(200, kind, generate_latest(self.meters.registry))
+        return json_answer(404, {"error": f"{path}: try /api/v1/write, /alive, /ready, /health or /metrics"})
+
+    def _reasons(self) -> dict[str, str]:
+        """Component to why it is not ready; empty when it is."""
+        control = self.control.unready_reason if self.control is not None else "waiting for Kafka"
+        return {"kafka": self.courier.unready_reason, "control": control, "broker": self._broker_reason()}
+
+    def _broker_reason(self) -> str:
+        try:
+            self._gate.check(time.monotonic())
+        except Overloaded as error:
+            return str(error)
+        return ""
+
+    def _health(self) -> Answer:
+        reasons = self._reasons()
+        components = {
+            name: {"status": ("degraded" if name == "broker" else "down") if reason else "ok", "reason": reason}
+            for name, reason in reasons.items()
+        }
+        statuses = [component["status"] for component in components.values()]
+        worst = "down" if "down" in statuses else "degraded" if "degraded" in statuses else "ok"
+        return json_answer(503 if worst == "down" else 200, {"status": worst, "components": components})
+
+
+class Held:
+    """What one request has reserved of the budget, given back exactly once."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._size = 0
+        self._handed_over = False
+
+    def take(self, size: int) -> None:
+        """Reserve more; raises ``Overloaded``."""
+        self._budget.take(size)
+        self._size += size
+
+    def hand_over(self) -> Callable[[], None]:
+        """From now on another gives it back, by calling the function returned."""
+        self._handed_over = True
+        return self._give
+
+    def let_go(self) -> None:
+        """Give back unless it was handed over."""
+        if not self._handed_over:
+            self._give()
+
+    def _give(self) -> None:
+        self._budget.give(self._size)
+        self._size = 0
+
+
+def warm_kernels() -> None:
+    """Compile, or load from numba's cache, what requests need, so that the first one does not wait."""
+    body = encode_write_request([({"__name__": "warm"}, [(1, 1.0)]), ({"z": "1", "__name__": "warm"}, [(1, 1.0)])])
+    for version in Version:
+        split_request(body, version, tenant_seed("warm"), 1, expanded_bytes=1 << 20)
+
+
+def json_answer(status: int, body: dict[str, Any], headers: list[tuple[bytes, bytes]] | None = None) -> Answer:
+    """An answer with a JSON body."""
+    return Answer(status, [(b"content-type", b"application/json"), *(headers or [])], json.dumps(body).encode())
+
+
+def error_answer(error: TocsinError) -> Answer:
+    """Status, Retry-After and JSON body of an error."""
+    match error:
+        case Unsupported():
+            return json_answer(415, {"error": str(error), "reason": error.reason})
+        case TooLarge():
+            return json_answer(413, {"error": str(error), "reason": error.reason})
+        case Rejected():
+            return json_answer(400, {"error": str(error), "reason": error.reason})
+        case Overloaded():
+            retry = [(b"retry-after", str(error.retry_after_s).encode())]
+            return json_answer(429, {"error": str(error), "reason": "overloaded"}, retry)
+        case _:
+            retry = [(b"retry-after", str(RETRY_AFTER_S).encode())]
+            return json_answer(503, {"error": str(error), "reason": "kafka_unavailable"}, retry)
+
+
+def written_answer(version: Version, split: Split) -> Answer:
+    """204, or 400 naming the first bad series; for 2.0 with what was written."""
+    counts = written_headers(split) if version is Version.V2 else []
+    if split.complaint is None:
+        return Answer(204, counts)
+    refused = sum(split.refused.values())
+    message = f"{split.complaint} ({refused} of {split.series} series refused, the others are written)"
+    return json_answer(400, {"error": message, "reason": next(iter(split.refused))}, counts)
+
+
+def written_headers(split: Split) -> list[tuple[bytes, bytes]]:
+    """Headers by which a 2.0 receiver tells how much it has written."""
+    counts = {"samples": split.samples, "histograms": split.histograms, "exemplars": split.exemplars}
+    return [
+        (f"x-prometheus-remote-write-{what}-written".encode(), str(count).encode()) for what, count in counts.items()
+    ]
+
+
+def _body_too_large(limit: int) -> TooLarge:
+    message = f"body: more than {limit} bytes (TOCSIN_INGEST_MAX_BODY_BYTES)"
+    return TooLarge(reason="too_large", message=message)
+
+
+def make_server(app: Ingest, settings: IngestSettings) -> uvicorn.Server:
+    """A server on httptools and uvloop; the log goes through the root logger."""
+    config = uvicorn.Config(
+        app, host=settings.host, port=settings.ingest_port, loop="uvloop", http="httptools", ws="none", lifespan="off",
+        log_config=None, access_log=False, server_header=False, date_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+    )  # fmt: skip
+    return uvicorn.Server(config)
+
+
+async def serve(app: Ingest, server: uvicorn.Server) -> None:
+    """Serve until told to stop, or until what the server runs on has died."""
+    watching = asyncio.create_task(app.watch(server))
+    try:
+        await server.serve()
+    finally:
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+        await asyncio.to_thread(app.stop)
+
+
+def main() -> int:
+    """Run ingest with the settings of the environment; 1 for bad settings, or when it should be started anew."""
+    try:
+        settings = IngestSettings()
+    except ValidationError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    configure_logging("ingest")
+    app = Ingest(settings)
+    server = make_server(app, settings)
+    for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises what it caught once more at its end
+        signal.signal(number, lambda *_: None)
+    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+        runner.run(serve(app, server))
+    return 1 if app.died else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

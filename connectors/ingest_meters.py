@@ -1,0 +1,53 @@
+"""What ingest counts."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from connectors.codec.remote_write import Split, Version
+
+CONFIRM_BUCKETS_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class IngestMeters:
+    """Counters of one process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+
+        def counter(name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
+            return Counter(f"tocsin_ingest_{name}", text, labels, registry=self.registry)
+
+        self.requests = counter("requests_total", "answers to writes", ("code",))
+        self.received = counter("received_bytes_total", "bodies as sent")
+        self.decoded = counter("decoded_bytes_total", "bodies after decompression")
+        self.series = counter("series_total", "series received", ("version",))
+        self.samples = counter("samples_total", "samples that Kafka confirmed")
+        self.histograms = counter("histograms_total", "native histograms that Kafka confirmed")
+        self.exemplars = counter("exemplars_total", "exemplars that Kafka confirmed")
+        self.families = counter("metadata_total", "metadata of metric families received")
+        self.refused_series = counter("rejected_series_total", "series refused", ("reason",))
+        self.refused_requests = counter("rejected_requests_total", "whole requests refused", ("reason",))
+        self.written = counter("kafka_bytes_total", "record values that Kafka confirmed, before compression")
+        self.unconfirmed = counter("kafka_failures_total", "requests that Kafka did not confirm")
+        self.control_records = counter("control_records_total", "control records sent")
+        self.control_skipped = counter("control_skipped_total", "seconds without control records", ("reason",))
+        self.in_flight = Gauge("tocsin_ingest_in_flight_bytes", "bytes not yet confirmed", registry=self.registry)
+        self.confirm_s = Histogram(
+            "tocsin_ingest_confirm_seconds",
+            "from the end of the body to Kafka's confirmation",
+            buckets=CONFIRM_BUCKETS_S,
+            registry=self.registry,
+        )
+
+    def confirmed(self, split: Split, version: Version, seconds: float) -> None:
+        """Count a request that Kafka has confirmed."""
+        self.series.labels(f"{version.value}.0").inc(split.series)
+        self.samples.inc(split.samples)
+        self.histograms.inc(split.histograms)
+        self.exemplars.inc(split.exemplars)
+        self.families.inc(len(split.families))
+        self.written.inc(sum(len(part.value) for part in split.parts))
+        self.confirm_s.observe(seconds)
+        for reason, count in split.refused.items():
+            self.refused_series.labels(reason).inc(count)

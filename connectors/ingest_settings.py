@@ -1,0 +1,46 @@
+"""Settings of the ingest process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from connectors.settings import KafkaSettings
+
+MIB = 1024 * 1024
+
+
+class IngestSettings(KafkaSettings):
+    """What ingest listens on, how much it takes at once, and how long it waits for Kafka."""
+
+    host: Annotated[str, Field(description="address to listen on")] = "127.0.0.1"
+    ingest_port: Annotated[int, Field(ge=0, le=65_535, description="port of remote write")] = 8001
+    ingest_max_body_bytes: Annotated[
+        int, Field(ge=1024, description="larger bodies, as sent, are refused with 413")
+    ] = 16 * MIB
+    ingest_max_decoded_bytes: Annotated[
+        int, Field(ge=1024, description="bodies larger than this after decompression are refused with 413")
+    ] = 32 * MIB
+    ingest_max_in_flight_bytes: Annotated[
+        int, Field(ge=4096, description="bytes of requests that Kafka has not confirmed; beyond it 429")
+    ] = 256 * MIB
+    ingest_request_timeout_s: Annotated[
+        float, Field(gt=0, description="a request that Kafka has not confirmed by then is answered 503")
+    ] = 10.0
+    broker_status_file: Annotated[
+        Path | None,
+        Field(description='JSON {"full": bool, "message": str} of the embedded broker; while full, writes get 429'),
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_request_must_fit(self) -> Self:
+        largest = self.ingest_max_body_bytes + 2 * self.ingest_max_decoded_bytes
+        if self.ingest_max_in_flight_bytes < largest:
+            message = (
+                f"TOCSIN_INGEST_MAX_IN_FLIGHT_BYTES: {self.ingest_max_in_flight_bytes} is less than one request may "
+                f"take ({largest}: its body and twice its decoded size)"
+            )
+            raise ValueError(message)
+        return self

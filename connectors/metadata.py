@@ -1,0 +1,46 @@
+"""Metadata of metric families: which of them are news. Senders repeat all of it every minute."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from connectors.codec.remote_write import Family
+from connectors.messages import Metadata, OutRecord, metadata_key
+
+KNOWN_FAMILIES = 100_000
+"""Families remembered, the longest unseen forgotten first; a forgotten one is merely written again."""
+REPEAT_S = 3600.0
+"""Written again after this time, for a broker that lost its records."""
+
+
+class MetadataNews:
+    """Turns families into records for the compacted topic, leaving out what was written lately. Not thread-safe."""
+
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
+        self._written: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
+
+    def records(self, tenant: str, families: Iterable[Family], now_s: float) -> list[OutRecord]:
+        """Records of the families that are new, changed or not written for an hour; the last of a name wins."""
+        news: dict[bytes, bytes] = {}
+        for family in families:
+            key = metadata_key(tenant, family.name)
+            value = Metadata(
+                tenant=tenant, family=family.name, type=family.type, unit=family.unit, help=family.help
+            ).encode()
+            known, written_s = self._written.get(key, (0, 0.0))
+            if known != hash(value) or now_s - written_s >= REPEAT_S:
+                news[key] = value
+        for key, value in news.items():
+            self._written[key] = (hash(value), now_s)
+            self._written.move_to_end(key)
+        while len(self._written) > KNOWN_FAMILIES:
+            self._written.popitem(last=False)
+        return [OutRecord(self._topic, key, value, []) for key, value in news.items()]
+
+    def forget(self, records: Iterable[OutRecord]) -> None:
+        """Kafka did not confirm these: write them again the next time."""
+        for record in records:
+            if record.key is not None:
+                self._written.pop(record.key, None)
