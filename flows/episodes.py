@@ -56,29 +56,29 @@ class EpisodeTable:
         """Follow ``n`` verdicts; gives the events they cause, in order."""
         events = Events()
         done, room = 0, EVENTS_PER_CALL
-        free = np.flatnonzero(self.open["lane"] < 0)
         while done < len(entries):
+            free = np.flatnonzero(self.open["lane"] < 0)
             told, kinds = np.empty(room, EPISODE), np.empty(room, np.int64)
             before = done
-            done, n, used, refused = follow(
+            done, n, refused = follow(
                 done, self.open, free, self.full, *lanes, entries, times_ms, values, *scored,
                 log_ms, told, kinds,
             )  # fmt: skip
             events.add(told[:n], kinds[:n])
             self.refused += refused
-            free = free[used:]
-            if done == before:  # one sample of very many lanes
+            if done > before:
+                room = EVENTS_PER_CALL
+            else:  # too little room for all that one sample may cause
                 room *= 2
-                free = np.concatenate([free, self._grow()])
+                self._grow()
         return events
 
-    def _grow(self) -> Ints:
+    def _grow(self) -> None:
         before = len(self.open)
         grown = np.zeros(2 * before, EPISODE)
         grown["lane"] = -1
         grown[:before] = self.open
         self.open = grown
-        return np.arange(before, len(grown))
 
     def count(self) -> None:
         """Look whether the limit is reached; called at control records, which stand at fixed places of the log."""
@@ -133,11 +133,11 @@ def follow(
     entry_lane: NDArray[Any], lane_next: NDArray[Any], lane_detector: NDArray[Any], lane_episode: NDArray[Any],
     thresholds: Floats, quiet_ms: Ints, entries: Ints, times_ms: Ints, values: Floats,
     score: Floats, expected: Floats, lower: Floats, upper: Floats, log_ms: int, told: Episodes, kinds: Ints,
-) -> tuple[int, int, int, int]:  # fmt: skip
+) -> tuple[int, int, int]:  # fmt: skip
     """Follow verdicts from ``begin`` on until all are done or room for events or episodes runs out.
 
     A sample is begun only when there is room for all that its lanes may cause. Gives the index of the next sample,
-    the number of events written, of free episodes used, and of samples refused because the table is ``full``.
+    the number of events written, and of samples refused because the table is ``full``.
     """
     n = used = refused = 0
     for i in range(begin, entries.shape[0]):
@@ -147,7 +147,7 @@ def follow(
         if not stirs(first, lane_next, lane_detector, lane_episode, thresholds, score[i]):
             continue
         if not fits(first, lane_next, kinds.shape[0] - n, free.shape[0] - used, full):
-            return i, n, used, refused
+            return i, n, refused
         lane = first
         while lane != -1:
             detector = lane_detector[lane]
@@ -180,7 +180,7 @@ def follow(
                     kinds[n] = kind
                     n += 1
             lane = lane_next[lane]
-    return entries.shape[0], n, used, refused
+    return entries.shape[0], n, refused
 
 
 @njit(cache=True)
