@@ -11,13 +11,15 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
-from queue import SimpleQueue
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
+from connectors.codec.walk import RECORD_BYTES
 from connectors.errors import Misplaced, Overloaded, TocsinError, Unavailable
 from connectors.kafka_clients import make_producer, send
 from connectors.messages import OutRecord
@@ -25,6 +27,8 @@ from connectors.settings import KafkaSettings
 
 CONNECT_TRY_S = 2.0
 CLOSE_TIMEOUT_S = 5.0
+MERGED_JOBS = 64
+"""Requests whose records are sent together, at most."""
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -32,8 +36,33 @@ T = TypeVar("T")
 class Batch(NamedTuple, Generic[T]):
     """What a job has prepared: the records to send, and what to answer once Kafka has confirmed all of them."""
 
-    records: list[OutRecord]
+    mergeable: list[OutRecord]
+    """records that may be joined with others of the same topic, key and partition: values are protobuf messages of
+    repeated fields, which are joined by writing one behind the other"""
+    single: list[OutRecord]
     outcome: T
+
+
+class Sending(NamedTuple):
+    """A record and the job that waits for it."""
+
+    record: OutRecord
+    job: Job[Any]
+
+
+def merged(sendings: list[Sending]) -> Iterator[list[Sending]]:
+    """Cut a list of mergeable records into runs of at most RECORD_BYTES, or of one."""
+    run: list[Sending] = []
+    size = 0
+    for sending in sendings:
+        more = len(sending.record.value or b"")
+        if run and size + more > RECORD_BYTES:
+            yield run
+            run, size = [], 0
+        run.append(sending)
+        size += more
+    if run:
+        yield run
 
 
 class Budget:
@@ -67,7 +96,7 @@ class Job(Generic[T]):
         self.settled = settled
         self.outcome: T | None = None
         self.error: BaseException | None = None
-        self.left = 0
+        self.left = 1
 
     def finish(self) -> None:
         """In the loop: answer, unless the client has given up, and settle."""
@@ -167,39 +196,68 @@ class Courier:
             raise Misplaced(message)
 
     def _serve(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            if job.answer.done():  # its client was told 503 while this thread was blocked: sending would double it
-                self._finish(job)
-            else:
-                self._handle(job)
+        while (first := self._jobs.get()) is not None:
+            self._handle([first, *self._waiting()])
+        self._handle(self._waiting())
 
-    def _handle(self, job: Job[Any]) -> None:
+    def _waiting(self) -> list[Job[Any]]:
+        """Jobs that came while the ones before were handled: the busier, the more are sent together."""
+        jobs: list[Job[Any]] = []
+        with suppress(Empty):
+            while len(jobs) < MERGED_JOBS:
+                job = self._jobs.get_nowait()
+                if job is None:
+                    self._jobs.put(None)
+                    break
+                jobs.append(job)
+        return jobs
+
+    def _handle(self, jobs: list[Job[Any]]) -> None:
+        mergeable: dict[tuple[str, bytes | None, int | None], list[Sending]] = {}
+        for job in jobs:
+            for record in self._prepare(job):
+                mergeable.setdefault((record.topic, record.key, record.partition), []).append(Sending(record, job))
+        for sendings in mergeable.values():
+            for together in merged(sendings):
+                self._send(together)
+        for job in jobs:
+            self._one_less(job)
+
+    def _prepare(self, job: Job[Any]) -> list[OutRecord]:
+        if job.answer.done():  # its client was told 503 while this thread was blocked: sending would double it
+            return []
         try:
-            records, job.outcome = job.prepare()
+            batch = job.prepare()
         except TocsinError as error:
             job.error = error
-            self._finish(job)
+            return []
+        job.outcome = batch.outcome
+        for record in batch.single:
+            self._send([Sending(record, job)])
+        return batch.mergeable
+
+    def _send(self, together: list[Sending]) -> None:
+        """Send one record that is made of the parts of several jobs, if Kafka has not yet failed all of them."""
+        jobs = [sending.job for sending in together]
+        if all(job.error is not None for job in jobs):
             return
-        job.left = len(records) + 1
-        for record in records:
-            self._send(job, record)
-        self._one_less(job)
-
-    def _send(self, job: Job[Any], record: OutRecord) -> None:
-        if job.error is None:
-            try:
-                future = send(self.producer, record)
-            except (TocsinError, ValueError) as error:  # ValueError: a partition that the topic does not have
+        value = b"".join(sending.record.value or b"" for sending in together)
+        try:
+            future = send(self.producer, together[0].record._replace(value=value))
+        except (TocsinError, ValueError) as error:  # ValueError: a partition that the topic does not have
+            for job in jobs:
                 job.error = error if isinstance(error, TocsinError) else Unavailable(f"Kafka: {error}")
-            else:
-                future.add_both(lambda _: self._resolved(job, future))
-                return
-        self._one_less(job)
+            return
+        with self._lock:
+            for job in jobs:
+                job.left += 1
+        future.add_both(lambda _: self._resolved(jobs, future))
 
-    def _resolved(self, job: Job[Any], future: Any) -> None:
-        if future.failed():
-            job.error = Unavailable(f"Kafka did not confirm a record: {future.exception!r}")
-        self._one_less(job)
+    def _resolved(self, jobs: list[Job[Any]], future: Any) -> None:
+        for job in jobs:
+            if future.failed():
+                job.error = Unavailable(f"Kafka did not confirm a record: {future.exception!r}")
+            self._one_less(job)
 
     def _one_less(self, job: Job[Any]) -> None:
         """Called in this thread and in the producer's."""

@@ -165,7 +165,7 @@ class Ingest:
         held.take(2 * decoded)
         self.meters.decoded.inc(decoded)
         started_s = time.monotonic()
-        records: list[OutRecord] = []
+        news: list[OutRecord] = []
 
         def prepare() -> Batch[Split]:
             split = split_request(
@@ -173,14 +173,14 @@ class Ingest:
                 self.settings.partitions, expanded_bytes=limit,
             )  # fmt: skip
             key = write.tenant.encode()
-            records.extend(OutRecord(self.settings.topics.metrics, key, p.value, [], p.partition) for p in split.parts)
-            records.extend(self._news.records(write.tenant, split.families, started_s))
-            return Batch(records, split)
+            parts = [OutRecord(self.settings.topics.metrics, key, p.value, [], p.partition) for p in split.parts]
+            news.extend(self._news.records(write.tenant, split.families, started_s))
+            return Batch(parts, news, split)
 
         try:
             split = await self.courier.deliver(prepare, held.hand_over(), self.settings.ingest_request_timeout_s)
         except Unavailable:
-            self._news.forget(records)
+            self._news.forget(news)
             raise
         self.meters.confirmed(split, write.version, time.monotonic() - started_s)
         return split
