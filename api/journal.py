@@ -93,11 +93,13 @@ class Keeper:
         self._take(self._consumer, timeout_ms)
 
     def finish(self) -> None:
-        """Keep what came last, and stop reading. The fetch under way may wait long, so another consumer looks."""
+        """Keep what came last; afterwards the process ends.
+
+        The fetch under way may wait long, and closing its consumer would wait for it, so another consumer looks.
+        """
         last = self._reader(1)
         self._take(last, LAST_LOOK_MS)
         last.close()
-        self._consumer.close()
 
     def _reader(self, fetch_wait_ms: int) -> KafkaConsumer:
         consumer = make_consumer(self._settings, "tocsin-journal", fetch_max_wait_ms=fetch_wait_ms)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,6 +58,7 @@ class Supervisor:
         self._show = show
         self._children: dict[str, Child] = {}
         self._renewed: set[str] = set()
+        self._needed: set[str] = set()
         self._open_logs: dict[str, BoundedLog] = {}
         self._guard = subprocess.Popen(  # noqa: S603 - our own module
             python("api.guard"), stdin=subprocess.PIPE, pass_fds=keep_open, start_new_session=True
@@ -73,20 +74,27 @@ class Supervisor:
 
     async def start(self, service: Service, tasks: asyncio.TaskGroup) -> None:
         """Start a service, watch it in ``tasks``, and return when it is ready for the first time."""
+        if service.renews:
+            self._needed.add(service.name)
         ready = asyncio.Event()
         tasks.create_task(self._keep(service, ready), name=service.name)
         await ready.wait()
 
     async def stop(self) -> None:
-        """Stop everything, in the reverse order of the starts, and the guard."""
-        for name, child in reversed(list(self._children.items())):
-            await child.stop(self._patience.stop_grace_s)
-            self._forget(name, child)
+        """Stop everything: at once all that nothing depends on, then the others; at last the guard."""
+        await self._stop(name for name in self._children if name not in self._needed)
+        await self._stop(self._children)
         for log in self._open_logs.values():
             log.close()
         assert self._guard.stdin is not None  # noqa: S101 - it was started with a pipe
         self._guard.stdin.close()
         await asyncio.to_thread(self._guard.wait)
+
+    async def _stop(self, names: Iterable[str]) -> None:
+        children = {name: self._children[name] for name in names}
+        await asyncio.gather(*(child.stop(self._patience.stop_grace_s) for child in children.values()))
+        for name, child in children.items():
+            self._forget(name, child)
 
     def kill(self) -> None:
         """End everything at once: the user asked twice."""
@@ -143,11 +151,11 @@ class Supervisor:
         first_ready.set()
 
     async def _renew(self, service: Service) -> None:
-        for name in service.renews:
-            if name in self._children:
-                self._show(f"{name} starts afresh, because {service.name} did and forgets")
-                self._renewed.add(name)
-                await self._children[name].stop(self._patience.stop_grace_s)
+        stale = {name: self._children[name] for name in service.renews if name in self._children}
+        self._renewed.update(stale)
+        for name in stale:
+            self._show(f"{name} starts afresh, because {service.name} did and forgets")
+        await asyncio.gather(*(child.stop(self._patience.stop_grace_s) for child in stale.values()))
 
     async def _start(self, service: Service) -> Child:
         log = self._open_logs.get(service.name) or BoundedLog(self._path(service.name))
