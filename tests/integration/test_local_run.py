@@ -1,0 +1,201 @@
+"""make run as a user meets it: everything real, on free ports, in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from api.default_detectors import DEFAULTS
+from api.push import Outbox
+from tests.brokers import free_port
+from tests.processes import environment, gone, marked_with, wait_until
+from tests.test_docs import blocks, split_lines
+
+pytestmark = pytest.mark.integration
+
+START_S = 90.0
+"""With the kernels to be compiled; with a warm cache it is a few seconds."""
+MARK = "TOCSIN_TEST_RUN"
+PORTS = ("API", "INGEST", "FLOW", "DEMO", "BROKER", "BROKER_PROBE")
+
+
+class Run:
+    """One ``tocsin run`` and what it printed."""
+
+    def __init__(self, home: Path, *options: str, **more: str) -> None:
+        self.mark = uuid.uuid4().hex
+        self.ports = {name: free_port() for name in PORTS}
+        variables = {f"TOCSIN_{name}_PORT": str(port) for name, port in self.ports.items()}
+        variables |= {MARK: self.mark, "TOCSIN_RESTART_PAUSE_S": "0.1", **more}
+        self._printed = home.parent / f"{self.mark}.out"
+        with self._printed.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "api.cli", "run", *options],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment(home, **variables),
+            )
+
+    @property
+    def printed(self) -> str:
+        return self._printed.read_text()
+
+    def url(self, name: str, path: str) -> str:
+        return f"http://127.0.0.1:{self.ports[name]}{path}"
+
+    def until_printed(self, text: str, times: int = 1, timeout_s: float = START_S) -> None:
+        def found() -> bool:
+            assert self.process.poll() is None or text in self.printed, f"ended early:\n{self.printed}"
+            return self.printed.count(text) >= times
+
+        wait_until(found, timeout_s, f"{text!r} in\n{self.printed}")
+
+    def descendants(self) -> set[int]:
+        """Everything that this run has started and that still lives."""
+        return {process.pid for process in marked_with(MARK, self.mark)} - {self.process.pid}
+
+    def pid_of(self, module: str) -> int:
+        [found] = [p.pid for p in marked_with(MARK, self.mark) if module in p.cmdline()]
+        return found
+
+    def interrupt(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(60)
+
+    def end(self) -> None:
+        """After a failed test: leave nothing."""
+        self.process.terminate()
+        self.process.wait(60)
+
+
+def detectors(run: Run) -> dict[str, dict[str, Any]]:
+    answer = httpx.get(run.url("API", "/api/detectors"))
+    return {detector["id"]: detector for detector in answer.json()["detectors"]}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("run") / "home"
+
+
+@pytest.fixture(scope="module")
+def run(home: Path) -> Iterator[Run]:
+    """A run with everything; the tests of this module use it in their order, the last one stops it."""
+    run = Run(home)
+    try:
+        run.until_printed("all is ready")
+        yield run
+    finally:
+        run.end()
+
+
+def test_one_line_for_each_process_with_its_address(run: Run) -> None:
+    for name, port in (("broker", "BROKER"), ("ingest", "INGEST"), ("flow", "FLOW"), ("api", "API"), ("demo", "DEMO")):
+        lines = [line for line in run.printed.splitlines() if line.startswith(f"{name} ")]
+        assert len(lines) == 1
+        assert "ready  " in lines[0]
+        assert f"127.0.0.1:{run.ports[port]}" in lines[0]
+    for name in ("INGEST", "FLOW", "API", "DEMO", "BROKER_PROBE"):
+        assert httpx.get(run.url(name, "/ready")).status_code == 200
+        assert "tocsin_" in httpx.get(run.url(name, "/metrics")).text
+
+
+def test_five_detectors_are_there_at_first(run: Run) -> None:
+    assert set(detectors(run)) == set(DEFAULTS)
+
+
+def test_the_commands_of_the_readme_work(run: Run) -> None:
+    """Every curl of the README, against this run's api."""
+    curls = [
+        words
+        for block in blocks()
+        if block.page.name == "README.md" and block.language == "sh"
+        for words in split_lines(block.text)
+        if words[0] == "curl"
+    ]
+    assert len(curls) >= 3
+    for words in curls:
+        here = [word.replace("http://127.0.0.1:8000", run.url("API", "")) for word in words]
+        done = subprocess.run([*here, "-sS"], capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "Load" in {detector["config"]["name"] for detector in detectors(run).values()}
+
+
+def test_an_anomaly_is_seen_in_the_terminal(run: Run) -> None:
+    """A minute of a calm series and a spike, pushed as the demo source pushes; the default detector sees it."""
+    labels = {"__name__": "shop_latency_seconds", "job": "shop", "service": "test"}
+    now_ms = time.time_ns() // 1_000_000
+    with httpx.Client(trust_env=False) as client:
+        outbox = Outbox(client, run.url("INGEST", "/api/v1/write"))
+        for second in range(70):
+            outbox.put([(labels, 0.1 + 0.001 * (second % 7))], now_ms - (70 - second) * 1000)
+        outbox.put([(labels, 5.0)], now_ms)
+        outbox.flush(time.monotonic())
+        assert outbox.accepted == 71, outbox.last_problem
+    run.until_printed('service="test"', timeout_s=30)
+    line = next(line for line in run.printed.splitlines() if 'service="test"' in line)
+    assert "opened" in line
+    assert "Shop latency" in line
+
+
+def test_a_second_run_in_the_same_folder_is_refused(run: Run, home: Path) -> None:
+    second = Run(home)
+    assert second.process.wait(30) == 1
+    assert f"process {run.process.pid} already runs Tocsin in {home}" in second.printed
+    assert second.descendants() == set()
+
+
+def test_a_taken_port_is_named_before_anything_starts(run: Run, tmp_path: Path) -> None:
+    other = Run(tmp_path / "other", TOCSIN_API_PORT=str(run.ports["API"]))
+    assert other.process.wait(30) == 1
+    assert re.search(rf"port {run.ports['API']} of api is taken .*TOCSIN_API_PORT", other.printed)
+    assert not (tmp_path / "other" / "logs").exists()
+
+
+def test_a_killed_process_is_named_and_started_again(run: Run) -> None:
+    os.kill(run.pid_of("connectors.ingest"), signal.SIGKILL)
+    run.until_printed("ingest died with signal SIGKILL; the end of ")
+    run.until_printed("ingest  ready again")
+    assert httpx.get(run.url("INGEST", "/ready")).status_code == 200
+
+
+def test_when_the_broker_dies_the_rest_starts_afresh_and_the_detectors_stay(run: Run) -> None:
+    before = detectors(run)
+    os.kill(run.pid_of("api.broker"), signal.SIGKILL)
+    run.until_printed("broker  ready again")
+    run.until_printed("ingest  ready again", times=2)
+    for name in ("flow", "api"):
+        run.until_printed(f"{name:<7} ready again")
+    assert detectors(run) == before
+
+
+def test_control_c_leaves_no_process_behind_and_the_next_start_has_the_detectors(run: Run, home: Path) -> None:
+    deleted = httpx.delete(run.url("API", "/api/detectors/default-cpu"), headers={"If-Match": '"1"'})
+    assert deleted.is_success, deleted.text
+    kept = detectors(run)
+    assert run.interrupt() == 0
+    assert run.printed.endswith("stopped\n")
+    assert run.descendants() == set()
+
+    again = Run(home, "--no-demo")
+    try:
+        again.until_printed("all is ready")
+        assert detectors(again) == kept
+        left = again.descendants()
+        assert len(left) >= 5
+        again.process.kill()
+        again.process.wait(10)
+        wait_until(lambda: all(gone(pid) for pid in left), 30, "the guard ends what a killed run left")
+    finally:
+        again.end()
