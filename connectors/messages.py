@@ -110,7 +110,7 @@ class ControlRecord(Message):
     """Once a second in every partition of an input topic: log time and how far the configuration logs are announced."""
 
     version: Literal[1] = 1
-    time_ms: int = Field(ge=0, le=MAX_TIME_MS)
+    time_ms: int = Field(ge=1, le=MAX_TIME_MS)
     detectors_offset: int = Field(ge=0, description="next offset of tocsin.detectors; all before it apply")
     feedback_offset: int = Field(ge=0, description="next offset of tocsin.feedback; all before it apply")
 

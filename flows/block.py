@@ -163,10 +163,10 @@ class Block:
         self.episodes.count()
 
     def _begin(self, time_ms: int) -> None:
-        """What came before the time was known begins to wait now, and cannot lie far ahead."""
+        """What came before the time was known begins to wait now; times far ahead, never judged, are forgotten."""
         table = self.series.table
         table["active_s"][:] = self.swept_s = time_ms // 1000
-        np.minimum(table["last_ms"], time_ms + self.limits.too_new_ms, out=table["last_ms"])
+        table["last_ms"][table["last_ms"] > time_ms + self.limits.too_new_ms] = NEVER_MS
 
     def _apply(self, until: int, out: list[OutRecord]) -> None:
         added: dict[str, CompiledDetector] = {}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from connectors.codec.encode import encode_write_request
 from connectors.codec.varint import encode_varint
@@ -18,10 +21,11 @@ from connectors.messages import (
     DetectorRevision,
     Header,
     OutRecord,
+    Shape,
     Topics,
 )
 from flows.block import Block, BlockLimits
-from flows.chunks import Chunk
+from flows.chunks import Chunk, Samples
 from flows.decode import Decoder
 from tests.series import START_MS
 
@@ -119,3 +123,98 @@ def by_id(events: Iterable[Anomaly]) -> dict[str, list[Any]]:
     for event in events:
         out[event.id].append(json.loads(event.encode()))
     return dict(out)
+
+
+def pieces(chunk: Chunk) -> list[Chunk]:
+    """A chunk as its smallest parts: samples one by one, labels with the first."""
+    if not isinstance(chunk, Samples):
+        return [chunk]
+    return [
+        Samples(
+            chunk.series[i : i + 1], chunk.times_ms[i : i + 1], chunk.values[i : i + 1],
+            None if chunk.starts_ms is None else chunk.starts_ms[i : i + 1],
+            () if i else chunk.new, 0 if i else chunk.histograms,
+        )
+        for i in range(len(chunk.series))
+    ]  # fmt: skip
+
+
+def joined(chunks: Iterable[Chunk]) -> list[Chunk]:
+    """Neighbouring samples in one chunk, as the decoder joins them."""
+    out: list[Chunk] = []
+    for chunk in chunks:
+        last = out[-1] if out else None
+        if isinstance(chunk, Samples) and isinstance(last, Samples):
+            out[-1] = _join(last, chunk)
+        else:
+            out.append(chunk)
+    return out
+
+
+def _join(a: Samples, b: Samples) -> Samples:
+    none = a.starts_ms is None and b.starts_ms is None
+    starts = [np.zeros(len(s.series), np.int64) if s.starts_ms is None else s.starts_ms for s in (a, b)]
+    return Samples(
+        np.concatenate([a.series, b.series]),
+        np.concatenate([a.times_ms, b.times_ms]),
+        np.concatenate([a.values, b.values]),
+        None if none else np.concatenate(starts),
+        (*a.new, *b.new),
+        a.histograms + b.histograms,
+    )
+
+
+def busy_log(seed: int, steps: int = 70) -> Log:
+    """Everything at once: two tenants, faults, gaps, late and doubled samples, series that go and come, and detectors
+    that are created, renamed, sharpened, stopped, started and deleted. Five seconds a step."""
+    rng, log = np.random.default_rng(seed), Log()
+    log.samples(({"__name__": "m", "n": "0"}, -5.0, 10.0))
+    for step in range(steps):
+        _configure(log, step)
+        samples: list[tuple[dict[str, str], float, float]] = []
+        for n in range(5):
+            if n == 4 and 15 <= step < 40:  # away for longer than the block waits
+                continue
+            value = rng.normal(10.0 + 5.0 * step * (n == 3), 1.0) + rng.choice(
+                [0.0, 200.0, -300.0], p=[0.84, 0.1, 0.06]
+            )
+            value = rng.choice([value, math.nan, math.inf], p=[0.94, 0.03, 0.03])
+            at_s = (
+                5.0 * step + 0.1 * n - rng.choice([0.0, 5.0, 30.0, 10**6, -(10**6)], p=[0.92, 0.02, 0.02, 0.02, 0.02])
+            )
+            samples.append(({"__name__": "m" if n < 3 else "c_total", "n": str(n)}, at_s, value))
+        order = rng.permutation(len(samples))
+        log.samples(*(samples[i] for i in order[:3]))
+        log.samples(*(samples[i] for i in order[3:]), tenant="other" if step % 2 else None)
+        if rng.random() < 0.1:
+            log.append(b"\xff\xff")
+        if rng.random() < 0.9:
+            log.control(5.0 * step + 2.0)
+    log.control(5.0 * steps + 3600.0)
+    return log
+
+
+def _configure(log: Log, step: int) -> None:
+    change: dict[int, list[tuple[str, DetectorConfig | None]]] = {
+        1: [
+            ("a", config(quiet_s=12.0)),
+            ("b", config("ewma", '{n=~"[0-3]"}', threshold=3.0)),
+            ("g", config("ewma", '{n="4"}', threshold=1.0, quiet_s=400.0)),
+        ],
+        3: [
+            ("r", config("zscore", "c_total", shape=Shape.RATE, threshold=2.0, quiet_s=8.0)),
+            ("x", config(quiet_s=12.0, name="twin")),
+            ("u", config("ewma", "m", threshold=0.8, quiet_s=60.0)),
+            ("o", config("ewma", "m", tenant="other", threshold=1.5)),
+        ],
+        12: [("a", config(quiet_s=12.0, name="renamed"))],
+        20: [("b", config("ewma", '{n=~"[0-3]"}', threshold=4.0))],
+        28: [("a", config(quiet_s=12.0, enabled=False)), ("a", config(quiet_s=12.0))],
+        35: [("a", config(quiet_s=12.0, enabled=False)), ("t", config("mad", '{__name__=~".+"}', threshold=5.0))],
+        44: [("a", config(quiet_s=12.0)), ("b", None), ("q", config(selector="{")), ("s", None)],
+        52: [("r", None), ("r", config("zscore", "c_total", shape=Shape.RATE, threshold=2.0, quiet_s=9.0))],
+    }
+    for detector_id, changed in change.get(step, []):
+        log.detector(detector_id, changed)
+    if step == 8:
+        log.revisions.append(None)
