@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -27,8 +28,12 @@ from connectors.settings import KafkaSettings
 
 CONNECT_TRY_S = 2.0
 CLOSE_TIMEOUT_S = 5.0
-MERGED_JOBS = 64
-"""Requests whose records are sent together, at most."""
+GATHER_S = 0.01
+GATHER_BYTES = 4 * 1024 * 1024
+"""While Kafka has not confirmed what was sent before, records are gathered for so long or so much: the busier, the
+larger the batches, at no cost for whoever comes alone."""
+STOP, IDLE = "stop", "idle"
+"""Words in the job queue: the end, and that Kafka has confirmed all that was sent."""
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -116,7 +121,11 @@ class Courier:
         self.producer: KafkaProducer | None = None
         self._settings = settings
         self._warm = warm
-        self._jobs: SimpleQueue[Job[Any] | None] = SimpleQueue()
+        self._jobs: SimpleQueue[Job[Any] | str] = SimpleQueue()
+        self._gathered: dict[tuple[str, bytes | None, int | None], list[Sending]] = {}
+        self._gathered_bytes = 0
+        self._gathered_since_s = 0.0
+        self._outstanding = 0
         self._finished: deque[Job[Any]] = deque()
         self._waking = False
         self._lock = threading.Lock()
@@ -140,7 +149,7 @@ class Courier:
     def stop(self) -> None:
         """Send what was taken, wait a little for its confirmation, and close."""
         self._stopping.set()
-        self._jobs.put(None)
+        self._jobs.put(STOP)
         if self._thread.ident is not None:
             self._thread.join()
 
@@ -196,45 +205,62 @@ class Courier:
             raise Misplaced(message)
 
     def _serve(self) -> None:
-        while (first := self._jobs.get()) is not None:
-            self._handle([first, *self._waiting()])
-        self._handle(self._waiting())
+        """Prepare jobs as they come and send what is gathered, until told to stop."""
+        serving = True
+        while serving:
+            wait_s = self._gathered_since_s + GATHER_S - time.monotonic() if self._gathered else None
+            serving = self._take(wait_s)
+            if self._gathered and (not serving or self._due()):
+                self._flush()
 
-    def _waiting(self) -> list[Job[Any]]:
-        """Jobs that came while the ones before were handled: the busier, the more are sent together."""
-        jobs: list[Job[Any]] = []
+    def _take(self, wait_s: float | None) -> bool:
+        """Prepare the jobs that wait, the first for at most ``wait_s``; False when it is time to stop."""
         with suppress(Empty):
-            while len(jobs) < MERGED_JOBS:
-                job = self._jobs.get_nowait()
-                if job is None:
-                    self._jobs.put(None)
-                    break
-                jobs.append(job)
-        return jobs
+            item = self._jobs.get(timeout=wait_s) if wait_s is None or wait_s > 0 else self._jobs.get_nowait()
+            while item is not STOP:
+                if isinstance(item, Job):
+                    self._prepare(item)
+                if self._gathered_bytes >= GATHER_BYTES:
+                    return True
+                item = self._jobs.get_nowait()
+            return False
+        return True
 
-    def _handle(self, jobs: list[Job[Any]]) -> None:
-        mergeable: dict[tuple[str, bytes | None, int | None], list[Sending]] = {}
-        for job in jobs:
-            for record in self._prepare(job):
-                mergeable.setdefault((record.topic, record.key, record.partition), []).append(Sending(record, job))
-        for sendings in mergeable.values():
+    def _due(self) -> bool:
+        """Whether to send now: Kafka is idle, enough has come together, or the oldest has waited long enough."""
+        aged = time.monotonic() - self._gathered_since_s >= GATHER_S
+        return self._outstanding == 0 or self._gathered_bytes >= GATHER_BYTES or aged
+
+    def _prepare(self, job: Job[Any]) -> None:
+        if job.answer.done():  # its client was told 503 while this thread was blocked: sending would double it
+            self._one_less(job)
+            return
+        try:
+            mergeable, single, job.outcome = job.prepare()
+        except TocsinError as error:
+            job.error = error
+            self._one_less(job)
+            return
+        for record in single:
+            self._send([Sending(record, job)])
+        if not mergeable:
+            self._one_less(job)
+        elif not self._gathered:
+            self._gathered_since_s = time.monotonic()
+        for record in mergeable:
+            key = (record.topic, record.key, record.partition)
+            self._gathered.setdefault(key, []).append(Sending(record, job))
+            self._gathered_bytes += len(record.value or b"")
+
+    def _flush(self) -> None:
+        """Send all that is gathered."""
+        gathered, self._gathered, self._gathered_bytes = self._gathered, {}, 0
+        jobs = {sending.job for sendings in gathered.values() for sending in sendings}
+        for sendings in gathered.values():
             for together in merged(sendings):
                 self._send(together)
         for job in jobs:
             self._one_less(job)
-
-    def _prepare(self, job: Job[Any]) -> list[OutRecord]:
-        if job.answer.done():  # its client was told 503 while this thread was blocked: sending would double it
-            return []
-        try:
-            batch = job.prepare()
-        except TocsinError as error:
-            job.error = error
-            return []
-        job.outcome = batch.outcome
-        for record in batch.single:
-            self._send([Sending(record, job)])
-        return batch.mergeable
 
     def _send(self, together: list[Sending]) -> None:
         """Send one record that is made of the parts of several jobs, if Kafka has not yet failed all of them."""
@@ -249,6 +275,7 @@ class Courier:
                 job.error = error if isinstance(error, TocsinError) else Unavailable(f"Kafka: {error}")
             return
         with self._lock:
+            self._outstanding += 1
             for job in jobs:
                 job.left += 1
         future.add_both(lambda _: self._resolved(jobs, future))
@@ -258,6 +285,11 @@ class Courier:
             if future.failed():
                 job.error = Unavailable(f"Kafka did not confirm a record: {future.exception!r}")
             self._one_less(job)
+        with self._lock:
+            self._outstanding -= 1
+            idle = self._outstanding == 0
+        if idle:
+            self._jobs.put(IDLE)
 
     def _one_less(self, job: Job[Any]) -> None:
         """Called in this thread and in the producer's."""
