@@ -7,23 +7,28 @@ recovery store and nowhere else.
 from __future__ import annotations
 
 import ctypes
+import logging
 import math
 import sys
 import threading
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from connectors.errors import ForeignOffsets, OffsetGone
+from connectors.errors import ForeignOffsets, OffsetGone, TocsinError
 from connectors.follower import Received, topic_partitions
 from connectors.kafka_clients import LIST_TIMEOUT_MS, confirm, make_consumer, make_producer, send, unavailable
 from connectors.messages import OutRecord
 from connectors.reader import QUEUE_BYTES, Reader, ReaderStats, gone
 from connectors.settings import KafkaSettings
 from connectors.topics import topic_identity
+
+_log = logging.getLogger(__name__)
 
 AWAKE_GRID_S = 0.025
 """Idle partitions look into their queues on one common grid, so that all of them cost one wake-up, 40 a second."""
@@ -164,14 +169,16 @@ class KafkaSinkPart(StatefulSinkPartition[OutRecord, None]):  # type: ignore[mis
 
     def write_batch(self, values: list[OutRecord]) -> None:
         """Hand records to the producer; raises ``Unavailable`` for a send that has already failed."""
-        for record in values:
-            self._outstanding.append(send(self._producer, record))
-        self._drop_done()
-        self._confirm_down_to(self._max_outstanding)
+        with _named():
+            for record in values:
+                self._outstanding.append(send(self._producer, record))
+            self._drop_done()
+            self._confirm_down_to(self._max_outstanding)
 
     def snapshot(self) -> None:
         """Confirm all that was written since the last snapshot; raises ``Unavailable`` past the time-out."""
-        self._confirm_down_to(0)
+        with _named():
+            self._confirm_down_to(0)
 
     def close(self) -> None:
         """Confirm what is left and close the producer."""
@@ -185,6 +192,16 @@ class KafkaSinkPart(StatefulSinkPartition[OutRecord, None]):  # type: ignore[mis
     def _confirm_down_to(self, left: int) -> None:
         oldest = [self._outstanding.popleft() for _ in range(len(self._outstanding) - left)]
         confirm(oldest, self._timeout_s)
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """Log what a sink raises: Bytewax 0.21 aborts the process on it without printing the exception."""
+    try:
+        yield
+    except TocsinError as error:
+        _log.critical("the sink ends this process: %s: %s", type(error).__name__, error)
+        raise
 
 
 def describe(settings: KafkaSettings, topic: str) -> _Topic:

@@ -33,6 +33,8 @@ transaction.state.log.min.isr=1
 offsets.topic.num.partitions=1
 group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=500
 """
 
 
@@ -96,6 +98,9 @@ class ApacheKafka:
                 assert time.monotonic() < deadline, "Kafka did not start"
             else:
                 return
+
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     def stop(self) -> None:
         if self._process is not None:
