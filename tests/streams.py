@@ -205,7 +205,7 @@ def _configure(log: Log, step: int) -> None:
             ("r", config("zscore", "c_total", shape=Shape.RATE, threshold=2.0, quiet_s=8.0)),
             ("x", config(quiet_s=12.0, name="twin")),
             ("u", config("ewma", "m", threshold=0.8, quiet_s=60.0)),
-            ("o", config("ewma", "m", tenant="other", threshold=1.5)),
+            ("o", config("ewma", "m", tenant="other", threshold=0.7)),
         ],
         12: [("a", config(quiet_s=12.0, name="renamed"))],
         20: [("b", config("ewma", '{n=~"[0-3]"}', threshold=4.0))],
