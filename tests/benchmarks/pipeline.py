@@ -1,7 +1,7 @@
 """``python -m tests.benchmarks.pipeline [PART …] [--json]``: samples per CPU second, memory and stops.
 
-Parts, each on its own: ``ingest`` (remote-write bodies to Kafka records), ``flow`` (Kafka records to anomalies, the very
-processes of ``make run``), ``naive`` (one Bytewax key per series), ``detectors`` (100 detectors of 1 % each) and
+Parts, each on its own: ``ingest`` (remote-write bodies to Kafka records), ``flow`` (Kafka records to anomalies, the
+very processes of ``make run``), ``naive`` (one Bytewax key per series), ``detectors`` (100 detectors of 1 % each) and
 ``cluster`` (the flow in two processes). CPU seconds are those of the process under test, user and system.
 """
 
