@@ -9,14 +9,16 @@ import gc
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
+from bytewax.inputs import Source
 from bytewax.operators import StatefulBatchLogic
+from bytewax.outputs import Sink
 from prometheus_client import CollectorRegistry
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from connectors.bytewax_io import KafkaSink, KafkaSource
 from connectors.errors import Rejected
-from connectors.follower import TopicLog
+from connectors.follower import Received, TopicLog
 from connectors.logs import configure_logging
 from connectors.messages import DetectorRevision, OutRecord
 from connectors.probes import Component, Probes
@@ -61,11 +63,17 @@ def build() -> Dataflow:
     decoder = Decoder(settings.flow_idle_s // 2, settings.flow_max_series)
     vitals = Vitals(decoder, source.stats)
     _serve_probes(settings, vitals, detectors)
-    return dataflow(settings, source, decoder, vitals, _revisions_of(detectors, settings.flow_config_timeout_s))
+    read_revisions = _revisions_of(detectors, settings.flow_config_timeout_s)
+    return dataflow(settings, source, KafkaSink(settings), decoder, vitals, read_revisions)
 
 
 def dataflow(
-    settings: FlowSettings, source: KafkaSource, decoder: Decoder, vitals: Vitals, read_revisions: ReadRevisions
+    settings: FlowSettings,
+    source: Source[Received],
+    sink: Sink[OutRecord],
+    decoder: Decoder,
+    vitals: Vitals,
+    read_revisions: ReadRevisions,
 ) -> Dataflow:
     """The steps, top to bottom."""
 
@@ -80,7 +88,7 @@ def dataflow(
     records = op.input("read", flow, source)
     chunks = op.flat_map_batch("decode", records, decoder.decode)
     events = op.stateful_batch("judge", chunks, logic)
-    op.output("write", events, KafkaSink(settings))
+    op.output("write", events, sink)
     return flow
 
 
