@@ -22,28 +22,33 @@ log = logging.getLogger(__name__)
 AUTHOR = "tocsin"
 READ_TIMEOUT_S = 30.0
 
+BURSTY = {"window": 300, "warmup": 120}
+"""For what a machine does in bursts: the mean and deviation of five minutes, which earlier bursts widen."""
+
 DEFAULTS: dict[str, DetectorConfig] = {
     "default-cpu": DetectorConfig(
-        name="CPU time by mode",
-        kind="mad",
-        selector='{__name__="node_cpu_seconds_total", mode=~"user|system|iowait|steal"}',
+        name="CPU idle",
+        kind="zscore",
+        selector='{__name__="node_cpu_seconds_total", mode="idle"}',
         shape=Shape.RATE,
-        params={"window": 120},
+        params=BURSTY,
         threshold=30.0,
     ),
     "default-memory": DetectorConfig(
-        name="Available memory",
-        kind="mad",
+        name="Memory available",
+        kind="zscore",
         selector='{__name__="node_memory_MemAvailable_bytes"}',
-        params={"window": 120, "floor_ratio": 0.01},
+        params={**BURSTY, "floor_ratio": 0.005},
         threshold=30.0,
     ),
     "default-io": DetectorConfig(
-        name="Disk and network throughput",
-        kind="mad",
-        selector='{__name__=~"node_(disk_(read|written)|network_(receive|transmit))_bytes_total", device!="lo"}',
+        name="Disk and network",
+        kind="zscore",
+        selector=(
+            '{__name__=~"node_(disk_written|network_(receive|transmit))_bytes_total", device!~"lo|(veth|docker|br-).*"}'
+        ),
         shape=Shape.RATE,
-        params={"window": 240},
+        params=BURSTY,
         threshold=60.0,
     ),
     "default-shop-traffic": DetectorConfig(
