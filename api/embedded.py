@@ -23,7 +23,8 @@ from connectors.kafka_clients import make_admin, unavailable
 from connectors.settings import KafkaSettings
 
 START_TIMEOUT_S = 20.0
-STOP_TIMEOUT_S = 5.0
+STOP_TIMEOUT_S = 1.0
+"""It waits for its clients to go, and has nothing to save."""
 DEFAULT_BOUND_BYTES = 1024 * 1024 * 1024
 """Memory and disk of the broker together; about 12 hours of the demo source."""
 PORT_VARIABLE = "TOCSIN_BROKER_PORT"

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import math
 import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
@@ -30,13 +29,14 @@ from connectors.topics import topic_identity
 
 _log = logging.getLogger(__name__)
 
-AWAKE_GRID_S = 0.025
+AWAKE_GRID = timedelta(milliseconds=25)
 """Idle partitions look into their queues on one common grid, so that all of them cost one wake-up, 40 a second."""
 TIMER_SLACK_NS = 20_000_000
 """How far the kernel may delay the worker's timers, to serve several by one wake-up (Linux only)."""
 POSITION_VERSION = 1
 MAX_OUTSTANDING = 10_000
 """Sends that a process may have unconfirmed; at 1 kB an event this is 10 MB."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PR_SET_TIMERSLACK = 29  # linux/prctl.h
 Position = tuple[int, str, int]
 """Snapshot of a source partition: version, topic identity, next offset."""
@@ -228,5 +228,4 @@ def coalesce_timers(slack_ns: int) -> None:
 
 def next_on_grid(now: datetime) -> datetime:
     """The first point of the grid after ``now``."""
-    steps = math.floor(now.timestamp() / AWAKE_GRID_S) + 1
-    return datetime.fromtimestamp(steps * AWAKE_GRID_S, tz=UTC)
+    return now + AWAKE_GRID - (now - _EPOCH) % AWAKE_GRID
