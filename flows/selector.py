@@ -224,8 +224,9 @@ class _Reader:
         code = self.text[self.at + 1 : self.at + 1 + digits]
         try:
             text = chr(int(code, 16))
+            text.encode()  # half of a surrogate pair is no character, and would break ids and regular expressions
         except (ValueError, OverflowError):
-            self.fail(f"\\{char} needs {digits} hexadecimal digits")
+            self.fail(f"\\{char} needs {digits} hexadecimal digits of a Unicode character")
         self.at += 1 + digits
         return text
 

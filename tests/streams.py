@@ -164,11 +164,11 @@ def _join(a: Samples, b: Samples) -> Samples:
     )
 
 
-def busy_log(seed: int, steps: int = 70) -> Log:
+def busy_log(seed: int, steps: int = 70, partition: int = 0) -> Log:
     """Everything at once: two tenants, faults, gaps, late and doubled samples, series that go and come, and detectors
     that are created, renamed, sharpened, stopped, started and deleted. Five seconds a step."""
-    rng, log = np.random.default_rng(seed), Log()
-    log.samples(({"__name__": "m", "n": "0"}, -5.0, 10.0))
+    rng, log = np.random.default_rng(seed), Log(partition)
+    log.samples(({"__name__": "m", "n": "0", "p": str(partition)}, -5.0, 10.0))
     for step in range(steps):
         _configure(log, step)
         samples: list[tuple[dict[str, str], float, float]] = []
@@ -182,7 +182,7 @@ def busy_log(seed: int, steps: int = 70) -> Log:
             at_s = (
                 5.0 * step + 0.1 * n - rng.choice([0.0, 5.0, 30.0, 10**6, -(10**6)], p=[0.92, 0.02, 0.02, 0.02, 0.02])
             )
-            samples.append(({"__name__": "m" if n < 3 else "c_total", "n": str(n)}, at_s, value))
+            samples.append(({"__name__": "m" if n < 3 else "c_total", "n": str(n), "p": str(partition)}, at_s, value))
         order = rng.permutation(len(samples))
         log.samples(*(samples[i] for i in order[:3]))
         log.samples(*(samples[i] for i in order[3:]), tenant="other" if step % 2 else None)

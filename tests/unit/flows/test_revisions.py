@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import pytest
+
+import flows.revisions
+from connectors.messages import DetectorConfig, DetectorRevision
+from flows.revisions import DetectorTable, Outcome
+from tests.streams import config
+
+
+def revision(detector_id: str, base: int, to: DetectorConfig | None) -> DetectorRevision:
+    return DetectorRevision(detector_id=detector_id, base_revision=base, config=to, author="ann", time_ms=5)
+
+
+def test_create_replace_delete_and_create_again() -> None:
+    table = DetectorTable()
+    steps = [
+        (revision("a", 0, config()), Outcome.APPLIED, 1),
+        (revision("a", 1, config(threshold=9.0)), Outcome.APPLIED, 2),
+        (revision("a", 2, None), Outcome.APPLIED, None),
+        (revision("a", 0, config()), Outcome.APPLIED, 1),
+    ]
+    for step, outcome, number in steps:
+        assert table.apply(step) is outcome
+        assert (table.detectors["a"].revision if "a" in table.detectors else None) == number
+    assert (table.detectors["a"].author, table.detectors["a"].updated_ms) == ("ann", 5)
+
+
+@pytest.mark.parametrize("step", [
+    revision("a", 0, config()), revision("a", 2, config(threshold=9.0)), revision("a", 0, None),
+    revision("b", 1, config()), revision("b", 0, None), revision("b", 3, None),
+])  # fmt: skip
+def test_a_revision_based_on_another_is_stale(step: DetectorRevision) -> None:
+    table = DetectorTable()
+    table.apply(revision("a", 0, config()))
+    before = table.detectors
+    assert table.apply(step) is Outcome.STALE
+    assert table.detectors == before
+
+
+def test_an_invalid_config_changes_nothing() -> None:
+    table = DetectorTable()
+    table.apply(revision("a", 0, config()))
+    assert table.apply(revision("a", 1, config(selector="{"))) is Outcome.INVALID
+    assert table.detectors["a"].revision == 1
+
+
+def test_a_twin_is_refused_until_the_other_is_gone() -> None:
+    table = DetectorTable()
+    table.apply(revision("a", 0, config()))
+    assert table.apply(revision("b", 0, config(name="twin"))) is Outcome.DUPLICATE
+    assert table.apply(revision("a", 1, config(name="renamed"))) is Outcome.APPLIED, "nobody is a twin of itself"
+    twin = table.twin_of(table.compiled["a"])
+    assert twin is None
+    table.apply(revision("a", 2, config(threshold=9.0)))
+    assert table.apply(revision("b", 0, config(name="twin"))) is Outcome.APPLIED
+    assert table.apply(revision("a", 3, config())) is Outcome.DUPLICATE
+    table.apply(revision("b", 1, None))
+    assert table.apply(revision("a", 3, config())) is Outcome.APPLIED
+
+
+def test_there_is_a_bound_for_new_ones_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flows.revisions, "MAX_DETECTORS", 1)
+    table = DetectorTable()
+    table.apply(revision("a", 0, config()))
+    assert table.apply(revision("b", 0, config(threshold=9.0))) is Outcome.LIMIT
+    assert table.apply(revision("a", 1, config(threshold=9.0))) is Outcome.APPLIED
+
+
+def test_a_table_made_from_detectors_goes_on_like_the_one_they_came_from() -> None:
+    table = DetectorTable()
+    for step in (revision("a", 0, config()), revision("a", 1, config(threshold=9.0)), revision("b", 0, config())):
+        table.apply(step)
+    copy = DetectorTable(table.detectors.values())
+    assert copy.detectors == table.detectors
+    for step in (revision("c", 0, config()), revision("b", 1, None), revision("c", 0, config())):
+        assert copy.apply(step) is table.apply(step)
+    assert copy.detectors == table.detectors
