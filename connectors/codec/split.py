@@ -23,7 +23,7 @@ from connectors.codec.spans import (
     valid_utf8,
     write_labels,
 )
-from connectors.codec.varint import BYTES, allocating, kernel, read_length, read_tag, read_varint, skip_value
+from connectors.codec.varint import BYTES, allocating, kernel, read_byte, read_length, read_tag, read_varint, skip_value
 from connectors.codec.walk import (
     BAD_UTF8,
     EXEMPLARS,
@@ -135,7 +135,8 @@ def _series(buf, first, pos, end, to, symbols, version, seed, partitions, total,
     Enters it as a row if it may be copied as it stands (``rows`` has room for one). Returns MALFORMED, the code of
     what is wrong with it, GOOD when nothing is left to do, or REWRITE.
     """
-    if version != 1 or not usual_series(buf, pos, end, to):
+    copyable = version == 1 and end - first <= RECORD_BYTES and read_byte(buf, first) == TIMESERIES_1
+    if not copyable or not usual_series(buf, pos, end, to):
         walked = walk_1(buf, pos, end, to, symbols) if version == 1 else walk_2(buf, pos, end, to, symbols)
         if not walked:
             return MALFORMED
@@ -148,7 +149,7 @@ def _series(buf, first, pos, end, to, symbols, version, seed, partitions, total,
     total[N_EXEMPLARS] += series[EXEMPLARS]
     if series[SAMPLES] + series[HISTOGRAMS] + series[EXEMPLARS] == 0:
         return GOOD
-    if not series[PLAIN] or end - first > RECORD_BYTES or buf[first] != TIMESERIES_1:
+    if not copyable or not series[PLAIN]:
         return REWRITE
     digest = xxh64(buf, series[RUN_FROM], series[RUN_TO], seed)
     _row(rows, total[ROWS], np.int64(digest % np.uint64(partitions)), 0, first, end)
@@ -210,6 +211,7 @@ def _family(buf, pos, end, row):  # type: ignore[no-untyped-def]
         field = tag >> 3
         if pos >= 0 and tag == 1 << 3:
             row[TYPE], pos = read_varint(buf, pos, end)
+            row[TYPE] &= np.int64(0xFFFFFFFF)
         elif pos >= 0 and tag & 7 == BYTES and field in (2, 4, 5):
             column = FAMILY_FROM if field == 2 else HELP_FROM if field == 4 else UNIT_FROM
             row[column], pos = read_length(buf, pos, end)
