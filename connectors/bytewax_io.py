@@ -6,9 +6,7 @@ recovery store and nowhere else.
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -23,6 +21,7 @@ from connectors.errors import ForeignOffsets, OffsetGone, TocsinError
 from connectors.follower import Received, topic_partitions
 from connectors.kafka_clients import LIST_TIMEOUT_MS, confirm, make_consumer, make_producer, send, unavailable
 from connectors.messages import OutRecord
+from connectors.process import coalesce_timers, keep_freed_memory
 from connectors.reader import QUEUE_BYTES, Reader, ReaderStats, gone
 from connectors.settings import KafkaSettings
 from connectors.topics import topic_identity
@@ -37,7 +36,6 @@ POSITION_VERSION = 1
 MAX_OUTSTANDING = 10_000
 """Sends that a process may have unconfirmed; at 1 kB an event this is 10 MB."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_PR_SET_TIMERSLACK = 29  # linux/prctl.h
 Position = tuple[int, str, int]
 """Snapshot of a source partition: version, topic identity, next offset."""
 
@@ -79,6 +77,7 @@ class KafkaSource(FixedPartitionedSource[Received, Position]):  # type: ignore[m
             raise OffsetGone(gone(self._topic, partition, offset, start, None))
         self._reader.add(partition, offset)
         coalesce_timers(TIMER_SLACK_NS)
+        keep_freed_memory()
         return KafkaPartition(self._reader, partition, described.identity)
 
     def stats(self) -> ReaderStats:
@@ -214,16 +213,6 @@ def describe(settings: KafkaSettings, topic: str) -> _Topic:
     finally:
         consumer.close()
     return _Topic(topic_identity(settings, topic), {p.partition: starts[p] for p in partitions})
-
-
-def coalesce_timers(slack_ns: int) -> None:
-    """Let the kernel delay this thread's timers by up to ``slack_ns``.
-
-    An idle Bytewax worker parks for 1 ms at a time, 1,000 wake-ups a second: 4 % of a core, 1 % with this. Data that
-    another thread or process hands to the worker still wakes it at once.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, ctypes.c_ulong(slack_ns), 0, 0, 0)
 
 
 def next_on_grid(now: datetime) -> datetime:

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from connectors.process import coalesce_timers
+
+PR_GET_TIMERSLACK = 30
+CHURN = """
+import os, resource, sys
+from connectors.process import keep_freed_memory
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+def churn():
+    for _ in range(50):
+        held = [bytes(os.urandom(1)) * 1_000_000 for _ in range(16)]
+        del held
+churn()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+churn()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks things of Linux")
+
+
+def faults(mode: str) -> int:
+    done = subprocess.run([sys.executable, "-c", CHURN, mode], capture_output=True, text=True, timeout=60, check=True)
+    return int(done.stdout)
+
+
+def test_freed_memory_is_not_faulted_in_again() -> None:
+    assert faults("keep") * 10 < faults("leave")
+
+
+def test_timers_of_the_calling_thread_get_slack() -> None:
+    seen: list[int] = []
+
+    def ask() -> None:
+        coalesce_timers(20_000_000)
+        seen.append(ctypes.CDLL(None).prctl(PR_GET_TIMERSLACK))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    assert seen == [20_000_000]
+    assert ctypes.CDLL(None).prctl(PR_GET_TIMERSLACK) < 20_000_000
