@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import cramjam
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.codec.compression import actual_encoding, declared_bytes, decompress
+from connectors.codec.negotiation import Encoding
+from connectors.errors import Rejected, TooLarge
+
+BODY = b"a sample and " * 1000
+SNAPPY = bytes(cramjam.snappy.compress_raw(BODY))
+ZSTD = bytes(cramjam.zstd.compress(BODY))
+ENCODINGS = pytest.mark.parametrize(("encoding", "packed"), [(Encoding.SNAPPY, SNAPPY), (Encoding.ZSTD, ZSTD)])
+
+
+def streamed_zstd(body: bytes) -> bytes:
+    """A frame that does not say how long its content is, as streaming writers make it."""
+    compressor = cramjam.zstd.Compressor()
+    compressor.compress(body)
+    return bytes(compressor.finish())
+
+
+@ENCODINGS
+def test_there_and_back(encoding: Encoding, packed: bytes) -> None:
+    assert actual_encoding(packed, Encoding.UNSAID) is encoding
+    assert bytes(decompress(packed, encoding, len(BODY))) == BODY
+
+
+@ENCODINGS
+def test_the_declared_length_is_refused_before_decoding(encoding: Encoding, packed: bytes) -> None:
+    with pytest.raises(TooLarge, match="more than 12999 bytes"):
+        declared_bytes(packed, encoding, len(BODY) - 1)
+
+
+@ENCODINGS
+@pytest.mark.parametrize("damage", [lambda b: b[:-3], lambda b: b + b"x", lambda b: b"\xff\xff" + b[2:]])
+def test_corrupt(encoding: Encoding, packed: bytes, damage: object) -> None:
+    assert callable(damage)
+    with pytest.raises(Rejected):
+        decompress(damage(packed), encoding, 1 << 20)
+
+
+def test_zstd_without_a_length_is_bounded_while_decoding() -> None:
+    packed = streamed_zstd(BODY)
+    assert declared_bytes(packed, Encoding.ZSTD, 1 << 20) == 1 << 20
+    assert bytes(decompress(packed, Encoding.ZSTD, len(BODY))) == BODY
+    with pytest.raises(TooLarge):
+        decompress(packed, Encoding.ZSTD, len(BODY) - 1)
+
+
+def test_a_small_frame_that_unfolds_to_gigabytes_is_refused() -> None:
+    with pytest.raises(TooLarge):
+        decompress(streamed_zstd(bytes(1 << 26)), Encoding.ZSTD, 1 << 20)
+    with pytest.raises(TooLarge):
+        decompress(b"\xff\xff\xff\xff\x0f" + SNAPPY, Encoding.SNAPPY, 1 << 20)
+
+
+@pytest.mark.parametrize("body", [b"", b"\x00"])
+def test_nothing_decodes_to_nothing(body: bytes) -> None:
+    assert bytes(decompress(body, Encoding.SNAPPY, 10)) == b""
+
+
+@given(st.binary(max_size=100), st.sampled_from([Encoding.SNAPPY, Encoding.ZSTD]))
+def test_any_bytes_are_decoded_or_refused(body: bytes, encoding: Encoding) -> None:
+    try:
+        assert len(decompress(body, encoding, 1000)) <= 1000
+    except Rejected:
+        return
+
+
+@given(st.binary(max_size=100))
+def test_any_zstd_header_is_decoded_or_refused(tail: bytes) -> None:
+    try:
+        assert len(decompress(ZSTD[:4] + tail, Encoding.ZSTD, 1000)) <= 1000
+    except Rejected:
+        return
