@@ -69,3 +69,15 @@ def test_the_ends_of_the_range(key: int) -> None:
     table.remove(key)
     table.remove(key)
     assert (table.get(key), table.size) == (-1, 0)
+
+
+def test_many_are_added_at_once() -> None:
+    table = HashTable()
+    table.add(1 << 40, 0)
+    keys = np.random.default_rng(1).integers(0, 2**63, 300).astype(np.uint64)
+    table.add_all(keys, np.arange(1, 301))
+    assert table.size == 301
+    assert table.find(keys).tolist() == list(range(1, 301))
+    assert 2 * table.size <= len(table.keys)
+    table.add_all(keys[:0], np.zeros(0, np.int64))
+    assert (table.size, table.get(1 << 40)) == (301, 0)

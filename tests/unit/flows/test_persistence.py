@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from connectors.messages import Shape
+from flows.block import Block
+from flows.persistence import load, save
+from flows.saved import SavedVersionError, unpack
+from tests.streams import Log, anomalies, by_id, config
+
+
+def log_of(series: int, steps: int = 12) -> Log:
+    log = Log()
+    log.detector("a", config())
+    log.detector("b", config(threshold=3.0))
+    log.detector("c", config("zscore", shape=Shape.RATE))
+    log.control(0)
+    rng = np.random.default_rng(0)
+    for step in range(steps):
+        log.samples(*(({"__name__": "m", "n": str(n), "job": "test"}, step, rng.normal()) for n in range(series)))
+        log.control(step)
+    log.samples(({"__name__": "m", "n": "0", "job": "test"}, steps, 99.0))
+    return log
+
+
+def test_all_that_counts_is_kept() -> None:
+    log = log_of(4)
+    block, _ = log.run()
+    copy = load(save(block), log.block())
+    assert (copy.log_ms, copy.swept_s) == (block.log_ms, block.swept_s)
+    assert (copy.detectors_offset, copy.feedback_offset) == (3, 0)
+    assert copy.revisions.detectors == block.revisions.detectors
+    assert copy.series.labels[:4] == block.series.labels[:4]
+    assert len(copy.episodes) == len(block.episodes) > 1
+    assert len(copy.watch.routes.lanes) == len(block.watch.routes.lanes)
+    np.testing.assert_array_equal(copy.series.table["last_ms"][:4], block.series.table["last_ms"][:4])
+
+
+def test_what_was_saved_twice_is_the_same() -> None:
+    log = log_of(4)
+    block, _ = log.run()
+    first = load(save(block), log.block())
+    assert save(load(save(first), log.block())) == save(first)
+
+
+def test_a_snapshot_is_not_alive() -> None:
+    log = log_of(2)
+    block, _ = log.run()
+    saved = save(block)
+    kept = bytes(saved)
+    more = Log()
+    more.revisions = log.revisions
+    more.samples(({"__name__": "m", "n": "0", "job": "test"}, 30, 500.0))
+    block.take(more.chunks())
+    assert saved == kept
+    copy = load(saved, log.block())
+    copy.series.table["last_ms"][:] = 0
+    copy.episodes.open["lane"] = -1
+    assert saved == kept
+
+
+def test_rows_are_numbered_anew_without_gaps() -> None:
+    log = log_of(6)
+    block, _ = log.run()
+    block.episodes.close(np.flatnonzero(block.episodes.open["lane"] >= 0), block.watch.routes.lanes["episode"])
+    for row in (0, 3):
+        block.watch.remove_series(row)
+        block.series.remove(row)
+        block.archive.changed(row)
+    copy = load(save(block), log.block())
+    assert copy.series.live().tolist() == [0, 1, 2, 3]
+    assert {copy.series.labels_of(row)["n"] for row in range(4)} == {"1", "2", "4", "5"}
+    more = Log()
+    more.revisions = log.revisions
+    more.samples(*(({"__name__": "m", "n": str(n), "job": "test"}, 30, 500.0 + n) for n in (1, 2, 4, 5)))
+    chunks = more.chunks()
+    assert by_id(anomalies(copy.take(chunks))) == by_id(anomalies(block.take(chunks)))
+
+
+def test_a_refusal_outlives_a_restart() -> None:
+    """Whether the episode table is full was seen at the last control record, not at the snapshot."""
+    log = log_of(3)
+    log.control(12.5)
+    block, _ = log.run(max_episodes=2)
+    assert block.episodes.full
+    assert load(save(block), log.block(max_episodes=2)).episodes.full
+
+
+def test_an_empty_block() -> None:
+    log = Log()
+    copy = load(save(log.block()), log.block())
+    assert (len(copy.series), copy.log_ms, len(copy.episodes)) == (0, 0, 0)
+
+
+def test_a_block_of_another_version_is_refused() -> None:
+    raw = save(Log().block()).replace(b'"version":1', b'"version":7', 1)
+    with pytest.raises(SavedVersionError, match="version 7"):
+        load(raw, Log().block())
+
+
+def size_bytes(block: Block) -> float:
+    return len(save(block)) / len(block.series)
+
+
+def test_a_series_costs_less_than_400_bytes_in_a_snapshot() -> None:
+    """The issue's budget: a window of 60, ten labels."""
+    log = Log()
+    log.detector("a", config(params={"window": 60}))
+    log.control(0)
+    names = [f"label_{n}" for n in range(8)]
+    rng = np.random.default_rng(0)
+    for step in range(3):
+        log.samples(*(
+            ({"__name__": "m", "instance": f"10.0.{n // 256}.{n % 256}:9100",
+              **{name: f"value-of-{name}-{n % (3 + i)}" for i, name in enumerate(names)}}, step, rng.normal())
+            for n in range(600)
+        ))  # fmt: skip
+    block, _ = log.run()
+    assert size_bytes(block) < 400
+    assert "0/sorted" not in unpack(save(block)).arrays, "the sorted window is derived"

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from connectors.messages import Shape
+from flows.config import ProgramKey
+from flows.program import Program
+
+KEY = ProgramKey("zscore", '{"window":5}', Shape.RAW)
+RATE = ProgramKey("zscore", '{"window":5}', Shape.RATE)
+
+
+def feed(program: Program, slot: int, values: list[float], first: int = 0) -> tuple[list[float], list[float]]:
+    times_ms = 1000 * (first + np.arange(len(values), dtype=np.int64))
+    shaped, scored = program.step(np.full(len(values), slot), times_ms, np.array(values), None)
+    return shaped.tolist(), scored.score.tolist()
+
+
+def test_slots_are_dense_and_used_again_empty() -> None:
+    program = Program(KEY)
+    assert [program.take_slot() for _ in range(3)] == [0, 1, 2]
+    feed(program, 1, [1.0, 2.0, 3.0])
+    program.free_slot(1)
+    assert len(program) == 2
+    assert program.take_slot() == 1
+    assert program.warming_up(np.array([0, 1, 2])) == 3
+    assert program.detector.needs(program.state, np.array([1])) == 5
+
+
+def test_a_counter_is_judged_by_its_rate() -> None:
+    program = Program(RATE)
+    slot = program.take_slot()
+    shaped, score = feed(program, slot, [0.0, 5.0, 11.0, 16.0, 22.0, 27.0, 33.0, 1033.0])
+    assert shaped[1:] == [5.0, 6.0, 5.0, 6.0, 5.0, 6.0, 1000.0]
+    assert np.isnan(shaped[0])
+    assert score[-1] > 100
+    program.free_slot(slot)
+    assert np.isnan(feed(program, program.take_slot(), [9.0], first=8)[0][0]), "the previous counter is forgotten"
+
+
+@pytest.mark.parametrize("key", [KEY, RATE])
+def test_saved_columns_go_on_in_other_slots(key: ProgramKey) -> None:
+    values = np.random.default_rng(0).normal(0.0, 1.0, 40).cumsum().tolist()
+    one, other = Program(key), Program(key)
+    for program, slots in ((one, 2), (other, 5)):
+        for _ in range(slots):
+            program.take_slot()
+    feed(one, 1, values[:20])
+    other.load(np.array([4, 0]), one.save(np.array([1, 0])))
+    assert feed(other, 4, values[20:], first=20) == feed(one, 1, values[20:], first=20)
+    assert other.warming_up(np.array([0, 4])) == 1
+
+
+def test_its_memory() -> None:
+    raw, rate = Program(KEY), Program(RATE)
+    raw.take_slot()
+    rate.take_slot()
+    assert rate.size_bytes == raw.size_bytes + 16 * 17

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, generate_latest
+
+from connectors.reader import ReaderStats
+from flows.decode import Decoder
+from flows.vitals import Stops, Vitals
+from tests.streams import Log, busy_log
+
+STATS = ReaderStats(
+    queued_records=3, queued_bytes=400, lag_records=5, received_records_total=60, received_bytes_total=7000,
+    full_waits_total=8, partitions=2,
+)  # fmt: skip
+
+
+def exposed(vitals: Vitals) -> dict[str, float]:
+    registry = CollectorRegistry()
+    registry.register(vitals)
+    lines = generate_latest(registry).decode().splitlines()
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
+
+
+def test_what_the_blocks_counted_is_summed() -> None:
+    vitals = Vitals(Decoder(60, 100), lambda: STATS)
+    blocks = [busy_log(seed, steps=50).run(max_series=4, max_episodes=1)[0] for seed in (0, 1)]
+    vitals.blocks += blocks
+    metrics = exposed(vitals)
+    assert metrics["tocsin_flow_samples_total"] == sum(b.counts["samples"] for b in blocks) > 0
+    assert metrics["tocsin_flow_judged_total"] == sum(b.counts["judged"] for b in blocks) > 0
+    for reason in ("unlabelled", "too_old", "too_new", "out_of_order", "duplicate"):
+        total = sum(b.drops()[reason] for b in blocks)
+        assert metrics[f'tocsin_flow_dropped_total{{reason="{reason}"}}'] == total
+    opened = sum(b.counts["events_opened"] for b in blocks)
+    assert metrics['tocsin_flow_events_total{event="opened"}'] == opened > 0
+    assert metrics['tocsin_flow_poison_records_total{reason="poison"}'] > 0
+    assert metrics['tocsin_flow_revisions_total{outcome="invalid"}'] == 2
+    assert metrics["tocsin_flow_series_refused_total"] > 0
+    assert metrics["tocsin_flow_episodes_refused_total"] == sum(b.episodes.refused for b in blocks) > 0
+    assert metrics["tocsin_flow_series_gone_total"] == sum(b.counts["series_gone"] for b in blocks) > 0
+    assert metrics["tocsin_flow_log_time_seconds"] == min(b.log_ms for b in blocks) / 1000
+
+
+def test_what_is_held_is_shown() -> None:
+    vitals, log = Vitals(Decoder(60, 100), lambda: STATS), busy_log(0, steps=40)
+    block = log.block()
+    block.take(log.chunks()[:-1])
+    vitals.blocks.append(block)
+    vitals.saved(block, 1000)
+    vitals.saved(block, 1234)
+    metrics = exposed(vitals)
+    assert metrics["tocsin_flow_series"] == len(block.series) > 0
+    assert metrics["tocsin_flow_lanes"] == len(block.watch.routes.lanes) > 0
+    assert metrics["tocsin_flow_state_bytes"] == block.size_bytes
+    assert metrics["tocsin_flow_snapshot_bytes"] == 1234
+
+
+def test_the_reader_is_shown() -> None:
+    metrics = exposed(Vitals(Decoder(60, 100), lambda: STATS))
+    names = ("queue_records", "queue_bytes", "lag_records", "received_records_total", "received_bytes_total")
+    assert [metrics[f"tocsin_flow_{name}"] for name in names] == [3, 400, 5, 60, 7000]
+    assert metrics["tocsin_flow_full_waits_total"] == 8
+    assert metrics["tocsin_flow_log_time_seconds"] == 0
+
+
+def test_every_drop_and_every_metric_has_a_help_text() -> None:
+    vitals = Vitals(Decoder(60, 100), lambda: STATS)
+    vitals.blocks.append(Log().block())
+    for metric in vitals.collect():
+        assert metric.documentation
+        assert metric.name.startswith("tocsin_flow_")
+
+
+def test_a_stop_lasts_from_the_first_snapshot_of_an_epoch_to_the_next_batch() -> None:
+    now = iter([10.0, 10.5, 20.0, 22.0])
+    stops = Stops(lambda: next(now))
+    stops.end()
+    stops.begin()
+    stops.begin()
+    stops.end()
+    stops.end()
+    assert (stops.count, stops.total_s, stops.longest_s) == (1, 0.5, 0.5)
+    stops.begin()
+    stops.end()
+    assert (stops.count, stops.total_s, stops.longest_s) == (2, 2.5, 2.0)
