@@ -49,6 +49,11 @@ class BrokerSettings(BaseSettings):
     ] = DEFAULT_BOUND_BYTES
 
 
+def broker_home(home: Path) -> Path:
+    """Folder of the broker's own files within the data folder."""
+    return home / "broker"
+
+
 def bring_back(kafka: KafkaSettings, journal: Journal, time_ms: int) -> int:
     """Fill the fresh broker's detector log from the journal, at the first start from the defaults.
 
@@ -104,7 +109,7 @@ class Watch:
 def serve(settings: BrokerSettings, stopping: threading.Event) -> int:
     """Everything from start to stop; returns the exit code, raises ``TocsinError``."""
     home = settings.home.absolute()
-    broker = EmbeddedBroker(settings.broker_port, home / "broker", settings.host, settings.broker_bound_bytes)
+    broker = EmbeddedBroker(settings.broker_port, broker_home(home), settings.host, settings.broker_bound_bytes)
     registry = CollectorRegistry()
     watch = Watch(broker, registry)
     Probes(settings.host, settings.broker_probe_port, registry, watch.components)

@@ -25,6 +25,10 @@ from connectors.errors import TocsinError
 CLEANUP_S = 15.0
 """After a ``kill -9`` of a run its guard needs up to this long to end what it left."""
 
+BROKER_STATUS = Path("broker") / "broker-status.json"
+"""Where the broker's process says whether it is full (``api.broker``, which this process does not import: Kafka
+clients are 40 MB)."""
+
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
 
@@ -76,7 +80,9 @@ class Plan:
     @property
     def environment(self) -> dict[str, str]:
         """What all processes are told beside what this one was told."""
-        return {"TOCSIN_KAFKA": self.bootstrap, "TOCSIN_HOME": str(self.home), "PYTHONUNBUFFERED": "1"}
+        told = {"TOCSIN_KAFKA": self.bootstrap, "TOCSIN_HOME": str(self.home), "PYTHONUNBUFFERED": "1"}
+        full = {"TOCSIN_BROKER_STATUS_FILE": str(self.home / BROKER_STATUS)}
+        return {**told, **(full if self.settings.kafka is None else {})}
 
     def listeners(self) -> list[Listener]:
         """All ports, to be checked before anything starts."""

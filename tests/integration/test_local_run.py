@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import signal
 import subprocess
@@ -192,10 +193,39 @@ def test_control_c_leaves_no_process_behind_and_the_next_start_has_the_detectors
     try:
         again.until_printed("all is ready")
         assert detectors(again) == kept
-        left = again.descendants()
-        assert len(left) >= 5
-        again.process.kill()
-        again.process.wait(10)
-        wait_until(lambda: all(gone(pid) for pid in left), 30, "the guard ends what a killed run left")
     finally:
         again.end()
+    assert again.descendants() == set()
+
+
+def test_a_killed_run_leaves_no_process_behind_and_a_full_broker_is_said(tmp_path: Path) -> None:
+    run = Run(tmp_path / "home", "--no-demo", TOCSIN_BROKER_BOUND_BYTES=str(26 << 20))
+    try:
+        run.until_printed("all is ready")
+        refusal = fill_the_broker(run)
+        assert refusal.startswith("429")
+        assert "TOCSIN_KAFKA" in refusal
+        run.until_printed("the embedded broker holds", timeout_s=15)
+        left = run.descendants()
+        assert len(left) >= 5
+        run.process.kill()
+        run.process.wait(10)
+        wait_until(lambda: all(gone(pid) for pid in left), 30, "the guard ends what a killed run left")
+    finally:
+        run.end()
+
+
+def fill_the_broker(run: Run) -> str:
+    """Push until ingest refuses; returns how it does."""
+    numbers = random.Random(7)
+    with httpx.Client(trust_env=False) as client:
+        outbox = Outbox(client, run.url("INGEST", "/api/v1/write"))
+
+        def refused() -> bool:
+            samples = [({"__name__": "filler", "id": f"{numbers.getrandbits(256):x}"}, 1.0) for _ in range(5_000)]
+            outbox.put(samples, time.time_ns() // 1_000_000)
+            outbox.flush(time.monotonic())
+            return outbox.last_problem != ""
+
+        wait_until(refused, 60, "ingest refuses because the broker is full")
+    return outbox.last_problem

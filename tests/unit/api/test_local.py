@@ -9,12 +9,16 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from api.broker import broker_home
+from api.embedded import EmbeddedBroker
 from api.local import Listener, LocalSettings, Plan, claimed, leaves, refuse_taken_port
 from connectors.errors import TocsinError
 
 HOLD = """
 import sys
 from pathlib import Path
+from api.broker import broker_home
+from api.embedded import EmbeddedBroker
 from api.local import claimed
 with claimed(Path(sys.argv[1])):
     print("held", flush=True)
@@ -24,6 +28,8 @@ with claimed(Path(sys.argv[1])):
 LEAVE = """
 import os, subprocess, sys
 from pathlib import Path
+from api.broker import broker_home
+from api.embedded import EmbeddedBroker
 from api.local import claimed
 guard = "import sys, time; time.sleep(0.5); open(sys.argv[1] + '/cleaned', 'w').close()"
 with claimed(Path(sys.argv[1])) as lock:
@@ -87,6 +93,14 @@ def test_all_processes_are_told_the_same_broker_and_folder(tmp_path: Path) -> No
     for service in services:
         assert service.environment["TOCSIN_KAFKA"] == "127.0.0.1:19092"
         assert service.environment["TOCSIN_HOME"] == str(tmp_path)
+
+
+def test_ingest_reads_the_status_file_that_the_broker_writes(tmp_path: Path) -> None:
+    plan = Plan(LocalSettings(home=tmp_path), demo=False)
+    broker = EmbeddedBroker(port=1, home=broker_home(tmp_path))
+    assert plan.environment["TOCSIN_BROKER_STATUS_FILE"] == str(broker.status_path)
+    real = Plan(LocalSettings(home=tmp_path, kafka="kafka:9092"), demo=False)
+    assert "TOCSIN_BROKER_STATUS_FILE" not in real.environment
 
 
 def test_the_settings_are_validated_whole(monkeypatch: pytest.MonkeyPatch) -> None:
