@@ -57,9 +57,11 @@ def topics() -> None:
 @app.command("warm")
 def warm_kernels() -> None:
     """Compile the kernels into numba's cache, so that the first start does not have to."""
-    from flows.warm import warm
+    from connectors.ingest import warm_kernels as warm_ingest
+    from flows.warm import warm as warm_flow
 
-    warm()
+    warm_ingest()
+    warm_flow()
 
 
 @app.command("version")

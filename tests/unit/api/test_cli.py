@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner
+
+from api import default_detectors
+from api.cli import app
+from connectors.messages import Topics
+from connectors.settings import KafkaSettings
+from tests.brokers import free_port
+
+RUN = CliRunner()
+
+
+def test_every_command_has_a_word_of_help() -> None:
+    shown = RUN.invoke(app, ["--help"]).output
+    assert [command for command in ("run", "tail", "topics", "warm", "version") if command not in shown] == []
+
+
+def test_version() -> None:
+    assert RUN.invoke(app, ["version"]).output.strip() in {"0.1.0", "not installed"}
+
+
+def test_topics_are_created_and_then_found(broker: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOCSIN_KAFKA", broker)
+    monkeypatch.setenv("TOCSIN_TOPIC_PREFIX", "cli")
+    made, found = (RUN.invoke(app, ["topics"]) for _ in range(2))
+    assert (made.exit_code, found.exit_code) == (0, 0)
+    for spec in Topics("cli").specs():
+        assert f"created {spec.name} " in made.output
+        assert f"found {spec.name} " in found.output
+
+
+def test_topics_of_a_broker_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOCSIN_KAFKA", f"127.0.0.1:{free_port()}")
+    monkeypatch.setenv("TOCSIN_DELIVERY_TIMEOUT_S", "0.2")
+    failed = RUN.invoke(app, ["topics"])
+    assert failed.exit_code == 1
+    assert "TOCSIN_KAFKA" in failed.output
+
+
+def test_warm_runs_every_kernel() -> None:
+    assert RUN.invoke(app, ["warm"]).exit_code == 0
+
+
+def test_default_detectors_as_a_command(kafka_settings: KafkaSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(default_detectors, "configure_logging", lambda _: None)  # it would replace pytest's handlers
+    monkeypatch.setenv("TOCSIN_KAFKA", kafka_settings.kafka)
+    monkeypatch.setenv("TOCSIN_TOPIC_PREFIX", kafka_settings.topic_prefix)
+    assert default_detectors.main() == 0
+    monkeypatch.setenv("TOCSIN_KAFKA", f"127.0.0.1:{free_port()}")
+    monkeypatch.setattr(default_detectors, "READ_TIMEOUT_S", 0.2)
+    assert default_detectors.main() == 1
+
+
+def test_a_run_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+    monkeypatch.setenv("TOCSIN_HOME", str(tmp_path))
+    monkeypatch.setenv("TOCSIN_HOST", "192.0.2.1")
+    refused = RUN.invoke(app, ["run"])
+    assert refused.exit_code == 1
+    assert "error: port 9092 of broker is not to be had" in refused.output
