@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Self
 from kafka import KafkaConsumer, TopicPartition
 
 from connectors.errors import ForeignOffsets, Overloaded, TocsinError, Unavailable
+from connectors.fetch_wait import FetchWait
 from connectors.kafka_clients import LIST_TIMEOUT_MS, make_consumer, unavailable
 from connectors.messages import Header
 from connectors.settings import KafkaSettings
@@ -135,8 +136,9 @@ class Follower:
             return
         try:
             self._seek(consumer)
+            wait = FetchWait(consumer)
             while not self._stopping.is_set():
-                self._poll(consumer)
+                wait.saw(data=self._poll(consumer))
         finally:
             consumer.close()
 
@@ -163,7 +165,8 @@ class Follower:
             consumer.seek(partition, start)
             self._positions[partition.partition] = start
 
-    def _poll(self, consumer: KafkaConsumer) -> None:
+    def _poll(self, consumer: KafkaConsumer) -> bool:
+        """Hand on what came; whether anything did."""
         polled = consumer.poll(POLL_MS)
         received = [receive(record) for records in polled.values() for record in records]
         if received:
@@ -177,6 +180,7 @@ class Follower:
                     self._ends[partition.partition] = end
             self._changed.notify_all()
         self._refuse_foreign(len(received))
+        return bool(received)
 
     def _refuse_foreign(self, received: int) -> None:
         """A broker that lost its records answers a fetch beyond its end with silence: see it by the high watermark."""

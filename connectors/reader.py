@@ -16,6 +16,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import OffsetOutOfRangeError
 
 from connectors.errors import OffsetGone
+from connectors.fetch_wait import FetchWait
 from connectors.follower import Received, receive
 from connectors.kafka_clients import make_consumer
 from connectors.settings import KafkaSettings
@@ -33,8 +34,10 @@ _log = logging.getLogger(__name__)
 
 
 class ReaderStats(NamedTuple):
-    """Depth and counters of a reader; ``lag_records`` is what the broker holds and the flow has not popped,
-    ``partitions`` how many are read."""
+    """Depth and counters of a reader.
+
+    ``lag_records`` is what the broker holds and the flow has not popped, ``partitions`` how many are read.
+    """
 
     queued_records: int
     queued_bytes: int
@@ -152,9 +155,10 @@ class Reader:
         try:
             consumer = make_consumer(self._settings, f"tocsin-read-{self.topic}")
             try:
+                wait = FetchWait(consumer)
                 while not self._stopping:
                     self._assign_added(consumer)
-                    self._poll(consumer)
+                    wait.saw(data=self._poll(consumer))
                     self._wait_for_room()
             finally:
                 consumer.close()
@@ -171,7 +175,8 @@ class Reader:
             for partition in added:
                 consumer.seek(partition, wanted[partition])
 
-    def _poll(self, consumer: KafkaConsumer) -> None:
+    def _poll(self, consumer: KafkaConsumer) -> bool:
+        """Queue what came; whether it was more than control records."""
         try:
             polled = consumer.poll(POLL_MS)
         except OffsetOutOfRangeError as error:
@@ -184,6 +189,7 @@ class Reader:
         for partition in consumer.assignment():
             self._queues[partition.partition].end = consumer.highwater(partition)
         self._refuse_beyond_end(silent=not polled)
+        return any(record.headers == [] for records in polled.values() for record in records)
 
     def _keep(self, partition: int, received: list[Received]) -> None:
         size = sum(_size(record) for record in received)

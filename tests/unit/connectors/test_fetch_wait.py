@@ -1,0 +1,33 @@
+from types import SimpleNamespace
+
+from connectors.fetch_wait import BUSY_S, BUSY_WAIT_MS, FetchWait
+from connectors.kafka_clients import FETCH_WAIT_MS
+from connectors.settings import KafkaSettings
+
+
+def test_short_while_data_flows_long_when_idle() -> None:
+    now_s = 100.0
+    config = {"fetch_max_wait_ms": FETCH_WAIT_MS}
+    wait = FetchWait(SimpleNamespace(_fetcher=SimpleNamespace(config=config)), lambda: now_s)
+
+    wait.saw(data=False)
+    assert config["fetch_max_wait_ms"] == FETCH_WAIT_MS
+    wait.saw(data=True)
+    assert config["fetch_max_wait_ms"] == BUSY_WAIT_MS
+    now_s += BUSY_S / 2
+    wait.saw(data=False)
+    assert config["fetch_max_wait_ms"] == BUSY_WAIT_MS
+    now_s += BUSY_S
+    wait.saw(data=False)
+    assert config["fetch_max_wait_ms"] == FETCH_WAIT_MS
+
+
+def test_a_real_consumer_asks_with_the_wait_that_was_set(kafka_settings: KafkaSettings) -> None:
+    from connectors.kafka_clients import make_consumer
+
+    consumer = make_consumer(kafka_settings, "test")
+    try:
+        FetchWait(consumer).saw(data=True)
+        assert consumer._fetcher.config["fetch_max_wait_ms"] == BUSY_WAIT_MS  # read again for every fetch request
+    finally:
+        consumer.close()
