@@ -5,6 +5,7 @@ import struct
 import numpy as np
 import pytest
 
+import flows.decode
 from connectors.codec.encode import encode_labels, encode_sample
 from connectors.codec.series_hash import series_hash
 from connectors.codec.varint import encode_varint
@@ -125,6 +126,16 @@ def test_partitions_are_apart() -> None:
     out = Decoder(60, 100).decode([record for log in logs for record in log.records])
     assert [key for key, _ in out] == ["0", "5"]
     assert all(len(only(chunks).new) == 1 for _, chunks in out), "each block must learn the labels"
+
+
+def test_seeds_of_tenants_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flows.decode, "MAX_TENANTS", 3)
+    log, decoder = Log(), Decoder(60, 100)
+    for n in range(10):
+        log.samples((A, 0, 1.0), tenant=f"t{n}")
+    samples = only(decode(log, decoder))
+    assert len(decoder._seeds) <= 3
+    assert samples.series.tolist() == [series_hash(encode_labels(A), f"t{n}") for n in range(10)]
 
 
 def test_nothing_gives_nothing() -> None:

@@ -1,0 +1,94 @@
+"""docs/detectors.md says what the code does: every kind, every parameter with its range, and examples that compile."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import annotated_types
+import pytest
+from pydantic.fields import FieldInfo
+
+from connectors.messages import DetectorConfig, Shape
+from flows.config import check_config
+from flows.detectors.base import BAND_SURPRISE, SURPRISE_MAX, VALUE_LIMIT
+from flows.detectors.registry import KINDS
+from flows.episodes import TELL_EVERY_MS, TELL_GROWTH
+from flows.report import CRITICAL_RATIO, WARNING_RATIO
+from flows.shape.rate import MAX_GAP_MS
+
+TEXT = (Path(__file__).parents[4] / "docs" / "detectors.md").read_text()
+EXAMPLES = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)]
+
+
+def number(value: Any) -> str:
+    return "–" if value is None else f"{value:g}"
+
+
+def row(name: str, field: FieldInfo) -> str:
+    """The line of the table that a parameter must have."""
+    low, high = "", ""
+    for limit in field.metadata:
+        match limit:
+            case annotated_types.Ge(ge=value):
+                low = f"{number(value)} ≤ "
+            case annotated_types.Gt(gt=value):
+                low = f"{number(value)} < "
+            case annotated_types.Le(le=value):
+                high = f" ≤ {number(value)}"
+    return f"| `{name}` | {number(field.default)} | {low}{name}{high} | {field.description} |"
+
+
+def section(kind: str) -> str:
+    found = re.search(rf"^## {kind}\n(.*?)(?=^## |\Z)", TEXT, re.DOTALL | re.MULTILINE)
+    assert found, f"docs/detectors.md has no section {kind}"
+    return found[1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_says_what_it_does_where_from_at_what_cost_and_when_it_fails(kind: str) -> None:
+    for word in ("**Formula.**", "**Source.**", "**Fails.**", "**Cost.**", KINDS[kind].summary):
+        assert word in section(kind), word
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name in KINDS[kind].params.model_fields])
+def test_every_parameter_is_described_as_it_is(kind: str, name: str) -> None:
+    assert row(name, KINDS[kind].params.model_fields[name]) in section(kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_parameter_is_described_that_does_not_exist(kind: str) -> None:
+    assert set(re.findall(r"^\| `(\w+)` \|", section(kind), re.MULTILINE)) == set(KINDS[kind].params.model_fields)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example["name"])
+def test_every_example_compiles(example: dict[str, Any]) -> None:
+    check_config(DetectorConfig.model_validate(example))
+
+
+def test_there_is_an_example_of_every_kind_and_shape() -> None:
+    assert {example["kind"] for example in EXAMPLES} == set(KINDS)
+    assert {example.get("shape", "raw") for example in EXAMPLES} == {shape.value for shape in Shape}
+
+
+@pytest.mark.parametrize("name", DetectorConfig.model_fields)
+def test_every_field_of_a_config_is_named(name: str) -> None:
+    assert f"| `{name}` |" in TEXT
+
+
+@pytest.mark.parametrize("sentence", [
+    f"surprise above {BAND_SURPRISE:g}",
+    f"at most {SURPRISE_MAX:g}",
+    f"beyond ±{VALUE_LIMIT:g}",
+    f"{TELL_GROWTH:g} times",
+    f"every {TELL_EVERY_MS // 1000} s",
+    f"{WARNING_RATIO:g} × the threshold",
+    f"{CRITICAL_RATIO:g} × the threshold",
+    f"{MAX_GAP_MS // 60_000} minutes",
+    f"| `threshold` | {DetectorConfig.model_fields['threshold'].default:g} |",
+    f"| `quiet_s` | {DetectorConfig.model_fields['quiet_s'].default:g} |",
+])  # fmt: skip
+def test_the_constants_in_the_text_are_those_of_the_code(sentence: str) -> None:
+    assert sentence in TEXT

@@ -1,0 +1,38 @@
+"""Small parts of the wiring; the flow as a whole runs in tests/pipeline and tests/integration."""
+
+from __future__ import annotations
+
+import pytest
+
+from connectors.reader import ReaderStats
+from flows.decode import Decoder
+from flows.metrics import BlockLogic, _revision
+from flows.persistence import load
+from flows.vitals import Vitals
+from tests.streams import busy_log
+
+
+@pytest.mark.parametrize("value", [None, b"", b"{", b'{"version": 1}', b"\xff"])
+def test_a_record_that_is_no_revision_is_none(value: bytes | None) -> None:
+    assert _revision(value) is None
+
+
+def test_a_revision_is_read() -> None:
+    revision = next(r for r in busy_log(0, steps=5).revisions if r)
+    assert _revision(revision.encode()) == revision
+
+
+def test_the_logic_keeps_its_block_and_tells_of_its_snapshots() -> None:
+    log = busy_log(0, steps=30)
+    vitals = Vitals(Decoder(60, 100), lambda: ReaderStats(0, 0, 0, 0, 0, 0, 0))
+    block, twin = log.block(), log.block()
+    logic, chunks = BlockLogic(block, vitals), log.chunks()
+    out, discard = logic.on_batch([chunks[:10], chunks[10:]])
+    assert out == twin.take(chunks)
+    assert not discard, "a block is never given up"
+    saved = logic.snapshot()
+    assert vitals.saved_bytes == {id(block): len(saved)}
+    assert len(load(saved, log.block()).series) == len(block.series)
+    assert vitals.stops.count == 0
+    logic.on_batch([])
+    assert vitals.stops.count == 1
