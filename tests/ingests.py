@@ -8,6 +8,7 @@ import json
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import cramjam
@@ -105,6 +106,18 @@ class RunningIngest:
         """Partition and value of every control record."""
         records = read_all(self.settings, self.settings.topics.metrics)
         return [(r.partition, ControlRecord.decode(r.value or b"")) for r in records if is_control(r)]
+
+    def assert_taken(self, path: Path, tenant: str) -> None:
+        """Send a recorded body; every series of it, as the twin reads it, must stand in Kafka, and nothing else."""
+        headers = {name: value for name, value in json.loads(path.read_text())["headers"] if name != "Host"}
+        body = path.with_suffix(".body").read_bytes()
+        answer = self.raw(body, {**headers, "X-Scope-OrgID": tenant})
+        assert answer.status == 204, answer
+        split = wire.split_2 if "v2.Request" in headers.get("Content-Type", "") else wire.split_1
+        twin = split(bytes(cramjam.snappy.decompress_raw(body)))
+        assert twin.series or twin.families
+        expected = sorted(twin.good(), key=repr)
+        assert sorted((series for key, _, series in self.written() if key == tenant.encode()), key=repr) == expected
 
 
 def is_control(record: Received) -> bool:

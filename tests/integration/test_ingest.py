@@ -26,6 +26,7 @@ from tests.processes import wait_until
 pytestmark = pytest.mark.integration
 
 T = 1_700_000_000_000
+GOLDEN = sorted((Path(__file__).parents[1] / "golden" / "prometheus").glob("*.json"))
 UP = {"__name__": "up", "job": "a"}
 
 
@@ -448,27 +449,6 @@ def test_another_number_of_partitions_ends_the_process(kafka_settings: KafkaSett
         assert "TOCSIN_PARTITIONS" in str(ingest.app.courier.error)
 
 
-CAPTURES = sorted(
-    path
-    for name in ("prom242", "prom314-v2", "pypi-npm-rw")
-    for path in (Path(os.environ.get("TOCSIN_DATA", "/nonexistent")) / "captures" / name).glob("*.json")
-)
-
-
-@pytest.mark.data
-@pytest.mark.skipif("TOCSIN_DATA" not in os.environ, reason="TOCSIN_DATA does not name the folder with captures")
-@pytest.mark.parametrize("path", CAPTURES, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_captures_of_real_senders(ingest: RunningIngest, path: Path) -> None:
-    tenant = f"{path.parent.name}-{path.stem}"
-    headers = {name: value for name, value in json.loads(path.read_text())["headers"] if name != "Host"}
-    body = path.with_suffix(".body").read_bytes()
-    assert ingest.raw(body, {**headers, "X-Scope-OrgID": tenant}).status == 204
-    assert_written(ingest, tenant, bytes(cramjam.snappy.decompress_raw(body)), "v2" in headers.get("Content-Type", ""))
-
-
-def assert_written(ingest: RunningIngest, tenant: str, request: bytes, version_2: bool) -> None:
-    """Every series of the request, as the twin reads it, stands in Kafka bit for bit, and nothing else."""
-    twin = wire.split_2(request) if version_2 else wire.split_1(request)
-    expected = sorted(twin.good(), key=repr)
-    assert sorted((series for key, _, series in ingest.written() if key == tenant.encode()), key=repr) == expected
-    assert twin.series or twin.families
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+def test_golden_bodies_of_real_prometheus(ingest: RunningIngest, path: Path) -> None:
+    ingest.assert_taken(path, tenant=f"golden-{path.stem}")
