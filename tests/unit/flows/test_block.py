@@ -97,6 +97,21 @@ def test_it_may_be_saved_and_loaded_anywhere(limits: int, seed: int, cuts: list[
 
 
 @EXAMPLES
+@given(seed=st.sampled_from(SEEDS), cuts=CUTS)
+def test_a_block_that_was_saved_goes_on_and_is_saved_again(seed: int, cuts: list[int]) -> None:
+    """As in a flow that is not killed: every later snapshot is as good as the first."""
+    log, chunks = log_of(seed)
+    block = log.block(**LIMITS[0])
+    events, saved = [], b""
+    for part in parts(chunks, cuts):
+        events += anomalies(block.take(part))
+        saved = save(block)
+    assert by_id(events) == whole(seed, 0)[0]
+    rest = [piece for chunk in busy_log(seed + 100).chunks() for piece in pieces(chunk)]
+    assert by_id(anomalies(load(saved, log.block(**LIMITS[0])).take(rest))) == by_id(anomalies(block.take(rest)))
+
+
+@EXAMPLES
 @given(seed=st.sampled_from(SEEDS), points=st.tuples(st.integers(0, 600), st.integers(0, 600)))
 def test_a_replay_after_a_crash_tells_the_same(seed: int, points: tuple[int, int]) -> None:
     """Saved at one point, killed at a later one, gone on from the first: the same events, some of them twice."""
@@ -331,6 +346,27 @@ def test_a_series_that_went_away_gives_its_row_back_and_may_return() -> None:
     assert kinds(back) == ["opened"]
     assert len(block.series.labels) == 1, "the row is used again"
     assert back[0].id != events[0].id
+
+
+def test_idle_series_are_looked_for_once_a_minute_of_log_time() -> None:
+    log = watched()
+    log.control(58)
+    assert len(log.run(idle_s=30)[0].series) == 1
+    log.control(59)
+    block, _ = log.run(idle_s=30)
+    assert (len(block.series), block.swept_s) == (0, START_MS // 1000 + 59)
+
+
+def test_labels_of_series_that_went_away_leave_the_next_snapshot() -> None:
+    log = watched()
+    log.control(50)
+    log.samples(({"__name__": "m", "n": "1"}, 50, 1.0))
+    block, _ = log.run(idle_s=30)
+    save(block)
+    log.control(75)
+    assert block.take(log.chunks()[-1:]) == []
+    copy = load(save(block), log.block())
+    assert [copy.series.labels_of(row)["n"] for row in copy.series.live().tolist()] == ["1"]
 
 
 def test_samples_of_a_series_that_was_never_announced_are_counted() -> None:
