@@ -109,7 +109,9 @@ class Vitals(Collector):
         yield _counter("tocsin_flow_series_refused", "Series beyond the bound", counts["series_refused"])
         yield _counter("tocsin_flow_labels_unreadable", "Series with labels not readable", counts["labels_unreadable"])
         yield _counter(
-            "tocsin_flow_episodes_refused", "Episodes beyond the bound", sum(b.episodes.refused for b in blocks)
+            "tocsin_flow_episodes_refused",
+            "Samples that found the episodes at their bound",
+            sum(b.episodes.refused for b in blocks),
         )
         cleared = sum(a.cleared for a in list(self.decoder.partitions.values()))
         yield _counter("tocsin_flow_announcements_cleared", "Times the reader's table of series was full", cleared)
