@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +23,7 @@ from connectors.ingest_settings import IngestSettings
 from connectors.messages import CONTROL_HEADER, ControlRecord, Metadata
 from connectors.settings import KafkaSettings
 from tests import wire
+from tests.brokers import ROOT, free_port
 from tests.processes import wait_until
 
 READY_S = 100.0
@@ -52,10 +56,18 @@ class Answer(NamedTuple):
 class RunningIngest:
     """A server that runs, and what one does with it."""
 
-    def __init__(self, app: Ingest, port: int) -> None:
-        self.app = app
-        self.settings = app.settings
+    def __init__(self, settings: KafkaSettings, port: int, app: Ingest | None = None) -> None:
+        self.settings = settings
         self.port = port
+        self.app = app
+        """in this process, or None"""
+
+    def ready(self) -> bool:
+        """Whether it listens and says that it is ready."""
+        try:
+            return bool(self.get("/ready")["ready"])
+        except ConnectionError:
+            return False
 
     def request(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
@@ -155,10 +167,33 @@ def running(settings: KafkaSettings, ready: bool = True, **changes: Any) -> Iter
     thread.start()
     try:
         wait_until(lambda: server.started, 10.0, "the server to listen")
-        ingest = RunningIngest(app, server.servers[0].sockets[0].getsockname()[1])
+        ingest = RunningIngest(app.settings, server.servers[0].sockets[0].getsockname()[1], app)
         if ready:
-            wait_until(lambda: bool(ingest.get("/ready")["ready"]), READY_S, "ingest to be ready")
+            wait_until(ingest.ready, READY_S, "ingest to be ready")
         yield ingest
     finally:
         server.should_exit = True
         thread.join()
+
+
+@contextmanager
+def process(settings: KafkaSettings, **environment: str) -> Iterator[tuple[RunningIngest, int]]:
+    """``python -m connectors.ingest`` on a free port, ready, and its process id; ended on leaving."""
+    ingest = RunningIngest(settings, free_port())
+    given = {
+        "TOCSIN_KAFKA": settings.kafka,
+        "TOCSIN_TOPIC_PREFIX": settings.topic_prefix,
+        "TOCSIN_PARTITIONS": str(settings.partitions),
+        "TOCSIN_DELIVERY_TIMEOUT_S": str(settings.delivery_timeout_s),
+        "TOCSIN_INGEST_PORT": str(ingest.port),
+    }
+    started = subprocess.Popen(
+        [sys.executable, "-m", "connectors.ingest"], cwd=ROOT, env={**os.environ, **given, **environment}
+    )
+    try:
+        wait_until(lambda: ingest.ready() or started.poll() is not None, READY_S, "ingest to be ready")
+        assert started.poll() is None, f"ingest ended with code {started.poll()}"
+        yield ingest, started.pid
+    finally:
+        started.terminate()
+        assert started.wait(20) == 0

@@ -10,17 +10,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import socket
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +27,12 @@ from connectors.messages import CONTROL_HEADER
 from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
 from tests.brokers import Embedded, free_port
+from tests.ingests import process
 
 SERIES = 20_000
 SERIES_PER_BODY = 2_000
 CONNECTIONS = 8
 WARM_S = 3.0
-START_S = 240.0
-"""A cold start compiles the kernels."""
 
 
 def labels(number: int) -> dict[str, str]:
@@ -74,38 +66,6 @@ def requests(time_ms: int) -> list[bytes]:
         )
         made.append(head.encode() + body)
     return made
-
-
-@contextmanager
-def ingest_process(settings: KafkaSettings) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """``python -m connectors.ingest``, ready, on a free port; ended on leaving."""
-    port = free_port()
-    environment = {
-        **os.environ,
-        "TOCSIN_KAFKA": settings.kafka,
-        "TOCSIN_TOPIC_PREFIX": settings.topic_prefix,
-        "TOCSIN_PARTITIONS": str(settings.partitions),
-        "TOCSIN_INGEST_PORT": str(port),
-    }
-    process = subprocess.Popen([sys.executable, "-m", "connectors.ingest"], env=environment)
-    try:
-        _wait_ready(process, f"http://127.0.0.1:{port}/ready")
-        yield process, port
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def _wait_ready(process: subprocess.Popen[bytes], url: str) -> None:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - our own loopback address
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
-    message = f"ingest is not ready (exit code {process.poll()})"
-    raise RuntimeError(message)
 
 
 class Load:
@@ -163,10 +123,10 @@ def count_back(settings: KafkaSettings, expected: int, timeout_s: float = 120.0)
 
 def measure(settings: KafkaSettings, seconds: float) -> dict[str, float]:
     """Load ingest for ``seconds`` and say what it cost."""
-    with ingest_process(settings) as (process, port):
-        load = Load(port, requests(int(time.time() * 1000)))
+    with process(settings) as (ingest, pid):
+        load = Load(ingest.port, requests(int(time.time() * 1000)))
         warm = load.run(WARM_S)
-        cpu = psutil.Process(process.pid)
+        cpu = psutil.Process(pid)
         cpu_before, started = cpu.cpu_times(), time.monotonic()
         accepted = load.run(seconds)
         cpu_after, ended = cpu.cpu_times(), time.monotonic()

@@ -445,8 +445,10 @@ def test_not_ready_without_kafka(kafka_settings: KafkaSettings) -> None:
 def test_another_number_of_partitions_ends_the_process(kafka_settings: KafkaSettings) -> None:
     other = kafka_settings.model_copy(update={"partitions": 7})
     with running(other, ready=False) as ingest:
-        wait_until(lambda: ingest.app.died, 90.0, "ingest to notice")
-        assert "TOCSIN_PARTITIONS" in str(ingest.app.courier.error)
+        app = ingest.app
+        assert app is not None
+        wait_until(lambda: app.died, 90.0, "ingest to notice")
+        assert "TOCSIN_PARTITIONS" in str(app.courier.error)
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
