@@ -66,9 +66,7 @@ anomalies = st.builds(
     sequence=st.integers(0, 2**31),
     tenant=_TEXT,
     detector=st.builds(AnomalyDetector, id=_TEXT, name=_TEXT, kind=_TEXT, revision=st.integers(1, 2**31)),
-    signal=st.builds(
-        AnomalySignal, labels=st.dictionaries(_TEXT, _TEXT, max_size=8), shape=st.sampled_from(Shape)
-    ),
+    signal=st.builds(AnomalySignal, labels=st.dictionaries(_TEXT, _TEXT, max_size=8), shape=st.sampled_from(Shape)),
     start_ms=_TIMES,
     time_ms=_TIMES,
     end_ms=st.none() | _TIMES,
