@@ -32,40 +32,51 @@ GATHER_S = 0.01
 GATHER_BYTES = 4 * 1024 * 1024
 """While Kafka has not confirmed what was sent before, records are gathered for so long or so much: the busier, the
 larger the batches, at no cost for whoever comes alone."""
+BATCH_BYTES = 1_000_000
+"""Room for a whole record, so that the records of all partitions linger together and travel in one request."""
 STOP, IDLE = "stop", "idle"
 """Words in the job queue: the end, and that Kafka has confirmed all that was sent."""
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class Batch(NamedTuple, Generic[T]):
-    """What a job has prepared: the records to send, and what to answer once Kafka has confirmed all of them."""
+class Piece(NamedTuple):
+    """Part of a record, to be joined with others of the same topic, key and partition.
 
-    mergeable: list[OutRecord]
-    """records that may be joined with others of the same topic, key and partition: values are protobuf messages of
-    repeated fields, which are joined by writing one behind the other"""
-    single: list[OutRecord]
+    Its value is a protobuf message of repeated fields; such are joined by writing one behind the other.
+    """
+
+    topic: str
+    key: bytes
+    partition: int
+    value: memoryview
+
+
+class Batch(NamedTuple, Generic[T]):
+    """What a job has prepared: what to send, and what to answer once Kafka has confirmed all of it."""
+
+    pieces: list[Piece]
+    records: list[OutRecord]
     outcome: T
 
 
-class Sending(NamedTuple):
-    """A record and the job that waits for it."""
+class Waiting(NamedTuple):
+    """A gathered piece and the job that waits for it."""
 
-    record: OutRecord
+    value: memoryview
     job: Job[Any]
 
 
-def merged(sendings: list[Sending]) -> Iterator[list[Sending]]:
-    """Cut a list of mergeable records into runs of at most RECORD_BYTES, or of one."""
-    run: list[Sending] = []
+def runs(waiting: list[Waiting]) -> Iterator[list[Waiting]]:
+    """Cut gathered pieces into runs of at most RECORD_BYTES, or of one."""
+    run: list[Waiting] = []
     size = 0
-    for sending in sendings:
-        more = len(sending.record.value or b"")
-        if run and size + more > RECORD_BYTES:
+    for piece in waiting:
+        if run and size + len(piece.value) > RECORD_BYTES:
             yield run
             run, size = [], 0
-        run.append(sending)
-        size += more
+        run.append(piece)
+        size += len(piece.value)
     if run:
         yield run
 
@@ -122,7 +133,7 @@ class Courier:
         self._settings = settings
         self._warm = warm
         self._jobs: SimpleQueue[Job[Any] | str] = SimpleQueue()
-        self._gathered: dict[tuple[str, bytes | None, int | None], list[Sending]] = {}
+        self._gathered: dict[tuple[str, bytes, int], list[Waiting]] = {}
         self._gathered_bytes = 0
         self._gathered_since_s = 0.0
         self._outstanding = 0
@@ -187,7 +198,7 @@ class Courier:
         while self.producer is None and not self._stopping.is_set():
             try:
                 make_producer(patient, "tocsin-ingest-probe").close()
-                self.producer = make_producer(self._settings, "tocsin-ingest")
+                self.producer = make_producer(self._settings, "tocsin-ingest", batch_size=BATCH_BYTES)
                 self._check_partitions(self.producer)
             except Unavailable as error:
                 _log.warning("waiting for Kafka: %s", error)
@@ -236,40 +247,38 @@ class Courier:
             self._one_less(job)
             return
         try:
-            mergeable, single, job.outcome = job.prepare()
+            pieces, records, job.outcome = job.prepare()
         except TocsinError as error:
             job.error = error
             self._one_less(job)
             return
-        for record in single:
-            self._send([Sending(record, job)])
-        if not mergeable:
+        for record in records:
+            self._send(record, [job])
+        if not pieces:
             self._one_less(job)
         elif not self._gathered:
             self._gathered_since_s = time.monotonic()
-        for record in mergeable:
-            key = (record.topic, record.key, record.partition)
-            self._gathered.setdefault(key, []).append(Sending(record, job))
-            self._gathered_bytes += len(record.value or b"")
+        for piece in pieces:
+            self._gathered.setdefault(piece[:3], []).append(Waiting(piece.value, job))
+            self._gathered_bytes += len(piece.value)
 
     def _flush(self) -> None:
         """Send all that is gathered."""
         gathered, self._gathered, self._gathered_bytes = self._gathered, {}, 0
-        jobs = {sending.job for sendings in gathered.values() for sending in sendings}
-        for sendings in gathered.values():
-            for together in merged(sendings):
-                self._send(together)
+        jobs = {waiting.job for all_waiting in gathered.values() for waiting in all_waiting}
+        for (topic, key, partition), all_waiting in gathered.items():
+            for run in runs(all_waiting):
+                value = b"".join(waiting.value for waiting in run)
+                self._send(OutRecord(topic, key, value, [], partition), [waiting.job for waiting in run])
         for job in jobs:
             self._one_less(job)
 
-    def _send(self, together: list[Sending]) -> None:
-        """Send one record that is made of the parts of several jobs, if Kafka has not yet failed all of them."""
-        jobs = [sending.job for sending in together]
+    def _send(self, record: OutRecord, jobs: list[Job[Any]]) -> None:
+        """Send a record that these jobs wait for, unless Kafka has already failed all of them."""
         if all(job.error is not None for job in jobs):
             return
-        value = b"".join(sending.record.value or b"" for sending in together)
         try:
-            future = send(self.producer, together[0].record._replace(value=value))
+            future = send(self.producer, record)
         except (TocsinError, ValueError) as error:  # ValueError: a partition that the topic does not have
             for job in jobs:
                 job.error = error if isinstance(error, TocsinError) else Unavailable(f"Kafka: {error}")

@@ -19,13 +19,13 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import ValidationError
 
 from connectors.broker_gate import BrokerGate
-from connectors.codec.compression import actual_encoding, declared_bytes, decompress
+from connectors.codec.compression import Decompressor, actual_encoding, declared_bytes
 from connectors.codec.encode import encode_write_request
 from connectors.codec.negotiation import Encoding, encoding_of, tenant_of, version_of
 from connectors.codec.remote_write import Split, Version, split_request
 from connectors.codec.series_hash import tenant_seed
 from connectors.control import Control
-from connectors.courier import Batch, Budget, Courier
+from connectors.courier import Batch, Budget, Courier, Piece
 from connectors.errors import Overloaded, Rejected, TocsinError, TooLarge, Unavailable, Unsupported
 from connectors.ingest_meters import IngestMeters
 from connectors.ingest_settings import IngestSettings
@@ -75,6 +75,7 @@ class Ingest:
         self.control: Control | None = None
         self._gate = BrokerGate(settings.broker_status_file)
         self._news = MetadataNews(settings.topics.metadata)
+        self._decompressor = Decompressor()
         self._seeds: dict[str, int] = {}
         self.meters.in_flight.set_function(lambda: self.budget.used_bytes)
 
@@ -169,11 +170,11 @@ class Ingest:
 
         def prepare() -> Batch[Split]:
             split = split_request(
-                decompress(body, encoding, limit), write.version, self._seed(write.tenant),
+                self._decompressor.decompress(body, encoding, limit), write.version, self._seed(write.tenant),
                 self.settings.partitions, expanded_bytes=limit,
             )  # fmt: skip
             key = write.tenant.encode()
-            parts = [OutRecord(self.settings.topics.metrics, key, p.value, [], p.partition) for p in split.parts]
+            parts = [Piece(self.settings.topics.metrics, key, p.partition, p.value) for p in split.parts]
             news.extend(self._news.records(write.tenant, split.families, started_s))
             return Batch(parts, news, split)
 

@@ -27,9 +27,9 @@ BATCH_BYTES = 256 * 1024
 """Small records (events, control records) share a batch up to this; larger records travel alone."""
 MAX_REQUEST_BYTES = 1_000_000
 """Below ``message.max.bytes`` of a Kafka with default settings (1,048,588), checked before compression."""
-FETCH_BYTES = 16 * 1024 * 1024
+FETCH_BYTES = 4 * 1024 * 1024
 """Records asked for in one fetch; with lz4 about eight times that in memory once decompressed."""
-PARTITION_FETCH_BYTES = 4 * 1024 * 1024
+PARTITION_FETCH_BYTES = 1024 * 1024
 """Records asked for per partition: the larger, the fewer round trips while catching up."""
 FETCH_WAIT_MS = 500
 """How long the broker holds a fetch that has nothing to give: two idle requests a second and consumer."""
@@ -44,28 +44,30 @@ _LEAN = {
 }
 
 
-def make_producer(settings: KafkaSettings, client_id: str) -> KafkaProducer:
+def make_producer(settings: KafkaSettings, client_id: str, **overrides: Any) -> KafkaProducer:
     """Producer with lz4, all acknowledgements and idempotence: retries neither double nor reorder.
 
-    Thread-safe; the caller closes it. Raises ``Unavailable`` when no broker answers within the delivery time-out.
+    Thread-safe; the caller closes it. ``overrides`` are kafka-python settings. Raises ``Unavailable`` when no broker
+    answers within the delivery time-out.
     """
     delivery_ms = int(settings.delivery_timeout_s * 1000)
+    config: dict[str, Any] = {
+        **_shared(settings, client_id),
+        **_LEAN,
+        "acks": "all",
+        "enable_idempotence": True,
+        "compression_type": "lz4",
+        "linger_ms": LINGER_MS,
+        "batch_size": BATCH_BYTES,
+        "max_request_size": MAX_REQUEST_BYTES,
+        "max_block_ms": delivery_ms,
+        "delivery_timeout_ms": delivery_ms,
+        "request_timeout_ms": max(100, min(10_000, delivery_ms - LINGER_MS - 1)),
+        "retry_backoff_ms": 50,
+    }
     await_listener(settings)
     with unavailable(settings):
-        return KafkaProducer(
-            **_shared(settings, client_id),
-            **_LEAN,
-            acks="all",
-            enable_idempotence=True,
-            compression_type="lz4",
-            linger_ms=LINGER_MS,
-            batch_size=BATCH_BYTES,
-            max_request_size=MAX_REQUEST_BYTES,
-            max_block_ms=delivery_ms,
-            delivery_timeout_ms=delivery_ms,
-            request_timeout_ms=max(100, min(10_000, delivery_ms - LINGER_MS - 1)),
-            retry_backoff_ms=50,
-        )
+        return KafkaProducer(**{**config, **overrides})
 
 
 def make_consumer(settings: KafkaSettings, client_id: str, **overrides: Any) -> KafkaConsumer:

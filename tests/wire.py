@@ -244,14 +244,15 @@ def _is_utf8(raw: bytes) -> bool:
 def histogram_problem(h: Any) -> str:
     """The first rule that a native histogram breaks, written from the documentation of the format."""
     floating = h.WhichOneof("count") == "count_float"
-    zero = number(h.zero_count_float) if h.WhichOneof("zero") == "zero_count_float" else h.zero_count_int
+    zero = number(h.zero_count_float) if floating else h.zero_count_int
+    some_zero = number(h.zero_count_float) or h.zero_count_int
     if h.schema == -53:
         bounds = [number(bound) for bound in h.custom_values]
         falling = any(not a < b for a, b in pairwise(bounds))
         infinite = any(not bound < math.inf for bound in bounds)
         reach = sum(span.offset + span.length for span in h.positive_spans)
         negative = len(h.negative_spans) + len(h.negative_deltas) + len(h.negative_counts)
-        if falling or infinite or negative or zero or number(h.zero_threshold) or reach > len(bounds) + 1:
+        if falling or infinite or negative or some_zero or number(h.zero_threshold) or reach > len(bounds) + 1:
             return "histogram_bounds"
     elif h.custom_values:
         return "histogram_bounds"
@@ -293,10 +294,10 @@ def _float_problem(h: Any, zero: float) -> str:
     return "histogram_count" if total > count + slack or (count > total + slack and no_nan_seen) else ""
 
 
-def read_record(value: bytes) -> list[Series]:
+def read_record(value: bytes | memoryview) -> list[Series]:
     """The series of a record of ``tocsin.metrics``, read by google.protobuf."""
     read = []
-    for given in parse(V1["Request"], value).timeseries:
+    for given in parse(V1["Request"], bytes(value)).timeseries:
         histograms = [canonical(histogram, 0) for histogram in given.histograms]
         read.append(
             Series(

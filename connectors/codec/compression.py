@@ -9,7 +9,7 @@ from connectors.codec.negotiation import Encoding
 from connectors.errors import Rejected, TooLarge
 
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-ZSTD_MAX_HEADER_BYTES = 18
+KEPT_BYTES = 4 * 1024 * 1024
 _CONTENT_SIZE_BYTES = (0, 2, 4, 8)
 
 
@@ -34,28 +34,40 @@ def declared_bytes(body: bytes, encoding: Encoding, limit_bytes: int) -> int:
     return size
 
 
-def decompress(body: bytes, encoding: Encoding, limit_bytes: int) -> memoryview:
-    """The body decompressed; raises ``TooLarge`` above the limit and ``Rejected`` for what is not ``encoding``."""
-    size = declared_bytes(body, encoding, limit_bytes)
-    if size == 0 and encoding is Encoding.SNAPPY:
-        return memoryview(b"") if len(body) <= 1 else _decode(body, encoding, 0, limit_bytes)
-    return _decode(body, encoding, size, limit_bytes) if body else memoryview(b"")
+class Decompressor:
+    """Decompresses into a buffer that it keeps: what it returns is good until the next call. Not thread-safe."""
 
+    def __init__(self) -> None:
+        self._kept = np.empty(0, np.uint8)
 
-def _decode(body: bytes, encoding: Encoding, size: int, limit_bytes: int) -> memoryview:
-    """Into a buffer one byte larger than declared, whose untouched pages cost nothing: more is seen, not kept."""
-    out = np.empty(size + 1, np.uint8).data
-    decode = cramjam.snappy.decompress_raw_into if encoding is Encoding.SNAPPY else cramjam.zstd.decompress_into
-    try:
-        written = decode(body, out)
-    except cramjam.DecompressionError as error:
-        if size == limit_bytes and "whole buffer" in str(error):  # zstd that declared nothing
-            raise _too_large(encoding, limit_bytes) from error
-        message = f"body: {len(body)} bytes are not {encoding} ({error})"
-        raise Rejected(reason=f"bad_{encoding}", message=message) from error
-    if written > limit_bytes:
-        raise _too_large(encoding, limit_bytes)
-    return out[:written]
+    def decompress(self, body: bytes, encoding: Encoding, limit_bytes: int) -> memoryview:
+        """The body decompressed; raises ``TooLarge`` above the limit and ``Rejected`` for what is not ``encoding``."""
+        size = declared_bytes(body, encoding, limit_bytes)
+        if not body or (size == 0 and len(body) == 1):
+            return memoryview(b"")
+        return self._decode(body, encoding, size, limit_bytes)
+
+    def _decode(self, body: bytes, encoding: Encoding, size: int, limit_bytes: int) -> memoryview:
+        out = self._buffer(size + 1)  # one byte more than declared: more is seen, not kept
+        decode = cramjam.snappy.decompress_raw_into if encoding is Encoding.SNAPPY else cramjam.zstd.decompress_into
+        try:
+            written = decode(body, out)
+        except cramjam.DecompressionError as error:
+            if size == limit_bytes and "whole buffer" in str(error):  # zstd that declared nothing
+                raise _too_large(encoding, limit_bytes) from error
+            message = f"body: {len(body)} bytes are not {encoding} ({error})"
+            raise Rejected(reason=f"bad_{encoding}", message=message) from error
+        if written > limit_bytes:
+            raise _too_large(encoding, limit_bytes)
+        return out[:written]
+
+    def _buffer(self, size: int) -> memoryview:
+        """Room for ``size`` bytes; small buffers are kept, since fresh memory costs as much as decoding into it."""
+        if size > KEPT_BYTES:
+            return np.empty(size, np.uint8).data
+        if len(self._kept) < size:
+            self._kept = np.empty(size, np.uint8)
+        return self._kept[:size].data
 
 
 def _snappy_bytes(body: bytes) -> int:

@@ -8,7 +8,6 @@ no rounding explains. Histograms have the same field numbers in remote write 1.0
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from connectors.codec.varint import (
     BAD,
@@ -41,11 +40,6 @@ POSITIVE_SUM, NEGATIVE_SUM = 5, 6
 FLOATS = 7
 POSITIVE_FLOAT_BUCKETS, NEGATIVE_FLOAT_BUCKETS, FLOAT_BELOW_ZERO = INTEGERS, INTEGERS + 1, INTEGERS + 2
 STATE = INTEGERS + 3
-
-
-def scratch() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.uint64]]:
-    """State for ``check_histogram``: integers, floats, and 8 bytes seen as bits and as a float."""
-    return np.zeros(STATE, np.int64), np.zeros(FLOATS, np.float64), np.zeros(1, np.uint64)
 
 
 @kernel

@@ -61,11 +61,31 @@ def lenient_labels(raw: bytes) -> list[tuple[str, str]]:
 def parse_labels(raw: bytes) -> dict[str, str]:
     """Labels of a span that ``decode_record`` gave; raises ``Rejected(reason="poison")`` when they are malformed."""
     labels: dict[str, str] = {}
-    pos = 0
-    while pos < len(raw):
+    pos, end = 0, len(raw)
+    while pos < end:
+        after = _plain_end(raw, pos, end)
+        if after:  # the usual layout, read in place: a fifth of the time
+            value_at = pos + 4 + raw[pos + 3]
+            try:
+                labels[raw[pos + 4 : value_at].decode()] = raw[value_at + 2 : after].decode()
+            except UnicodeDecodeError as error:
+                raise _poison(pos, "not UTF-8") from error
+            pos = after
+            continue
         if raw[pos] != 0x0A:
             raise _poison(pos, f"field tag {raw[pos]:#x} instead of a label")
-        start, pos = _length(raw, pos + 1, len(raw))
+        start, pos = _length(raw, pos + 1, end)
         name, value = _label(raw, start, pos)
         labels[name] = value
     return labels
+
+
+def _plain_end(raw: bytes, pos: int, end: int) -> int:
+    """End of the label at ``pos`` if it is ``0a len 0a len name 12 len value`` with lengths of one byte, else 0."""
+    if end - pos < 6 or raw[pos] != 0x0A or raw[pos + 2] != 0x0A:
+        return 0
+    after = pos + 2 + raw[pos + 1]
+    value_at = pos + 4 + raw[pos + 3]
+    if raw[pos + 1] > 0x7F or after > end or value_at + 2 > after or raw[value_at] != 0x12:
+        return 0
+    return after if value_at + 2 + raw[value_at + 1] == after else 0

@@ -52,7 +52,8 @@ class Part:
     """One record to be: its partition and value."""
 
     partition: int
-    value: bytes
+    value: memoryview
+    """bytes of a buffer that all parts of the request share"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +96,16 @@ def split_request(body: bytes | memoryview, version: Version, seed: int, partiti
     arena = np.empty(ARENA_BYTES if version is Version.V1 else ARENA_BYTES + 4 * len(buf), np.uint8)
     metadata = np.empty((64, 7), np.int64)
     with np.errstate(over="ignore"):  # hashes wrap around; numpy warns of it when the JIT is off
-        symbols = _symbols(buf, version)
+        symbol_spans, symbols_clean = _symbols(buf, version)
         status, rows, arena, metadata = split.scan_request(
             buf, int(version), np.uint64(seed), partitions, expanded_bytes,
-            walk.bench(), symbols, total, rows, arena, metadata,
+            symbol_spans, symbols_clean, total, rows, arena, metadata,
         )  # fmt: skip
     _refuse_whole(status, len(buf), expanded_bytes)
     out, records = gather(buf, arena, rows, total[split.ROWS], partitions)
     view = out.data
     return Split(
-        parts=[Part(partition, bytes(view[start:end])) for partition, start, end in records.tolist()],
+        parts=[Part(partition, view[start:end]) for partition, start, end in records.tolist()],
         families=_families(body, metadata[: total[split.METADATA]].tolist(), version),
         samples=int(total[split.N_SAMPLES]),
         histograms=int(total[split.N_HISTOGRAMS]),
@@ -115,9 +116,10 @@ def split_request(body: bytes | memoryview, version: Version, seed: int, partiti
     )
 
 
-def _symbols(buf: npt.NDArray[np.uint8], version: Version) -> walk.Symbols:
+def _symbols(buf: npt.NDArray[np.uint8], version: Version) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
+    """Spans of the symbols in the body, and which of them are UTF-8; none for 1.0."""
     if version is Version.V1:
-        return walk.Symbols(np.empty((0, 2), np.int64), np.empty(0, np.uint8))
+        return np.empty((0, 2), np.int64), np.empty(0, np.uint8)
     well_formed, n, found = split.read_symbols(buf, np.empty((256, 2), np.int64))
     _refuse_whole(split.FINE if well_formed else split.MALFORMED, len(buf), 0)
     if n > 0 and found[0, 1] > found[0, 0]:
@@ -125,7 +127,7 @@ def _symbols(buf: npt.NDArray[np.uint8], version: Version) -> walk.Symbols:
         raise Rejected(reason="bad_symbols", message=message)
     clean = np.empty(n, np.uint8)
     split.mark_clean(buf, found, clean)
-    return walk.Symbols(found[:n], clean)
+    return found[:n], clean
 
 
 def _refuse_whole(status: int, size: int, expanded_bytes: int) -> None:

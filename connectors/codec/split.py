@@ -41,6 +41,8 @@ from connectors.codec.walk import (
     RUN_TO,
     SAMPLES,
     STATUS,
+    Symbols,
+    bench,
     walk_1,
     walk_2,
 )
@@ -256,9 +258,11 @@ def _other_field(buf, pos, end, tag, version, row):  # type: ignore[no-untyped-d
 
 
 @allocating
-def scan_request(buf, version, seed, partitions, expanded_bytes, to, symbols, total, rows, arena, metadata):  # type: ignore[no-untyped-def]
+def scan_request(  # type: ignore[no-untyped-def]
+    buf, version, seed, partitions, expanded_bytes, symbol_spans, symbols_clean, total, rows, arena, metadata
+):
     """Walk a whole request; fills ``total`` and returns the status and the tables, which may have grown."""
-    row = np.zeros(7, np.int64)
+    row, to, symbols = np.zeros(7, np.int64), bench(), Symbols(symbol_spans, symbols_clean)
     timeseries = TIMESERIES_1 if version == 1 else TIMESERIES_2
     pos, end = np.int64(0), np.int64(len(buf))
     while pos < end:
@@ -273,7 +277,8 @@ def scan_request(buf, version, seed, partitions, expanded_bytes, to, symbols, to
         pos, after = read_length(buf, pos, end) if pos >= 0 else (pos, pos)
         if pos < 0:
             return MALFORMED, rows, arena, metadata
-        rows = room(rows, total[ROWS], 1)
+        if total[ROWS] == len(rows):
+            rows = room(rows, total[ROWS], 1)
         code = _series(buf, first, pos, after, to, symbols, version, seed, partitions, total, rows)
         if code == MALFORMED:
             return MALFORMED, rows, arena, metadata

@@ -2,16 +2,22 @@ from __future__ import annotations
 
 import cramjam
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.codec.compression import actual_encoding, declared_bytes, decompress
+from connectors.codec.compression import KEPT_BYTES, Decompressor, actual_encoding, declared_bytes
 from connectors.codec.negotiation import Encoding
 from connectors.errors import Rejected, TooLarge
 
 BODY = b"a sample and " * 1000
 SNAPPY = bytes(cramjam.snappy.compress_raw(BODY))
 ZSTD = bytes(cramjam.zstd.compress(BODY))
+
+
+def decompress(body: bytes, encoding: Encoding, limit_bytes: int) -> memoryview:
+    return Decompressor().decompress(body, encoding, limit_bytes)
+
+
 ENCODINGS = pytest.mark.parametrize(("encoding", "packed"), [(Encoding.SNAPPY, SNAPPY), (Encoding.ZSTD, ZSTD)])
 
 
@@ -62,6 +68,7 @@ def test_nothing_decodes_to_nothing(body: bytes) -> None:
     assert bytes(decompress(body, Encoding.SNAPPY, 10)) == b""
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.binary(max_size=100), st.sampled_from([Encoding.SNAPPY, Encoding.ZSTD]))
 def test_any_bytes_are_decoded_or_refused(body: bytes, encoding: Encoding) -> None:
     try:
@@ -70,9 +77,18 @@ def test_any_bytes_are_decoded_or_refused(body: bytes, encoding: Encoding) -> No
         return
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.binary(max_size=100))
 def test_any_zstd_header_is_decoded_or_refused(tail: bytes) -> None:
     try:
         assert len(decompress(ZSTD[:4] + tail, Encoding.ZSTD, 1000)) <= 1000
     except Rejected:
         return
+
+
+def test_a_kept_buffer_serves_bodies_of_all_sizes() -> None:
+    decompressor = Decompressor()
+    for size in (1000, 10, 100_000, KEPT_BYTES + 1, 5, 0):
+        body = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+        packed = bytes(cramjam.snappy.compress_raw(body))
+        assert bytes(decompressor.decompress(packed, Encoding.SNAPPY, KEPT_BYTES + 1)) == body

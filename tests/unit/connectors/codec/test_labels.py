@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.codec.encode import encode_labels
@@ -9,6 +9,7 @@ from connectors.codec.labels import lenient_labels, parse_labels
 from connectors.errors import Rejected
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.dictionaries(st.text(min_size=1, max_size=20), st.text(min_size=1, max_size=300), max_size=8))
 def test_there_and_back(labels: dict[str, str]) -> None:
     raw = encode_labels(labels)
@@ -20,6 +21,7 @@ def test_names_are_sorted_by_bytes_and_empty_values_dropped() -> None:
     assert list(parse_labels(encode_labels({"b": "1", "B": "1", "é": "1", "a": ""}))) == ["B", "b", "é"]
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.binary(max_size=40))
 def test_any_bytes_are_labels_or_poison(raw: bytes) -> None:
     try:
