@@ -38,6 +38,8 @@ STOP, IDLE = "stop", "idle"
 """Words in the job queue: the end, and that Kafka has confirmed all that was sent."""
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
+Settled = Callable[[BaseException | None], None]
+"""Called in the loop when nothing is left of a job, with what went wrong."""
 
 
 class Piece(NamedTuple):
@@ -106,7 +108,7 @@ class Budget:
 class Job(Generic[T]):
     """One request on its way. ``answer`` is for the client, ``settled`` runs in the loop when nothing is left of it."""
 
-    def __init__(self, prepare: Callable[[], Batch[T]], answer: asyncio.Future[T], settled: Callable[[], None]) -> None:
+    def __init__(self, prepare: Callable[[], Batch[T]], answer: asyncio.Future[T], settled: Settled) -> None:
         self.prepare = prepare
         self.answer = answer
         self.settled = settled
@@ -121,7 +123,7 @@ class Job(Generic[T]):
                 self.answer.set_exception(self.error)
             else:
                 self.answer.set_result(self.outcome)  # type: ignore[arg-type]  # set whenever there is no error
-        self.settled()
+        self.settled(self.error)
 
 
 class Courier:
@@ -164,14 +166,14 @@ class Courier:
         if self._thread.ident is not None:
             self._thread.join()
 
-    async def deliver(self, prepare: Callable[[], Batch[T]], settled: Callable[[], None], timeout_s: float) -> T:
+    async def deliver(self, prepare: Callable[[], Batch[T]], settled: Settled, timeout_s: float) -> T:
         """Prepare and send in the thread; returns the outcome once Kafka has confirmed every record.
 
         Raises what ``prepare`` raises, and ``Unavailable`` when Kafka fails or is silent for ``timeout_s``. ``settled``
         is called in the loop exactly once, at the latest when Kafka's delivery time-out has passed.
         """
         if self.unready_reason:
-            settled()
+            settled(None)
             raise Unavailable(self.unready_reason)
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._jobs.put(Job(prepare, answer, settled))

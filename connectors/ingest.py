@@ -178,11 +178,14 @@ class Ingest:
             news.extend(self._news.records(write.tenant, split.families, started_s))
             return Batch(parts, news, split)
 
-        try:
-            split = await self.courier.deliver(prepare, held.hand_over(), self.settings.ingest_request_timeout_s)
-        except Unavailable:
-            self._news.forget(news)
-            raise
+        give = held.hand_over()
+
+        def settled(error: BaseException | None) -> None:
+            give()
+            if error is not None:
+                self._news.forget(news)
+
+        split = await self.courier.deliver(prepare, settled, self.settings.ingest_request_timeout_s)
         self.meters.confirmed(split, write.version, time.monotonic() - started_s)
         return split
 

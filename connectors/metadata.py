@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 
@@ -15,32 +16,38 @@ REPEAT_S = 3600.0
 
 
 class MetadataNews:
-    """Turns families into records for the compacted topic, leaving out what was written lately. Not thread-safe."""
+    """Turns families into records for the compacted topic, leaving out what was written lately. Thread-safe."""
 
     def __init__(self, topic: str) -> None:
         self._topic = topic
+        self._lock = threading.Lock()
         self._written: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
 
     def records(self, tenant: str, families: Iterable[Family], now_s: float) -> list[OutRecord]:
         """Records of the families that are new, changed or not written for an hour; the last of a name wins."""
         news: dict[bytes, bytes] = {}
-        for family in families:
-            key = metadata_key(tenant, family.name)
-            value = Metadata(
-                tenant=tenant, family=family.name, type=family.type, unit=family.unit, help=family.help
-            ).encode()
-            known, written_s = self._written.get(key, (0, 0.0))
-            if known != hash(value) or now_s - written_s >= REPEAT_S:
-                news[key] = value
-        for key, value in news.items():
-            self._written[key] = (hash(value), now_s)
-            self._written.move_to_end(key)
-        while len(self._written) > KNOWN_FAMILIES:
-            self._written.popitem(last=False)
+        with self._lock:
+            for family in families:
+                key = metadata_key(tenant, family.name)
+                value = Metadata(
+                    tenant=tenant, family=family.name, type=family.type, unit=family.unit, help=family.help
+                ).encode()
+                if self._is_news(key, value, now_s):
+                    news[key] = value
+            for key, value in news.items():
+                self._written[key] = (hash(value), now_s)
+                self._written.move_to_end(key)
+            while len(self._written) > KNOWN_FAMILIES:
+                self._written.popitem(last=False)
         return [OutRecord(self._topic, key, value, []) for key, value in news.items()]
+
+    def _is_news(self, key: bytes, value: bytes, now_s: float) -> bool:
+        known, written_s = self._written.get(key, (0, -REPEAT_S))
+        return known != hash(value) or now_s - written_s >= REPEAT_S
 
     def forget(self, records: Iterable[OutRecord]) -> None:
         """Kafka did not confirm these: write them again the next time."""
-        for record in records:
-            if record.key is not None:
-                self._written.pop(record.key, None)
+        with self._lock:
+            for record in records:
+                if record.key is not None:
+                    self._written.pop(record.key, None)
