@@ -6,7 +6,7 @@ idle series learns it anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -109,7 +109,7 @@ class Decoder:
 
     def _read(self, record: Record) -> _Read | ControlRecord | Poison:
         try:
-            if any(name == CONTROL_HEADER for name, _ in record.headers):
+            if record.headers and any(name == CONTROL_HEADER for name, _ in record.headers):
                 return ControlRecord.decode(record.value or b"")
             tenant, value = _tenant(record.key), record.value or b""
             return _Read(tenant, value, decode_record(value, self._seed(tenant)))
@@ -143,7 +143,7 @@ def _join(run: Sequence[_Read], announcements: Announcements) -> Samples:
         np.concatenate([part.times_ms for part in parts]),
         np.concatenate([part.values for part in parts]),
         _starts(parts),
-        tuple(_announced(run, announcements.due(series))),
+        _announced(run, announcements.due(series)),
         sum(part.histograms for part in parts),
     )
 
@@ -157,13 +157,19 @@ def _starts(parts: Sequence[Decoded]) -> Ints | None:
     )
 
 
-def _announced(run: Sequence[_Read], due: Ints) -> Iterator[NewSeries]:
+def _announced(run: Sequence[_Read], due: Ints) -> tuple[NewSeries, ...]:
+    if not len(due):
+        return ()
     ends = np.cumsum([len(read.samples.series) for read in run])
-    for i, number in zip(due.tolist(), np.searchsorted(ends, due, side="right").tolist(), strict=True):
-        tenant, value, samples = run[number]
-        at = i - int(ends[number])  # negative: counted from the record's end
-        labels = value[samples.labels_from[at] : samples.labels_to[at]]
-        yield NewSeries(int(samples.series[at]), tenant, labels)
+    numbers = np.searchsorted(ends, due, side="right")
+    return tuple(_new_series(run[n], i - ends[n]) for i, n in zip(due.tolist(), numbers.tolist(), strict=True))
+
+
+def _new_series(read: _Read, at: int) -> NewSeries:
+    """The series of the sample ``at``, counted from the record's end."""
+    samples = read.samples
+    labels = read.value[samples.labels_from[at] : samples.labels_to[at]]
+    return NewSeries(int(samples.series[at]), read.tenant, labels)
 
 
 def _tenant(key: bytes | None) -> str:

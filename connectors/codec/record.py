@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import nullcontext
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from numba import config
 
 from connectors.codec.kernels import SCAN_ERRORS, scan_record
 from connectors.errors import Rejected
@@ -14,8 +16,7 @@ TYPICAL_SERIES_BYTES = 128
 """First guess of the size of a series with one sample; the kernel grows its arrays when there are more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(NamedTuple):
     """Samples of a record, in its order. All arrays have the shape (n,) of the samples."""
 
     series: npt.NDArray[np.uint64]
@@ -38,7 +39,9 @@ def decode_record(value: bytes, seed: int) -> Decoded:
     Unknown fields are skipped. The hash is over the label bytes as they stand.
     """
     table = np.empty((6, 16 + len(value) // TYPICAL_SERIES_BYTES), np.int64)
-    with np.errstate(over="ignore"):  # hashes wrap around; numpy warns of it when the JIT is off
+    with (
+        np.errstate(over="ignore") if config.DISABLE_JIT else nullcontext()
+    ):  # uncompiled, numpy warns when hashes wrap
         status, at, n, histograms, started, table = scan_record(np.frombuffer(value, np.uint8), np.uint64(seed), table)
     if status:
         message = f"record of {len(value)} bytes: {SCAN_ERRORS[status]} in the series at byte {at}"

@@ -42,7 +42,7 @@ def main(series: int, steps: int) -> None:
     flow = Dataflow("naive")
     samples = op.input("samples", flow, TestingSource(items, batch_size=1000))
     scores = op.stateful_map("judge", samples, judge)
-    anomalies = op.filter_value("anomalies", scores, lambda score: score > THRESHOLD)
+    anomalies = op.filter_value("anomalies", scores, lambda score: bool(score > THRESHOLD))
     op.output("out", anomalies, TestingSink(found))
     before = time.process_time()
     run_main(flow)
