@@ -34,6 +34,10 @@ GATHER_BYTES = 4 * 1024 * 1024
 larger the batches, at no cost for whoever comes alone."""
 BATCH_BYTES = 1_000_000
 """Room for a whole record, so that the records of all partitions linger together and travel in one request."""
+RENEW_AFTER_S = 3.0
+"""A producer that only fails for so long, or is silent for so long beyond its delivery time-out, is replaced."""
+LOOK_S = 1.0
+"""How often the thread looks at the producer when nothing else happens."""
 STOP, IDLE = "stop", "idle"
 """Words in the job queue: the end, and that Kafka has confirmed all that was sent."""
 _log = logging.getLogger(__name__)
@@ -139,6 +143,8 @@ class Courier:
         self._gathered_bytes = 0
         self._gathered_since_s = 0.0
         self._outstanding = 0
+        self._failing_since_s: float | None = None
+        self._heard_s = 0.0
         self._finished: deque[Job[Any]] = deque()
         self._waking = False
         self._lock = threading.Lock()
@@ -153,6 +159,13 @@ class Courier:
         if self.error is not None:
             return str(self.error)
         return "" if self._ready.is_set() else f"not yet connected to Kafka at {self._settings.kafka} (TOCSIN_KAFKA)"
+
+    @property
+    def failing_reason(self) -> str:
+        """Empty unless the last record was not confirmed; requests are taken all the same."""
+        return (
+            "" if self._failing_since_s is None else f"Kafka at {self._settings.kafka} confirms nothing (TOCSIN_KAFKA)"
+        )
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Connect and serve; the caller need not wait."""
@@ -192,8 +205,7 @@ class Courier:
             _log.critical("courier: %r", error, exc_info=not isinstance(error, TocsinError))
             self.error = error
         finally:
-            if self.producer is not None:
-                self.producer.close(timeout=CLOSE_TIMEOUT_S)
+            self._close(CLOSE_TIMEOUT_S)
 
     def _connect(self) -> None:
         patient = self._settings.model_copy(update={"delivery_timeout_s": CONNECT_TRY_S})
@@ -204,7 +216,50 @@ class Courier:
                 self._check_partitions(self.producer)
             except Unavailable as error:
                 _log.warning("waiting for Kafka: %s", error)
+                self._refuse_waiting(error)
         self._ready.set()
+
+    def _refuse_waiting(self, error: Unavailable) -> None:
+        """Answer the jobs that came before the connection was lost."""
+        with suppress(Empty):
+            while True:
+                item = self._jobs.get_nowait()
+                if isinstance(item, Job):
+                    item.error = error
+                    self._one_less(item)
+                elif item is STOP:
+                    self._jobs.put(STOP)
+                    return
+
+    def _broken(self) -> bool:
+        """Whether the producer may be past help: it only fails, or it is silent beyond its own time-out."""
+        now_s, failing_since_s = time.monotonic(), self._failing_since_s
+        if self._outstanding > 0:
+            return now_s - self._heard_s > self._settings.delivery_timeout_s + RENEW_AFTER_S
+        return failing_since_s is not None and now_s - failing_since_s >= RENEW_AFTER_S
+
+    def _renew(self) -> None:
+        """Replace the producer.
+
+        kafka-python's never recovers from a fatal error (a broker that forgot its producers), and does not expire
+        batches while it waits for a producer id from a broker that is gone.
+        """
+        _log.warning("Kafka has confirmed nothing for a while: connecting anew")
+        self._ready.clear()
+        self._close(0.0)
+        self._failing_since_s = None
+        self._connect()
+
+    def _close(self, timeout_s: float) -> None:
+        """Close the producer; whatever it has not delivered within the time-out fails."""
+        producer, self.producer = self.producer, None
+        if producer is None:
+            return
+        try:
+            producer.close(timeout=timeout_s)
+        except KafkaError:  # close() waits for all records and gives up before it would force the sender
+            producer._sender.force_close()  # noqa: SLF001 - there is no public way to fail what is under way
+            producer._sender.join(CLOSE_TIMEOUT_S)  # noqa: SLF001 - as above
 
     def _check_partitions(self, producer: KafkaProducer) -> None:
         topic = self._settings.topics.metrics
@@ -221,15 +276,17 @@ class Courier:
         """Prepare jobs as they come and send what is gathered, until told to stop."""
         serving = True
         while serving:
-            wait_s = self._gathered_since_s + GATHER_S - time.monotonic() if self._gathered else None
+            wait_s = self._gathered_since_s + GATHER_S - time.monotonic() if self._gathered else LOOK_S
             serving = self._take(wait_s)
             if self._gathered and (not serving or self._due()):
                 self._flush()
+            if self._broken():
+                self._renew()
 
-    def _take(self, wait_s: float | None) -> bool:
+    def _take(self, wait_s: float) -> bool:
         """Prepare the jobs that wait, the first for at most ``wait_s``; False when it is time to stop."""
         with suppress(Empty):
-            item = self._jobs.get(timeout=wait_s) if wait_s is None or wait_s > 0 else self._jobs.get_nowait()
+            item = self._jobs.get(timeout=max(0.0, wait_s))
             while item is not STOP:
                 if isinstance(item, Job):
                     self._prepare(item)
@@ -282,18 +339,22 @@ class Courier:
         try:
             future = send(self.producer, record)
         except (TocsinError, ValueError) as error:  # ValueError: a partition that the topic does not have
+            self._failing_since_s = self._failing_since_s or time.monotonic()
             for job in jobs:
                 job.error = error if isinstance(error, TocsinError) else Unavailable(f"Kafka: {error}")
             return
         with self._lock:
+            self._heard_s = self._heard_s if self._outstanding else time.monotonic()
             self._outstanding += 1
             for job in jobs:
                 job.left += 1
         future.add_both(lambda _: self._resolved(jobs, future))
 
     def _resolved(self, jobs: list[Job[Any]], future: Any) -> None:
+        failed, self._heard_s = future.failed(), time.monotonic()
+        self._failing_since_s = (self._failing_since_s or time.monotonic()) if failed else None
         for job in jobs:
-            if future.failed():
+            if failed:
                 job.error = Unavailable(f"Kafka did not confirm a record: {future.exception!r}")
             self._one_less(job)
         with self._lock:

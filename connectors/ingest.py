@@ -73,6 +73,7 @@ class Ingest:
         self.budget = Budget(settings.ingest_max_in_flight_bytes)
         self.courier = Courier(settings, warm_kernels)
         self.control: Control | None = None
+        self._ticking: asyncio.Task[None] | None = None
         self._gate = BrokerGate(settings.broker_status_file)
         self._news = MetadataNews(settings.topics.metadata)
         self._decompressor = Decompressor()
@@ -103,9 +104,12 @@ class Ingest:
         self.courier.start(asyncio.get_running_loop())
         while not server.should_exit and not self.died:
             if self.control is None and not self.courier.unready_reason:
-                self.control = Control(self.settings, self.courier.producer, self.meters)
+                self.control = Control(self.settings, self.courier, self.meters)
+                self._ticking = asyncio.create_task(self.control.run())
             await asyncio.sleep(WATCH_S)
         server.should_exit = True
+        if self._ticking is not None:
+            self._ticking.cancel()
 
     @property
     def died(self) -> bool:
@@ -113,7 +117,7 @@ class Ingest:
         return self.courier.error is not None or (self.control is not None and self.control.error is not None)
 
     def stop(self) -> None:
-        """End the control records, then send what was taken."""
+        """End the control records, then send what was taken; blocks, and the loop must still run."""
         if self.control is not None:
             self.control.stop()
         self.courier.stop()
@@ -216,7 +220,8 @@ class Ingest:
     def _reasons(self) -> dict[str, str]:
         """Component to why it is not ready; empty when it is."""
         control = self.control.unready_reason if self.control is not None else "waiting for Kafka"
-        return {"kafka": self.courier.unready_reason, "control": control, "broker": self._broker_reason()}
+        kafka = self.courier.unready_reason or self.courier.failing_reason
+        return {"kafka": kafka, "control": control, "broker": self._broker_reason()}
 
     def _broker_reason(self) -> str:
         try:

@@ -31,7 +31,7 @@ class IngestMeters:
         self.written = counter("kafka_bytes_total", "record values that Kafka confirmed, before compression")
         self.unconfirmed = counter("kafka_failures_total", "requests that Kafka did not confirm")
         self.control_records = counter("control_records_total", "control records sent")
-        self.control_skipped = counter("control_skipped_total", "seconds without control records", ("reason",))
+        self.control_failures = counter("control_failures_total", "seconds whose control records were not confirmed")
         self.in_flight = Gauge("tocsin_ingest_in_flight_bytes", "bytes not yet confirmed", registry=self.registry)
         self.confirm_s = Histogram(
             "tocsin_ingest_confirm_seconds",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,7 @@ import pytest
 from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
 from tests import wire
-from tests.brokers import ApacheKafka
+from tests.brokers import ApacheKafka, Embedded, free_port
 from tests.conftest import unique_settings
 from tests.ingests import RunningIngest, process, sample
 from tests.processes import wait_until
@@ -23,10 +26,12 @@ BACK_S = 60.0
 
 
 @pytest.fixture
-def settings(apache: ApacheKafka) -> KafkaSettings:
+def settings(apache: ApacheKafka) -> Iterator[KafkaSettings]:
     made = unique_settings(apache.bootstrap).model_copy(update={"delivery_timeout_s": 5.0})
     create_topics(made)
-    return made
+    yield made
+    if not apache.alive():
+        apache.start()
 
 
 def test_a_write_during_an_outage_is_refused_in_time_and_a_later_one_taken(
@@ -41,8 +46,10 @@ def test_a_write_during_an_outage_is_refused_in_time_and_a_later_one_taken(
         assert (answer.status, answer.headers["retry-after"]) == (503, "1")
         assert "TOCSIN_KAFKA" in answer.error["error"]
         wait_until(lambda: ingest.metric("tocsin_ingest_in_flight_bytes") == 0, 20.0, "Kafka's time-out")
+        assert ingest.get("/health")["components"]["kafka"]["status"] == "down"
         apache.start()
         wait_until(lambda: ingest.write(sample("after")).status == 204, BACK_S, "Kafka to be found again")
+        wait_until(ingest.ready, 10.0, "ingest to say so")
         names = set(ingest.names())
         assert {"before", "after"} <= names <= {"before", "during", "after"}
 
@@ -85,3 +92,25 @@ def values(ingest: RunningIngest) -> set[int]:
         for _, value, _ in series.samples
         if value != wire.STALE_BITS
     }
+
+
+def test_a_broker_that_forgot_everything_is_written_to_again(tmp_path: Path) -> None:
+    """The embedded broker forgets its producers too, which kafka-python takes for fatal: the producer is replaced."""
+    port = free_port()
+    first, second = Embedded(port, tmp_path / "first"), Embedded(port, tmp_path / "second")
+    first.start()
+    settings = KafkaSettings(kafka=first.bootstrap, partitions=4, delivery_timeout_s=5.0)
+    create_topics(settings)
+    with process(settings, TOCSIN_INGEST_REQUEST_TIMEOUT_S=str(TIMEOUT_S)) as (ingest, pid):
+        assert ingest.write(sample("before")).status == 204
+        os.kill(pid, signal.SIGSTOP)  # else its metadata requests would create topics before we do
+        first.stop()
+        second.start()
+        try:
+            create_topics(settings)
+            os.kill(pid, signal.SIGCONT)
+            wait_until(lambda: ingest.write(sample("after")).status == 204, BACK_S, "a new producer")
+            assert set(ingest.names()) == {"after"}
+        finally:
+            os.kill(pid, signal.SIGCONT)
+            second.stop()
