@@ -138,13 +138,12 @@ def _series(buf, first, pos, end, to, symbols, version, seed, partitions, total,
     what is wrong with it, GOOD when nothing is left to do, or REWRITE.
     """
     copyable = version == 1 and end - first <= RECORD_BYTES and read_byte(buf, first) == TIMESERIES_1
-    if not copyable or not usual_series(buf, pos, end, to):
-        walked = walk_1(buf, pos, end, to, symbols) if version == 1 else walk_2(buf, pos, end, to, symbols)
-        if not walked:
-            return MALFORMED
-        code = _judge(buf, to, version)
-        if code != GOOD:
-            return code
+    walked = walk_1(buf, pos, end, to, symbols) if version == 1 else walk_2(buf, pos, end, to, symbols)
+    if not walked:
+        return MALFORMED
+    code = _judge(buf, to, version)
+    if code != GOOD:
+        return code
     series = to.series
     total[N_SAMPLES] += series[SAMPLES]
     total[N_HISTOGRAMS] += series[HISTOGRAMS]
@@ -157,6 +156,26 @@ def _series(buf, first, pos, end, to, symbols, version, seed, partitions, total,
     _row(rows, total[ROWS], np.int64(digest % np.uint64(partitions)), 0, first, end)
     total[ROWS] += 1
     return GOOD
+
+
+@kernel
+def _usual_run(buf, pos, end, version, to, seed, partitions, total, rows):  # type: ignore[no-untyped-def]
+    """Enter the usual series of 1.0 that follow each other from ``pos`` (see ``quick``); position after them."""
+    n, samples = total[ROWS], np.int64(0)
+    first = n
+    while version == 1 and pos < end and n < len(rows) and read_byte(buf, pos) == TIMESERIES_1:
+        start, after = read_length(buf, pos + 1, end)
+        if start < 0 or after - pos > RECORD_BYTES or not usual_series(buf, start, after, to):
+            break
+        digest = xxh64(buf, to.series[RUN_FROM], to.series[RUN_TO], seed)
+        _row(rows, n, np.int64(digest % np.uint64(partitions)), 0, pos, after)
+        samples += to.series[SAMPLES]
+        n += 1
+        pos = after
+    total[SERIES] += n - first
+    total[N_SAMPLES] += samples
+    total[ROWS] = n
+    return np.int64(pos)
 
 
 @kernel
@@ -264,7 +283,8 @@ def scan_request(  # type: ignore[no-untyped-def]
     """Walk a whole request; fills ``total`` and returns the status and the tables, which may have grown."""
     row, to, symbols = np.zeros(7, np.int64), bench(), Symbols(symbol_spans, symbols_clean)
     timeseries = TIMESERIES_1 if version == 1 else TIMESERIES_2
-    pos, end = np.int64(0), np.int64(len(buf))
+    end = np.int64(len(buf))
+    pos = _usual_run(buf, np.int64(0), end, version, to, seed, partitions, total, rows)
     while pos < end:
         first = pos
         tag, pos = read_tag(buf, pos, end)
@@ -273,6 +293,7 @@ def scan_request(  # type: ignore[no-untyped-def]
             if pos >= 0 and found:
                 metadata = _add_metadata(total, metadata, row)
             if pos >= 0:
+                pos = _usual_run(buf, pos, end, version, to, seed, partitions, total, rows)
                 continue
         pos, after = read_length(buf, pos, end) if pos >= 0 else (pos, pos)
         if pos < 0:
@@ -293,5 +314,5 @@ def scan_request(  # type: ignore[no-untyped-def]
         if version == 2 and code in (GOOD, REWRITE):
             metadata = _series_metadata(buf, to, symbols, total, metadata, row)
         total[SERIES] += 1
-        pos = after
+        pos = _usual_run(buf, after, end, version, to, seed, partitions, total, rows)
     return FINE, rows, arena, metadata
