@@ -29,7 +29,7 @@ from connectors.settings import KafkaSettings
 CONNECT_TRY_S = 2.0
 CLOSE_TIMEOUT_S = 5.0
 GATHER_S = 0.01
-GATHER_BYTES = 4 * 1024 * 1024
+GATHER_BYTES = 16 * 1024 * 1024
 """While Kafka has not confirmed what was sent before, records are gathered for so long or so much: the busier, the
 larger the batches, at no cost for whoever comes alone."""
 BATCH_BYTES = 1_000_000
