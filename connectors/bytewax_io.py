@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
@@ -26,6 +26,7 @@ from connectors.reader import QUEUE_BYTES, Reader, ReaderStats, gone
 from connectors.settings import KafkaSettings
 from connectors.topics import topic_identity
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 AWAKE_GRID = timedelta(milliseconds=25)
@@ -45,17 +46,23 @@ class _Topic(NamedTuple):
     starts: dict[int, int]
 
 
-class KafkaSource(FixedPartitionedSource[Received, Position]):  # type: ignore[misc]  # mypy skips bytewax (pyproject)
+class KafkaSource(FixedPartitionedSource[T, Position], Generic[T]):  # type: ignore[misc]  # mypy skips bytewax (pyproject)
     """All partitions of a topic, each from its resumed offset or else from the earliest that Kafka holds.
 
     One consumer and thread per process (``Reader``) serves the partitions that Bytewax builds here; in a cluster the
     others are built elsewhere. Nothing connects before Bytewax asks for the partitions.
     """
 
-    def __init__(self, settings: KafkaSettings, topic: str, bound_bytes: int = QUEUE_BYTES) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        topic: str,
+        decode: Callable[[list[Received]], list[T]],
+        bound_bytes: int = QUEUE_BYTES,
+    ) -> None:
         self._settings = settings
         self._topic = topic
-        self._reader = Reader(settings, topic, bound_bytes)
+        self._reader = Reader(settings, topic, decode, bound_bytes)
         self._described: _Topic | None = None
         self._lock = threading.Lock()
 
@@ -63,7 +70,7 @@ class KafkaSource(FixedPartitionedSource[Received, Position]):  # type: ignore[m
         """Partition numbers of the topic, as the broker has it. Raises ``Unavailable`` or for a missing topic."""
         return [str(partition) for partition in self._describe().starts]
 
-    def build_part(self, step_id: str, for_part: str, resume_state: Position | None) -> KafkaPartition:  # noqa: ARG002 - bytewax's signature
+    def build_part(self, step_id: str, for_part: str, resume_state: Position | None) -> KafkaPartition[T]:  # noqa: ARG002 - bytewax's signature
         """Resume at the snapshot's offset or begin at the earliest.
 
         Raises ``ForeignOffsets`` when the topic is not the one that the snapshot was taken of, ``OffsetGone`` when
@@ -108,15 +115,15 @@ class KafkaSource(FixedPartitionedSource[Received, Position]):  # type: ignore[m
         return offset
 
 
-class KafkaPartition(StatefulSourcePartition[Received, Position]):  # type: ignore[misc]  # mypy skips bytewax (pyproject)
+class KafkaPartition(StatefulSourcePartition[T, Position], Generic[T]):  # type: ignore[misc]  # mypy skips bytewax (pyproject)
     """One partition of the source: a view on its queue in the reader."""
 
-    def __init__(self, reader: Reader, partition: int, identity: str) -> None:
+    def __init__(self, reader: Reader[T], partition: int, identity: str) -> None:
         self._reader = reader
         self._partition = partition
         self._identity = identity
 
-    def next_batch(self) -> list[Received]:
+    def next_batch(self) -> list[T]:
         """What was read, a bounded batch of it; empty when nothing came. Never blocks; raises the reader's error."""
         return self._reader.pop(self._partition)
 

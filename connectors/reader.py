@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Generic, NamedTuple, TypeVar
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import OffsetOutOfRangeError
@@ -26,10 +27,13 @@ QUEUE_BYTES = 64 * 1024 * 1024
 QUEUE_RECORDS = 50_000
 BATCH_BYTES = 2 * 1024 * 1024
 BATCH_RECORDS = 256
+POLL_RECORDS = 64
+"""Records decompressed at a time: some megabytes, which decoding still finds in the processor's caches."""
 POLL_MS = 500
 EMPTY_POLLS_BEFORE_GONE = 2
 """A high watermark below our position is believed when it stands for so many polls without a record."""
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
@@ -48,37 +52,49 @@ class ReaderStats(NamedTuple):
     partitions: int
 
 
-class _Queue:
-    """Records of one partition on their way to the flow."""
+class _Portion(NamedTuple, Generic[T]):
+    """What a run of records became, and what is needed to go on behind it."""
 
-    __slots__ = ("bytes", "end", "fetched", "popped", "records")
+    items: list[T]
+    records: int
+    bytes: int
+    next_offset: int
+
+
+class _Queue(Generic[T]):
+    """Portions of one partition on their way to the flow."""
+
+    __slots__ = ("end", "fetched", "popped", "portions")
 
     def __init__(self, offset: int) -> None:
-        self.records: deque[Received] = deque()
-        self.bytes = 0
+        self.portions: deque[_Portion[T]] = deque()
         self.fetched = offset
         self.popped = offset
         self.end: int | None = None
 
 
-class Reader:
+class Reader(Generic[T]):
     """Reads the partitions added to it, from the offsets given, in one thread that starts with the first pop.
 
-    ``add`` and ``pop`` may be called from several threads.
+    ``decode`` turns neighbouring records of one partition into items, in that thread and while they are still in the
+    processor's caches: records are ten times as large as what the flow needs of them. ``add`` and ``pop`` may be
+    called from several threads.
     """
 
     def __init__(
         self,
         settings: KafkaSettings,
         topic: str,
+        decode: Callable[[list[Received]], list[T]],
         bound_bytes: int = QUEUE_BYTES,
         bound_records: int = QUEUE_RECORDS,
     ) -> None:
         self.topic = topic
         self._settings = settings
+        self._decode = decode
         self._bound_bytes = bound_bytes
         self._bound_records = bound_records
-        self._queues: dict[int, _Queue] = {}
+        self._queues: dict[int, _Queue[T]] = {}
         self._lock = threading.Condition()
         self._bytes = 0
         self._records = 0
@@ -95,30 +111,28 @@ class Reader:
         with self._lock:
             self._queues[partition] = _Queue(offset)
 
-    def pop(self, partition: int, max_bytes: int = BATCH_BYTES, max_records: int = BATCH_RECORDS) -> list[Received]:
-        """The next records of ``partition``, none if none came; never blocks.
+    def pop(self, partition: int, max_bytes: int = BATCH_BYTES, max_records: int = BATCH_RECORDS) -> list[T]:
+        """The next items of ``partition``, none if none came; never blocks.
 
-        A batch ends at ``max_records`` or with the record that reaches ``max_bytes``. Once all that came is popped,
-        raises the error that ended the thread: ``OffsetGone`` or what the client raised.
+        A batch ends with the portion that reaches ``max_bytes`` or ``max_records``. Once all that came is popped,
+        raises the error that ended the thread: ``OffsetGone`` or what client or decoder raised.
         """
         with self._lock:
             self._ensure_thread()
             queue = self._queues[partition]
-            if not queue.records and self._error is not None:
+            if not queue.portions and self._error is not None:
                 raise self._error
             taken = _take(queue, max_bytes, max_records)
             if taken:
-                size = sum(_size(record) for record in taken)
-                queue.bytes -= size
-                self._bytes -= size
-                self._records -= len(taken)
-                queue.popped = taken[-1].offset + 1
+                self._bytes -= sum(portion.bytes for portion in taken)
+                self._records -= sum(portion.records for portion in taken)
+                queue.popped = taken[-1].next_offset
                 self._lock.notify_all()
-            return taken
+        return [item for portion in taken for item in portion.items]
 
     def waiting(self, partition: int) -> bool:
         """Whether a pop would give records, or the reader's error, now."""
-        return bool(self._queues[partition].records) or self._error is not None
+        return bool(self._queues[partition].portions) or self._error is not None
 
     def position(self, partition: int) -> int:
         """Offset of the next record that a pop gives."""
@@ -153,7 +167,7 @@ class Reader:
 
     def _run(self) -> None:
         try:
-            consumer = make_consumer(self._settings, f"tocsin-read-{self.topic}")
+            consumer = make_consumer(self._settings, f"tocsin-read-{self.topic}", max_poll_records=POLL_RECORDS)
             try:
                 wait = FetchWait(consumer)
                 while not self._stopping:
@@ -192,12 +206,12 @@ class Reader:
         return any(record.headers == [] for records in polled.values() for record in records)
 
     def _keep(self, partition: int, received: list[Received]) -> None:
-        size = sum(_size(record) for record in received)
+        size = sum(len(record.value or b"") + len(record.key or b"") for record in received)
+        portion = _Portion(self._decode(received), len(received), size, received[-1].offset + 1)
         with self._lock:
             queue = self._queues[partition]
-            queue.records.extend(received)
-            queue.bytes += size
-            queue.fetched = received[-1].offset + 1
+            queue.portions.append(portion)
+            queue.fetched = portion.next_offset
             self._bytes += size
             self._records += len(received)
             self._received_bytes += size
@@ -230,15 +244,12 @@ def gone(topic: str, partition: int, offset: int, start: int | None, end: int | 
     )
 
 
-def _take(queue: _Queue, max_bytes: int, max_records: int) -> list[Received]:
-    taken: list[Received] = []
-    size = 0
-    while queue.records and size < max_bytes and len(taken) < max_records:
-        record = queue.records.popleft()
-        size += _size(record)
-        taken.append(record)
+def _take(queue: _Queue[T], max_bytes: int, max_records: int) -> list[_Portion[T]]:
+    taken: list[_Portion[T]] = []
+    size = records = 0
+    while queue.portions and size < max_bytes and records < max_records:
+        portion = queue.portions.popleft()
+        size += portion.bytes
+        records += portion.records
+        taken.append(portion)
     return taken
-
-
-def _size(record: Received) -> int:
-    return len(record.value or b"") + len(record.key or b"")

@@ -127,7 +127,7 @@ class Events:
             yield from zip(states, kinds.tolist(), strict=True)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def follow(
     begin: int, episodes: Episodes, free: Ints, full: bool,
     entry_lane: NDArray[Any], lane_next: NDArray[Any], lane_detector: NDArray[Any], lane_episode: NDArray[Any],

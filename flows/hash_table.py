@@ -76,7 +76,7 @@ def home_of(key: Any, mask: int) -> int:
     return int(np.int64(key >> _HIGH_BITS)) & mask
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def find_rows(keys: Hashes, rows: NDArray[np.int32], series: Hashes) -> Ints:
     """Row of each hash, −1 where absent."""
     mask = keys.shape[0] - 1

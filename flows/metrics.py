@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
-from bytewax.inputs import Source
-from bytewax.operators import StatefulBatchLogic
+from bytewax.operators import KeyedStream, StatefulBatchLogic
 from bytewax.outputs import Sink
 from prometheus_client import CollectorRegistry
 from prometheus_client.gc_collector import GCCollector
@@ -18,7 +18,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from connectors.bytewax_io import KafkaSink, KafkaSource
 from connectors.errors import Rejected
-from connectors.follower import Received, TopicLog
+from connectors.follower import TopicLog
 from connectors.logs import configure_logging
 from connectors.messages import DetectorRevision, OutRecord
 from connectors.probes import Component, Probes
@@ -59,23 +59,22 @@ def build() -> Dataflow:
     gc.collect()
     gc.freeze()  # what numba left is never garbage: looking through it took 100 ms at a time
     detectors = TopicLog(settings, settings.topics.detectors)
-    source = KafkaSource(settings, settings.topics.metrics)
     decoder = Decoder(settings.flow_idle_s // 2, settings.flow_max_series)
+    source = KafkaSource(settings, settings.topics.metrics, decoder.decode)
     vitals = Vitals(decoder, source.stats)
     _serve_probes(settings, vitals, detectors)
     read_revisions = _revisions_of(detectors, settings.flow_config_timeout_s)
-    return dataflow(settings, source, KafkaSink(settings), decoder, vitals, read_revisions)
+    return dataflow(settings, lambda flow: op.input("read", flow, source), KafkaSink(settings), vitals, read_revisions)
 
 
 def dataflow(
     settings: FlowSettings,
-    source: Source[Received],
+    read: Callable[[Dataflow], KeyedStream[list[Chunk]]],
     sink: Sink[OutRecord],
-    decoder: Decoder,
     vitals: Vitals,
     read_revisions: ReadRevisions,
 ) -> Dataflow:
-    """The steps, top to bottom."""
+    """The steps, top to bottom; ``read`` makes the input: chunks keyed by partition."""
 
     def logic(saved: bytes | None) -> BlockLogic:
         block = Block(settings.topics, settings.limits, read_revisions)
@@ -85,9 +84,7 @@ def dataflow(
         return BlockLogic(block, vitals)
 
     flow = Dataflow("tocsin-metrics")
-    records = op.input("read", flow, source)
-    chunks = op.flat_map_batch("decode", records, decoder.decode)
-    events = op.stateful_batch("judge", chunks, logic)
+    events = op.stateful_batch("judge", read(flow), logic)
     op.output("write", events, sink)
     return flow
 

@@ -113,7 +113,7 @@ class Routes:
         return lanes
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def sort_by_program(
     rows: Ints, heads: NDArray[np.int32], entry_program: NDArray[np.int32], entry_next: NDArray[np.int32], programs: int
 ) -> tuple[Ints, Ints, Ints]:

@@ -1,8 +1,8 @@
 """``python -m flows.run [bytewax options]``: prepare the recovery store, then become the flow.
 
 The store is bound to the broker: offsets mean something only to the broker that gave them. A store that belongs to
-another broker, or to another incarnation of the topic, is set aside – never resumed, never deleted. In a cluster
-(``-i N -a host:port;host:port``) process 0 prepares and the others wait for it.
+another broker, or to another incarnation of the topic, is set aside and never resumed; the latest three are kept. In a
+cluster (``-i N -a host:port;host:port``) process 0 prepares and the others wait for it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ from flows.settings import FlowSettings
 STORE_VERSION = 1
 LABEL = "tocsin.json"
 WAIT_S = 60.0
+ASIDE = "of-another-broker"
+KEPT_ASIDE = 3
+"""The embedded broker forgets at every stop, so a store is set aside at every start of ``make run``."""
 
 _log = logging.getLogger(__name__)
 
@@ -37,10 +40,12 @@ def prepare(store: Path, identity: str, now: datetime, parts: int = 1) -> None:
     if found == _expected(identity):
         return
     if store.exists():
-        aside = store.with_name(f"{store.name}.of-another-broker.{now:%Y%m%dT%H%M%S%f}")
+        aside = store.with_name(f"{store.name}.{ASIDE}.{now:%Y%m%dT%H%M%S%f}")
         store.rename(aside)
         _log.warning("recovery store %s belongs to another broker (%s, now %s): set aside as %s",
                      store, found, identity, aside)  # fmt: skip
+    for old in sorted(store.parent.glob(f"{store.name}.{ASIDE}.*"))[:-KEPT_ASIDE]:
+        shutil.rmtree(old)
     fresh = store.with_name(f"{store.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)

@@ -93,7 +93,7 @@ class SeriesTable:
         return self.table.size_bytes + self.index.size_bytes + self._labels_bytes + 16 * len(self.labels)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def admit(
     rows: Ints, times_ms: Ints, values: Floats, last_ms: Ints, active_s: NDArray[np.uint32],
     log_s: int, oldest_ms: int, newest_ms: int, counts: Ints,

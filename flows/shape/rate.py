@@ -43,7 +43,7 @@ def rates(state: Table, rows: Ints, times_ms: Ints, values: Floats, starts_ms: I
     return out
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def rate_step(
     before: Floats, before_ms: Ints, running: NDArray[np.int8], rows: Ints, times_ms: Ints, values: Floats,
     starts_ms: Ints, has_starts: bool, out: Floats,

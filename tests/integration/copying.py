@@ -19,6 +19,6 @@ def build() -> Dataflow:
         return str(received.partition), out
 
     flow = Dataflow("copying")
-    records = op.input("in", flow, KafkaSource(settings, settings.topics.metrics))
+    records = op.input("in", flow, KafkaSource(settings, settings.topics.metrics, list))
     op.output("out", op.map("copy", records, copy), KafkaSink(settings))
     return flow

@@ -205,7 +205,7 @@ def test_64_partitions_each_keep_their_order(running: Broker) -> None:
     ]
     confirm(sent, DEADLINE_S)
     producer.close()
-    source = KafkaSource(settings, settings.topics.metrics)
+    source = KafkaSource(settings, settings.topics.metrics, list)
     parts = {name: source.build_part("in", name, None) for name in source.list_parts()}
     try:
         assert sorted(parts, key=int) == [str(number) for number in range(64)]
@@ -281,14 +281,14 @@ def test_a_topic_log_answers_ranges_and_waits_for_their_end(settings: KafkaSetti
 def test_a_source_resumes_at_the_next_offset(settings: KafkaSettings, producer: KafkaProducer) -> None:
     topic = settings.topics.metrics
     produce(producer, topic, numbered(0, 300), partition=2)
-    source = KafkaSource(settings, topic)
+    source = KafkaSource(settings, topic, list)
     part = source.build_part("in", "2", None)
     first = drain(part, 1)
     position = part.snapshot()
     part.close()
     assert 1 <= len(first) < 300, "a batch is bounded"
 
-    resumed = KafkaSource(settings, topic).build_part("in", "2", position)
+    resumed = KafkaSource(settings, topic, list).build_part("in", "2", position)
     rest = drain(resumed, 300 - len(first))
     assert [record.value for record in first + rest] == numbered(0, 300)
     assert resumed.snapshot()[-1] == 300
@@ -302,7 +302,7 @@ def test_a_source_reads_only_the_partitions_built_here(settings: KafkaSettings, 
     topic = settings.topics.metrics
     for partition in range(4):
         produce(producer, topic, numbered(0, 3), partition)
-    source = KafkaSource(settings, topic)
+    source = KafkaSource(settings, topic, list)
     parts = [source.build_part("in", name, None) for name in ("1", "3")]
     for part in parts:
         assert len(drain(part, 3)) == 3
@@ -314,7 +314,7 @@ def test_a_source_reads_only_the_partitions_built_here(settings: KafkaSettings, 
 def test_a_full_queue_holds_the_reader_back_and_loses_nothing(settings: KafkaSettings, producer: KafkaProducer) -> None:
     topic = settings.topics.metrics
     values = [b"%05d" % number + bytes(20_000) for number in range(300)]
-    source = KafkaSource(settings, topic, bound_bytes=100_000)
+    source = KafkaSource(settings, topic, list, bound_bytes=100_000)
     part, other = source.build_part("in", "0", None), source.build_part("in", "1", None)
     assert part.next_batch() == []
     for start in range(0, 300, 50):
@@ -333,7 +333,7 @@ def test_an_offset_beyond_the_end_is_gone(settings: KafkaSettings, producer: Kaf
     topic = settings.topics.metrics
     produce(producer, topic, numbered(0, 10), partition=1)
     position = (1, broker_identity(settings), 10 + beyond)
-    part = KafkaSource(settings, topic).build_part("in", "1", position)
+    part = KafkaSource(settings, topic, list).build_part("in", "1", position)
     with pytest.raises(OffsetGone, match=rf"{topic} partition 1: must continue at offset {10 + beyond}, .* up to 10"):
         drain(part, 1)
     part.close()
@@ -342,7 +342,7 @@ def test_an_offset_beyond_the_end_is_gone(settings: KafkaSettings, producer: Kaf
 def test_the_end_itself_is_no_gone_offset(settings: KafkaSettings, producer: KafkaProducer) -> None:
     topic = settings.topics.metrics
     produce(producer, topic, numbered(0, 10))
-    part = KafkaSource(settings, topic).build_part("in", "0", (1, broker_identity(settings), 10))
+    part = KafkaSource(settings, topic, list).build_part("in", "0", (1, broker_identity(settings), 10))
     assert part.next_batch() == []
     produce(producer, topic, [b"ten"])
     assert [record.value for record in drain(part, 1)] == [b"ten"]
@@ -359,9 +359,9 @@ def test_deleted_records_are_a_gone_offset(apache: ApacheKafka) -> None:
     admin = make_admin(settings, "tests")
     admin.delete_records({partition: 5})
     with pytest.raises(OffsetGone, match="offset 3, but the broker holds records from 5"):
-        KafkaSource(settings, topic).build_part("in", "0", position)
+        KafkaSource(settings, topic, list).build_part("in", "0", position)
 
-    part = KafkaSource(settings, topic).build_part("in", "0", None)
+    part = KafkaSource(settings, topic, list).build_part("in", "0", None)
     assert [record.offset for record in drain(part, 5)] == [5, 6, 7, 8, 9]
     part.close()
     producer.close()
@@ -370,19 +370,19 @@ def test_deleted_records_are_a_gone_offset(apache: ApacheKafka) -> None:
 
 def test_another_topic_of_the_same_name_is_foreign(settings: KafkaSettings) -> None:
     topic = settings.topics.metrics
-    old = KafkaSource(settings, topic).build_part("in", "0", None).snapshot()
+    old = KafkaSource(settings, topic, list).build_part("in", "0", None).snapshot()
     admin = make_admin(settings, "tests")
     admin.delete_topics([topic])
     until(lambda: topic not in admin.list_topics(), "the deletion")
     admin.close()
     create_topics(settings)
     with pytest.raises(ForeignOffsets, match="set the store aside"):
-        KafkaSource(settings, topic).build_part("in", "0", old)
+        KafkaSource(settings, topic, list).build_part("in", "0", old)
 
 
 def test_a_snapshot_of_an_unknown_version_is_refused(settings: KafkaSettings) -> None:
     with pytest.raises(ForeignOffsets, match="version 2, not 1"):
-        KafkaSource(settings, settings.topics.metrics).build_part("in", "0", (2, broker_identity(settings), 0))
+        KafkaSource(settings, settings.topics.metrics, list).build_part("in", "0", (2, broker_identity(settings), 0))
 
 
 def test_a_sink_has_written_when_its_snapshot_returns(settings: KafkaSettings) -> None:

@@ -251,7 +251,7 @@ def test_the_embedded_broker_forgets_and_everybody_notices(own_embedded: Embedde
     for partition in range(PARTITIONS):
         produce(producer, topic, numbered(0, 10), partition)
     producer.close()
-    source = KafkaSource(settings, topic)
+    source = KafkaSource(settings, topic, list)
     part = source.build_part("in", "0", None)
     drain(part, 10)
     identity = broker_identity(settings)
@@ -265,5 +265,5 @@ def test_the_embedded_broker_forgets_and_everybody_notices(own_embedded: Embedde
         with pytest.raises(ForeignOffsets, match="read up to offset 10, but the broker now ends at 0"):
             follower.wait(lambda: False, DEADLINE_S)
     with pytest.raises(ForeignOffsets, match="set the store aside"):
-        KafkaSource(settings, topic).build_part("in", "0", part.snapshot())
+        KafkaSource(settings, topic, list).build_part("in", "0", part.snapshot())
     source.stop()

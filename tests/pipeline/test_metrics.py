@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
+import bytewax.operators as op
 import pytest
+from bytewax.dataflow import Dataflow
+from bytewax.operators import KeyedStream
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import TestingSink, TestingSource, cluster_main, run_main
 
 from connectors.messages import OutRecord
 from connectors.reader import ReaderStats
+from flows.chunks import Chunk
 from flows.decode import Decoder
 from flows.metrics import dataflow
 from flows.settings import FlowSettings
@@ -45,6 +50,11 @@ def recovery(tmp_path: Path) -> RecoveryConfig:
     return RecoveryConfig(str(tmp_path))
 
 
+def decoded(source: TestingSource, decoder: Decoder) -> Callable[[Dataflow], KeyedStream[list[Chunk]]]:
+    """The input: records decoded in a step of their own, where Kafka's reader decodes them in its thread."""
+    return lambda flow: op.flat_map_batch("decode", op.input("read", flow, source), decoder.decode)
+
+
 def run(log: Log, items: list[Record | TestingSource.ABORT], recovery: RecoveryConfig | None, epoch: timedelta,
         batch_size: int = 10) -> list[OutRecord]:  # fmt: skip
     """One life of the process: what it wrote until the items ended or one of them aborted it."""
@@ -52,7 +62,7 @@ def run(log: Log, items: list[Record | TestingSource.ABORT], recovery: RecoveryC
     decoder = Decoder(SETTINGS.flow_idle_s // 2, SETTINGS.flow_max_series)
     vitals = Vitals(decoder, lambda: ReaderStats(0, 0, 0, 0, 0, 0, 0))
     source = TestingSource(items, batch_size)
-    flow = dataflow(SETTINGS, source, TestingSink(written), decoder, vitals, log.read_revisions)
+    flow = dataflow(SETTINGS, decoded(source, decoder), TestingSink(written), vitals, log.read_revisions)
     run_main(flow, epoch_interval=epoch, recovery_config=recovery)
     return [record for _, record in written]
 
@@ -123,7 +133,7 @@ def test_two_workers_say_the_same(two: Two) -> None:
     decoder = Decoder(SETTINGS.flow_idle_s // 2, SETTINGS.flow_max_series)
     vitals = Vitals(decoder, lambda: ReaderStats(0, 0, 0, 0, 0, 0, 0))
     source = TestingSource(two.records, 10)
-    flow = dataflow(SETTINGS, source, TestingSink(written), decoder, vitals, two.logs[0].read_revisions)
+    flow = dataflow(SETTINGS, decoded(source, decoder), TestingSink(written), vitals, two.logs[0].read_revisions)
     cluster_main(flow, [], 0, worker_count_per_proc=2)
     assert once([record for _, record in written]) == expected(two)
     assert len(vitals.blocks) == 2

@@ -14,7 +14,7 @@ from connectors.settings import KafkaSettings
 TOPIC = "t.metrics"
 
 
-class Fed(Reader):
+class Fed(Reader[Received]):
     """A reader whose records come from the test instead of a thread."""
 
     def _ensure_thread(self) -> None:
@@ -34,7 +34,7 @@ def received(partition: int, offset: int, size: int) -> Received:
 
 @pytest.fixture
 def reader() -> Iterator[Fed]:
-    fed = Fed(KafkaSettings(), TOPIC, bound_bytes=1_000, bound_records=100)
+    fed = Fed(KafkaSettings(), TOPIC, list, bound_bytes=1_000, bound_records=100)
     fed.add(0, 7)
     fed.add(1, 0)
     yield fed
@@ -58,10 +58,11 @@ def test_pops_follow_the_offsets_of_their_partition(reader: Fed) -> None:
 
 
 @given(st.lists(st.integers(0, 300), min_size=1, max_size=50), st.integers(1, 500), st.integers(1, 20))
-def test_a_batch_ends_with_the_record_that_reaches_a_limit(sizes: list[int], max_bytes: int, max_records: int) -> None:
-    fed = Fed(KafkaSettings(), TOPIC)
+def test_a_batch_ends_with_the_portion_that_reaches_a_limit(sizes: list[int], max_bytes: int, max_records: int) -> None:
+    fed = Fed(KafkaSettings(), TOPIC, list)
     fed.add(0, 0)
-    fed.feed(0, sizes)
+    for size in sizes:
+        fed.feed(0, [size])
     popped: list[Received] = []
     while batch := fed.pop(0, max_bytes, max_records):
         assert len(batch) <= max_records
@@ -85,8 +86,19 @@ def test_bytes_and_records_are_bounded(reader: Fed, sizes: list[int]) -> None:
     assert not reader._full()
     reader.feed(0, sizes)
     assert reader._full()
-    reader.pop(0, max_records=1)
+    reader.pop(0)
     assert not reader._full()
+
+
+def test_records_are_decoded_a_portion_at_a_time_and_the_offset_follows() -> None:
+    fed = Fed(KafkaSettings(), TOPIC, lambda records: [f"{len(records)} records"])
+    fed.add(0, 5)
+    fed.feed(0, [1, 1, 1])
+    fed.feed(0, [1])
+    assert fed.pop(0, max_records=1) == ["3 records"]
+    assert fed.position(0) == 8
+    assert fed.pop(0) == ["1 records"]
+    assert fed.position(0) == 9
 
 
 def test_an_error_comes_after_the_records_before_it(reader: Fed) -> None:

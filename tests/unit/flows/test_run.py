@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from connectors.errors import Unavailable
 from flows import run
-from flows.run import LABEL, await_store, command, prepare, process_id
+from flows.run import KEPT_ASIDE, LABEL, await_store, command, prepare, process_id
 from flows.settings import FlowSettings
 
 NOW = datetime(2026, 8, 1, 12, 30, tzinfo=UTC)
@@ -29,9 +29,7 @@ def test_a_store_is_made_once_and_kept(tmp_path: Path) -> None:
     assert [path.name for path in store.parent.iterdir()] == ["metrics"]
 
 
-def test_a_store_of_another_broker_is_set_aside_and_never_deleted(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_store_of_another_broker_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     store = tmp_path / "metrics"
     prepare(store, "broker-1", NOW)
     (store / "mark").touch()
@@ -43,6 +41,14 @@ def test_a_store_of_another_broker_is_set_aside_and_never_deleted(
     assert not (store / "mark").exists()
     assert "broker-1" in caplog.text
     assert str(aside) in caplog.text
+
+
+def test_only_the_latest_stores_set_aside_are_kept(tmp_path: Path) -> None:
+    store = tmp_path / "metrics"
+    for number in range(KEPT_ASIDE + 3):
+        prepare(store, f"broker-{number}", NOW + timedelta(seconds=number))
+    brokers = [label(aside) for aside in sorted(tmp_path.glob("metrics.of-another-broker.*"))]
+    assert brokers == [{"version": 1, "broker": f"broker-{number}"} for number in (2, 3, 4)]
 
 
 @pytest.mark.parametrize("text", [None, "", "{", '{"version": 0, "broker": "broker-1"}'])
