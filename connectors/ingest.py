@@ -211,7 +211,11 @@ class Ingest:
             case "/alive":
                 return json_answer(200, {"alive": True})
             case "/ready":
-                reason = "; ".join(filter(None, self._reasons().values()))
+                reasons = self._reasons()
+                del reasons[
+                    "broker"
+                ]  # full: writes are answered 429, by this very process; another start would not help
+                reason = "; ".join(filter(None, reasons.values()))
                 return json_answer(503 if reason else 200, {"ready": not reason, "reason": reason})
             case "/health":
                 return self._health()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Callable
 
 import bytewax.operators as op
@@ -29,6 +30,9 @@ from flows.persistence import load, save
 from flows.settings import FlowSettings
 from flows.vitals import Vitals
 from flows.warm import warm
+
+SWITCH_INTERVAL_S = 0.02
+"""Reader and worker take turns in Python; asking for the turn every 5 ms costs a twentieth of the CPU."""
 
 
 class BlockLogic(StatefulBatchLogic[list[Chunk], OutRecord, bytes]):  # type: ignore[misc]  # mypy skips bytewax
@@ -57,6 +61,7 @@ def build() -> Dataflow:
     settings = FlowSettings()
     warm()
     gc.collect()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.freeze()  # what numba left is never garbage: looking through it took 100 ms at a time
     detectors = TopicLog(settings, settings.topics.detectors)
     decoder = Decoder(settings.flow_idle_s // 2, settings.flow_max_series)

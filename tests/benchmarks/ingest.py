@@ -106,19 +106,20 @@ class Load:
                 turn += 1
 
 
-def count_back(settings: KafkaSettings, expected: int, timeout_s: float = 120.0) -> int:
-    """Samples that stand in ``tocsin.metrics``, counted with the flow's own decoder."""
-    found = 0
+def count_back(settings: KafkaSettings, expected: int, timeout_s: float = 120.0) -> tuple[int, int]:
+    """Samples and records that stand in ``tocsin.metrics``, counted with the flow's own decoder."""
+    found = records = 0
 
     def add(received: list[Received]) -> None:
-        nonlocal found
+        nonlocal found, records
         for record in received:
             if record.value is not None and all(name != CONTROL_HEADER for name, _ in record.headers):
                 found += len(decode_record(record.value, 0).times_ms)
+                records += 1
 
     with Follower(settings, settings.topics.metrics, add) as follower:
         follower.wait(lambda: found >= expected and follower.caught_up(), timeout_s)
-    return found
+    return found, records
 
 
 def measure(settings: KafkaSettings, seconds: float) -> dict[str, float]:
@@ -132,7 +133,7 @@ def measure(settings: KafkaSettings, seconds: float) -> dict[str, float]:
         cpu_after, ended = cpu.cpu_times(), time.monotonic()
         rss = cpu.memory_info().rss
     sent = (warm + accepted) * SERIES_PER_BODY
-    found = count_back(settings, sent)
+    found, records = count_back(settings, sent)
     if found != sent:
         message = f"{sent} samples were answered 204, but {found} stand in Kafka"
         raise RuntimeError(message)
@@ -142,6 +143,7 @@ def measure(settings: KafkaSettings, seconds: float) -> dict[str, float]:
         "samples_per_cpu_second": samples / (user_s + system_s),
         "samples_per_second": samples / (ended - started),
         "samples": samples,
+        "samples_per_record": found / records,
         "cpu_user_s": user_s,
         "cpu_system_s": system_s,
         "wall_s": ended - started,

@@ -13,7 +13,9 @@ from connectors.messages import DEFAULT_TENANT
 
 STEP_MS = 1_000
 START_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
-SERIES_PER_REQUEST = 2_000
+SERIES_PER_RUN = 8_000
+"""Ingest joins requests of 2,000 series while Kafka is busy: under load its records hold some 1,000 samples, as the
+ingest benchmark prints (``samples_per_record``), so a record of one of eight partitions is made of four requests."""
 SPIKE_EVERY = 5_000
 SHARDS = 100
 
@@ -66,10 +68,10 @@ class Load:
         labels = [labels_of(number) for number in range(series)]
         partition_of = np.array([series_hash(encode_labels(one), DEFAULT_TENANT) % partitions for one in labels])
         self._parts: list[tuple[int, npt.NDArray[np.int64], Record]] = []
-        for start in range(0, series, SERIES_PER_REQUEST):
-            request = np.arange(start, min(start + SERIES_PER_REQUEST, series))
+        for start in range(0, series, SERIES_PER_RUN):
+            run = np.arange(start, min(start + SERIES_PER_RUN, series))
             for partition in range(partitions):
-                numbers = request[partition_of[request] == partition]
+                numbers = run[partition_of[run] == partition]
                 if len(numbers):
                     self._parts.append((partition, numbers, Record([labels[n] for n in numbers])))
 
