@@ -1,7 +1,7 @@
 """How long a consumer's fetch waits at the broker when there is nothing: short while data flows, long when idle.
 
 Apache Kafka answers a waiting fetch as soon as a record arrives, the embedded broker only when the wait is over. There
-a wait of 500 ms would be felt in every anomaly, and one of 50 ms would cost an idle process 5 % of a core.
+a wait of a second would be felt in every anomaly, and one of 50 ms would cost an idle process 5 % of a core.
 """
 
 from __future__ import annotations

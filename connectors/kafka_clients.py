@@ -31,8 +31,8 @@ FETCH_BYTES = 4 * 1024 * 1024
 """Records asked for in one fetch; with lz4 about eight times that in memory once decompressed."""
 PARTITION_FETCH_BYTES = 1024 * 1024
 """Records asked for per partition: the larger, the fewer round trips while catching up."""
-FETCH_WAIT_MS = 500
-"""How long the broker holds a fetch that has nothing to give: two idle requests a second and consumer."""
+FETCH_WAIT_MS = 1_000
+"""How long the broker holds a fetch that has nothing to give, when idle: one request a second and consumer."""
 RECONNECT_MAX_MS = 1_000
 """A broker that restarts is found again within about this time."""
 LIST_TIMEOUT_MS = 10_000
