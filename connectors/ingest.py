@@ -80,7 +80,6 @@ class Ingest:
         self._gate = BrokerGate(settings.broker_status_file)
         self._news = MetadataNews(settings.topics.metadata)
         self._decompressor = Decompressor()
-        self._seeds: dict[str, int] = {}
         self.meters.in_flight.set_function(lambda: self.budget.used_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -177,7 +176,7 @@ class Ingest:
 
         def prepare() -> Batch[Split]:
             split = split_request(
-                self._decompressor.decompress(body, encoding, limit), write.version, self._seed(write.tenant),
+                self._decompressor.decompress(body, encoding, limit), write.version, tenant_seed(write.tenant),
                 self.settings.partitions, expanded_bytes=limit,
             )  # fmt: skip
             key = write.tenant.encode()
@@ -195,14 +194,6 @@ class Ingest:
         split = await self.courier.deliver(prepare, settled, self.settings.ingest_request_timeout_s)
         self.meters.confirmed(split, write.version, time.monotonic() - started_s)
         return split
-
-    def _seed(self, tenant: str) -> int:
-        """Seed of the tenant, remembered; forgotten all at once when there are very many."""
-        if len(self._seeds) > 10_000:
-            self._seeds.clear()
-        if tenant not in self._seeds:
-            self._seeds[tenant] = tenant_seed(tenant)
-        return self._seeds[tenant]
 
     def _probe(self, method: str, path: str) -> Answer:
         if path == "/api/v1/write":

@@ -19,9 +19,6 @@ from flows.chunks import Chunk, NewSeries, Poison, Samples
 from flows.detectors.base import Ints
 from flows.hash_table import Hashes, HashTable
 
-MAX_TENANTS = 10_000
-"""Seeds of so many tenants are remembered; beyond, they are computed again."""
-
 
 class Record(Protocol):
     """A Kafka record as the source gives it."""
@@ -78,7 +75,6 @@ class Decoder:
     def __init__(self, announce_every_s: int, max_series: int) -> None:
         self._announce = (announce_every_s, max_series)
         self.partitions: dict[int, Announcements] = {}
-        self._seeds: dict[str, int] = {}
 
     def decode(self, records: Iterable[Record]) -> list[tuple[str, list[Chunk]]]:
         """Chunks per partition, keyed by the partition number as Bytewax wants it."""
@@ -112,18 +108,10 @@ class Decoder:
             if record.headers and any(name == CONTROL_HEADER for name, _ in record.headers):
                 return ControlRecord.decode(record.value or b"")
             tenant, value = _tenant(record.key), record.value or b""
-            return _Read(tenant, value, decode_record(value, self._seed(tenant)))
+            return _Read(tenant, value, decode_record(value, tenant_seed(tenant)))
         except Rejected as error:
             origin = f"{record.topic}/{record.partition}/{record.offset}"
             return Poison(error.reason, str(error), origin, record.value)
-
-    def _seed(self, tenant: str) -> int:
-        seed = self._seeds.get(tenant)
-        if seed is None:
-            if len(self._seeds) >= MAX_TENANTS:
-                self._seeds.clear()
-            seed = self._seeds[tenant] = tenant_seed(tenant)
-        return seed
 
 
 class _Read(NamedTuple):

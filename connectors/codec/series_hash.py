@@ -6,6 +6,8 @@ Source: https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from connectors.codec.varint import kernel, read_u64
@@ -67,12 +69,17 @@ def xxh64(buf, pos, end, seed):  # type: ignore[no-untyped-def]
     return acc ^ (acc >> np.uint64(32))
 
 
+MAX_TENANTS = 10_000
+"""Seeds of so many tenants are remembered; beyond, they are computed again."""
+
+
 def hash_bytes(value: bytes, seed: int) -> int:
     """XXH64 of ``value``, for one value at a time."""
     with np.errstate(over="ignore"):  # wrap-around is the algorithm; numpy warns when the JIT is off
         return int(xxh64(np.frombuffer(value, np.uint8), 0, len(value), np.uint64(seed)))
 
 
+@lru_cache(maxsize=MAX_TENANTS)
 def tenant_seed(tenant: str) -> int:
     """Seed of a tenant's series: XXH64 of its UTF-8 name with seed 0."""
     return hash_bytes(tenant.encode(), 0)

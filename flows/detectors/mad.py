@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from pydantic import Field
 
 from flows.detectors.base import BAND_Z, VALUE_LIMIT, Column, Floats, Ints, Scored, Table
 from flows.detectors.gaussian import gaussian_surprise
@@ -29,13 +28,6 @@ MEAN_AD_TO_SIGMA = 1.2533141373155001
 
 class MadParams(WindowParams):
     """Parameters of ``mad``."""
-
-    floor_ratio: float = Field(
-        default=1e-3,
-        ge=0,
-        le=1,
-        description="standard deviation believed of a constant window, as a share of its level",
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,12 @@ class WindowParams(BaseModel):
         int | None,
         Field(ge=3, le=4096, description="samples before the first score; default a full window"),
     ] = None
+    floor_ratio: float = Field(
+        default=1e-3,
+        ge=0,
+        le=1,
+        description="standard deviation believed of a constant window, as a share of its level",
+    )
 
     @property
     def needed(self) -> int:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from pydantic import Field
 
 from flows.detectors.base import BAND_Z, VALUE_LIMIT, Column, Floats, Ints, Scored, Table
 from flows.detectors.gaussian import gaussian_surprise
@@ -28,13 +27,6 @@ FAR = 16.0
 
 class ZscoreParams(WindowParams):
     """Parameters of ``zscore``."""
-
-    floor_ratio: float = Field(
-        default=1e-3,
-        ge=0,
-        le=1,
-        description="standard deviation believed of a constant window, as a share of its level",
-    )
 
 
 @dataclass(frozen=True, slots=True)

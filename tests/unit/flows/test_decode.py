@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 
 import numpy as np
 import pytest
 
 import flows.decode
 from connectors.codec.encode import encode_labels, encode_sample
-from connectors.codec.series_hash import series_hash
+from connectors.codec.series_hash import series_hash, tenant_seed
 from connectors.codec.varint import encode_varint
 from connectors.messages import ControlRecord
 from flows.chunks import Chunk, NewSeries, Poison, Samples
@@ -129,12 +130,13 @@ def test_partitions_are_apart() -> None:
 
 
 def test_seeds_of_tenants_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flows.decode, "MAX_TENANTS", 3)
+    remembered = lru_cache(maxsize=3)(tenant_seed.__wrapped__)
+    monkeypatch.setattr(flows.decode, "tenant_seed", remembered)
     log, decoder = Log(), Decoder(60, 100)
     for n in range(10):
         log.samples((A, 0, 1.0), tenant=f"t{n}")
     samples = only(decode(log, decoder))
-    assert len(decoder._seeds) <= 3
+    assert 0 < remembered.cache_info().currsize <= 3
     assert samples.series.tolist() == [series_hash(encode_labels(A), f"t{n}") for n in range(10)]
 
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.codec.encode import encode_labels
-from connectors.codec.series_hash import hash_bytes, series_hash, tenant_seed
+from connectors.codec.series_hash import MAX_TENANTS, hash_bytes, series_hash, tenant_seed
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
@@ -31,3 +31,10 @@ def test_a_series_hash_never_changes() -> None:
 def test_tenants_do_not_share_series() -> None:
     labels = encode_labels({"__name__": "up"})
     assert series_hash(labels, "a") != series_hash(labels, "b")
+
+
+def test_remembered_seeds_are_bounded() -> None:
+    assert tenant_seed.cache_info().maxsize == MAX_TENANTS
+    seeds = [tenant_seed(f"tenant-{n}") for n in range(MAX_TENANTS + 1)]
+    assert tenant_seed.cache_info().currsize == MAX_TENANTS
+    assert tenant_seed("tenant-0") == seeds[0]
