@@ -23,8 +23,8 @@ from connectors.messages import (
 )
 from flows.chunks import Chunk, NewSeries, Poison, ReadRevisions, Samples
 from flows.config import CompiledDetector
-from flows.detectors.base import Ints
-from flows.episodes import CLOSED, EpisodeTable, Events
+from flows.detectors.base import Floats, Ints, Scored
+from flows.episodes import CLOSED, EpisodeTable, Events, Lanes
 from flows.labels_archive import LabelsArchive
 from flows.report import Watched, anomaly_of, anomaly_record
 from flows.revisions import DetectorTable, Outcome
@@ -131,7 +131,13 @@ class Block:
             slots = entries["slot"][here].astype(np.int64)
             values, scored = program.step(slots, times_ms, values, starts_ms)
             self.counts["judged"] += len(at)
-            self._tell(self.episodes.take(lanes, here, times_ms, values, scored, self.log_ms), out)
+            self.follow(lanes, here, times_ms, values, scored, out)
+
+    def follow(
+        self, lanes: Lanes, entries: Ints, times_ms: Ints, values: Floats, scored: Scored, out: list[OutRecord]
+    ) -> None:
+        """Report: verdicts on ``n`` signals to events. A backtest (``flows.replay``) looks on here."""
+        self._tell(self.episodes.take(lanes, entries, times_ms, values, scored, self.log_ms), out)
 
     def _tell(self, events: Events, out: list[OutRecord]) -> None:
         for state, kind in events:
