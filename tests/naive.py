@@ -53,32 +53,61 @@ def zscore_scale(history: Sequence[float], floor_ratio: float) -> tuple[float, f
     return centre, spread if spread > 0.0 else floor_ratio * abs(centre)
 
 
+@dataclass
+class Hold:
+    """Twin of ``flows.detectors.holding``: whether a sample is learned."""
+
+    hold_ms: int = 0
+    hold_from: float = 8.0
+    began_ms: int | None = None
+
+    def learns(self, score: float, time_ms: int) -> bool:
+        if self.hold_ms == 0:
+            return True
+        if self.began_ms is None and score >= self.hold_from:
+            self.began_ms = time_ms
+        if self.began_ms is None:
+            return True
+        over = time_ms - self.began_ms >= self.hold_ms
+        if score >= self.hold_from:
+            return over
+        if over:
+            self.began_ms = None
+        return True
+
+
 def windowed(
     values: Sequence[float],
     window: int,
     needed: int,
     floor_ratio: float,
     scale_of: Callable[[Sequence[float], float], tuple[float, float]],
+    hold: Hold | None = None,
 ) -> list[Verdict]:
-    """Judge each value against the finite ones before it, at most ``window`` of them."""
+    """Judge each value against the finite ones before it, at most ``window`` of them; one value a second."""
     history: list[float] = []
     out = []
-    for value in values:
+    hold = hold or Hold()
+    for step, value in enumerate(values):
         if not math.isfinite(value):
             out.append(NO_VERDICT)
             continue
         known = history[-window:]
         out.append(verdict(value, *scale_of(known, floor_ratio)) if len(known) >= needed else NO_VERDICT)
-        history.append(value)
+        if hold.learns(out[-1].score, 1000 * step):
+            history.append(value)
     return out
 
 
-def ewma(values: Sequence[float], alpha: float, warmup: int, floor_ratio: float) -> list[Verdict]:
+def ewma(
+    values: Sequence[float], alpha: float, warmup: int, floor_ratio: float, hold: Hold | None = None
+) -> list[Verdict]:
     """Weighted mean and variance with the weight of every past sample written out."""
     history: list[float] = []
     weights: list[float] = []
     out = []
-    for value in values:
+    hold = hold or Hold()
+    for step, value in enumerate(values):
         if not math.isfinite(value):
             out.append(NO_VERDICT)
             continue
@@ -89,6 +118,8 @@ def ewma(values: Sequence[float], alpha: float, warmup: int, floor_ratio: float)
             out.append(verdict(value, centre, spread if min(history) != max(history) else floor_ratio * abs(centre)))
         else:
             out.append(NO_VERDICT)
+        if not hold.learns(out[-1].score, 1000 * step):
+            continue
         history.append(value)
         newest = max(alpha, 1.0 / len(history))
         weights = [weight * (1.0 - newest) for weight in weights] + [newest]

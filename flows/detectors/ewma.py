@@ -14,17 +14,16 @@ from typing import Annotated, Any
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from flows.detectors.base import BAND_Z, VALUE_LIMIT, Column, Floats, Ints, Scored, Table
 from flows.detectors.gaussian import gaussian_surprise
+from flows.detectors.holding import HoldParams, hold_column, learns
 from flows.detectors.window import COUNT_LIMIT, samples_needed
 
 
-class EwmaParams(BaseModel):
+class EwmaParams(HoldParams):
     """Parameters of ``ewma``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     alpha: Annotated[float, Field(gt=0, le=0.5, description="weight of the newest sample")] = 0.02
     warmup: Annotated[int, Field(ge=3, le=100_000, description="samples before the first score")] = 30
@@ -42,13 +41,17 @@ class Ewma:
 
     def allocate(self, rows: int) -> Table:
         """Mean, variance and count."""
-        return Table((Column("mean", np.float64), Column("variance", np.float64), Column("seen", np.int32)), rows)
+        columns = (Column("mean", np.float64), Column("variance", np.float64), Column("seen", np.int32))
+        return Table((*columns, hold_column(self.params)), rows)
 
-    def step(self, state: Table, rows: Ints, times_ms: Ints, values: Floats) -> Scored:  # noqa: ARG002 - the contract
+    def step(self, state: Table, rows: Ints, times_ms: Ints, values: Floats) -> Scored:
         """Score then learn."""
         out = Scored.empty(len(rows))
         p = self.params
-        ewma_step(state["mean"], state["variance"], state["seen"], rows, values, p.alpha, p.warmup, p.floor_ratio, *out)
+        ewma_step(
+            state["mean"], state["variance"], state["seen"], state["held_ms"], rows, times_ms, values,
+            p.alpha, p.warmup, p.floor_ratio, p.hold_ms, p.hold_from, *out,
+        )  # fmt: skip
         return out
 
     def derive(self, state: Table, rows: Ints) -> None:
@@ -61,8 +64,9 @@ class Ewma:
 
 @njit(cache=True, nogil=True)
 def ewma_step(
-    mean: Floats, variance: Floats, seen: NDArray[Any], rows: Ints, values: Floats,
-    alpha: float, warmup: int, floor_ratio: float, score: Floats, expected: Floats, lower: Floats, upper: Floats,
+    mean: Floats, variance: Floats, seen: NDArray[Any], held_ms: NDArray[Any],
+    rows: Ints, times_ms: Ints, values: Floats, alpha: float, warmup: int, floor_ratio: float,
+    hold_ms: int, hold_from: float, score: Floats, expected: Floats, lower: Floats, upper: Floats,
 ) -> None:  # fmt: skip
     """Judge and learn ``n`` samples; the weight is 1/n until ``alpha`` exceeds it: a plain mean at first."""
     for i in range(rows.shape[0]):
@@ -79,6 +83,8 @@ def ewma_step(
             expected[i] = centre
             lower[i] = centre - BAND_Z * scale
             upper[i] = centre + BAND_Z * scale
+        if not learns(held_ms, row, score[i], times_ms[i], hold_ms, hold_from):
+            continue
         weight = max(alpha, 1.0 / (seen[row] + 1.0))
         if seen[row] == 0:
             mean[row] = value

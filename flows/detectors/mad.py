@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from flows.detectors.base import BAND_Z, VALUE_LIMIT, Column, Floats, Ints, Scored, Table
 from flows.detectors.gaussian import gaussian_surprise
+from flows.detectors.holding import hold_column, learns
 from flows.detectors.window import WindowParams, next_count, samples_needed, window_columns
 
 MAD_TO_SIGMA = 1.4826022185056018
@@ -39,14 +40,15 @@ class Mad:
     def allocate(self, rows: int) -> Table:
         """Ring and sorted copy."""
         window = self.params.window
-        return Table((*window_columns(window), Column("sorted", np.float32, window, derived=True)), rows)
+        ordered = Column("sorted", np.float32, window, derived=True)
+        return Table((*window_columns(window), ordered, hold_column(self.params)), rows)
 
-    def step(self, state: Table, rows: Ints, times_ms: Ints, values: Floats) -> Scored:  # noqa: ARG002 - the contract
+    def step(self, state: Table, rows: Ints, times_ms: Ints, values: Floats) -> Scored:
         """Score then learn."""
         out = Scored.empty(len(rows))
         mad_step(
-            state["ring"], state["sorted"], state["origin"], state["seen"], rows, values,
-            self.params.needed, self.params.floor_ratio, *out,
+            state["ring"], state["sorted"], state["origin"], state["seen"], state["held_ms"], rows, times_ms, values,
+            self.params.needed, self.params.floor_ratio, self.params.hold_ms, self.params.hold_from, *out,
         )  # fmt: skip
         return out
 
@@ -63,8 +65,9 @@ class Mad:
 
 @njit(cache=True, nogil=True)
 def mad_step(
-    ring: NDArray[Any], ordered: NDArray[Any], origin: Floats, seen: NDArray[Any], rows: Ints, values: Floats,
-    needed: int, floor_ratio: float, score: Floats, expected: Floats, lower: Floats, upper: Floats,
+    ring: NDArray[Any], ordered: NDArray[Any], origin: Floats, seen: NDArray[Any], held_ms: NDArray[Any],
+    rows: Ints, times_ms: Ints, values: Floats, needed: int, floor_ratio: float, hold_ms: int, hold_from: float,
+    score: Floats, expected: Floats, lower: Floats, upper: Floats,
 ) -> None:  # fmt: skip
     """Judge and learn ``n`` samples; arrays as in ``Mad.allocate`` and ``Scored``."""
     window = ring.shape[1]
@@ -88,6 +91,8 @@ def mad_step(
             expected[i] = centre
             lower[i] = centre - BAND_Z * scale
             upper[i] = centre + BAND_Z * scale
+        if not learns(held_ms, row, score[i], times_ms[i], hold_ms, hold_from):
+            continue
         at = seen[row] % window
         learn(ring[row], line, at, count, np.float32(x))
         seen[row] = next_count(seen[row], window)

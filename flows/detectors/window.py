@@ -10,17 +10,16 @@ from typing import Annotated
 
 import numpy as np
 from numba import njit
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from flows.detectors.base import Column, Ints, Table
+from flows.detectors.holding import HoldParams
 
 COUNT_LIMIT = 2_000_000_000
 
 
-class WindowParams(BaseModel):
+class WindowParams(HoldParams):
     """Parameters of a detector that judges against the last ``window`` samples."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     window: Annotated[int, Field(ge=5, le=4096, description="samples remembered")] = 60
     warmup: Annotated[

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from flows.detectors.base import BAND_Z, VALUE_LIMIT, Column, Floats, Ints, Scored, Table
 from flows.detectors.gaussian import gaussian_surprise
+from flows.detectors.holding import hold_column, learns
 from flows.detectors.window import WindowParams, next_count, samples_needed, window_columns
 
 COLLAPSE = 1e-3
@@ -37,15 +38,16 @@ class Zscore:
 
     def allocate(self, rows: int) -> Table:
         """Ring, mean offset and sum of squared deviations."""
-        columns = (Column("mean", np.float64), Column("squares", np.float64))
+        columns = (Column("mean", np.float64), Column("squares", np.float64), hold_column(self.params))
         return Table((*window_columns(self.params.window), *columns), rows)
 
-    def step(self, state: Table, rows: Ints, times_ms: Ints, values: Floats) -> Scored:  # noqa: ARG002 - the contract
+    def step(self, state: Table, rows: Ints, times_ms: Ints, values: Floats) -> Scored:
         """Score then learn."""
         out = Scored.empty(len(rows))
         zscore_step(
-            state["ring"], state["mean"], state["squares"], state["origin"], state["seen"], rows, values,
-            self.params.needed, self.params.floor_ratio, *out,
+            state["ring"], state["mean"], state["squares"], state["origin"], state["seen"], state["held_ms"],
+            rows, times_ms, values, self.params.needed, self.params.floor_ratio,
+            self.params.hold_ms, self.params.hold_from, *out,
         )  # fmt: skip
         return out
 
@@ -59,8 +61,9 @@ class Zscore:
 
 @njit(cache=True, nogil=True)
 def zscore_step(
-    ring: NDArray[Any], mean: Floats, squares: Floats, origin: Floats, seen: NDArray[Any], rows: Ints, values: Floats,
-    needed: int, floor_ratio: float, score: Floats, expected: Floats, lower: Floats, upper: Floats,
+    ring: NDArray[Any], mean: Floats, squares: Floats, origin: Floats, seen: NDArray[Any], held_ms: NDArray[Any],
+    rows: Ints, times_ms: Ints, values: Floats, needed: int, floor_ratio: float, hold_ms: int, hold_from: float,
+    score: Floats, expected: Floats, lower: Floats, upper: Floats,
 ) -> None:  # fmt: skip
     """Judge and learn ``n`` samples; arrays as in ``Zscore.allocate`` and ``Scored``."""
     window = ring.shape[1]
@@ -83,6 +86,8 @@ def zscore_step(
             expected[i] = centre
             lower[i] = centre - BAND_Z * scale
             upper[i] = centre + BAND_Z * scale
+        if not learns(held_ms, row, score[i], times_ms[i], hold_ms, hold_from):
+            continue
         before = squares[row]
         slide(ring[row], mean, squares, row, seen[row] % window, count, np.float32(x))
         seen[row] = next_count(seen[row], window)
