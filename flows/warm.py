@@ -49,7 +49,7 @@ def warm() -> None:
 
 
 def _revision(kind: str, shape: Shape) -> DetectorRevision:
-    config = DetectorConfig(name=kind, kind=kind, selector="warm", shape=shape)
+    config = DetectorConfig(name=kind, kind=kind, selector="warm", shape=shape, params=dict(KINDS[kind].example))
     return DetectorRevision(detector_id=f"{kind}-{shape}", base_revision=0, config=config, author="", time_ms=0)
 
 

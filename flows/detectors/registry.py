@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
@@ -13,12 +15,24 @@ from flows.detectors.mad import Mad, MadParams
 from flows.detectors.zscore import Zscore, ZscoreParams
 
 
+class Trait(StrEnum):
+    """How a kind differs from most, which learn what values are usual."""
+
+    STATED = "stated"
+    """What is anomalous was stated by the operator: its surprise is not to be calibrated by the signal's own tail."""
+    TIMES = "times"
+    """Judges when samples come or change, not how large they are."""
+
+
 class Kind(NamedTuple):
     """How a kind is made from its parameters."""
 
     params: type[BaseModel]
     make: Callable[[Any], Detector]
     summary: str
+    traits: frozenset[Trait] = frozenset()
+    example: Mapping[str, Any] = MappingProxyType({})
+    """Parameters that make one which can fire, where the defaults alone do not."""
 
 
 KINDS: dict[str, Kind] = {

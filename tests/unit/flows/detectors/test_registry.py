@@ -3,14 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from flows.detectors.registry import KINDS
+from flows.detectors.registry import KINDS, Trait
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_defaults_make_a_detector_that_can_fire(kind: str) -> None:
     entry = KINDS[kind]
-    detector = entry.make(entry.params())
-    assert 0 < detector.needs(detector.allocate(1), np.zeros(1, np.int64))[0] <= 60
+    detector = entry.make(entry.params(**entry.example))
+    needed = detector.needs(detector.allocate(1), np.zeros(1, np.int64))[0]
+    assert needed == 0 if Trait.STATED in entry.traits else 0 < needed <= 60
     assert entry.summary
 
 
