@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -53,6 +54,51 @@ def zscore_scale(history: Sequence[float], floor_ratio: float) -> tuple[float, f
     return centre, spread if spread > 0.0 else floor_ratio * abs(centre)
 
 
+def threshold(values: Sequence[float], lower: float, upper: float, spread: float | None) -> list[Verdict]:
+    middle = (lower + upper) / 2
+    out = []
+    for value in values:
+        away = max(value - upper, lower - value)
+        outside = 300.0 if spread is None else surprise(BAND_Z + max(0.0, away) / spread)
+        known = Verdict(outside if away > 0 else 0.0, middle, lower, upper)
+        out.append(known if math.isfinite(value) else NO_VERDICT)
+    return out
+
+
+def usual_scale(history: Sequence[float], floor_ratio: float) -> float:
+    """Deviation where the quantiles coincide."""
+    centre = float(np.median(history))
+    mean = float(np.mean(np.abs(np.asarray(history) - centre)))
+    return 1.2533141373155001 * mean if mean > 0 else floor_ratio * abs(centre)
+
+
+def z_from(away: float, scale: float) -> float:
+    return away / scale if scale > 0.0 else (math.inf if away > 0.0 else 0.0)
+
+
+def quantile_verdict(value: float, history: Sequence[float], floor_ratio: float, low: float, high: float) -> Verdict:
+    q_low, centre, q_high = (float(q) for q in np.quantile(history, [low, 0.5, high]))
+    normal, usual = NormalDist(), usual_scale(history, floor_ratio)
+    below = (centre - q_low) / -normal.inv_cdf(low) or usual
+    above = (q_high - centre) / normal.inv_cdf(high) or usual
+    z = z_from(abs(value - centre), above if value > centre else below)
+    return Verdict(surprise(z), centre, centre - BAND_Z * below, centre + BAND_Z * above)
+
+
+def iqr_verdict(value: float, history: Sequence[float], floor_ratio: float) -> Verdict:
+    first, centre, third = (float(q) for q in np.quantile(history, [0.25, 0.5, 0.75]))
+    if first == third:
+        return verdict(value, centre, usual_scale(history, floor_ratio))
+    quartile = NormalDist().inv_cdf(0.75)
+    sigma = (third - first) / (2 * quartile)
+    box = [0.0, quartile * (value - centre) / (third - centre) if value > centre and third > centre else 0.0]
+    box.append(quartile * (centre - value) / (centre - first) if value < centre and centre > first else 0.0)
+    outside = quartile + max(value - third, first - value) / sigma
+    z = outside if value > third or value < first else max(box)
+    fence = (BAND_Z - quartile) * sigma
+    return Verdict(surprise(z), centre, first - fence, third + fence)
+
+
 @dataclass
 class Hold:
     """Twin of ``flows.detectors.holding``: whether a sample is learned."""
@@ -84,6 +130,21 @@ def windowed(
     scale_of: Callable[[Sequence[float], float], tuple[float, float]],
     hold: Hold | None = None,
 ) -> list[Verdict]:
+    """As ``remembered``, with a centre and a scale."""
+
+    def judge(value: float, known: Sequence[float]) -> Verdict:
+        return verdict(value, *scale_of(known, floor_ratio))
+
+    return remembered(values, window, needed, judge, hold)
+
+
+def remembered(
+    values: Sequence[float],
+    window: int,
+    needed: int,
+    judge: Callable[[float, Sequence[float]], Verdict],
+    hold: Hold | None = None,
+) -> list[Verdict]:
     """Judge each value against the finite ones before it, at most ``window`` of them; one value a second."""
     history: list[float] = []
     out = []
@@ -93,7 +154,7 @@ def windowed(
             out.append(NO_VERDICT)
             continue
         known = history[-window:]
-        out.append(verdict(value, *scale_of(known, floor_ratio)) if len(known) >= needed else NO_VERDICT)
+        out.append(judge(value, known) if len(known) >= needed else NO_VERDICT)
         if hold.learns(out[-1].score, 1000 * step):
             history.append(value)
     return out

@@ -16,15 +16,22 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from flows.detectors.base import BAND_Z, VALUE_LIMIT, Column, Floats, Ints, Scored, Table
+from flows.detectors.base import BAND_Z, VALUE_LIMIT, Floats, Ints, Scored, Table
 from flows.detectors.gaussian import gaussian_surprise
 from flows.detectors.holding import hold_column, learns
+from flows.detectors.ordered import (
+    MEAN_AD_TO_SIGMA,
+    learn,
+    mean_deviation,
+    median_of,
+    ordered_column,
+    rebase,
+    sort_rings,
+)
 from flows.detectors.window import WindowParams, next_count, samples_needed, window_columns
 
 MAD_TO_SIGMA = 1.4826022185056018
 """1 / Φ⁻¹(3/4): the MAD of a Gaussian, as a standard deviation."""
-MEAN_AD_TO_SIGMA = 1.2533141373155001
-"""√(π/2): the mean absolute deviation of a Gaussian, as a standard deviation."""
 
 
 class MadParams(WindowParams):
@@ -40,8 +47,7 @@ class Mad:
     def allocate(self, rows: int) -> Table:
         """Ring and sorted copy."""
         window = self.params.window
-        ordered = Column("sorted", np.float32, window, derived=True)
-        return Table((*window_columns(window), ordered, hold_column(self.params)), rows)
+        return Table((*window_columns(window), ordered_column(window), hold_column(self.params)), rows)
 
     def step(self, state: Table, rows: Ints, times_ms: Ints, values: Floats) -> Scored:
         """Score then learn."""
@@ -54,9 +60,7 @@ class Mad:
 
     def derive(self, state: Table, rows: Ints) -> None:
         """Sort the rings again."""
-        ring, filled = state["ring"][rows], np.minimum(state["seen"][rows], self.params.window)
-        beyond = np.arange(self.params.window) >= filled[:, None]
-        state["sorted"][rows] = np.sort(np.where(beyond, np.float32(np.inf), ring), axis=1)
+        sort_rings(state, rows)
 
     def needs(self, state: Table, rows: Ints) -> Ints:
         """Samples until the first score."""
@@ -100,26 +104,14 @@ def mad_step(
             rebase(ring[row], line, origin, row)
 
 
-@njit(cache=True, inline="always")
-def median_of(line: NDArray[Any], count: int) -> float:
-    """Median of the first ``count`` values of a sorted line."""
-    half = count >> 1
-    if count & 1:
-        return np.float64(line[half])
-    return 0.5 * (np.float64(line[half - 1]) + np.float64(line[half]))
-
-
 @njit(cache=True)
 def scale_of(line: NDArray[Any], count: int, middle: float, floor: float) -> float:
     """Robust standard deviation: MAD, else mean absolute deviation, else ``floor`` for a constant window."""
     mad = mad_of(line, count, middle)
     if mad > 0.0:
         return MAD_TO_SIGMA * mad
-    total = 0.0
-    if line[0] != line[count - 1]:
-        for j in range(count):
-            total += abs(np.float64(line[j]) - middle)
-    return MEAN_AD_TO_SIGMA * total / count if total > 0.0 else floor
+    mean = mean_deviation(line, count, middle)
+    return MEAN_AD_TO_SIGMA * mean if mean > 0.0 else floor
 
 
 @njit(cache=True)
@@ -152,44 +144,3 @@ def mad_of(line: NDArray[Any], count: int, middle: float) -> float:
     if k - low < right:
         after = min(after, np.float64(line[left + k - low]) - middle)
     return 0.5 * (last + after)
-
-
-@njit(cache=True)
-def learn(ring: NDArray[Any], line: NDArray[Any], at: int, count: int, x: np.float32) -> None:
-    """Put ``x`` into the ring at ``at`` and into the sorted line, over the oldest value once the window is full."""
-    hole = rank_of(line, count, ring[at]) if count == ring.shape[0] else count
-    ring[at] = x
-    to = rank_of(line, count, x)
-    if to > hole:
-        to -= 1  # the value that leaves lay below
-        for j in range(hole, to):
-            line[j] = line[j + 1]
-    else:
-        for j in range(hole, to, -1):
-            line[j] = line[j - 1]
-    line[to] = x
-
-
-@njit(cache=True, inline="always")
-def rank_of(line: NDArray[Any], count: int, x: np.float32) -> int:
-    """How many of the first ``count`` values of a sorted line are below ``x``.
-
-    Counted, not searched: a processor compares eight at a time and guesses nothing, which at 60 values takes a third.
-    """
-    below = np.int32(0)
-    for j in range(count):
-        below += np.int32(line[j] < x)
-    return int(below)
-
-
-@njit(cache=True)
-def rebase(ring: NDArray[Any], line: NDArray[Any], origin: Floats, row: int) -> None:
-    """Move the origin to the median, so that offsets stay small however far the signal wanders."""
-    window = ring.shape[0]
-    shift = median_of(line, window)
-    if shift == 0.0:
-        return
-    origin[row] += shift
-    for j in range(window):
-        ring[j] = np.float32(np.float64(ring[j]) - shift)
-        line[j] = np.float32(np.float64(line[j]) - shift)

@@ -11,7 +11,10 @@ from pydantic import BaseModel
 
 from flows.detectors.base import Detector
 from flows.detectors.ewma import Ewma, EwmaParams
+from flows.detectors.iqr import Iqr, IqrParams
 from flows.detectors.mad import Mad, MadParams
+from flows.detectors.quantile import Quantile, QuantileParams
+from flows.detectors.threshold import Threshold, ThresholdParams
 from flows.detectors.zscore import Zscore, ZscoreParams
 
 
@@ -36,7 +39,16 @@ class Kind(NamedTuple):
 
 
 KINDS: dict[str, Kind] = {
+    "threshold": Kind(
+        ThresholdParams,
+        Threshold,
+        "bounds that the operator states",
+        frozenset({Trait.STATED}),
+        {"lower": 0, "upper": 100},
+    ),
     "mad": Kind(MadParams, Mad, "distance from the rolling median in robust standard deviations"),
     "zscore": Kind(ZscoreParams, Zscore, "distance from a sliding mean in standard deviations"),
+    "quantile": Kind(QuantileParams, Quantile, "distance from the rolling median, judged by the spread of each side"),
+    "iqr": Kind(IqrParams, Iqr, "distance beyond the rolling quartiles in interquartile ranges"),
     "ewma": Kind(EwmaParams, Ewma, "distance from an exponentially weighted mean"),
 }

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.detectors.mad import MAD_TO_SIGMA, MEAN_AD_TO_SIGMA, Mad, MadParams, mad_of, median_of
+from flows.detectors.mad import MAD_TO_SIGMA, Mad, MadParams, mad_of
+from flows.detectors.ordered import MEAN_AD_TO_SIGMA, median_of
 from tests import naive
 from tests.checks import feed, run
 from tests.series import FAMILIES, Floats
