@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from flows.detectors.base import Detector
+from flows.detectors.changepoint import Changepoint, ChangepointParams
 from flows.detectors.ewma import Ewma, EwmaParams
 from flows.detectors.iqr import Iqr, IqrParams
 from flows.detectors.mad import Mad, MadParams
@@ -51,4 +52,5 @@ KINDS: dict[str, Kind] = {
     "quantile": Kind(QuantileParams, Quantile, "distance from the rolling median, judged by the spread of each side"),
     "iqr": Kind(IqrParams, Iqr, "distance beyond the rolling quartiles in interquartile ranges"),
     "ewma": Kind(EwmaParams, Ewma, "distance from an exponentially weighted mean"),
+    "changepoint": Kind(ChangepointParams, Changepoint, "small lasting changes of level, by sums of deviations"),
 }

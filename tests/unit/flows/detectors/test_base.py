@@ -18,6 +18,7 @@ SMALL: dict[str, list[dict[str, Any]]] = {
     "zscore": [{"window": 5}, {"window": 16, "warmup": 7}],
     "ewma": [{"alpha": 0.1, "warmup": 8}],
     "quantile": [{"window": 16, "warmup": 7}],
+    "changepoint": [{"warmup": 8}, {"method": "page_hinkley", "warmup": 8, "slack": 1.0}],
     "iqr": [{"window": 5}, {"window": 16, "warmup": 7}],
     "threshold": [{"spread": 3.0}],
 }
@@ -26,6 +27,9 @@ EXCUSED: dict[str, dict[str, str]] = {
     "threshold": {
         "check_constant_input_is_expected": "the bounds are stated, not learned: test_threshold",
         "check_levels_do_not_matter": "the bounds are stated, not learned: test_threshold",
+    },
+    "changepoint": {
+        "check_further_is_never_less_surprising": "sums remember: an expected sample may surprise: test_changepoint",
     },
 }
 """Checks that a kind need not keep, each with the reason and the test that stands in for it."""
