@@ -153,8 +153,45 @@ def metadata_key(tenant: str, family: str) -> bytes:
 class Shape(StrEnum):
     """How samples become a signal."""
 
+    AUTO = "auto"
+    """``rate`` of what is known or named as a counter, else ``raw``"""
     RAW = "raw"
     RATE = "rate"
+    INCREASE = "increase"
+    DELTA = "delta"
+
+
+class Aggregate(StrEnum):
+    """How the members of a group become one value, as PromQL's operators of these names."""
+
+    SUM = "sum"
+    AVG = "avg"
+    MIN = "min"
+    MAX = "max"
+    COUNT = "count"
+    QUANTILE = "quantile"
+
+
+class Group(Message):
+    """Many series as one signal per group, on a grid of steps; checked by ``flows.group``."""
+
+    by: Annotated[tuple[str, ...] | None, Field(description="labels that make a group; none: one group of all")] = None
+    without: Annotated[tuple[str, ...] | None, Field(description="all labels but these make a group")] = None
+    aggregate: Annotated[Aggregate, Field(description="how members become one value")] = Aggregate.SUM
+    q: Annotated[float | None, Field(description="which quantile, for aggregate quantile")] = None
+    denominator: Annotated[
+        str | None, Field(min_length=1, max_length=4096, description="selector: judge sum ÷ sum of these series")
+    ] = None
+    histogram_quantile: Annotated[
+        float | None, Field(description="judge this quantile of the group's histograms, classic or native")
+    ] = None
+    step_s: Annotated[int, Field(ge=1, le=3600, description="length of a step of the grid")] = 15
+    range_s: Annotated[
+        int | None, Field(ge=1, le=86_400, description="range of rate, increase and delta; default 4 steps")
+    ] = None
+    grace_s: Annotated[
+        int, Field(ge=0, le=600, description="log time that a step waits for late samples after its end")
+    ] = 5
 
 
 class DetectorConfig(Message):
@@ -164,7 +201,8 @@ class DetectorConfig(Message):
     kind: Annotated[str, Field(description="which detector, see docs/detectors.md")]
     selector: Annotated[str, Field(min_length=1, max_length=4096, description="PromQL matchers")]
     params: Annotated[dict[str, Any], Field(description="parameters of the kind")] = {}
-    shape: Annotated[Shape, Field(description="raw value, or rate per second of a counter")] = Shape.RAW
+    shape: Annotated[Shape, Field(description="what of a series is judged: its value or how it changes")] = Shape.AUTO
+    group: Annotated[Group | None, Field(description="judge groups of series instead of each series")] = None
     threshold: Annotated[
         float, Field(gt=0, le=300, description="surprise (−log10 of the tail probability) from which it is an anomaly")
     ] = 8.0
@@ -243,8 +281,9 @@ class AnomalyDetector(Message):
 class AnomalySignal(Message):
     """What it was seen on."""
 
-    labels: dict[str, str] = Field(description="labels of the series, __name__ among them")
+    labels: dict[str, str] = Field(description="labels of the series, __name__ among them, or of the group")
     shape: Shape
+    expression: str | None = Field(None, description="the signal of a group in PromQL, without this group's labels")
 
 
 class Peak(Message):

@@ -19,12 +19,15 @@ from connectors.messages import (
     ControlRecord,
     DetectorRevision,
     OutRecord,
+    Shape,
     Topics,
 )
-from flows.chunks import Chunk, NewSeries, Poison, ReadRevisions, Samples
-from flows.config import CompiledDetector
+from flows.chunks import Chunk, Histograms, NewSeries, Poison, ReadRevisions, Samples, Types
+from flows.config import Compile, CompiledDetector, compile_config
 from flows.detectors.base import Floats, Ints, Scored
 from flows.episodes import CLOSED, EpisodeTable, Events, Lanes
+from flows.gather import Gather, Part
+from flows.hash_table import Hashes
 from flows.labels_archive import LabelsArchive
 from flows.report import Watched, anomaly_of, anomaly_record
 from flows.revisions import DetectorTable, Outcome
@@ -50,18 +53,23 @@ class BlockLimits:
 class Block:
     """Series, detectors and episodes of one partition."""
 
-    def __init__(self, topics: Topics, limits: BlockLimits, read_revisions: ReadRevisions) -> None:
-        self.topics, self.limits, self.read_revisions = topics, limits, read_revisions
+    def __init__(
+        self, topics: Topics, limits: BlockLimits, read_revisions: ReadRevisions, compiled: Compile = compile_config
+    ) -> None:
+        self.topics, self.limits, self.read_revisions, self.compile = topics, limits, read_revisions, compiled
         self.series = SeriesTable()
         self.archive = LabelsArchive()
         self.watch = Watch(self.series)
         self.episodes = EpisodeTable(limits.max_episodes)
-        self.revisions = DetectorTable()
+        self.revisions = DetectorTable(compiled=compiled)
+        self.signal: tuple[Shape, str] | None = None
+        """What all series here are, in the step that judges groups: their shape and their PromQL expression."""
         self.log_ms = 0
         self.detectors_offset = 0
         self.feedback_offset = 0
         self.swept_s = 0
         self.counts: Counter[str] = Counter()
+        self._parts: list[Part] = []
         self._drops = np.zeros(len(DROPS) + 1, np.int64)
 
     def take(self, chunks: Iterable[Chunk]) -> list[OutRecord]:
@@ -71,6 +79,10 @@ class Block:
             match chunk:
                 case Samples():
                     self._judge(chunk, out)
+                case Histograms():
+                    self._gather_histograms(chunk)
+                case Types():
+                    self._learn_types(chunk, out)
                 case ControlRecord():
                     self._control(chunk, out)
                 case Poison():
@@ -80,21 +92,50 @@ class Block:
     # samples
 
     def _judge(self, samples: Samples, out: list[OutRecord]) -> None:
-        if samples.new:
-            known = self.series.index.find(np.array([new.series for new in samples.new], np.uint64))
-            for new in itertools.compress(samples.new, known < 0):
-                self._meet(new)
+        self._meet_all(samples.new)
         self.counts["samples"] += len(samples.series)
         self.counts["histograms"] += samples.histograms
-        table = self.series.table
-        rows = self.series.index.find(samples.series)
-        kept = admit(
-            rows, samples.times_ms, samples.values, table["last_ms"], table["active_s"],
-            self.log_ms // 1000, *self._window_ms(), self._drops,
-        )  # fmt: skip
+        rows, kept = self._admit(samples.series, samples.times_ms, samples.values)
         if len(kept) < len(rows):
             samples, rows = _select(samples, kept), rows[kept]
         self._step(samples, rows, out)
+
+    def _admit(self, series: Hashes, times_ms: Ints, values: Floats) -> tuple[Ints, Ints]:
+        """Rows of ``n`` samples, and the index of those that are neither late nor double."""
+        table = self.series.table
+        rows = self.series.index.find(series)
+        kept = admit(
+            rows, times_ms, values, table["last_ms"], table["active_s"],
+            self.log_ms // 1000, *self._window_ms(), self._drops,
+        )  # fmt: skip
+        return rows, kept
+
+    def _gather_histograms(self, found: Histograms) -> None:
+        self._meet_all(found.new)
+        rows, kept = self._admit(found.series, found.times_ms, np.zeros(len(found.series)))
+        entries, programs = self.watch.routes.entries, self.watch.programs
+        for at in kept.tolist():
+            for entry in self.watch.routes.entries_of(int(self.series.table["head"][rows[at]])):
+                program = programs[int(entries["program"][entry])]
+                if isinstance(program, Gather):
+                    slot, time_ms = int(entries["slot"][entry]), int(found.times_ms[at])
+                    self.counts["late"] += program.collect_histogram(slot, time_ms, found.raws[at])
+
+    def _learn_types(self, types: Types, out: list[OutRecord]) -> None:
+        """Take in types of families; series that turn out to be something else are judged anew."""
+        watch = self.watch
+        changed = watch.families.learn(types.tenant, types.families)
+        for row in watch.rows_of_families(types.tenant, changed) if changed else ():
+            lanes = watch.auto_lanes_of_series(row)
+            if lanes:
+                self._close_lanes(lanes, ClosedBy.DETECTOR, out)
+                watch.retype(row)
+
+    def _meet_all(self, announced: Sequence[NewSeries]) -> None:
+        if announced:
+            known = self.series.index.find(np.array([new.series for new in announced], np.uint64))
+            for new in itertools.compress(announced, known < 0):
+                self._meet(new)
 
     def _meet(self, new: NewSeries) -> None:
         if len(self.series) >= self.limits.max_series:
@@ -129,6 +170,9 @@ class Block:
             times_ms, values = samples.times_ms[at], samples.values[at]
             starts_ms = None if samples.starts_ms is None else samples.starts_ms[at]
             slots = entries["slot"][here].astype(np.int64)
+            if isinstance(program, Gather):
+                self.counts["late"] += program.collect(slots, times_ms, values, starts_ms)
+                continue
             values, scored = program.step(slots, times_ms, values, starts_ms)
             self.counts["judged"] += len(at)
             self.follow(lanes, here, times_ms, values, scored, out)
@@ -152,7 +196,10 @@ class Block:
         routes = self.watch.routes
         row = int(routes.entries["row"][routes.lanes["entry"][lane]])
         detector = self.watch.detector(int(routes.lanes["detector"][lane]))
-        return Watched(detector, self.series.tenant(row), self.series.labels[row] or b"", self.series.labels_of(row))
+        return Watched(
+            detector, self.series.tenant(row), self.series.labels[row] or b"", self.series.labels_of(row),
+            *(self.signal or (self.watch.key_of_lane(lane).shape, None)),
+        )  # fmt: skip
 
     # log time and configuration
 
@@ -160,6 +207,8 @@ class Block:
         if not self.log_ms:
             self._begin(control.time_ms)
         self.log_ms = max(self.log_ms, control.time_ms)
+        for gathering in self.watch.gatherings.values():
+            self._parts += gathering.close(self.log_ms)
         if control.detectors_offset > self.detectors_offset:
             self._apply(control.detectors_offset, out)
         self.feedback_offset = max(self.feedback_offset, control.feedback_offset)
@@ -181,7 +230,7 @@ class Block:
                 self.counts["revisions_unreadable"] += 1
             else:
                 self._revise(revision, added, out)
-        self.watch.add_detectors(added.values())
+        self.watch.add_detectors(added.values(), self.log_ms)
         self.detectors_offset = until
 
     def _revise(self, revision: DetectorRevision, added: dict[str, CompiledDetector], out: list[OutRecord]) -> None:
@@ -198,6 +247,8 @@ class Block:
         if before and not was_added:
             number = self.watch.numbers[revision.detector_id]
             self._close_lanes(self.watch.routes.lanes_of_detector(number), ClosedBy.DETECTOR, out)
+            if number in self.watch.gatherings:
+                self._parts.append(self.watch.gatherings[number].end())
             self.watch.remove_detector(number)
         if after:
             added[revision.detector_id] = after
@@ -223,6 +274,11 @@ class Block:
         if len(rows):
             closed = self.episodes.close(rows, self.watch.routes.lanes["episode"])
             out += [self._record(state, CLOSED, closed_by) for state in closed]
+
+    def parts(self) -> list[Part]:
+        """What this partition has said of groups since the last call, for the step that merges partitions."""
+        parts, self._parts = self._parts, []
+        return parts
 
     def _dead_letter(self, poison: Poison) -> OutRecord:
         self.counts[f"poison_{poison.reason}"] += 1

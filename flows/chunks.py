@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from connectors.messages import ControlRecord, DetectorRevision
+from connectors.messages import ControlRecord, DetectorRevision, MetricType
 from flows.detectors.base import Floats, Ints
 from flows.hash_table import Hashes
 
@@ -41,7 +41,25 @@ class Poison:
     value: bytes | None
 
 
-Chunk = Samples | ControlRecord | Poison
+@dataclass(frozen=True, slots=True)
+class Histograms:
+    """Native histograms of one record: hash of the series and time, (n,) each, and the messages as they came."""
+
+    series: Hashes
+    times_ms: Ints
+    raws: tuple[bytes, ...]
+    new: tuple[NewSeries, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Types:
+    """Types of metric families of one tenant."""
+
+    tenant: str
+    families: tuple[tuple[str, MetricType], ...]
+
+
+Chunk = Samples | Histograms | Types | ControlRecord | Poison
 
 ReadRevisions = Callable[[int, int], Sequence[DetectorRevision | None]]
 """Revisions with offsets from ``start`` up to but not including ``end``; None for a record that could not be read."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -13,7 +14,11 @@ from connectors.errors import Rejected
 from connectors.messages import Detector, DetectorConfig, Shape
 from flows.detectors import base
 from flows.detectors.registry import KINDS
+from flows.group import GroupPlan, problem_of
 from flows.selector import Selector, SelectorError, parse_selector
+
+EVERYTHING = Selector(())
+"""Selects whatever it is asked about; no operator can write it."""
 
 
 class ConfigError(Rejected):
@@ -39,19 +44,50 @@ class ProgramKey:
 
 
 @dataclass(frozen=True, slots=True)
+class GatherKey:
+    """Whose members are gathered, in which role and shape."""
+
+    detector: str
+    """digest of the detector, in hexadecimal"""
+    role: int
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True)
 class CompiledDetector:
     """A detector ready to run."""
 
     source: Detector
     selector: Selector
     program: ProgramKey
+    watches: tuple[Selector, ...]
+    """series that match any of these concern it"""
+    plan: GroupPlan | None = None
+    """how its groups are gathered; None if it judges each series"""
 
     @property
     def computes(self) -> tuple[str, ...]:
         """All that decides its verdicts; two detectors with equal ``computes`` would say the same."""
         c = self.source.config
         limits = (repr(c.threshold), repr(c.quiet_s))
-        return (self.program.kind, self.program.params, self.program.shape, c.tenant, str(self.selector), *limits)
+        group = () if c.group is None else (c.group.model_dump_json(),)
+        return (self.program.kind, self.program.params, c.shape, c.tenant, str(self.selector), *limits, *group)
+
+    def keys_for(self, labels: Mapping[str, str], *, counter: bool) -> list[ProgramKey | GatherKey]:
+        """The programs that a series of interest is put into; ``counter`` decides what ``auto`` means."""
+        shape = self.program.shape
+        if shape is Shape.AUTO:
+            buckets = self.plan is not None and self.plan.group.histogram_quantile is not None
+            shape = Shape.RATE if counter or buckets else Shape.RAW
+        if self.plan is None:
+            return [replace(self.program, shape=shape)]
+        digest = self.digest.hex()
+        matched = (role for role, selector in enumerate(self.watches) if selector.matches(labels))
+        return [GatherKey(digest, role, shape) for role in matched]
+
+    def merged(self) -> CompiledDetector:
+        """The same detector where its groups are judged: every group is a series there, and its value raw."""
+        return replace(self, program=replace(self.program, shape=Shape.RAW), watches=(EVERYTHING,), plan=None)
 
     @property
     def digest(self) -> bytes:
@@ -60,14 +96,34 @@ class CompiledDetector:
 
 
 def compile_config(detector: Detector) -> CompiledDetector:
-    """Check kind, params and selector; raises ``ConfigError``."""
+    """Check kind, params, selectors and group; raises ``ConfigError``."""
     config = detector.config
+    selector = _selector("selector", config.selector)
+    program = ProgramKey(config.kind, _params(config).model_dump_json(), config.shape)
+    problem = problem_of(config)
+    if problem is not None:
+        raise ConfigError(field=problem.field, value=problem.value, expected=problem.expected)
+    if config.group is None:
+        return CompiledDetector(detector, selector, program, (selector,))
+    watches: tuple[Selector, ...] = (selector,)
+    if config.group.denominator is not None:
+        watches = (selector, _selector("group.denominator", config.group.denominator))
+    return CompiledDetector(detector, selector, program, watches, GroupPlan(config.group, config.shape, watches))
+
+
+Compile = Callable[[Detector], CompiledDetector]
+
+
+def compile_merged(detector: Detector) -> CompiledDetector:
+    """As ``compile_config``, for the step that judges groups."""
+    return compile_config(detector).merged()
+
+
+def _selector(field: str, text: str) -> Selector:
     try:
-        selector = parse_selector(config.selector)
+        return parse_selector(text)
     except SelectorError as error:
-        raise ConfigError(field="selector", value=config.selector, expected=str(error)) from error
-    params = _params(config).model_dump_json()
-    return CompiledDetector(detector, selector, ProgramKey(config.kind, params, config.shape))
+        raise ConfigError(field=field, value=text, expected=str(error)) from error
 
 
 def check_config(config: DetectorConfig) -> None:

@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 from connectors.messages import Detector, Shape
 from flows.block import Block
 from flows.chunks import NewSeries
-from flows.config import ProgramKey
+from flows.config import GatherKey, ProgramKey
 from flows.detectors.base import Ints
 from flows.episodes import EPISODE, Episodes
+from flows.families import Families
+from flows.gather import Gather
 from flows.labels_archive import unpack_labels
 from flows.revisions import DetectorTable
 from flows.saved import Saved, pack, unpack
+from flows.watch import Key
 
 _ROW_COLUMNS = ("last_ms", "active_s")
 
@@ -27,13 +30,13 @@ def save(block: Block) -> bytes:
     table = block.series.table
     arrays: dict[str, Any] = {name: table[name][rows] for name in ("series", *_ROW_COLUMNS)}
     tenants, arrays["tenants"] = _save_tenants([block.series.tenant(row) for row in rows.tolist()])
-    programs: list[list[str]] = []
+    programs: list[list[str | int]] = []
     for key in block.watch.program_keys():
         program, watched, slots = block.watch.slots(key)
         prefix = f"{len(programs)}/"
         arrays[prefix + "rows"] = np.searchsorted(rows, watched).astype(np.int32)
         arrays |= {prefix + name: column for name, column in program.save(slots).items()}
-        programs.append([key.kind, key.params, key.shape])
+        programs.append(_save_key(key))
     arrays["episodes"], owners = _save_episodes(block, rows)
     header = {
         "log_ms": block.log_ms,
@@ -43,9 +46,13 @@ def save(block: Block) -> bytes:
         "tenants": tenants,
         "detectors": [detector.model_dump(mode="json") for detector in block.revisions.detectors.values()],
         "programs": programs,
+        "families": block.watch.families.saved(),
+        "gatherings": {g.detector.source.id: [g.next_step, g.begun, g.overflowed]
+                       for g in block.watch.gatherings.values()},
+        "signal": block.signal,
         "episodes": owners,
         "episodes_full": block.episodes.full,
-    }
+    }  # fmt: skip
     return pack(header, arrays, block.archive.pack(block.series.labels))
 
 
@@ -75,10 +82,14 @@ def load(raw: bytes, block: Block) -> Block:
     block.log_ms, block.swept_s = header["log_ms"], header["swept_s"]
     block.detectors_offset, block.feedback_offset = header["detectors_offset"], header["feedback_offset"]
     _load_series(block, saved)
-    block.revisions = DetectorTable(Detector.model_validate(detector) for detector in header["detectors"])
-    block.watch.add_detectors(block.revisions.compiled.values())
-    for number, (kind, params, shape) in enumerate(header["programs"]):
-        _load_program(block, saved, f"{number}/", ProgramKey(kind, params, Shape(shape)))
+    detectors = (Detector.model_validate(detector) for detector in header["detectors"])
+    block.revisions = DetectorTable(detectors, block.compile)
+    block.watch.families = Families((tenant, family, kind) for tenant, family, kind in header.get("families", ()))
+    resumed = {key: (step, begun, over) for key, (step, begun, over) in header.get("gatherings", {}).items()}
+    block.watch.add_detectors(block.revisions.compiled.values(), resumed=resumed)
+    block.signal = _load_signal(header.get("signal"))
+    for number, key in enumerate(header["programs"]):
+        _load_program(block, saved, f"{number}/", _load_key(key))
     _load_episodes(block, saved)
     return block
 
@@ -92,14 +103,37 @@ def _load_series(block: Block, saved: Saved) -> None:
         block.series.table[name][: len(tenants)] = saved.arrays[name]
 
 
-def _load_program(block: Block, saved: Saved, prefix: str, key: ProgramKey) -> None:
+def _save_key(key: Key) -> list[str | int]:
+    if isinstance(key, GatherKey):
+        return [key.detector, key.role, key.shape]
+    return [key.kind, key.params, key.shape]
+
+
+def _load_key(saved: Sequence[Any]) -> Key:
+    first, second, shape = saved
+    return (
+        GatherKey(first, second, Shape(shape)) if isinstance(second, int) else ProgramKey(first, second, Shape(shape))
+    )
+
+
+def _load_signal(saved: Sequence[str] | None) -> tuple[Shape, str] | None:
+    return (Shape(saved[0]), saved[1]) if saved else None
+
+
+def _load_program(block: Block, saved: Saved, prefix: str, key: Key) -> None:
+    if key not in block.watch.program_keys():
+        return
     program, rows, slots = block.watch.slots(key)
     saved_rows = saved.arrays[prefix + "rows"]
     still = np.isin(saved_rows, rows)  # a newer Tocsin may read a selector otherwise
-    columns = {
-        name.removeprefix(prefix): column[still] for name, column in saved.arrays.items() if name.startswith(prefix)
-    }
-    program.load(slots[np.searchsorted(rows, saved_rows[still])], columns)
+    columns = {name.removeprefix(prefix): column for name, column in saved.arrays.items() if name.startswith(prefix)}
+    found = slots[np.searchsorted(rows, saved_rows[still])]
+    if isinstance(program, Gather):
+        places = np.full(len(saved_rows), -1, np.int64)
+        places[still] = found
+        program.load(places, columns)
+    else:
+        program.load(found, {name: column[still] for name, column in columns.items()})
 
 
 def _load_episodes(block: Block, saved: Saved) -> None:

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from connectors.messages import Shape
 from flows.config import ProgramKey
 from flows.detectors.base import Floats, Ints, Scored, Table
-from flows.shape.rate import allocate_rates, rates
+from flows.shape.rate import CHANGES, allocate_rates, rates
 
 
 class Program:
@@ -20,7 +19,7 @@ class Program:
         self.key = key
         self.detector = key.make()
         self.state = self.detector.allocate(0)
-        self.rates: Table | None = allocate_rates(0) if key.shape is Shape.RATE else None
+        self.rates: Table | None = allocate_rates(0) if key.shape in CHANGES else None
         self.used = 0
         self._free: list[int] = []
 
@@ -49,7 +48,7 @@ class Program:
     def step(self, slots: Ints, times_ms: Ints, values: Floats, starts_ms: Ints | None) -> tuple[Floats, Scored]:
         """Shape and judge ``n`` samples; gives the signal's values and their verdicts, (n,) each."""
         if self.rates is not None:
-            values = rates(self.rates, slots, times_ms, values, starts_ms)
+            values = rates(self.rates, slots, times_ms, values, starts_ms, self.key.shape)
         return values, self.detector.step(self.state, slots, times_ms, values)
 
     def warming_up(self, slots: Ints) -> int:

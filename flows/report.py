@@ -15,6 +15,7 @@ from connectors.messages import (
     OutRecord,
     Peak,
     Severity,
+    Shape,
 )
 from flows.config import CompiledDetector
 from flows.episodes import CLOSED, OPENED, UPDATED
@@ -31,6 +32,8 @@ class Watched(NamedTuple):
     tenant: str
     raw_labels: bytes
     labels: dict[str, str]
+    shape: Shape
+    expression: str | None = None
 
 
 def anomaly_id(watched: Watched, start_ms: int) -> str:
@@ -62,7 +65,7 @@ def anomaly_of(watched: Watched, state: Any, kind: int, closed_by: ClosedBy = Cl
             kind=config.kind,
             revision=watched.detector.source.revision,
         ),
-        signal=AnomalySignal(labels=watched.labels, shape=config.shape),
+        signal=AnomalySignal(labels=watched.labels, shape=watched.shape, expression=watched.expression),
         start_ms=int(state["start_ms"]),
         time_ms=int(state["time_ms"]),
         end_ms=int(state["time_ms"]) if closed else None,

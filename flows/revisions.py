@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 
 from connectors.messages import Detector, DetectorRevision
-from flows.config import CompiledDetector, ConfigError, compile_config
+from flows.config import Compile, CompiledDetector, ConfigError, compile_config
 
 MAX_DETECTORS = 10_000
 
@@ -24,11 +24,12 @@ class Outcome(StrEnum):
 class DetectorTable:
     """Detectors by id, after all revisions applied so far."""
 
-    def __init__(self, detectors: Iterable[Detector] = ()) -> None:
+    def __init__(self, detectors: Iterable[Detector] = (), compiled: Compile = compile_config) -> None:
+        self._compile = compiled
         self.compiled: dict[str, CompiledDetector] = {}
         self._by_computation: dict[tuple[str, ...], str] = {}
         for detector in detectors:
-            self._put(compile_config(detector))
+            self.put(compiled(detector))
 
     @property
     def detectors(self) -> dict[str, Detector]:
@@ -43,14 +44,14 @@ class DetectorTable:
         if revision.config is None:
             return self._delete(revision.detector_id)
         try:
-            compiled = compile_config(_stands(revision))
+            compiled = self._compile(_stands(revision))
         except ConfigError:
             return Outcome.INVALID
         if current is None and len(self.compiled) >= MAX_DETECTORS:
             return Outcome.LIMIT
         if self.twin_of(compiled) is not None:
             return Outcome.DUPLICATE
-        self._put(compiled)
+        self.put(compiled)
         return Outcome.APPLIED
 
     def twin_of(self, compiled: CompiledDetector) -> Detector | None:
@@ -58,7 +59,8 @@ class DetectorTable:
         twin = self._by_computation.get(compiled.computes)
         return self.compiled[twin].source if twin is not None and twin != compiled.source.id else None
 
-    def _put(self, compiled: CompiledDetector) -> None:
+    def put(self, compiled: CompiledDetector) -> None:
+        """Let a detector stand, whatever stood under its id before."""
         self._forget(compiled.source.id)
         self.compiled[compiled.source.id] = compiled
         self._by_computation[compiled.computes] = compiled.source.id

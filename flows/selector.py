@@ -65,7 +65,7 @@ class Matcher:
                 return _regex(self.value).fullmatch(text) is None
 
     def __str__(self) -> str:
-        return f"{_label(self.name)}{self.op}{quote(self.value)}"
+        return f"{label_name(self.name)}{self.op}{quote(self.value)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,8 @@ def quote(text: str) -> str:
     return f'"{escaped}"'
 
 
-def _label(name: str) -> str:
+def label_name(name: str) -> str:
+    """A label name as selectors write it: quoted unless it is a word."""
     return name if name.isascii() and name.isidentifier() else quote(name)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from connectors.codec.labels import parse_labels
+from connectors.codec.labels import metric_name, parse_labels
 from flows.chunks import NewSeries
 from flows.detectors.base import Column, Floats, Ints, Table
 from flows.hash_table import HashTable
@@ -86,6 +86,10 @@ class SeriesTable:
     def labels_of(self, row: int) -> dict[str, str]:
         """Labels of a row in use."""
         return parse_labels(self.labels[row] or b"")
+
+    def metric_of(self, row: int) -> str:
+        """Name of the metric of a row in use, without reading its other labels."""
+        return metric_name(self.labels[row] or b"")
 
     @property
     def size_bytes(self) -> int:

@@ -108,7 +108,7 @@ class Log:
 def config(kind: str = "mad", selector: str = "m", **changes: Any) -> DetectorConfig:
     """A quick detector: ready after five samples."""
     params: dict[str, Any] = {"ewma": {"warmup": 5}}.get(kind, {"window": 5})
-    fields: dict[str, Any] = {"name": kind, "kind": kind, "selector": selector, "params": params, "quiet_s": 5.0}
+    fields = {"name": kind, "kind": kind, "selector": selector, "params": params, "quiet_s": 5.0, "shape": Shape.RAW}
     return DetectorConfig(**{**fields, **changes})
 
 
@@ -210,7 +210,10 @@ def _configure(log: Log, step: int) -> None:
         12: [("a", config(quiet_s=12.0, name="renamed"))],
         20: [("b", config("ewma", '{n=~"[0-3]"}', threshold=4.0))],
         28: [("a", config(quiet_s=12.0, enabled=False)), ("a", config(quiet_s=12.0))],
-        35: [("a", config(quiet_s=12.0, enabled=False)), ("t", config("mad", '{__name__=~".+"}', threshold=5.0))],
+        35: [
+            ("a", config(quiet_s=12.0, enabled=False)),
+            ("t", config("mad", '{__name__=~".+"}', threshold=5.0, shape=Shape.AUTO)),
+        ],
         44: [("a", config(quiet_s=12.0)), ("b", None), ("q", config(selector="{")), ("s", None)],
         52: [("r", None), ("r", config("zscore", "c_total", shape=Shape.RATE, threshold=2.0, quiet_s=9.0))],
     }

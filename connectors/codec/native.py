@@ -1,0 +1,223 @@
+"""Native histograms of a record: where they stand, and one of them as buckets. Off the hot path: few series have them."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from connectors.codec.kernels import HISTOGRAM, LABEL, grown, label_run
+from connectors.codec.series_hash import xxh64
+from connectors.codec.varint import VARINT, allocating, kernel, read_length, read_tag, read_varint, skip_value
+from connectors.errors import Rejected
+
+CUSTOM_BUCKETS = -53
+"""Schema of histograms whose bounds stand in the message."""
+GAUGE_HINT = 3
+"""``ResetHint.GAUGE`` of remote write."""
+STALE_SUM = struct.pack("<Q", 0x7FF0000000000002)
+TIME = 15 << 3 | VARINT
+H_SERIES, H_TIME, H_FROM, H_TO, H_LABELS_FROM, H_LABELS_TO = range(6)
+
+_double = struct.Struct("<d")
+
+
+class FoundHistograms(NamedTuple):
+    """Histograms of a record in its order; all arrays have the shape (n,)."""
+
+    series: npt.NDArray[np.uint64]
+    times_ms: npt.NDArray[np.int64]
+    starts: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+    """span of the Histogram message in the record"""
+    labels_from: npt.NDArray[np.int64]
+    labels_to: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class NativeHistogram:
+    """Counts by bucket index (``docs/detectors.md``); all counts are floats, so that sums and rates are histograms too.
+
+    Bucket i of an exponential schema s reaches from 2^((i−1)·2^−s), excluded, to 2^(i·2^−s); those of ``negative``
+    mirror it. With custom buckets it reaches from ``bounds[i − 1]`` to ``bounds[i]``.
+    """
+
+    schema: int
+    count: float
+    total: float
+    """sum of the observations"""
+    zero_threshold: float = 0.0
+    zero_count: float = 0.0
+    positive: dict[int, float] = field(default_factory=dict)
+    negative: dict[int, float] = field(default_factory=dict)
+    bounds: tuple[float, ...] = ()
+    start_ms: int = 0
+    gauge: bool = False
+
+
+def find_histograms(value: bytes, seed: int) -> FoundHistograms:
+    """Where the histograms of a record stand that ``decode_record`` has accepted."""
+    table = np.empty((6, 16), np.int64)
+    with np.errstate(over="ignore"):  # hashes wrap around; numpy warns of it when the JIT is off
+        n, table = scan_histograms(np.frombuffer(value, np.uint8), np.uint64(seed), table)
+    found = table[:, :n]
+    return FoundHistograms(found[H_SERIES].view(np.uint64), *found[H_TIME:])
+
+
+@kernel
+def _time_of(buf, pos, end):  # type: ignore[no-untyped-def]
+    """Timestamp of the Histogram in ``buf[pos:end]``, 0 if it has none."""
+    time_ms = np.int64(0)
+    while 0 <= pos < end:
+        tag, pos = read_tag(buf, pos, end)
+        if tag == TIME:
+            time_ms, pos = read_varint(buf, pos, end)
+        elif pos >= 0:
+            pos = skip_value(buf, pos, end, tag & 7)
+    return time_ms
+
+
+@allocating
+def scan_histograms(buf, seed, table):  # type: ignore[no-untyped-def]
+    """Rows for all histograms of a well-formed record; their number, and the table, another one when it had to grow."""
+    n, pos, end = np.int64(0), np.int64(0), np.int64(len(buf))
+    while 0 <= pos < end:
+        tag, pos = read_tag(buf, pos, end)
+        if pos < 0 or tag != LABEL:
+            pos = skip_value(buf, pos, end, tag & 7) if pos >= 0 else pos
+            continue
+        pos, series_end = read_length(buf, pos, end)
+        first, labels_from, labels_to = n, np.int64(0), np.int64(0)
+        while 0 <= pos < series_end:
+            field_at = pos
+            tag, pos = read_tag(buf, pos, series_end)
+            if tag == LABEL:
+                labels_from, labels_to = field_at, label_run(buf, field_at, series_end)
+                pos = labels_to
+            elif tag == HISTOGRAM:
+                if n == table.shape[1]:
+                    table = grown(table, n)
+                table[H_FROM, n], pos = read_length(buf, pos, series_end)
+                table[H_TO, n] = pos
+                table[H_TIME, n] = _time_of(buf, table[H_FROM, n], pos)
+                n += 1
+            elif pos >= 0:
+                pos = skip_value(buf, pos, series_end, tag & 7)
+        for column in range(first, n):
+            table[H_SERIES, column] = np.int64(xxh64(buf, labels_from, labels_to, seed))
+            table[H_LABELS_FROM, column], table[H_LABELS_TO, column] = labels_from, labels_to
+    return n, table
+
+
+def read_histogram(raw: bytes) -> NativeHistogram:
+    """One Histogram message; raises ``Rejected(reason="poison")`` where spans and buckets do not fit."""
+    said = _Fields(raw)
+    schema = _zigzag(said.number(4))
+    floating = said.number(1) == 0 and bool(said.doubles(2))
+    sides = [
+        _buckets(said.spans(spans), said.doubles(counts) if floating else _sums(said.deltas(deltas)))
+        for spans, deltas, counts in ((11, 12, 13), (8, 9, 10))
+    ]
+    return NativeHistogram(
+        schema=schema,
+        count=said.last_double(2) if floating else float(said.number(1)),
+        total=said.last_double(3),
+        zero_threshold=said.last_double(5),
+        zero_count=said.last_double(7) if floating else float(said.number(6)),
+        positive=sides[0],
+        negative=sides[1],
+        bounds=tuple(said.doubles(16)),
+        start_ms=said.number(17),
+        gauge=said.number(14) == GAUGE_HINT,
+    )
+
+
+def is_stale(raw: bytes) -> bool:
+    """Whether a Histogram message says that the series ended: by the bits of its sum."""
+    return _Fields(raw).raw(3) == STALE_SUM
+
+
+class _Fields:
+    """Fields of a message by number, as they came: numbers of varints, bytes of all else."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._found: dict[int, list[Any]] = {}
+        pos = 0
+        while pos < len(raw):
+            tag, pos = _varint(raw, pos)
+            value: int | bytes
+            if tag & 7 == VARINT:
+                value, pos = _varint(raw, pos)
+            else:
+                size, pos = (8, pos) if tag & 7 == 1 else (4, pos) if tag & 7 == 5 else _varint(raw, pos)
+                value = raw[pos : pos + size]
+                pos += size
+            self._found.setdefault(tag >> 3, []).append(value)
+
+    def number(self, field_number: int) -> int:
+        return int(self._found.get(field_number, [0])[-1])
+
+    def raw(self, field_number: int) -> bytes | int:
+        found: list[bytes | int] = self._found.get(field_number, [b""])
+        return found[-1]
+
+    def doubles(self, field_number: int) -> list[float]:
+        return [value for raw in self._found.get(field_number, []) for (value,) in _double.iter_unpack(raw)]
+
+    def last_double(self, field_number: int) -> float:
+        return (self.doubles(field_number) or [0.0])[-1]
+
+    def deltas(self, field_number: int) -> list[int]:
+        out: list[int] = []
+        for raw in self._found.get(field_number, []):
+            if isinstance(raw, int):
+                out.append(_zigzag(raw))
+                continue
+            pos = 0
+            while pos < len(raw):
+                value, pos = _varint(raw, pos)
+                out.append(_zigzag(value))
+        return out
+
+    def spans(self, field_number: int) -> list[tuple[int, int]]:
+        spans = [_Fields(raw) for raw in self._found.get(field_number, [])]
+        return [(_zigzag(span.number(1)), span.number(2)) for span in spans]
+
+
+def _varint(raw: bytes, pos: int) -> tuple[int, int]:
+    value = shift = 0
+    for at in range(pos, min(len(raw), pos + 10)):
+        value |= (raw[at] & 0x7F) << shift
+        if raw[at] < 0x80:
+            return value & 0xFFFFFFFFFFFFFFFF, at + 1
+        shift += 7
+    message = f"histogram of {len(raw)} bytes: bad varint at byte {pos}"
+    raise Rejected(reason="poison", message=message)
+
+
+def _zigzag(value: int) -> int:
+    return (value >> 1) ^ -(value & 1)
+
+
+def _sums(deltas: list[int]) -> list[float]:
+    return [float(count) for count in np.cumsum(deltas).tolist()] if deltas else []
+
+
+def _buckets(spans: list[tuple[int, int]], counts: list[float]) -> dict[int, float]:
+    """Count by index; the first offset is an index, the others are distances to the end of the span before."""
+    if sum(length for _, length in spans) != len(counts):
+        message = f"histogram: spans of {sum(length for _, length in spans)} buckets, but {len(counts)} counts"
+        raise Rejected(reason="poison", message=message)
+    out: dict[int, float] = {}
+    index, at = 0, 0
+    for offset, length in spans:
+        index += offset
+        for count in counts[at : at + length]:
+            if count != 0.0:
+                out[index] = count
+            index += 1
+        at += length
+    return out

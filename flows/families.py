@@ -1,0 +1,60 @@
+"""Types of metric families, as far as they say more than a name does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from connectors.messages import MetricType
+from flows.shape.counter import COUNTER_NAMES, is_counter
+
+MAX_FAMILIES = 100_000
+"""Families remembered by one block; types of more are counted and not believed."""
+
+
+class Families:
+    """Type by tenant and family.
+
+    A type that only says what the name says already is not kept: of most exporters nothing is, and it costs nothing.
+    """
+
+    def __init__(self, known: Iterable[tuple[str, str, str]] = ()) -> None:
+        self._types = {(tenant, family): MetricType(kind) for tenant, family, kind in known}
+        self.refused = 0
+
+    def __len__(self) -> int:
+        return len(self._types)
+
+    def learn(self, tenant: str, types: Iterable[tuple[str, MetricType]]) -> set[str]:
+        """Take in types; gives the families of which another thing is known now."""
+        changed = set()
+        for family, kind in types:
+            key = (tenant, family)
+            news = kind if _says_more(family, kind) else None
+            if self._types.get(key) is news:
+                continue
+            if news is None:
+                del self._types[key]
+            elif len(self._types) >= MAX_FAMILIES and key not in self._types:
+                self.refused += 1
+                continue
+            else:
+                self._types[key] = news
+            changed.add(family)
+        return changed
+
+    def is_counter(self, tenant: str, metric: str) -> bool:
+        """Whether a series with this name only grows."""
+        return is_counter(metric, lambda family: self._types.get((tenant, family)))
+
+    def saved(self) -> list[tuple[str, str, str]]:
+        """What the constructor takes."""
+        return [(tenant, family, str(kind)) for (tenant, family), kind in self._types.items()]
+
+
+def _says_more(family: str, kind: MetricType) -> bool:
+    """Whether a type tells of some series of the family what its name does not."""
+    if kind is MetricType.UNKNOWN:
+        return False
+    if kind is MetricType.GAUGEHISTOGRAM:
+        return True
+    return (kind is MetricType.COUNTER) is not family.endswith(COUNTER_NAMES)

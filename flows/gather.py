@@ -1,0 +1,374 @@
+"""The members of a detector's groups on one partition, and what they amount to at the end of each step.
+
+Samples wait in the order of their arrival until log time has passed the end of their step and the grace; then they are
+absorbed, and the step is told: one ``Part`` per detector, empty where the partition has no member with a value. What
+comes for a step that was told is late: counted, not gathered.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from connectors.codec.encode import encode_labels
+from connectors.codec.native import NativeHistogram, is_stale, read_histogram
+from connectors.messages import Detector, Shape
+from flows.config import CompiledDetector, GatherKey
+from flows.detectors.base import Floats, Ints, Table
+from flows.group import LE, GroupPlan
+from flows.partial import NO_BOUND, GroupName, Portion, aggregate_members
+from flows.shape.native import add, change
+from flows.shape.range import absorb, member_columns, values_at
+from flows.shape.rate import CHANGES, MAX_GAP_MS
+
+MAX_MEMBERS = 200_000
+"""Members of one detector on one partition."""
+MAX_GROUPS = 10_000
+"""Groups of one detector on one partition, a classic histogram's buckets counted one by one."""
+MAX_WAITING = 2_000_000
+"""Samples of one detector that wait on one partition for their step to end."""
+NO_GROUP = -1
+
+
+class Part(NamedTuple):
+    """What one partition says of a detector's groups.
+
+    It covers the steps ``first`` … ``until``; only the last of them may have portions, those before are empty. After an
+    ``ended`` part the partition says no more, until it begins anew.
+    """
+
+    detector: Detector
+    first: int
+    until: int
+    portions: tuple[Portion, ...] = ()
+    ended: bool = False
+    overflowed: bool = False
+
+
+class Waiting(NamedTuple):
+    """Samples not absorbed yet: ``n`` slots, times, values and created timestamps (0: none)."""
+
+    slots: Ints
+    times_ms: Ints
+    values: Floats
+    starts_ms: Ints
+
+    def __len__(self) -> int:
+        return len(self[0])
+
+    def where(self, chosen: NDArray[np.bool_]) -> Waiting:
+        """Some of them."""
+        return Waiting(self.slots[chosen], self.times_ms[chosen], self.values[chosen], self.starts_ms[chosen])
+
+
+class SeenHistogram(NamedTuple):
+    """A native histogram that a member showed; ``raw`` is what a snapshot keeps."""
+
+    time_ms: int
+    raw: bytes
+    histogram: NativeHistogram
+
+
+NOTHING = Waiting(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64))
+
+
+class Gather:
+    """Members of one detector in one role and shape; rows of ``members`` are slots."""
+
+    def __init__(self, key: GatherKey, plan: GroupPlan, gathering: Gathering) -> None:
+        self.key, self.plan, self.gathering = key, plan, gathering
+        self.members = Table(member_columns(key.shape, plan.range_steps))
+        self.used = 0
+        self.waiting: list[Waiting] = []
+        self.waiting_histograms: list[tuple[int, int, bytes]] = []
+        self.histograms: dict[int, list[SeenHistogram]] = {}
+        self.latest_ms = -(1 << 62)
+        self._free: list[int] = []
+        self._names: list[GroupName] = []
+        self._numbers: dict[GroupName, int] = {}
+        self._sizes: list[int] = []
+        self._series: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return self.used - len(self._free)
+
+    @property
+    def groups(self) -> int:
+        """Groups that have members."""
+        return len(self._numbers)
+
+    def take_slot(self, labels: Mapping[str, str], series: int) -> int:
+        """A slot for a new member, empty."""
+        slot = self._free.pop() if self._free else self.used
+        if slot == self.used:
+            self.used += 1
+            self.members.reserve(self.used)
+        self.members["group"][slot] = self._join(labels)
+        self._series[slot] = series
+        return slot
+
+    def free_slot(self, slot: int) -> None:
+        """A member is gone, with all that waits of it."""
+        number = int(self.members["group"][slot])
+        self._sizes[number] -= 1
+        if not self._sizes[number]:
+            del self._numbers[self._names[number]]
+        self.members.clear(np.array([slot]))
+        self.waiting = [kept for part in self.waiting if len(kept := part.where(part.slots != slot))]
+        self.waiting_histograms = [one for one in self.waiting_histograms if one[0] != slot]
+        self.histograms.pop(slot, None)
+        del self._series[slot]
+        self._free.append(slot)
+
+    def _join(self, labels: Mapping[str, str]) -> int:
+        name = GroupName(encode_labels(self.plan.labels_of(labels)), self._bound(labels))
+        number = self._numbers.get(name)
+        if number is None:
+            number = self._sizes.index(0) if 0 in self._sizes else len(self._sizes)
+            if number == len(self._sizes):
+                self._names.append(name)
+                self._sizes.append(0)
+            self._names[number] = name
+            self._numbers[name] = number
+        self._sizes[number] += 1
+        return number
+
+    def _bound(self, labels: Mapping[str, str]) -> float:
+        """Upper bound of the bucket that a series counts; NaN would be no bucket, which native histograms are."""
+        if self.plan.group.histogram_quantile is None:
+            return NO_BOUND
+        try:
+            bound = float(labels.get(LE, ""))
+        except ValueError:
+            return -math.inf
+        return -math.inf if math.isnan(bound) else bound
+
+    # samples
+
+    def collect(self, slots: Ints, times_ms: Ints, values: Floats, starts_ms: Ints | None) -> int:
+        """Let ``n`` samples wait for their steps; gives how many were late."""
+        if self.gathering.overflowed:
+            return 0
+        starts = np.zeros(len(slots), np.int64) if starts_ms is None else starts_ms
+        samples = Waiting(slots, times_ms, values, starts)
+        ahead = times_ms > self.gathering.told_ms
+        late = len(slots) - int(np.count_nonzero(ahead))
+        self._wait(samples.where(ahead) if late else samples)
+        return late
+
+    def collect_histogram(self, slot: int, time_ms: int, raw: bytes) -> int:
+        """The same for a native histogram, where they are asked for."""
+        if self.gathering.overflowed or self.plan.group.histogram_quantile is None:
+            return 0
+        if time_ms <= self.gathering.told_ms:
+            return 1
+        self.waiting_histograms.append((slot, time_ms, raw))
+        self.gathering.note_waiting(1)
+        return 0
+
+    def _wait(self, samples: Waiting) -> None:
+        if len(samples):
+            self.waiting.append(samples)
+            self.gathering.note_waiting(len(samples))
+
+    # steps
+
+    def next_ms(self) -> int | None:
+        """Time of the earliest sample that waits; None if none does."""
+        times = [int(part.times_ms.min()) for part in self.waiting]
+        times += [time_ms for _, time_ms, _ in self.waiting_histograms]
+        return min(times, default=None)
+
+    def absorb(self, until_ms: int) -> None:
+        """Take in what waits, as far as it is not later than ``until_ms``."""
+        if self.waiting:
+            waiting = Waiting(*(np.concatenate(columns) for columns in zip(*self.waiting, strict=True)))
+            due = waiting.times_ms <= until_ms
+            later = waiting.where(~due)
+            self.waiting = [later] if len(later) else []
+            waiting = waiting.where(due)
+            absorb(self.members, *waiting, self.plan.step_ms)
+            self.latest_ms = max(self.latest_ms, int(waiting.times_ms.max(initial=self.latest_ms)))
+        for slot, time_ms, raw in self.waiting_histograms:
+            if time_ms <= until_ms:
+                self._see(slot, time_ms, raw)
+        self.waiting_histograms = [one for one in self.waiting_histograms if one[1] > until_ms]
+
+    def _see(self, slot: int, time_ms: int, raw: bytes) -> None:
+        self.latest_ms = max(self.latest_ms, time_ms)
+        seen = self.histograms.setdefault(slot, [])
+        if not is_stale(raw):
+            seen.append(SeenHistogram(time_ms, raw, read_histogram(raw)))
+        elif self.key.shape not in CHANGES:  # ranges go over stale markers, as in Prometheus
+            seen.clear()
+
+    def portions(self, step: int) -> Iterator[Portion]:
+        """What the members amount to at the end of a step whose samples were absorbed."""
+        slots = np.flatnonzero(np.isin(np.arange(self.used), self._free, invert=True))
+        values = values_at(self.members, slots, self.key.shape, step, self.plan.step_ms)
+        if self.plan.group.histogram_quantile is not None:
+            values[self._bounds()[self.members["group"][slots]] == -math.inf] = math.nan
+        numbers = self.members["group"][slots]
+        names, counts, told = aggregate_members(self.plan.group, self._names, numbers, values)
+        if names:
+            yield Portion(self.key.role, self.key.shape, names, counts, told)
+        if self.histograms:
+            yield from self._histogram_portion(step)
+
+    def _bounds(self) -> Floats:
+        return np.array([name.bound for name in self._names])
+
+    def _histogram_portion(self, step: int) -> Iterator[Portion]:
+        totals: dict[GroupName, NativeHistogram | None] = {}
+        counts: dict[GroupName, int] = {}
+        for slot in sorted(self.histograms, key=self._series.__getitem__):  # the same order after every restart
+            shown = self._histogram_at(slot, step)
+            if shown is None:
+                continue
+            name = self._names[int(self.members["group"][slot])]
+            before = totals.get(name)
+            totals[name] = shown if name not in totals else None if before is None else add(before, shown)
+            counts[name] = counts.get(name, 0) + 1
+        known = tuple(sorted(name for name, total in totals.items() if total is not None))
+        if known:
+            column = np.array([counts[name] for name in known], np.int64)
+            histograms = tuple(total for name in known if (total := totals[name]) is not None)
+            yield Portion(self.key.role, self.key.shape, known, column, np.zeros(len(known)), histograms)
+
+    def _histogram_at(self, slot: int, step: int) -> NativeHistogram | None:
+        """What a member shows at the end of the step; forgets what no later step will need."""
+        plan, seen = self.plan, self.histograms[slot]
+        until_ms = step * plan.step_ms
+        range_ms = plan.range_steps * plan.step_ms if self.key.shape in CHANGES else MAX_GAP_MS
+        while seen and seen[0].time_ms <= until_ms - range_ms:
+            seen.pop(0)
+        if self.key.shape not in CHANGES:
+            del seen[:-1]
+            return seen[0].histogram if seen else None
+        counter = self.key.shape is not Shape.DELTA and not any(one.histogram.gauge for one in seen)
+        samples = [(one.time_ms, one.histogram) for one in seen]
+        return change(samples, until_ms, range_ms, counter=counter, per_second=self.key.shape is Shape.RATE)
+
+    # memory
+
+    def save(self, slots: Ints) -> dict[str, NDArray[Any]]:
+        """Columns of these slots and of what waits, for a snapshot; the slot is named by its place in ``slots``."""
+        place = np.zeros(self.used, np.int64)
+        place[slots] = np.arange(len(slots))
+        columns = {f"member/{c.name}": self.members[c.name][slots] for c in self.members.columns if c.name != "group"}
+        waiting = Waiting(*(np.concatenate(parts) for parts in zip(NOTHING, *self.waiting, strict=True)))
+        columns |= {f"waiting/{name}": column for name, column in waiting._asdict().items()}
+        columns["waiting/slots"] = place[waiting.slots]
+        seen = [(slot, one.time_ms, one.raw) for slot, all_ in self.histograms.items() for one in all_]
+        for what, kept in (("seen", seen), ("unseen", self.waiting_histograms)):
+            columns[f"{what}/slots"] = place[np.array([slot for slot, _, _ in kept], np.int64)]
+            columns[f"{what}/times_ms"] = np.array([time_ms for _, time_ms, _ in kept], np.int64)
+            columns[f"{what}/sizes"] = np.array([len(raw) for _, _, raw in kept], np.int64)
+            columns[f"{what}/raw"] = np.frombuffer(b"".join(raw for _, _, raw in kept), np.uint8)
+        columns["latest_ms"] = np.array([self.latest_ms])
+        return columns
+
+    def load(self, slots: Ints, columns: Mapping[str, NDArray[Any]]) -> None:
+        """Put saved columns back; ``slots`` are those of the saved places, −1 for members that are no more."""
+        still = slots >= 0
+        for name in (c.name for c in self.members.columns if c.name != "group"):
+            self.members[name][slots[still]] = columns[f"member/{name}"][still]
+        waiting = Waiting(*(columns[f"waiting/{name}"] for name in Waiting._fields))
+        waiting = waiting._replace(slots=slots[waiting.slots])
+        waiting = waiting.where(waiting.slots >= 0)
+        self.waiting = [waiting] if len(waiting) else []
+        self.latest_ms = int(columns["latest_ms"][0])
+        for slot, time_ms, raw in _histograms(slots, columns, "seen"):
+            self.histograms.setdefault(slot, []).append(SeenHistogram(time_ms, raw, read_histogram(raw)))
+        self.waiting_histograms = list(_histograms(slots, columns, "unseen"))
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory of members and of what waits."""
+        waiting = sum(column.nbytes for part in self.waiting for column in part)
+        seen = sum(len(one.raw) for all_ in self.histograms.values() for one in all_)
+        return self.members.size_bytes + waiting + seen + sum(len(raw) for _, _, raw in self.waiting_histograms)
+
+
+def _histograms(slots: Ints, columns: Mapping[str, NDArray[Any]], what: str) -> Iterator[tuple[int, int, bytes]]:
+    raw, at = columns[f"{what}/raw"].tobytes(), 0
+    sizes = columns[f"{what}/sizes"].tolist()
+    for place, time_ms, size in zip(
+        columns[f"{what}/slots"].tolist(), columns[f"{what}/times_ms"].tolist(), sizes, strict=True
+    ):
+        if slots[place] >= 0:
+            yield int(slots[place]), time_ms, raw[at : at + size]
+        at += size
+
+
+@dataclass
+class Gathering:
+    """All that one detector gathers on one partition."""
+
+    detector: CompiledDetector
+    plan: GroupPlan
+    next_step: int
+    """first step not told yet"""
+    begun: bool = False
+    """whether a step was told; before, nothing is late"""
+    overflowed: bool = False
+    """beyond a bound; the detector then says nothing more from this partition until its config changes"""
+    gathers: dict[GatherKey, Gather] = field(default_factory=dict)
+    waiting: int = 0
+    """samples that came since a step was told last"""
+
+    @property
+    def told_ms(self) -> int:
+        """End of the last step that was told."""
+        return (self.next_step - 1) * self.plan.step_ms if self.begun else -(1 << 62)
+
+    @property
+    def full(self) -> bool:
+        """Whether one more member would exceed a bound."""
+        members = sum(map(len, self.gathers.values()))
+        return members >= MAX_MEMBERS or sum(gather.groups for gather in self.gathers.values()) >= MAX_GROUPS
+
+    def note_waiting(self, samples: int) -> None:
+        """Stop when more samples come than may wait."""
+        self.waiting += samples
+        if self.waiting > MAX_WAITING:
+            self.overflow()
+
+    def overflow(self) -> None:
+        """Beyond a bound: forget what was gathered."""
+        self.overflowed = True
+        for gather in self.gathers.values():
+            gather.waiting, gather.waiting_histograms, gather.histograms = [], [], {}
+
+    def close(self, log_ms: int) -> Iterator[Part]:
+        """Tell the steps whose end and grace lie before the log time."""
+        last = (log_ms - self.plan.grace_ms) // self.plan.step_ms
+        self.waiting = 0 if self.next_step <= last else self.waiting
+        while self.next_step <= last:
+            first, until = self.next_step, self._until(last)
+            portions: list[Portion] = []
+            for key in sorted(self.gathers, key=lambda key: (key.role, key.shape)):
+                self.gathers[key].absorb(until * self.plan.step_ms)
+                portions += [] if self.overflowed else self.gathers[key].portions(until)
+            self.next_step, self.begun = until + 1, True
+            yield Part(self.detector.source, first, until, tuple(portions), overflowed=self.overflowed)
+
+    def _until(self, last: int) -> int:
+        """The next step that may have a value: ``next_step`` unless all members are gone."""
+        step_ms = self.plan.step_ms
+        memory_ms = max(MAX_GAP_MS, self.plan.range_steps * step_ms)
+        if any(gather.latest_ms > self.next_step * step_ms - memory_ms for gather in self.gathers.values()):
+            return self.next_step
+        waiting = [time_ms for gather in self.gathers.values() if (time_ms := gather.next_ms()) is not None]
+        if not waiting:
+            return last
+        return min(last, max(self.next_step, -(-min(waiting) // step_ms)))
+
+    def end(self) -> Part:
+        """Say that no more will come."""
+        return Part(self.detector.source, self.next_step, self.next_step - 1, ended=True)
