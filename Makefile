@@ -51,7 +51,7 @@ coverage:
 lock: $(BIN)/python
 	$(PIP) install --quiet uv==$(UV)
 	$(COMPILE) --extra local -o requirements.lock
-	$(COMPILE) --extra local --extra dev -c requirements.lock -o requirements-dev.lock
+	$(COMPILE) --extra local --extra plot --extra dev -c requirements.lock -o requirements-dev.lock
 
 clean:
 	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

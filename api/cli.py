@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -44,6 +45,24 @@ def tail(
 
     local = LocalSettings()
     raise typer.Exit(run_tail(url or f"http://{local.host}:{local.api_port}", as_json, sys.stdout))
+
+
+@app.command()
+def backtest(
+    path: Annotated[str, typer.Argument(help="a CSV file, a folder of them, or the URL of a Prometheus")],
+    out: Annotated[Path, typer.Option(help="folder for NAME.csv, one row per input row")],
+    detector: Annotated[str, typer.Option(help="a kind, with its defaults, or FILE.json with a config")] = "auto",
+    plot: Annotated[bool, typer.Option("--plot", help="a picture per series beside its rows")] = False,
+    query: Annotated[str | None, typer.Option(help="PromQL; the selector of FILE.json without it")] = None,
+    start: Annotated[str | None, typer.Option(help="RFC 3339 or seconds; a day before --end without it")] = None,
+    end: Annotated[str | None, typer.Option(help="RFC 3339 or seconds; now without it")] = None,
+    step: Annotated[str, typer.Option(help="time between two samples of the PromQL range")] = "15s",
+) -> None:
+    """Let a detector judge the past, row by row, by the code of the flow."""
+    from api.backtest import Wanted, run_backtest
+
+    wanted = Wanted(path, out, detector, plot=plot, query=query, start=start, end=end, step=step)
+    raise typer.Exit(run_backtest(wanted, sys.stdout))
 
 
 @app.command()

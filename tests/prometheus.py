@@ -22,6 +22,8 @@ global: {{scrape_interval: {interval}, scrape_timeout: {interval}}}
 scrape_configs:
   - job_name: exporter
     static_configs: [{{targets: ["127.0.0.1:{exporter}"]}}]
+"""
+REMOTE_WRITE = """
 remote_write:
   - url: {url}
     queue_config: {{batch_send_deadline: 200ms, min_backoff: 50ms, max_backoff: 500ms, max_shards: 1}}
@@ -70,13 +72,14 @@ class Exporter:
 
 
 class Prometheus:
-    """Scrapes one exporter and writes to one remote-write receiver until stopped; its files are in ``home``."""
+    """Scrapes one exporter and writes to a remote-write receiver, if any, until stopped; its files are in ``home``."""
 
-    def __init__(self, home: Path, exporter_port: int, remote_write_url: str, interval: str = "250ms") -> None:
+    def __init__(self, home: Path, exporter_port: int, remote_write_url: str | None, interval: str = "250ms") -> None:
         self.port = free_port()
         self.home = home
         config = home / "prometheus.yml"
-        config.write_text(CONFIG.format(interval=interval, exporter=exporter_port, url=remote_write_url))
+        text = CONFIG.format(interval=interval, exporter=exporter_port)
+        config.write_text(text + (REMOTE_WRITE.format(url=remote_write_url) if remote_write_url else ""))
         command = [
             "prometheus", f"--config.file={config}", f"--storage.tsdb.path={home / 'tsdb'}",
             f"--web.listen-address=127.0.0.1:{self.port}",

@@ -175,7 +175,7 @@ def test_every_dependency_has_its_line_and_no_other() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     parts = re.split(r"^## ", (ROOT / "docs" / "dependencies.md").read_text(), flags=re.MULTILINE)[1:]
     listed = [re.findall(r"^\| ([\w.-]+) \| [^|]+ \| [^|]+ \| [^|]+ \|$", part, re.MULTILINE) for part in parts]
-    wanted = [project["dependencies"], *(project["optional-dependencies"][extra] for extra in ("local", "dev"))]
+    wanted = [project["dependencies"], *(project["optional-dependencies"][extra] for extra in ("local", "plot", "dev"))]
     names = [[re.split(r"[=<>!~\[; ]", line)[0].lower() for line in group] for group in wanted]
     assert [sorted(set(lines) - {"package", "---"}) for lines in listed] == [sorted(group) for group in names]
     assert all(len(lines) == len(set(lines)) for lines in listed)
@@ -197,7 +197,8 @@ def test_the_locks_hold_what_pyproject_asks_for() -> None:
     runtime, dev = (locked(ROOT / name) for name in ("requirements.lock", "requirements-dev.lock"))
     asked = [*project["dependencies"], *project["optional-dependencies"]["local"]]
     names = {re.split(r"[=<>!~\[; ]", line)[0].lower() for line in asked}
-    extra = {re.split(r"[=<>!~\[; ]", line)[0].lower() for line in project["optional-dependencies"]["dev"]}
+    more = [*project["optional-dependencies"]["plot"], *project["optional-dependencies"]["dev"]]
+    extra = {re.split(r"[=<>!~\[; ]", line)[0].lower() for line in more}
     assert names <= set(runtime)
     assert names | extra <= set(dev)
     assert runtime.items() <= dev.items()

@@ -140,7 +140,8 @@ def test_every_import_is_declared() -> None:
     """What the code imports stands in pyproject.toml, under the name that the registry knows."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     declared = {requirement_name(line) for line in project["dependencies"]}
-    declared |= {requirement_name(line) for line in project["optional-dependencies"]["local"]}
+    for extra in ("local", "plot"):
+        declared |= {requirement_name(line) for line in project["optional-dependencies"][extra]}
     used = {name.split(".")[0] for module in modules() for name in imports(module.path)}
     third_party = used - set(sys.stdlib_module_names) - set(OURS) - {"__future__"}
     distributions = {"kafka": "kafka-python", "prometheus_client": "prometheus-client", "re2": "google-re2",

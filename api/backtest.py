@@ -1,0 +1,177 @@
+"""``tocsin backtest``: what a detector would have said of the past, row by row, by the code of the flow."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import httpx
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from api.backtest_csv import find_files, read_frame, write_rows
+from api.backtest_plot import check_plotting, write_plot
+from api.backtest_prometheus import Range, make_range, read_range
+from api.backtest_summary import Summary
+from connectors.errors import Rejected, TocsinError
+from connectors.messages import DetectorConfig
+from flows.config import ConfigError, check_config
+from flows.detectors.registry import KINDS
+from flows.replay import EVERYTHING, Frame, replay
+
+MAX_CONFIG_BYTES = 65_536
+"""As the api's bound of a request body (``TOCSIN_API_MAX_BODY_BYTES``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the user asked for: ``path`` is a CSV file, a folder of them, or the URL of a Prometheus."""
+
+    path: str
+    out: Path
+    detector: str = "auto"
+    plot: bool = False
+    query: str | None = None
+    start: str | None = None
+    end: str | None = None
+    step: str = "15s"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One series or entity: where its rows are written, and where they come from."""
+
+    name: str
+    source: Path | Frame
+
+    def frame(self) -> Frame:
+        """Its rows; raises ``Rejected``."""
+        return read_frame(self.source) if isinstance(self.source, Path) else self.source
+
+
+def run_backtest(wanted: Wanted, out: TextIO) -> int:
+    """Judge everything and print the summary to ``out``; the exit code is 1 if anything could not be judged."""
+    try:
+        config = load_config(wanted.detector)
+        if wanted.plot:
+            check_plotting()
+        jobs = find_jobs(wanted, config)
+    except TocsinError as error:
+        _complain(str(error))
+        return 1
+    summary = Summary()
+    judge_all(jobs, config, wanted, summary)
+    summary.print(out, wanted.out)
+    return 1 if summary.failed else 0
+
+
+def judge_all(jobs: list[Job], config: DetectorConfig, wanted: Wanted, summary: Summary) -> None:
+    """Judge one job after the other; one that fails is told on standard error, and the others go on."""
+    for job in _with_progress(jobs):
+        try:
+            frame = job.frame()
+            replayed = replay(config, frame)
+            write_rows(wanted.out / f"{job.name}.csv", frame, replayed)
+            if wanted.plot:
+                write_plot(wanted.out / f"{job.name}.png", job.name, frame, replayed, config.threshold)
+        except (Rejected, OSError) as error:
+            _complain(str(error))
+            summary.failed += 1
+        else:
+            summary.add(job.name, frame, replayed)
+
+
+def load_config(detector: str) -> DetectorConfig:
+    """The config of a kind by its name, with all defaults, or of a JSON file; raises ``Rejected``."""
+    if detector.endswith(".json"):
+        config = _read_config(Path(detector))
+    elif detector in KINDS:
+        config = DetectorConfig(name=detector, kind=detector, selector=EVERYTHING)
+    else:
+        kinds = ", ".join(sorted(KINDS))
+        raise ConfigError(field="--detector", value=detector, expected=f"must be one of {kinds}, or FILE.json")
+    check_config(config)
+    if config.group is not None:
+        expected = "must be left out: a backtest judges each series; let the PromQL of --query aggregate"
+        raise ConfigError(field="group", value=config.group.model_dump(exclude_defaults=True), expected=expected)
+    return config
+
+
+def _read_config(path: Path) -> DetectorConfig:
+    """A config as docs/detectors.md shows it, or a detector as the api answers; name and selector may be missing."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_CONFIG_BYTES + 1)
+        if len(text) > MAX_CONFIG_BYTES:
+            raise ConfigError(field="--detector", value=str(path), expected=f"at most {MAX_CONFIG_BYTES} bytes")
+        fields = json.loads(text)
+        if isinstance(fields, dict) and isinstance(fields.get("config"), dict):
+            fields = fields["config"]
+        if not isinstance(fields, dict):
+            raise ConfigError(field="--detector", value=str(path), expected="must hold a JSON object")
+        return DetectorConfig.model_validate({"name": path.stem, "selector": EVERYTHING, **fields})
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(field=f"{path}: {field}", value=first["input"], expected=first["msg"]) from error
+    except (OSError, ValueError) as error:
+        raise ConfigError(field="--detector", value=str(path), expected=f"must be readable JSON: {error}") from error
+
+
+def find_jobs(wanted: Wanted, config: DetectorConfig) -> list[Job]:
+    """Everything to be judged; raises ``Rejected`` or ``Unavailable``."""
+    if wanted.path.startswith(("http://", "https://")):
+        asked = _asked(wanted, config)
+        with httpx.Client() as client:
+            return [Job(name, frame) for name, frame in read_range(client, wanted.path, asked)]
+    path = Path(wanted.path)
+    if not path.exists():
+        raise ConfigError(field="PATH", value=wanted.path, expected="must be a CSV file, a folder or a Prometheus URL")
+    jobs = [Job(name, found) for found, name in find_files(path, wanted.out)]
+    if not jobs:
+        raise ConfigError(field="PATH", value=wanted.path, expected="must hold .csv or .csv.gz files")
+    _check_names(jobs, wanted.out)
+    return jobs
+
+
+def _asked(wanted: Wanted, config: DetectorConfig) -> Range:
+    query = wanted.query or config.selector
+    if query == EVERYTHING:
+        expected = "must be a PromQL expression, or be in the selector of --detector FILE.json"
+        raise ConfigError(field="--query", value=wanted.query, expected=expected)
+    return make_range(query, wanted.start, wanted.end, wanted.step, time.time_ns() // 1_000_000)
+
+
+def _check_names(jobs: list[Job], out: Path) -> None:
+    """No output may replace an input or another output."""
+    seen: dict[str, Job] = {}
+    for job in jobs:
+        if job.name in seen:
+            expected = f"would be written to {job.name}.csv as is {seen[job.name].source}: rename one"
+            raise ConfigError(field="PATH", value=str(job.source), expected=expected)
+        seen[job.name] = job
+        if isinstance(job.source, Path) and (out / f"{job.name}.csv").resolve() == job.source.resolve():
+            expected = f"must be another folder: {job.source} would be overwritten"
+            raise ConfigError(field="--out", value=str(out), expected=expected)
+
+
+def _with_progress(jobs: list[Job]) -> Iterator[Job]:
+    """The jobs, with a bar on standard error while they are worked on if that is a terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("judging", total=len(jobs))
+        for job in jobs:
+            progress.update(task, description=job.name[-40:])
+            yield job
+            progress.advance(task)
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(f"error: {text}\n")

@@ -1,0 +1,67 @@
+"""What a backtest comes to: series, samples, episodes by severity, alarms per series and week."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+from connectors.messages import Severity
+from flows.replay import Frame, Replayed
+
+WEEK_MS = 7 * 86_400_000
+LOUDEST = 10
+"""So many series are named in the summary."""
+
+
+class Loud(NamedTuple):
+    """A series with its alarms."""
+
+    alarms: int
+    name: str
+    weeks: float
+
+
+class Summary:
+    """Sums over all series (an entity counts as one)."""
+
+    def __init__(self) -> None:
+        self.series = self.rows = self.samples = self.alarms = self.failed = 0
+        self.weeks = 0.0
+        self.severities: Counter[Severity] = Counter()
+        self.drops: Counter[str] = Counter()
+        self._loud: list[Loud] = []
+
+    def add(self, name: str, frame: Frame, replayed: Replayed) -> None:
+        """Count one series."""
+        alarms = int(replayed.alert.sum())
+        weeks = float(frame.times_ms.max() - frame.times_ms.min()) / WEEK_MS if len(frame.times_ms) else 0.0
+        self.series += 1
+        self.rows += len(frame.times_ms)
+        self.samples += int(frame.present.sum())
+        self.alarms += alarms
+        self.weeks += weeks
+        self.severities.update(anomaly.severity for anomaly in replayed.anomalies)
+        self.drops.update(replayed.drops)
+        self._loud = sorted([*self._loud, Loud(alarms, name, weeks)], key=lambda loud: (-loud.alarms, loud.name))
+        del self._loud[LOUDEST:]
+
+    def print(self, out: TextIO, folder: Path) -> None:
+        """Write the summary for people."""
+        lines = [f"{self.series} series, {self.rows} rows, {self.samples} samples, {self.weeks:.1f} series-weeks"]
+        severities = ", ".join(f"{self.severities[severity]} {severity}" for severity in Severity)
+        lines.append(f"{self.severities.total()} episodes: {severities}")
+        lines.append(f"{self.alarms} alarms, {_rate(self.alarms, self.weeks)} per series-week")
+        dropped = ", ".join(f"{n} {reason}" for reason, n in sorted(self.drops.items()) if n)
+        lines += [f"not judged: {dropped}"] * bool(dropped)
+        lines += [f"could not be read or written: {self.failed}"] * bool(self.failed)
+        loud = [
+            f"  {one.alarms:6} ({_rate(one.alarms, one.weeks)} a week)  {one.name}" for one in self._loud if one.alarms
+        ]
+        lines += ["loudest:", *loud] * bool(loud and self.series > 1)
+        lines.append(f"written to {folder}")
+        out.write("\n".join(lines) + "\n")
+
+
+def _rate(alarms: int, weeks: float) -> str:
+    return f"{alarms / weeks:.2f}" if weeks else "–"

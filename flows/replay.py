@@ -1,0 +1,212 @@
+"""A backtest's middle: samples of the past through the very block of the flow, its verdicts kept row by row.
+
+Rows become the chunks that a partition's log would hold: samples, then a control record with the time that the data
+has reached, so the output is that of a flow which met them live. Two things differ, on purpose: a series is not
+forgotten in a gap, and samples of any age are judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from connectors.codec.encode import encode_labels
+from connectors.codec.series_hash import series_hash
+from connectors.messages import (
+    DEFAULT_TENANT,
+    MAX_TIME_MS,
+    Anomaly,
+    ControlRecord,
+    DetectorConfig,
+    DetectorRevision,
+    EventType,
+    OutRecord,
+    Topics,
+)
+from flows.block import Block, BlockLimits
+from flows.chunks import NewSeries, Samples
+from flows.config import check_config
+from flows.detectors.base import Floats, Ints, Scored
+from flows.entity import combine
+from flows.episodes import Lanes
+from flows.selector import NAME_LABEL
+
+ROWS_PER_CHUNK = 256
+GAP_RATIO = 1.5
+"""After a pause of so many usual intervals log time moves on before the next row, as it would have live."""
+EVERYTHING = f'{{{NAME_LABEL}=~".+"}}'
+ENTITY = {NAME_LABEL: "entity"}
+_EVER_MS = 2 * MAX_TIME_MS
+LIMITS = BlockLimits(idle_s=_EVER_MS // 1000, too_old_ms=_EVER_MS, too_new_ms=_EVER_MS)
+
+
+class Frame(NamedTuple):
+    """Rows of the past in the order in which they came: one entity, a column per signal.
+
+    ``times_ms`` (n,) int64 from 0 to ``MAX_TIME_MS``; ``values`` (n, signals) float64; ``present`` (n, signals) bool,
+    False where a row has no sample of that signal; ``labels`` of each signal, with a name.
+    """
+
+    times_ms: Ints
+    values: Floats
+    present: NDArray[np.bool_]
+    labels: Sequence[Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What the flow says of a frame, one verdict a row.
+
+    ``value`` (n,) and ``scored`` (n,) each are those of the leading signal, but for ``scored.score``, which is the
+    entity's; ``alert`` (n,) bool is True on the row at which a user would be notified; ``anomalies`` are the last
+    events of the episodes; ``drops`` counts samples that were not judged, by reason.
+    """
+
+    value: Floats
+    scored: Scored
+    alert: NDArray[np.bool_]
+    anomalies: list[Anomaly]
+    drops: dict[str, int]
+
+
+def replay(config: DetectorConfig, frame: Frame) -> Replayed:
+    """Judge a frame with a detector that watches all of it; raises ``ConfigError``."""
+    config = config.model_copy(update={"selector": EVERYTHING, "tenant": DEFAULT_TENANT, "enabled": True})
+    check_config(config)
+    signals = Witness(config, frame)
+    told = Told(frame)
+    for rows in told.chunks():
+        told.samples(rows, signals.take([signals.samples_of(rows)]))
+        told.control(rows, signals)
+    if len(frame.labels) == 1:
+        value, *scored = signals.verdicts[:, :, 0]
+        return Replayed(value, Scored(*scored), told.alert, list(told.last.values()), signals.drops())
+    return _replay_entity(config, frame, signals)
+
+
+def _replay_entity(config: DetectorConfig, frame: Frame, signals: Witness) -> Replayed:
+    """Several signals as one: the combined surprise makes the episodes, by the code that makes them of any signal."""
+    combined = combine(signals.verdicts[1])
+    value, _, expected, lower, upper = signals.verdicts[:, np.arange(len(frame.times_ms)), combined.leader]
+    scored = Scored(combined.score, expected, lower, upper)
+    times_ms = frame.times_ms[:, None]
+    told = Told(frame)
+    entity = Witness(config, Frame(frame.times_ms, value[:, None], np.ones_like(times_ms, np.bool_), [ENTITY]))
+    advancing = np.diff(np.maximum.accumulate(frame.times_ms), prepend=-1) > 0
+    for rows in told.chunks():
+        at = rows.start + np.flatnonzero(advancing[rows])
+        told.samples(rows, entity.report(at, value, scored))
+        told.control(rows, entity)
+    return Replayed(value, scored, told.alert, list(told.last.values()), signals.drops())
+
+
+class Witness(Block):
+    """A block that keeps the verdicts of its one detector: (value, score, expected, lower, upper) × row × signal."""
+
+    def __init__(self, config: DetectorConfig, frame: Frame) -> None:
+        revision = DetectorRevision(detector_id="backtest", base_revision=0, config=config, author="", time_ms=0)
+        super().__init__(Topics(), LIMITS, lambda start, end: [revision][start:end])
+        self.frame = frame
+        self.verdicts = np.full((5, *frame.values.shape), np.nan)
+        self.verdicts[0] = np.where(frame.present, frame.values, np.nan)
+        self._columns = [_Column(frame.times_ms, present) for present in frame.present.T]
+        encoded = [encode_labels(labels) for labels in frame.labels]
+        self._hashes = np.array([series_hash(raw, DEFAULT_TENANT) for raw in encoded], np.uint64)
+        new = [NewSeries(int(series), DEFAULT_TENANT, raw) for series, raw in zip(self._hashes, encoded, strict=True)]
+        nothing = np.zeros(0, np.int64)
+        first_ms = int(frame.times_ms[0]) if len(frame.times_ms) else 1
+        announced = Samples(nothing.astype(np.uint64), nothing, nothing.astype(np.float64), None, tuple(new))
+        self.take([control_at(first_ms), announced])
+
+    def samples_of(self, rows: slice) -> Samples:
+        """The chunk of these rows, signal after signal within a row."""
+        at, columns = np.nonzero(self.frame.present[rows])
+        times_ms, values = self.frame.times_ms[rows], self.frame.values[rows]
+        return Samples(self._hashes[columns], times_ms[at], values[at, columns], None)
+
+    def report(self, at: Ints, values: Floats, scored: Scored) -> list[OutRecord]:
+        """Episodes from verdicts that are known already, on the only series; ``at`` are rows, times increasing."""
+        out: list[OutRecord] = []
+        entries = np.full(len(at), int(self.series.table["head"][0]))
+        part = Scored(*(column[at] for column in scored))
+        self.follow(self.watch.lanes(), entries, self.frame.times_ms[at], values[at], part, out)
+        return out
+
+    def follow(
+        self, lanes: Lanes, entries: Ints, times_ms: Ints, values: Floats, scored: Scored, out: list[OutRecord]
+    ) -> None:
+        """Keep the verdicts; rows of the block's series are columns of the frame, as both count in order."""
+        signals = self.watch.routes.entries["row"][entries]
+        for signal in np.unique(signals).tolist():
+            mine = signals == signal
+            at = self._columns[signal].rows_at(times_ms[mine])
+            for kept, column in zip(self.verdicts, (values, *scored), strict=True):
+                kept[at, signal] = column[mine]
+        super().follow(lanes, entries, times_ms, values, scored, out)
+        # live, each sample comes at its own log time; here a chunk comes at once
+        self.episodes.open["log_ms"] = self.episodes.open["time_ms"]
+
+
+class _Column:
+    """Finds the row of a signal's sample by its time: the first that has it, as only that one is judged."""
+
+    def __init__(self, times_ms: Ints, present: NDArray[np.bool_]) -> None:
+        rows = np.flatnonzero(present)
+        order = np.argsort(times_ms[rows], kind="stable")
+        self._rows = rows[order]
+        self._times_ms = times_ms[self._rows]
+
+    def rows_at(self, times_ms: Ints) -> Ints:
+        found: Ints = self._rows[np.searchsorted(self._times_ms, times_ms)]
+        return found
+
+
+class Told:
+    """What a user would have been told while the rows of a frame came in."""
+
+    def __init__(self, frame: Frame) -> None:
+        self.frame = frame
+        self.alert = np.zeros(len(frame.times_ms), np.bool_)
+        self.last: dict[str, Anomaly] = {}
+        self._reached_ms = np.maximum.accumulate(frame.times_ms)
+
+    def chunks(self) -> Iterator[slice]:
+        """Runs of rows without a pause, and with the same signals in every row."""
+        times_ms, present = self._reached_ms, self.frame.present
+        if len(times_ms):
+            steps = np.diff(times_ms)
+            usual = np.median(steps[steps > 0]) if (steps > 0).any() else 0.0
+            ends = (steps > GAP_RATIO * usual) | (present[1:] != present[:-1]).any(axis=1)
+            edges = [0, *(1 + np.flatnonzero(ends)).tolist(), len(times_ms)]
+            for begin, end in pairwise(edges):
+                yield from (slice(at, min(at + ROWS_PER_CHUNK, end)) for at in range(begin, end, ROWS_PER_CHUNK))
+
+    def samples(self, rows: slice, records: list[OutRecord]) -> None:
+        """Take what these rows caused; an episode is told at the row of its latest sample."""
+        for anomaly in self._take(records):
+            at = rows.start + int(np.searchsorted(self._reached_ms[rows], anomaly.time_ms))
+            self.alert[min(at, rows.stop - 1)] = True
+
+    def control(self, rows: slice, block: Block) -> None:
+        """Let log time reach the row that follows; what is told in between is known when it comes."""
+        following = self.frame.times_ms[rows.stop : rows.stop + 1].tolist()
+        reached_ms = max([int(self._reached_ms[rows.stop - 1]), *(time_ms - 1 for time_ms in following)])
+        for _ in self._take(block.take([control_at(reached_ms)])):
+            if following:
+                self.alert[rows.stop] = True
+
+    def _take(self, records: list[OutRecord]) -> list[Anomaly]:
+        """Remember the last event of each episode; gives those that opened."""
+        events = [Anomaly.decode(record.value or b"") for record in records]
+        self.last.update((event.id, event) for event in events)
+        return [event for event in events if event.event is EventType.OPENED]
+
+
+def control_at(time_ms: int) -> ControlRecord:
+    """The control record of a log in which the one detector stands."""
+    return ControlRecord(time_ms=max(1, time_ms), detectors_offset=1, feedback_offset=0)

@@ -1,0 +1,198 @@
+"""A backtest against the flow: the same samples as real records, one control record a second."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from connectors.messages import Anomaly, DetectorConfig, EventType
+from flows import replay as replay_module
+from flows.config import ConfigError
+from flows.entity import combine
+from flows.replay import Frame, Replayed, replay
+from tests.series import START_MS
+from tests.streams import Log, config
+
+Floats = NDArray[np.float64]
+
+
+def frame_of(values: Floats, times_s: Floats | None = None, names: tuple[str, ...] = ("m",)) -> Frame:
+    table = values.reshape(len(values), len(names))
+    seconds = 15.0 * np.arange(len(table)) if times_s is None else times_s
+    times_ms = START_MS + np.round(1000 * seconds).astype(np.int64)
+    return Frame(times_ms, table, ~np.isnan(table), [{"__name__": name} for name in names])
+
+
+def noise(n: int, seed: int = 0, spikes: int = 12) -> Floats:
+    rng = np.random.default_rng(seed)
+    values = rng.normal(10.0, 1.0, n)
+    for at in rng.integers(100, n - 10, spikes).tolist():
+        values[at : at + int(rng.integers(1, 6))] += rng.choice((-40.0, 40.0))
+    return values
+
+
+def live(frame: Frame, detector: DetectorConfig) -> list[Anomaly]:
+    """What the flow tells: a record per row, a control record every second up to the last row."""
+    log = Log()
+    log.detector("d", detector)
+    log.control(0.0)
+    reached_s = 0
+    for time_ms, value, present in zip(frame.times_ms.tolist(), frame.values, frame.present, strict=True):
+        at_s = (time_ms - START_MS) / 1000
+        while reached_s + 1 <= at_s - 0.001:
+            reached_s += 1
+            log.control(reached_s)
+        samples = zip(frame.labels, value.tolist(), present.tolist(), strict=True)
+        log.samples(*((labels, at_s, number) for labels, number, there in samples if there))
+    return log.run(idle_s=10**9)[1]
+
+
+def essence(anomaly: Anomaly) -> dict[str, Any]:
+    return anomaly.model_dump(exclude={"id", "detector", "sequence", "event", "end_ms", "closed_by"})
+
+
+def alerts_of(events: list[Anomaly], frame: Frame) -> list[int]:
+    opened = [event.time_ms for event in events if event.event is EventType.OPENED]
+    return np.searchsorted(frame.times_ms, opened).tolist()
+
+
+@pytest.mark.parametrize("kind", ["mad", "zscore", "ewma"])
+@pytest.mark.parametrize("quiet_s", [4.0, 12.0, 60.0])
+def test_it_says_what_the_flow_says(kind: str, quiet_s: float) -> None:
+    """The same episodes with the same content, told at the same rows."""
+    frame = frame_of(noise(700), 5.0 * np.arange(700))
+    detector = config(kind, quiet_s=quiet_s)
+    events = live(frame, detector)
+    replayed = replay(detector, frame)
+    assert np.flatnonzero(replayed.alert).tolist() == alerts_of(events, frame)
+    assert replayed.alert.sum() > 2
+    told = {event.id: event for event in events}
+    assert [essence(event) for event in replayed.anomalies] == [essence(event) for event in told.values()]
+
+
+def test_pauses_close_episodes_as_they_do_live() -> None:
+    """Surprising samples on both sides of pauses shorter and longer than the quiet time, by more than a second."""
+    values = noise(350, spikes=0)
+    seconds = 15.0 * np.arange(350)
+    for at, pause_s in ((100, 30.0), (150, 38.9), (200, 41.1), (300, 1000.0)):
+        values[at - 1 : at + 1] = 60.0
+        seconds[at:] += pause_s - 15.0
+    frame = frame_of(values, seconds)
+    detector = config("mad", params={"window": 60}, quiet_s=40.0)
+    alerts = np.flatnonzero(replay(detector, frame).alert).tolist()
+    assert alerts == alerts_of(live(frame, detector), frame)
+    assert {99, 149, 199, 200, 299, 300} <= set(alerts)
+    assert not {100, 150} & set(alerts)
+
+
+def test_how_rows_are_cut_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = frame_of(np.stack([noise(700, seed) for seed in range(3)], axis=1), names=("a", "b", "c"))
+    frame.present[np.random.default_rng(1).random(frame.present.shape) < 0.05] = False
+    whole = replay(config(quiet_s=40.0), frame)
+    monkeypatch.setattr(replay_module, "ROWS_PER_CHUNK", 1)
+    single = replay(config(quiet_s=40.0), frame)
+    assert_same(whole, single)
+
+
+def assert_same(one: Replayed, other: Replayed) -> None:
+    np.testing.assert_array_equal(one.value, other.value)
+    for left, right in zip(one.scored, other.scored, strict=True):
+        np.testing.assert_array_equal(left, right)
+    np.testing.assert_array_equal(one.alert, other.alert)
+    assert one.anomalies == other.anomalies
+
+
+def test_verdicts_stand_in_their_rows() -> None:
+    values = noise(300, spikes=0)
+    values[200] = 99.0
+    replayed = replay(config(params={"window": 60}), frame_of(values))
+    assert np.isnan(replayed.scored.score[:60]).all()
+    assert not np.isnan(replayed.scored.score[60:]).any()
+    assert np.nanargmax(replayed.scored.score) == 200
+    assert replayed.scored.expected[200] == pytest.approx(np.median(values[140:200]))
+    assert np.array_equal(replayed.value, values)
+
+
+def test_several_signals_are_one_entity() -> None:
+    """Score and alarms are the entity's, value and band those of the signal that leads the row."""
+    signals = [noise(400, seed, spikes=0) for seed in range(4)]
+    for signal in signals[1:]:
+        signal[300] += 12.0
+    signals[3][300] += 6.0
+    signals[0][350] = 17.5
+    frame = frame_of(np.stack(signals, axis=1), names=("a", "b", "c", "d"))
+    detector = config(params={"window": 60})
+    replayed = replay(detector, frame)
+    alone = [replay(detector, frame_of(signal, names=(name,))) for signal, name in zip(signals, "abcd", strict=True)]
+    scores = np.stack([one.scored.score for one in alone], axis=1)
+    np.testing.assert_array_equal(replayed.scored.score, combine(scores).score)
+    assert replayed.value[300] == signals[3][300]
+    assert replayed.scored.expected[300] == alone[3].scored.expected[300]
+    assert alone[0].alert[350], "the signal alone is surprising"
+    assert np.flatnonzero(replayed.alert).tolist() == [300], "the entity is surprised when its signals agree"
+    assert [anomaly.start_ms for anomaly in replayed.anomalies] == [int(frame.times_ms[300])]
+
+
+def test_late_rows_and_duplicates_are_not_judged() -> None:
+    """As in the flow: the first sample of a time counts, what comes behind a later one does not."""
+    seconds = np.array([0, 1, 2, 3, 4, 5, 6, 6, 3, 7, 8], float)
+    values = np.array([1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 1.0, 900.0, 900.0, 2.0, 1.0])
+    replayed = replay(config(), frame_of(values, seconds))
+    judged = ~np.isnan(replayed.scored.score)
+    assert judged.tolist() == [False] * 5 + [True, True, False, False, True, True]
+    assert {reason: n for reason, n in replayed.drops.items() if n} == {"duplicate": 1, "out_of_order": 1}
+    assert np.array_equal(replayed.value, values)
+
+
+def test_signals_may_come_in_rows_of_their_own() -> None:
+    """Two rows of one time, each with one signal: both are judged."""
+    a, b = noise(200, 1, spikes=0), noise(200, 2, spikes=0)
+    table = np.full((400, 2), np.nan)
+    table[::2, 0], table[1::2, 1] = a, b
+    frame = frame_of(table, np.repeat(15.0 * np.arange(200), 2), names=("a", "b"))
+    scored = replay(config(), frame).scored.score
+    np.testing.assert_array_equal(scored[::2], replay(config(), frame_of(a, names=("a",))).scored.score)
+    np.testing.assert_array_equal(scored[1::2], replay(config(), frame_of(b, names=("b",))).scored.score)
+
+
+def test_a_nan_is_a_gap_and_an_absent_sample_is_none() -> None:
+    values = noise(100, spikes=0)
+    values[50] = np.nan
+    for present in (True, False):
+        frame = frame_of(values)
+        frame.present[50] = present
+        score = replay(config(), frame).scored.score
+        assert np.flatnonzero(np.isnan(score)).tolist() == [0, 1, 2, 3, 4, 50]
+
+
+def test_a_series_is_remembered_through_a_long_gap() -> None:
+    seconds = np.append(15.0 * np.arange(100), 15.0 * 100 + 14 * 86_400)
+    score = replay(config(), frame_of(np.append(noise(100, spikes=0), 90.0), seconds)).scored.score
+    assert score[100] > 8.0
+
+
+def test_a_counter_is_shaped() -> None:
+    """The value of a row is that of the signal, which is a rate here."""
+    counted = np.cumsum(np.full(100, 30.0))
+    replayed = replay(config(shape="rate"), frame_of(counted, names=("requests_total",)))
+    assert np.isnan(replayed.value[0])
+    np.testing.assert_allclose(replayed.value[1:], 2.0)
+
+
+def test_times_from_zero_are_taken() -> None:
+    frame = frame_of(noise(300, spikes=0))
+    shifted = frame._replace(times_ms=frame.times_ms - frame.times_ms[0])
+    np.testing.assert_array_equal(replay(config(), shifted).scored.score, replay(config(), frame).scored.score)
+
+
+def test_no_rows() -> None:
+    replayed = replay(config(), frame_of(np.zeros((0, 1))))
+    assert len(replayed.value) == len(replayed.alert) == len(replayed.anomalies) == 0
+
+
+def test_a_bad_config_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"params\.window"):
+        replay(config(params={"window": 1}), frame_of(noise(20, spikes=0)))
