@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from flows.detectors.base import Detector
 from flows.detectors.changepoint import Changepoint, ChangepointParams
 from flows.detectors.ewma import Ewma, EwmaParams
+from flows.detectors.forecast import Forecast, ForecastParams
 from flows.detectors.iqr import Iqr, IqrParams
 from flows.detectors.mad import Mad, MadParams
 from flows.detectors.quantile import Quantile, QuantileParams
@@ -53,4 +54,5 @@ KINDS: dict[str, Kind] = {
     "iqr": Kind(IqrParams, Iqr, "distance beyond the rolling quartiles in interquartile ranges"),
     "ewma": Kind(EwmaParams, Ewma, "distance from an exponentially weighted mean"),
     "changepoint": Kind(ChangepointParams, Changepoint, "small lasting changes of level, by sums of deviations"),
+    "forecast": Kind(ForecastParams, Forecast, "distance from a forecast by level, trend and season"),
 }

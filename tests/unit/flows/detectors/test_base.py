@@ -19,6 +19,7 @@ SMALL: dict[str, list[dict[str, Any]]] = {
     "ewma": [{"alpha": 0.1, "warmup": 8}],
     "quantile": [{"window": 16, "warmup": 7}],
     "changepoint": [{"warmup": 8}, {"method": "page_hinkley", "warmup": 8, "slack": 1.0}],
+    "forecast": [{"warmup": 8}, {"warmup": 8, "period_s": 16}, {"warmup": 8, "period_s": 0}],
     "iqr": [{"window": 5}, {"window": 16, "warmup": 7}],
     "threshold": [{"spread": 3.0}],
 }
