@@ -29,6 +29,7 @@ from flows.episodes import CLOSED, EpisodeTable, Events, Lanes
 from flows.gather import Gather, Part
 from flows.hash_table import Hashes
 from flows.labels_archive import LabelsArchive
+from flows.program import Program
 from flows.report import Watched, anomaly_of, anomaly_record
 from flows.revisions import DetectorTable, Outcome
 from flows.routes import sort_by_program
@@ -212,10 +213,22 @@ class Block:
         if control.detectors_offset > self.detectors_offset:
             self._apply(control.detectors_offset, out)
         self.feedback_offset = max(self.feedback_offset, control.feedback_offset)
+        self._listen(out)
         lanes = self.watch.routes.lanes
         self._close(self.episodes.quiet(lanes["detector"], self.watch.quiet_ms, self.log_ms), ClosedBy.QUIET, out)
         self._sweep(out)
         self.episodes.count()
+
+    def _listen(self, out: list[OutRecord]) -> None:
+        """Judge silence at this log time."""
+        for number, program in enumerate(self.watch.programs):
+            if not isinstance(program, Program) or not program.silent:
+                continue
+            entries = self.watch.entries_of_program(number)
+            slots = self.watch.routes.entries["slot"][entries].astype(np.int64)
+            at, silence_s, scored = program.advance(slots, self.log_ms)
+            times_ms = np.full(len(at), self.log_ms)
+            self.follow(self.watch.lanes(), entries[at], times_ms, silence_s, scored, out)
 
     def _begin(self, time_ms: int) -> None:
         """What came before the time was known begins to wait now; times far ahead, never judged, are forgotten."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.config import ProgramKey
-from flows.detectors.base import Floats, Ints, Scored, Table
+from flows.detectors.base import Floats, Ints, Scored, Silences, Silent, Table
 from flows.shape.rate import CHANGES, allocate_rates, rates
 
 
@@ -49,7 +49,20 @@ class Program:
         """Shape and judge ``n`` samples; gives the signal's values and their verdicts, (n,) each."""
         if self.rates is not None:
             values = rates(self.rates, slots, times_ms, values, starts_ms, self.key.shape)
+        if isinstance(self.detector, Silent):
+            _, pauses_s, scored = self.detector.hear(self.state, slots, times_ms, values)
+            return pauses_s, scored
         return values, self.detector.step(self.state, slots, times_ms, values)
+
+    @property
+    def silent(self) -> bool:
+        """Whether silence is judged."""
+        return isinstance(self.detector, Silent)
+
+    def advance(self, slots: Ints, until_ms: int) -> Silences:
+        """Judge the silence of these slots at this log time."""
+        assert isinstance(self.detector, Silent)  # noqa: S101 - asked only if ``silent``
+        return self.detector.advance(self.state, slots, until_ms)
 
     def warming_up(self, slots: Ints) -> int:
         """How many of these slots are not scored yet."""

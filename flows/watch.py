@@ -155,6 +155,14 @@ class Watch:
         order = np.argsort(rows)
         return self._program(number), rows[order], entries["slot"][mine][order].astype(np.int64)
 
+    def entries_of_program(self, number: int) -> Ints:
+        """Entries of a program, by row."""
+        entries = self.routes.entries
+        mine = np.flatnonzero(
+            (entries["program"][: entries.used] == number) & (entries["lane"][: entries.used] != NONE)
+        )
+        return mine[np.argsort(entries["row"][mine])].astype(np.int64)
+
     def program_keys(self) -> Collection[Key]:
         """All programs in use."""
         return self._program_numbers

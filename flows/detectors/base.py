@@ -7,7 +7,7 @@ input into other batches must not change the output.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,14 @@ class Scored(NamedTuple):
     def empty(cls, n: int) -> Scored:
         """Room for ``n`` verdicts."""
         return cls(np.empty(n), np.empty(n), np.empty(n), np.empty(n))
+
+
+class Silences(NamedTuple):
+    """What a detector says of ``n`` pauses: which of the rows, (n,) int64, how long, and verdicts, in seconds."""
+
+    at: Ints
+    length_s: Floats
+    scored: Scored
 
 
 class Column(NamedTuple):
@@ -109,4 +117,17 @@ class Detector(Protocol):
 
     def needs(self, state: Table, rows: Ints) -> Ints:
         """How many more samples each row needs before it is scored; (n,) int64, 0 when ready."""
+        ...
+
+
+@runtime_checkable
+class Silent(Protocol):
+    """What a kind offers besides, if it judges silence: pauses take the place of values in what is told."""
+
+    def hear(self, state: Table, rows: Ints, times_ms: Ints, values: Floats) -> Silences:
+        """As ``Detector.step``, with the pause before each of the ``n`` samples."""
+        ...
+
+    def advance(self, state: Table, rows: Ints, until_ms: int) -> Silences:
+        """Judge rows at this log time, once per control record; gives those that are silent for too long."""
         ...

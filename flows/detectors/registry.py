@@ -12,9 +12,11 @@ from pydantic import BaseModel
 from flows.detectors.base import Detector
 from flows.detectors.changepoint import Changepoint, ChangepointParams
 from flows.detectors.ewma import Ewma, EwmaParams
+from flows.detectors.flatline import Flatline, FlatlineParams
 from flows.detectors.forecast import Forecast, ForecastParams
 from flows.detectors.iqr import Iqr, IqrParams
 from flows.detectors.mad import Mad, MadParams
+from flows.detectors.missing import Missing, MissingParams
 from flows.detectors.quantile import Quantile, QuantileParams
 from flows.detectors.threshold import Threshold, ThresholdParams
 from flows.detectors.zscore import Zscore, ZscoreParams
@@ -55,4 +57,6 @@ KINDS: dict[str, Kind] = {
     "ewma": Kind(EwmaParams, Ewma, "distance from an exponentially weighted mean"),
     "changepoint": Kind(ChangepointParams, Changepoint, "small lasting changes of level, by sums of deviations"),
     "forecast": Kind(ForecastParams, Forecast, "distance from a forecast by level, trend and season"),
+    "flatline": Kind(FlatlineParams, Flatline, "a signal that used to move stands still", frozenset({Trait.TIMES})),
+    "missing": Kind(MissingParams, Missing, "nothing comes for longer than it ever took", frozenset({Trait.TIMES})),
 }

@@ -20,6 +20,8 @@ SMALL: dict[str, list[dict[str, Any]]] = {
     "quantile": [{"window": 16, "warmup": 7}],
     "changepoint": [{"warmup": 8}, {"method": "page_hinkley", "warmup": 8, "slack": 1.0}],
     "forecast": [{"warmup": 8}, {"warmup": 8, "period_s": 16}, {"warmup": 8, "period_s": 0}],
+    "flatline": [{"warmup": 8, "tolerance": 0.5}],
+    "missing": [{"warmup": 8}],
     "iqr": [{"window": 5}, {"window": 16, "warmup": 7}],
     "threshold": [{"spread": 3.0}],
 }
@@ -31,6 +33,19 @@ EXCUSED: dict[str, dict[str, str]] = {
     },
     "changepoint": {
         "check_further_is_never_less_surprising": "sums remember: an expected sample may surprise: test_changepoint",
+    },
+    "flatline": {
+        "check_constant_input_is_expected": "values surprise by standing still, not by their size: test_flatline",
+        "check_levels_do_not_matter": "values surprise by standing still, not by their size: test_flatline",
+        "check_further_is_never_less_surprising": "values surprise by standing still, not by their size: test_flatline",
+        "check_band_agrees_with_score": "values surprise by standing still, not by their size: test_flatline",
+    },
+    "missing": {
+        "check_gaps_are_neither_scored_nor_learned": "a NaN is a sign of life: test_missing",
+        "check_constant_input_is_expected": "judges when samples come, not their values: test_missing",
+        "check_levels_do_not_matter": "judges when samples come, not their values: test_missing",
+        "check_further_is_never_less_surprising": "judges when samples come, not their values: test_missing",
+        "check_band_agrees_with_score": "judges when samples come, not their values: test_missing",
     },
 }
 """Checks that a kind need not keep, each with the reason and the test that stands in for it."""
