@@ -182,7 +182,8 @@ class Ingest:
             key = write.tenant.encode()
             parts = [Piece(self.settings.topics.metrics, key, p.partition, p.value) for p in split.parts]
             news.extend(self._news.records(write.tenant, split.families, started_s))
-            return Batch(parts, news, split)
+            topic, partitions = self.settings.topics.metrics, self.settings.partitions
+            return Batch(parts, [*news, *self._news.type_records(topic, write.tenant, news, partitions)], split)
 
         give = held.hand_over()
 

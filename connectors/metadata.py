@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 
+from connectors.codec.families import encode_types
 from connectors.codec.remote_write import Family
 from connectors.messages import Metadata, OutRecord, metadata_key
 
@@ -13,6 +14,8 @@ KNOWN_FAMILIES = 100_000
 """Families remembered, the longest unseen forgotten first; a forgotten one is merely written again."""
 REPEAT_S = 3600.0
 """Written again after this time, for a broker that lost its records."""
+TYPES_PER_RECORD = 30
+"""With names of at most 16 KiB a record stays below the half megabyte of other records."""
 
 
 class MetadataNews:
@@ -44,6 +47,17 @@ class MetadataNews:
     def _is_news(self, key: bytes, value: bytes, now_s: float) -> bool:
         known, written_s = self._written.get(key, (0, -REPEAT_S))
         return known != hash(value) or now_s - written_s >= REPEAT_S
+
+    def type_records(self, topic: str, tenant: str, news: Iterable[OutRecord], partitions: int) -> list[OutRecord]:
+        """The types of these records, told in every partition of ``topic``, where each block needs them."""
+        types = [
+            (said.family, said.type) for record in news if record.value for said in [Metadata.decode(record.value)]
+        ]
+        runs = [types[at : at + TYPES_PER_RECORD] for at in range(0, len(types), TYPES_PER_RECORD)]
+        key = tenant.encode()
+        return [
+            OutRecord(topic, key, encode_types(run), [], partition) for run in runs for partition in range(partitions)
+        ]
 
     def forget(self, records: Iterable[OutRecord]) -> None:
         """Kafka did not confirm these: write them again the next time."""

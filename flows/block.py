@@ -6,7 +6,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -237,16 +237,21 @@ class Block:
         table["last_ms"][table["last_ms"] > time_ms + self.limits.too_new_ms] = NEVER_MS
 
     def _apply(self, until: int, out: list[OutRecord]) -> None:
-        added: dict[str, CompiledDetector] = {}
-        for revision in self.read_revisions(self.detectors_offset, until):
+        added: dict[str, _Added] = {}
+        for offset, revision in enumerate(self.read_revisions(self.detectors_offset, until), self.detectors_offset):
             if revision is None:
                 self.counts["revisions_unreadable"] += 1
             else:
-                self._revise(revision, added, out)
-        self.watch.add_detectors(added.values(), self.log_ms)
+                self._revise(revision, offset, added, out)
+        gathered = {
+            key: (one.since, one.detector.plan.first_step(self.log_ms), False, False)
+            for key, one in added.items()
+            if one.detector.plan is not None
+        }
+        self.watch.add_detectors([one.detector for one in added.values()], gathered)
         self.detectors_offset = until
 
-    def _revise(self, revision: DetectorRevision, added: dict[str, CompiledDetector], out: list[OutRecord]) -> None:
+    def _revise(self, revision: DetectorRevision, offset: int, added: dict[str, _Added], out: list[OutRecord]) -> None:
         before = self.revisions.compiled.get(revision.detector_id)
         outcome = self.revisions.apply(revision)
         self.counts[f"revisions_{outcome}"] += 1
@@ -254,17 +259,20 @@ class Block:
             return
         after = self.revisions.compiled.get(revision.detector_id)
         was_added = added.pop(revision.detector_id, None)
-        if before and not was_added and after and _same(before, after):
+        goes_on = before is not None and after is not None and _same(before, after)
+        if goes_on and not was_added and after:
             self.watch.swap_detector(after)
             return
         if before and not was_added:
-            number = self.watch.numbers[revision.detector_id]
-            self._close_lanes(self.watch.routes.lanes_of_detector(number), ClosedBy.DETECTOR, out)
-            if number in self.watch.gatherings:
-                self._parts.append(self.watch.gatherings[number].end())
-            self.watch.remove_detector(number)
+            self._remove_detector(self.watch.numbers[revision.detector_id], out)
         if after:
-            added[revision.detector_id] = after
+            added[revision.detector_id] = _Added(after, was_added.since if goes_on and was_added else offset)
+
+    def _remove_detector(self, number: int, out: list[OutRecord]) -> None:
+        self._close_lanes(self.watch.routes.lanes_of_detector(number), ClosedBy.DETECTOR, out)
+        if number in self.watch.gatherings:
+            self._parts.append(self.watch.gatherings[number].end())
+        self.watch.remove_detector(number)
 
     def _sweep(self, out: list[OutRecord]) -> None:
         """Once a minute of log time, give back the rows of series that went away."""
@@ -287,6 +295,12 @@ class Block:
         if len(rows):
             closed = self.episodes.close(rows, self.watch.routes.lanes["episode"])
             out += [self._record(state, CLOSED, closed_by) for state in closed]
+
+    def close_all(self, closed_by: ClosedBy) -> list[OutRecord]:
+        """End all open episodes."""
+        out: list[OutRecord] = []
+        self._close(np.flatnonzero(self.episodes.open["lane"] >= 0), closed_by, out)
+        return out
 
     def parts(self) -> list[Part]:
         """What this partition has said of groups since the last call, for the step that merges partitions."""
@@ -319,6 +333,13 @@ class Block:
 def _select(samples: Samples, kept: Ints) -> Samples:
     starts_ms = None if samples.starts_ms is None else samples.starts_ms[kept]
     return Samples(samples.series[kept], samples.times_ms[kept], samples.values[kept], starts_ms)
+
+
+class _Added(NamedTuple):
+    """A detector to be added, and the offset in the detector log since which it computes what it does."""
+
+    detector: CompiledDetector
+    since: int
 
 
 def _same(before: CompiledDetector, after: CompiledDetector) -> bool:

@@ -18,6 +18,7 @@ from connectors.messages import CONTROL_HEADER, DEFAULT_TENANT, ControlRecord, H
 from flows.chunks import Chunk, NewSeries, Poison, Samples
 from flows.detectors.base import Ints
 from flows.hash_table import Hashes, HashTable
+from flows.others import others_of
 
 
 class Record(Protocol):
@@ -94,6 +95,10 @@ class Decoder:
             read = self._read(record)
             if isinstance(read, _Read):
                 run.append(read)
+                if len(read.samples.series) and not read.samples.histograms:
+                    continue
+                out += [_join(run, announcements), *others_of(read.tenant, read.value, read.samples.histograms)]
+                run = []
                 continue
             if run:
                 out.append(_join(run, announcements))

@@ -8,7 +8,7 @@ comes for a step that was told is late: counted, not gathered.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -38,11 +38,13 @@ NO_GROUP = -1
 class Part(NamedTuple):
     """What one partition says of a detector's groups.
 
-    It covers the steps ``first`` … ``until``; only the last of them may have portions, those before are empty. After an
-    ``ended`` part the partition says no more, until it begins anew.
+    It covers the steps ``first`` … ``until``; only the last of them may have portions, those before are empty. An
+    ``ended`` part covers none: the partition has no more of this incarnation, which is the offset in the detector log
+    at which the detector began to compute what it does. Parts of a partition ascend by incarnation and step.
     """
 
     detector: Detector
+    incarnation: int
     first: int
     until: int
     portions: tuple[Portion, ...] = ()
@@ -50,7 +52,8 @@ class Part(NamedTuple):
     overflowed: bool = False
 
 
-class Waiting(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Waiting:
     """Samples not absorbed yet: ``n`` slots, times, values and created timestamps (0: none)."""
 
     slots: Ints
@@ -59,7 +62,17 @@ class Waiting(NamedTuple):
     starts_ms: Ints
 
     def __len__(self) -> int:
-        return len(self[0])
+        return len(self.slots)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Waiting]) -> Waiting:
+        """All of them, in order."""
+        return cls(
+            np.concatenate([part.slots for part in parts]),
+            np.concatenate([part.times_ms for part in parts]),
+            np.concatenate([part.values for part in parts]),
+            np.concatenate([part.starts_ms for part in parts]),
+        )
 
     def where(self, chosen: NDArray[np.bool_]) -> Waiting:
         """Some of them."""
@@ -74,6 +87,7 @@ class SeenHistogram(NamedTuple):
     histogram: NativeHistogram
 
 
+_COLUMNS = ("slots", "times_ms", "values", "starts_ms")
 NOTHING = Waiting(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64))
 
 
@@ -187,12 +201,12 @@ class Gather:
     def absorb(self, until_ms: int) -> None:
         """Take in what waits, as far as it is not later than ``until_ms``."""
         if self.waiting:
-            waiting = Waiting(*(np.concatenate(columns) for columns in zip(*self.waiting, strict=True)))
+            waiting = Waiting.joined(self.waiting)
             due = waiting.times_ms <= until_ms
             later = waiting.where(~due)
             self.waiting = [later] if len(later) else []
             waiting = waiting.where(due)
-            absorb(self.members, *waiting, self.plan.step_ms)
+            absorb(self.members, waiting.slots, waiting.times_ms, waiting.values, waiting.starts_ms, self.plan.step_ms)
             self.latest_ms = max(self.latest_ms, int(waiting.times_ms.max(initial=self.latest_ms)))
         for slot, time_ms, raw in self.waiting_histograms:
             if time_ms <= until_ms:
@@ -261,8 +275,8 @@ class Gather:
         place = np.zeros(self.used, np.int64)
         place[slots] = np.arange(len(slots))
         columns = {f"member/{c.name}": self.members[c.name][slots] for c in self.members.columns if c.name != "group"}
-        waiting = Waiting(*(np.concatenate(parts) for parts in zip(NOTHING, *self.waiting, strict=True)))
-        columns |= {f"waiting/{name}": column for name, column in waiting._asdict().items()}
+        waiting = Waiting.joined([NOTHING, *self.waiting])
+        columns |= {f"waiting/{name}": getattr(waiting, name) for name in _COLUMNS}
         columns["waiting/slots"] = place[waiting.slots]
         seen = [(slot, one.time_ms, one.raw) for slot, all_ in self.histograms.items() for one in all_]
         for what, kept in (("seen", seen), ("unseen", self.waiting_histograms)):
@@ -278,8 +292,8 @@ class Gather:
         still = slots >= 0
         for name in (c.name for c in self.members.columns if c.name != "group"):
             self.members[name][slots[still]] = columns[f"member/{name}"][still]
-        waiting = Waiting(*(columns[f"waiting/{name}"] for name in Waiting._fields))
-        waiting = waiting._replace(slots=slots[waiting.slots])
+        _, *kept = (columns[f"waiting/{name}"] for name in _COLUMNS)
+        waiting = Waiting(slots[columns["waiting/slots"]], *kept)
         waiting = waiting.where(waiting.slots >= 0)
         self.waiting = [waiting] if len(waiting) else []
         self.latest_ms = int(columns["latest_ms"][0])
@@ -290,7 +304,11 @@ class Gather:
     @property
     def size_bytes(self) -> int:
         """Memory of members and of what waits."""
-        waiting = sum(column.nbytes for part in self.waiting for column in part)
+        waiting = sum(
+            column.nbytes
+            for part in self.waiting
+            for column in (part.slots, part.times_ms, part.values, part.starts_ms)
+        )
         seen = sum(len(one.raw) for all_ in self.histograms.values() for one in all_)
         return self.members.size_bytes + waiting + seen + sum(len(raw) for _, _, raw in self.waiting_histograms)
 
@@ -312,6 +330,7 @@ class Gathering:
 
     detector: CompiledDetector
     plan: GroupPlan
+    incarnation: int
     next_step: int
     """first step not told yet"""
     begun: bool = False
@@ -356,7 +375,9 @@ class Gathering:
                 self.gathers[key].absorb(until * self.plan.step_ms)
                 portions += [] if self.overflowed else self.gathers[key].portions(until)
             self.next_step, self.begun = until + 1, True
-            yield Part(self.detector.source, first, until, tuple(portions), overflowed=self.overflowed)
+            yield Part(
+                self.detector.source, self.incarnation, first, until, tuple(portions), overflowed=self.overflowed
+            )
 
     def _until(self, last: int) -> int:
         """The next step that may have a value: ``next_step`` unless all members are gone."""
@@ -371,4 +392,4 @@ class Gathering:
 
     def end(self) -> Part:
         """Say that no more will come."""
-        return Part(self.detector.source, self.next_step, self.next_step - 1, ended=True)
+        return Part(self.detector.source, self.incarnation, self.next_step, self.next_step - 1, ended=True)

@@ -26,7 +26,10 @@ from connectors.probes import Component, Probes
 from flows.block import Block
 from flows.chunks import Chunk, ReadRevisions
 from flows.decode import Decoder
+from flows.gather import Part
+from flows.merge import Merge
 from flows.persistence import load, save
+from flows.saved_merge import load_merge, save_merge
 from flows.settings import FlowSettings
 from flows.vitals import Vitals
 from flows.warm import warm
@@ -35,17 +38,21 @@ SWITCH_INTERVAL_S = 0.02
 """Reader and worker take turns in Python; asking for the turn every 5 ms costs a twentieth of the CPU."""
 
 
-class BlockLogic(StatefulBatchLogic[list[Chunk], OutRecord, bytes]):  # type: ignore[misc]  # mypy skips bytewax
+Judged = OutRecord | Part
+
+
+class BlockLogic(StatefulBatchLogic[list[Chunk], Judged, bytes]):  # type: ignore[misc]  # mypy skips bytewax
     """A block as Bytewax keeps it: one per partition."""
 
     def __init__(self, block: Block, vitals: Vitals) -> None:
         self._block = block
         self._vitals = vitals
 
-    def on_batch(self, values: list[list[Chunk]]) -> tuple[list[OutRecord], bool]:
+    def on_batch(self, values: list[list[Chunk]]) -> tuple[list[Judged], bool]:
         """Hand the chunks to the block."""
         self._vitals.stops.end()
-        return self._block.take(chunk for chunks in values for chunk in chunks), StatefulBatchLogic.RETAIN
+        records = self._block.take(chunk for chunks in values for chunk in chunks)
+        return [*records, *self._block.parts()], StatefulBatchLogic.RETAIN
 
     def snapshot(self) -> bytes:
         """The block as bytes: never the live object."""
@@ -53,6 +60,27 @@ class BlockLogic(StatefulBatchLogic[list[Chunk], OutRecord, bytes]):  # type: ig
         saved = save(self._block)
         self._vitals.saved(self._block, len(saved))
         return saved
+
+
+class MergeLogic(StatefulBatchLogic[tuple[int, Part], OutRecord, bytes]):  # type: ignore[misc]  # mypy skips bytewax
+    """The groups of one detector as Bytewax keeps them."""
+
+    def __init__(self, merge: Merge, vitals: Vitals) -> None:
+        self._merge = merge
+        self._vitals = vitals
+        vitals.merges.append(merge)
+
+    def on_batch(self, values: list[tuple[int, Part]]) -> tuple[list[OutRecord], bool]:
+        """Merge what the partitions say; forget the detector once all have said that it is gone."""
+        out = self._merge.take(values)
+        if self._merge.over:
+            self._vitals.forget(self._merge)
+        return out, self._merge.over
+
+    def snapshot(self) -> bytes:
+        """The merge as bytes: never the live object."""
+        self._vitals.stops.begin()
+        return save_merge(self._merge)
 
 
 def build() -> Dataflow:
@@ -88,10 +116,25 @@ def dataflow(
         vitals.blocks.append(block)
         return BlockLogic(block, vitals)
 
+    def merge_logic(saved: bytes | None) -> MergeLogic:
+        merge = Merge(settings.topics, settings.limits, settings.partitions)
+        return MergeLogic(merge if saved is None else load_merge(saved, merge), vitals)
+
     flow = Dataflow("tocsin-metrics")
-    events = op.stateful_batch("judge", read(flow), logic)
-    op.output("write", events, sink)
+    judged = op.branch("groups", op.stateful_batch("judge", read(flow), logic), _is_part)
+    parts = op.map("by-detector", judged.trues, _by_detector)
+    events = op.stateful_batch("merge", parts, merge_logic)
+    op.output("write", op.merge("events", judged.falses, events), sink)
     return flow
+
+
+def _is_part(keyed: tuple[str, Judged]) -> bool:
+    return isinstance(keyed[1], Part)
+
+
+def _by_detector(keyed: tuple[str, Part]) -> tuple[str, tuple[int, Part]]:
+    """What the block of a partition says, for the merge of its detector."""
+    return keyed[1].detector.id, (int(keyed[0]), keyed[1])
 
 
 def _revisions_of(detectors: TopicLog, timeout_s: float) -> ReadRevisions:

@@ -47,7 +47,7 @@ def save(block: Block) -> bytes:
         "detectors": [detector.model_dump(mode="json") for detector in block.revisions.detectors.values()],
         "programs": programs,
         "families": block.watch.families.saved(),
-        "gatherings": {g.detector.source.id: [g.next_step, g.begun, g.overflowed]
+        "gatherings": {g.detector.source.id: [g.incarnation, g.next_step, g.begun, g.overflowed]
                        for g in block.watch.gatherings.values()},
         "signal": block.signal,
         "episodes": owners,
@@ -85,8 +85,8 @@ def load(raw: bytes, block: Block) -> Block:
     detectors = (Detector.model_validate(detector) for detector in header["detectors"])
     block.revisions = DetectorTable(detectors, block.compile)
     block.watch.families = Families((tenant, family, kind) for tenant, family, kind in header.get("families", ()))
-    resumed = {key: (step, begun, over) for key, (step, begun, over) in header.get("gatherings", {}).items()}
-    block.watch.add_detectors(block.revisions.compiled.values(), resumed=resumed)
+    gathered = {key: (i, step, begun, over) for key, (i, step, begun, over) in header.get("gatherings", {}).items()}
+    block.watch.add_detectors(block.revisions.compiled.values(), gathered)
     block.signal = _load_signal(header.get("signal"))
     for number, key in enumerate(header["programs"]):
         _load_program(block, saved, f"{number}/", _load_key(key))

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from connectors.reader import ReaderStats
 from flows.block import Block
 from flows.decode import Decoder
+from flows.merge import Merge
 
 
 class Stops:
@@ -46,6 +47,8 @@ class Vitals(Collector):
 
     def __init__(self, decoder: Decoder, reader: Callable[[], ReaderStats]) -> None:
         self.blocks: list[Block] = []
+        self.merges: list[Merge] = []
+        self._forgotten: Counter[str] = Counter()
         self.decoder = decoder
         self.stops = Stops()
         self.saved_bytes: dict[int, int] = {}
@@ -55,9 +58,16 @@ class Vitals(Collector):
         """A block was saved in so many bytes."""
         self.saved_bytes[id(block)] = size_bytes
 
+    def forget(self, merge: Merge) -> None:
+        """A detector is gone: keep what its merge has counted."""
+        self.merges.remove(merge)
+        self._forgotten.update(_counted(merge))
+
     def counts(self) -> Counter[str]:
-        """Sum of what the blocks counted."""
-        total: Counter[str] = Counter()
+        """Sum of what blocks and merges counted."""
+        total = self._forgotten.copy()
+        for merge in list(self.merges):
+            total.update(_counted(merge))
         for block in list(self.blocks):
             total.update(block.counts.copy())
         return total
@@ -73,13 +83,14 @@ class Vitals(Collector):
     def _samples(self, counts: Counter[str]) -> Iterator[Metric]:
         yield _counter("tocsin_flow_samples", "Samples decoded", counts["samples"])
         yield _counter("tocsin_flow_judged", "Pairs of sample and program judged or learned", counts["judged"])
-        yield _counter("tocsin_flow_histograms", "Native histograms met; they are not judged yet", counts["histograms"])
+        yield _counter("tocsin_flow_histograms", "Native histograms met", counts["histograms"])
         blocks = list(self.blocks)
         yield _counter("tocsin_flow_stale_markers", "Stale markers met", sum(b.stale_markers for b in blocks))
         dropped = CounterMetricFamily("tocsin_flow_dropped", "Samples not judged, by reason", labels=["reason"])
         drops: Counter[str] = Counter()
         for block in blocks:
             drops.update(block.drops())
+        drops["late"] = counts["late"]
         for reason, n in drops.items():
             dropped.add_metric([reason], n)
         yield dropped
@@ -88,6 +99,7 @@ class Vitals(Collector):
         for metric, prefix, label, text in (
             ("tocsin_flow_events", "events_", "event", "Episode events, by type"),
             ("tocsin_flow_poison_records", "poison_", "reason", "Records sent to the dead letter, by reason"),
+            ("tocsin_flow_group_gaps", "merged_gaps_", "reason", "Steps of grouped detectors not judged, by reason"),
             ("tocsin_flow_revisions", "revisions_", "outcome", "Detector revisions met, by outcome, per partition"),
         ):
             family = CounterMetricFamily(metric, text, labels=[label])
@@ -96,9 +108,18 @@ class Vitals(Collector):
                     family.add_metric([name.removeprefix(prefix)], n)
             yield family
 
+        yield _counter("tocsin_flow_group_steps", "Steps of grouped detectors judged", counts["merged_steps"])
+
     def _memory(self) -> Iterator[Metric]:
         blocks = list(self.blocks)
         counts = self.counts()
+        gatherings = [gathering for block in blocks for gathering in list(block.watch.gatherings.values())]
+        members = sum(len(gather) for gathering in gatherings for gather in list(gathering.gathers.values()))
+        yield _gauge("tocsin_flow_group_members", "Series that are members of groups", members)
+        overflowed = sum(gathering.overflowed for gathering in gatherings)
+        yield _gauge("tocsin_flow_group_overflows", "Detectors that gave up their groups on a partition", overflowed)
+        unbelieved = sum(block.watch.families.refused for block in blocks)
+        yield _counter("tocsin_flow_families_refused", "Types of metric families beyond the bound", unbelieved)
         yield _gauge("tocsin_flow_series", "Series known", sum(len(b.series) for b in blocks))
         yield _gauge(
             "tocsin_flow_lanes", "Pairs of detector and series", sum(len(b.watch.routes.lanes) for b in blocks)
@@ -134,6 +155,13 @@ class Vitals(Collector):
         yield _counter("tocsin_flow_received_records", "Records read from Kafka", stats.received_records_total)
         yield _counter("tocsin_flow_received_bytes", "Bytes read from Kafka", stats.received_bytes_total)
         yield _counter("tocsin_flow_full_waits", "Times reading waited for room", stats.full_waits_total)
+
+
+def _counted(merge: Merge) -> Counter[str]:
+    """Steps and gaps, and the events of the block that judges groups; its samples are groups, not samples."""
+    counted = Counter({f"merged_{name}": n for name, n in merge.counts.items()})
+    counted.update({name: n for name, n in merge.block_counts().items() if name.startswith("events_")})
+    return counted
 
 
 def _counter(name: str, text: str, value: float) -> Metric:

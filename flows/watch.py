@@ -23,8 +23,8 @@ from flows.shape.counter import families_of
 Key = ProgramKey | GatherKey
 
 
-GatheringState = tuple[int, bool, bool]
-"""What a snapshot keeps of a gathering: next step, whether it has begun, whether it overflowed."""
+GatheringState = tuple[int, int, bool, bool]
+"""Of a gathering: incarnation, next step, whether it has begun, whether it overflowed."""
 NOBODY: Mapping[str, GatheringState] = MappingProxyType({})
 
 
@@ -45,11 +45,11 @@ class Watch:
         self._matching = Matching()
 
     def add_detectors(
-        self, detectors: Iterable[CompiledDetector], log_ms: int = 0, resumed: Mapping[str, GatheringState] = NOBODY
+        self, detectors: Iterable[CompiledDetector], gathered: Mapping[str, GatheringState] = NOBODY
     ) -> None:
         """Let detectors watch all series that they want; the labels of each series are read once.
 
-        Groups are gathered from ``log_ms`` on, or go on as ``resumed`` says by detector id.
+        ``gathered`` says by detector id from where on groups are gathered.
         """
         added = Matching()
         for detector in detectors:
@@ -60,7 +60,7 @@ class Watch:
             self._matching.add(number, detector)
             added.add(number, detector)
             if detector.plan is not None and detector.source.config.enabled:
-                state = resumed.get(detector.source.id, (detector.plan.first_step(log_ms), False, False))
+                state = gathered.get(detector.source.id, (0, 0, False, False))
                 self.gatherings[number] = Gathering(detector, detector.plan, *state)
         if not added.empty:
             for row in self.series.live().tolist():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from connectors.errors import Rejected
 
 
@@ -10,7 +12,8 @@ def _poison(at: int, what: str) -> Rejected:
     return Rejected(reason="poison", message=message)
 
 
-def _varint(raw: bytes, pos: int) -> tuple[int, int]:
+def read_one(raw: bytes, pos: int) -> tuple[int, int]:
+    """The varint at ``pos`` and the position after it; raises ``Rejected(reason="poison")``."""
     value = shift = 0
     for at in range(pos, min(len(raw), pos + 10)):
         value |= (raw[at] & 0x7F) << shift
@@ -21,7 +24,7 @@ def _varint(raw: bytes, pos: int) -> tuple[int, int]:
 
 
 def _length(raw: bytes, pos: int, end: int) -> tuple[int, int]:
-    length, start = _varint(raw, pos)
+    length, start = read_one(raw, pos)
     if length > end - start:
         raise _poison(pos, f"length {length} reaches outside")
     return start, start + length
@@ -45,6 +48,28 @@ def _label(raw: bytes, pos: int, end: int) -> tuple[str, str]:
         return parts[0x0A].decode(), parts[0x12].decode()
     except UnicodeDecodeError as error:
         raise _poison(pos, "not UTF-8") from error
+
+
+def read_fields(raw: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Fields of any message in their order: number, and an integer for varints or bytes for all else.
+
+    Raises ``Rejected(reason="poison")`` on malformed bytes.
+    """
+    pos = 0
+    while pos < len(raw):
+        tag, pos = read_one(raw, pos)
+        wire_type = tag & 7
+        if wire_type == 0:
+            value, pos = read_one(raw, pos)
+            yield tag >> 3, value
+            continue
+        if wire_type not in (1, 2, 5):
+            raise _poison(pos, f"wire type {wire_type}")
+        size, start = read_one(raw, pos) if wire_type == 2 else (8 if wire_type == 1 else 4, pos)
+        if size > len(raw) - start:
+            raise _poison(pos, f"length {size} reaches outside")
+        pos = start + size
+        yield tag >> 3, raw[start:pos]
 
 
 def lenient_labels(raw: bytes) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Native histograms of a record: where they stand, and one of them as buckets. Off the hot path: few series have them."""
+"""Native histograms of a record: where they stand, and one of them as buckets. Off the hot path, few series have them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from connectors.codec.kernels import HISTOGRAM, LABEL, grown, label_run
+from connectors.codec.kernels import HISTOGRAM, LABEL, label_run
+from connectors.codec.labels import read_fields, read_one
 from connectors.codec.series_hash import xxh64
 from connectors.codec.varint import VARINT, allocating, kernel, read_length, read_tag, read_varint, skip_value
 from connectors.errors import Rejected
@@ -81,6 +82,14 @@ def _time_of(buf, pos, end):  # type: ignore[no-untyped-def]
 
 
 @allocating
+def wider(table):  # type: ignore[no-untyped-def]
+    """A copy of ``table`` with twice the columns."""
+    out = np.empty((table.shape[0], 2 * table.shape[1]), table.dtype)
+    out[:, : table.shape[1]] = table
+    return out
+
+
+@allocating
 def scan_histograms(buf, seed, table):  # type: ignore[no-untyped-def]
     """Rows for all histograms of a well-formed record; their number, and the table, another one when it had to grow."""
     n, pos, end = np.int64(0), np.int64(0), np.int64(len(buf))
@@ -99,7 +108,7 @@ def scan_histograms(buf, seed, table):  # type: ignore[no-untyped-def]
                 pos = labels_to
             elif tag == HISTOGRAM:
                 if n == table.shape[1]:
-                    table = grown(table, n)
+                    table = wider(table)
                 table[H_FROM, n], pos = read_length(buf, pos, series_end)
                 table[H_TO, n] = pos
                 table[H_TIME, n] = _time_of(buf, table[H_FROM, n], pos)
@@ -145,17 +154,8 @@ class _Fields:
 
     def __init__(self, raw: bytes) -> None:
         self._found: dict[int, list[Any]] = {}
-        pos = 0
-        while pos < len(raw):
-            tag, pos = _varint(raw, pos)
-            value: int | bytes
-            if tag & 7 == VARINT:
-                value, pos = _varint(raw, pos)
-            else:
-                size, pos = (8, pos) if tag & 7 == 1 else (4, pos) if tag & 7 == 5 else _varint(raw, pos)
-                value = raw[pos : pos + size]
-                pos += size
-            self._found.setdefault(tag >> 3, []).append(value)
+        for number, value in read_fields(raw):
+            self._found.setdefault(number, []).append(value)
 
     def number(self, field_number: int) -> int:
         return int(self._found.get(field_number, [0])[-1])
@@ -178,24 +178,13 @@ class _Fields:
                 continue
             pos = 0
             while pos < len(raw):
-                value, pos = _varint(raw, pos)
+                value, pos = read_one(raw, pos)
                 out.append(_zigzag(value))
         return out
 
     def spans(self, field_number: int) -> list[tuple[int, int]]:
         spans = [_Fields(raw) for raw in self._found.get(field_number, [])]
         return [(_zigzag(span.number(1)), span.number(2)) for span in spans]
-
-
-def _varint(raw: bytes, pos: int) -> tuple[int, int]:
-    value = shift = 0
-    for at in range(pos, min(len(raw), pos + 10)):
-        value |= (raw[at] & 0x7F) << shift
-        if raw[at] < 0x80:
-            return value & 0xFFFFFFFFFFFFFFFF, at + 1
-        shift += 7
-    message = f"histogram of {len(raw)} bytes: bad varint at byte {pos}"
-    raise Rejected(reason="poison", message=message)
 
 
 def _zigzag(value: int) -> int:

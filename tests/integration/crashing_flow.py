@@ -101,6 +101,9 @@ POINTS: dict[str, Callable[[Crash], None]] = {
     "revising": lambda crash: crash.before(Block, "_apply"),
     "revised": lambda crash: crash.after(Block, "_apply"),
     "batch": lambda crash: crash.before(metrics.BlockLogic, "on_batch"),
+    "merge-snapshot": lambda crash: crash.before(metrics.MergeLogic, "snapshot"),
+    "merge": lambda crash: crash.before(metrics.MergeLogic, "on_batch"),
+    "merge-done": lambda crash: crash.after(metrics.MergeLogic, "on_batch"),
     "batch-done": lambda crash: crash.after(metrics.BlockLogic, "on_batch"),
 }
 

@@ -20,7 +20,15 @@ import pytest
 from connectors.codec.encode import encode_write_request
 from connectors.follower import Follower, Received
 from connectors.kafka_clients import confirm, make_producer
-from connectors.messages import CONTROL_HEADER, Anomaly, ControlRecord, DetectorConfig, DetectorRevision, EventType
+from connectors.messages import (
+    CONTROL_HEADER,
+    Anomaly,
+    ControlRecord,
+    DetectorConfig,
+    DetectorRevision,
+    EventType,
+    Group,
+)
 from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
 from tests.brokers import ROOT
@@ -48,10 +56,22 @@ def revisions() -> list[tuple[int, DetectorRevision]]:
     """Step from which each revision is announced: created, changed, renamed, stopped, started, deleted."""
     spike = DetectorConfig(name="spike", kind="mad", selector="shop", params={"window": 20}, quiet_s=5)
     rate = DetectorConfig(name="rate", kind="ewma", selector='shop{n=~"1.*"}', shape="rate", quiet_s=3, threshold=6)
+    total = DetectorConfig(
+        name="total", kind="mad", selector="shop", shape="rate", params={"window": 20}, quiet_s=6, threshold=6,
+        group=Group(by=(), step_s=2, range_s=4, grace_s=1),
+    )  # fmt: skip
+    worst = DetectorConfig(
+        name="worst", kind="mad", selector='shop{n=~"[23]."}', shape="raw", params={"window": 20}, quiet_s=20, threshold=2,
+        group=Group(without=("n",), aggregate="max", step_s=1, grace_s=1),
+    )  # fmt: skip
     other = DetectorConfig(name="late", kind="zscore", selector="shop", params={"window": 30}, quiet_s=4)
     plan = [
         (0, "spike", 0, spike),
         (60, "rate", 0, rate),
+        (10, "total", 0, total),
+        (10, "worst", 0, worst),
+        (300, "total", 1, total.model_copy(update={"name": "all"})),
+        (420, "worst", 1, worst.model_copy(update={"threshold": 2.5})),
         (180, "spike", 1, spike.model_copy(update={"threshold": 12.0})),
         (260, "spike", 2, spike.model_copy(update={"threshold": 12.0, "name": "renamed"})),
         (340, "rate", 1, rate.model_copy(update={"enabled": False})),
@@ -233,6 +253,9 @@ def test_the_stream_holds_enough_to_lose(uninterrupted: list[Anomaly]) -> None:
     closed_by = {event.closed_by for event in last.values()}
     assert {"quiet", "detector"} <= closed_by
     assert any(event.event is EventType.UPDATED for event in uninterrupted)
+    grouped = {(event.detector.id, event.closed_by) for event in last.values() if event.signal.expression}
+    assert {detector for detector, _ in grouped} == {"total", "worst"}
+    assert ("worst", "detector") in grouped
 
 
 def test_killed_twenty_times_the_last_event_of_every_id_is_the_same(

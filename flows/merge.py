@@ -1,0 +1,181 @@
+"""Judge the groups of one detector: parts of all partitions, step by step, to values, verdicts and episodes.
+
+A step is judged when every partition has said its part of it, so what comes out does not depend on which partition is
+read first. Each group is a series of a block of its own, so that kernels, episodes, reports and snapshots are those of
+every other signal. While partitions run different incarnations of the detector (see ``Part``), a step is a gap.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from connectors.codec.series_hash import series_hash
+from connectors.messages import ClosedBy, ControlRecord, OutRecord, Shape, Topics
+from flows.block import Block, BlockLimits
+from flows.chunks import NewSeries, Samples
+from flows.config import compile_config, compile_merged
+from flows.gather import MAX_GROUPS, Part
+from flows.group import GroupPlan
+from flows.partial import Merged, merge_portions
+
+MAX_QUEUED = 2048
+"""Parts of one partition that wait for the others: 8 hours of steps of 15 s. Beyond, the oldest is a gap."""
+MAX_MERGED_GROUPS = 4 * MAX_GROUPS
+"""Groups of one detector; more are counted, not judged."""
+
+
+class Running(NamedTuple):
+    """The incarnation that is judged, with its block."""
+
+    incarnation: int
+    revision: int
+    plan: GroupPlan
+    block: Block
+
+
+class Merge:
+    """What is known of one detector's groups."""
+
+    def __init__(self, topics: Topics, limits: BlockLimits, partitions: int) -> None:
+        self.topics, self.limits = topics, replace(limits, max_series=MAX_MERGED_GROUPS)
+        self.queues: list[deque[Part]] = [deque() for _ in range(partitions)]
+        self.running: Running | None = None
+        self.counts: Counter[str] = Counter()
+        self.ended: Counter[str] = Counter()
+        """what the blocks of former incarnations counted"""
+
+    def take(self, parts: Iterable[tuple[int, Part]]) -> list[OutRecord]:
+        """Everything that these parts cause; each comes with its partition."""
+        for partition, part in parts:
+            queue = self.queues[partition]
+            queue.append(part)
+            if len(queue) > MAX_QUEUED:
+                self._gap(queue.popleft(), "queue")
+        out: list[OutRecord] = []
+        while self._advance(out):
+            pass
+        return out
+
+    @property
+    def over(self) -> bool:
+        """Whether every partition has said that the detector is gone."""
+        return all(len(queue) == 1 and queue[0].ended for queue in self.queues)
+
+    def new_block(self) -> Block:
+        """An empty block whose series are groups."""
+        return Block(self.topics, self.limits, _no_revisions, compile_merged)
+
+    def _advance(self, out: list[OutRecord]) -> bool:
+        """Settle one step, or one part that no other partition will match; whether there was one."""
+        for queue in self.queues:
+            while len(queue) > 1 and queue[0].ended:
+                queue.popleft()
+        heads = [queue[0] for queue in self.queues if queue]
+        newest = max(map(_rank, heads), default=0)
+        if self.running is not None and newest > 2 * self.running.incarnation:
+            self._end(self.running, out)
+        left_behind = [queue for queue in self.queues if queue and not queue[0].ended and _rank(queue[0]) < newest]
+        for queue in left_behind:
+            self._gap(queue.popleft(), "revision")
+        if left_behind:
+            return True
+        if len(heads) < len(self.queues) or any(head.ended for head in heads):
+            return False
+        self._step(heads, out)
+        return True
+
+    def _step(self, heads: list[Part], out: list[OutRecord]) -> None:
+        """Settle the steps up to the next one of which any partition has more to say than that it is empty."""
+        first = min(head.first for head in heads)
+        here = [head for head in heads if head.first == first]
+        later = [head.first - 1 for head in heads if head.first > first]
+        step = min([*(head.until for head in here), *later])
+        if later:
+            self.counts["gaps_begin"] += step - first + 1
+        elif any(head.overflowed for head in heads):
+            self.counts["gaps_overflow"] += step - first + 1
+        else:
+            self._judge(step, heads, out)
+        for queue in self.queues:
+            if queue[0].until == step:
+                queue.popleft()
+            elif queue[0].first <= step:
+                queue[0] = queue[0]._replace(first=step + 1)
+
+    def _judge(self, step: int, heads: list[Part], out: list[OutRecord]) -> None:
+        running = self._run(heads)
+        plan, block = running.plan, running.block
+        portions = [portion for head in heads if head.until == step for portion in head.portions]
+        shapes = {portion.shape for portion in portions}
+        if shapes or block.signal is None:
+            shape = min(shapes - {Shape.RAW}, default=Shape.RAW)
+            block.signal = (shape, plan.expression(shape))
+        time_ms = step * plan.step_ms
+        merged = merge_portions(plan.group, portions)
+        control = ControlRecord(time_ms=time_ms, detectors_offset=0, feedback_offset=0)
+        out += block.take([control, _samples(merged, heads[0].detector.config.tenant, time_ms)])
+        self.counts["steps"] += 1
+        self.counts["groups"] += len(merged.labels)
+
+    def _run(self, heads: list[Part]) -> Running:
+        """The incarnation of the heads, under the latest revision that any of them knows."""
+        detector = max((head.detector for head in heads), key=lambda detector: detector.revision)
+        running = self.running
+        if running is not None and running.revision >= detector.revision:
+            return running
+        compiled = compile_config(detector)
+        if compiled.plan is None:
+            message = f"detector {detector.id}: parts of a detector that has no group"
+            raise ValueError(message)
+        if running is None:
+            block = self.new_block()
+            block.watch.add_detectors([compiled.merged()])
+        else:
+            block = running.block
+            block.watch.swap_detector(compiled.merged())
+        block.revisions.put(compiled.merged())
+        self.running = Running(heads[0].incarnation, detector.revision, compiled.plan, block)
+        return self.running
+
+    def _end(self, running: Running, out: list[OutRecord]) -> None:
+        """Another incarnation has begun, or none: what is open ends."""
+        out += running.block.close_all(ClosedBy.DETECTOR)
+        self._keep_counts(running.block)
+        self.running = None
+
+    def _gap(self, part: Part, reason: str) -> None:
+        if not part.ended:
+            self.counts[f"gaps_{reason}"] += part.until - part.first + 1
+
+    def _keep_counts(self, block: Block) -> None:
+        self.ended.update(block.counts)
+
+    def block_counts(self) -> Counter[str]:
+        """What the blocks of all incarnations counted."""
+        return self.ended + self.running.block.counts if self.running is not None else self.ended.copy()
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory of the block."""
+        return self.running.block.size_bytes if self.running is not None else 0
+
+
+def _rank(part: Part) -> int:
+    """Order of what a partition says: an incarnation, its end, the next one."""
+    return 2 * part.incarnation + part.ended
+
+
+def _no_revisions(_start: int, _end: int) -> Sequence[None]:
+    return ()
+
+
+def _samples(merged: Merged, tenant: str, time_ms: int) -> Samples:
+    hashes = [series_hash(labels, tenant) for labels in merged.labels]
+    new = tuple(NewSeries(one, tenant, labels) for one, labels in zip(hashes, merged.labels, strict=True))
+    times_ms = np.full(len(hashes), time_ms, np.int64)
+    return Samples(np.array(hashes, np.uint64), times_ms, merged.values, None, new)

@@ -1,0 +1,89 @@
+"""A merge to bytes and back: the parts that wait for other partitions, and the block that judges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from connectors.codec.native import NativeHistogram
+from connectors.messages import Detector, Shape
+from flows.config import compile_config
+from flows.gather import Part
+from flows.merge import Merge, Running
+from flows.partial import GroupName, Portion
+from flows.persistence import load, save
+from flows.saved import pack, unpack
+
+VERSION = 1
+
+
+def save_merge(merge: Merge) -> bytes:
+    """All that a replay needs."""
+    arrays: dict[str, NDArray[Any]] = {}
+    queues = [[_save_part(part, arrays) for part in queue] for queue in merge.queues]
+    running = merge.running
+    header = {"merge": VERSION, "queues": queues, "running": None, "counts": merge.counts, "ended": merge.ended}
+    if running is None:
+        return pack(header, arrays, [])
+    (detector,) = running.block.revisions.detectors.values()
+    header["running"] = [running.incarnation, detector.model_dump(mode="json")]
+    header["block_counts"] = running.block.counts
+    return pack(header, arrays, [save(running.block)])
+
+
+def load_merge(raw: bytes, merge: Merge) -> Merge:
+    """Fill a new merge with what was saved; raises ``SavedVersionError``."""
+    saved = unpack(raw)
+    for queue, parts in zip(merge.queues, saved.header["queues"], strict=True):
+        queue.extend(_load_part(part, saved.arrays) for part in parts)
+    merge.counts.update(saved.header["counts"])
+    merge.ended.update(saved.header["ended"])
+    if saved.header["running"] is not None:
+        incarnation, source = saved.header["running"]
+        detector = Detector.model_validate(source)
+        plan = compile_config(detector).plan
+        if plan is not None:
+            block = load(saved.blobs[0], merge.new_block())
+            block.counts.update(saved.header["block_counts"])
+            merge.running = Running(incarnation, detector.revision, plan, block)
+    return merge
+
+
+def _save_part(part: Part, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    portions = []
+    for portion in part.portions:
+        prefix = f"{len(arrays)}"
+        arrays[f"{prefix}/counts"], arrays[f"{prefix}/values"] = portion.counts, portion.values
+        names = [[name.labels.decode("latin-1"), name.bound] for name in portion.names]
+        histograms = [_save_histogram(histogram) for histogram in portion.histograms]
+        portions.append([portion.role, portion.shape, names, prefix, histograms])
+    return {**part._asdict(), "detector": part.detector.model_dump(mode="json"), "portions": portions}
+
+
+def _load_part(saved: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Part:
+    portions = [
+        Portion(
+            role,
+            Shape(shape),
+            tuple(GroupName(labels.encode("latin-1"), bound) for labels, bound in names),
+            arrays[f"{prefix}/counts"].astype(np.int64),
+            arrays[f"{prefix}/values"],
+            tuple(_load_histogram(histogram) for histogram in histograms),
+        )
+        for role, shape, names, prefix, histograms in saved["portions"]
+    ]
+    return Part(**{**saved, "detector": Detector.model_validate(saved["detector"]), "portions": tuple(portions)})
+
+
+def _save_histogram(histogram: NativeHistogram) -> dict[str, Any]:
+    sides = {name: list(getattr(histogram, name).items()) for name in ("positive", "negative")}
+    names = ("schema", "count", "total", "zero_threshold", "zero_count", "bounds", "start_ms", "gauge")
+    return {**{name: getattr(histogram, name) for name in names}, **sides}
+
+
+def _load_histogram(saved: dict[str, Any]) -> NativeHistogram:
+    sides = {name: dict(map(tuple, saved[name])) for name in ("positive", "negative")}
+    return NativeHistogram(**{**saved, **sides, "bounds": tuple(saved["bounds"])})
