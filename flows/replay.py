@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -31,14 +30,17 @@ from connectors.messages import (
 from flows.block import Block, BlockLimits
 from flows.chunks import NewSeries, Samples
 from flows.config import check_config
-from flows.detectors.base import Floats, Ints, Scored
+from flows.detectors.base import Floats, Ints, Scored, Silent
 from flows.entity import combine
 from flows.episodes import Lanes
+from flows.program import Program
 from flows.selector import NAME_LABEL
 
 ROWS_PER_CHUNK = 256
-GAP_RATIO = 1.5
-"""After a pause of so many usual intervals log time moves on before the next row, as it would have live."""
+CONTROL_EVERY_MS = 10_000
+"""``missing`` believes a pause of log time only so far as control records witness it every 10 s."""
+CONTROLS_PER_PAUSE = 60
+"""So much of a pause is witnessed: it bounds what a frame of hourly rows, or a gap of a year, costs."""
 EVERYTHING = f'{{{NAME_LABEL}=~".+"}}'
 ENTITY = {NAME_LABEL: "entity"}
 _EVER_MS = 2 * MAX_TIME_MS
@@ -80,9 +82,10 @@ def replay(config: DetectorConfig, frame: Frame) -> Replayed:
     check_config(config)
     signals = Witness(config, frame)
     told = Told(frame)
-    for rows in told.chunks():
+    for rows in signals.chunks():
         told.samples(rows, signals.take([signals.samples_of(rows)]))
-        told.control(rows, signals)
+        told.control(rows, signals.take(signals.controls(rows)))
+    signals.hear_silence()
     if len(frame.labels) == 1:
         value, *scored = signals.verdicts[:, :, 0]
         return Replayed(value, Scored(*scored), told.alert, list(told.last.values()), signals.drops())
@@ -98,10 +101,10 @@ def _replay_entity(config: DetectorConfig, frame: Frame, signals: Witness) -> Re
     told = Told(frame)
     entity = Witness(config, Frame(frame.times_ms, value[:, None], np.ones_like(times_ms, np.bool_), [ENTITY]))
     advancing = np.diff(np.maximum.accumulate(frame.times_ms), prepend=-1) > 0
-    for rows in told.chunks():
+    for rows in entity.chunks():
         at = rows.start + np.flatnonzero(advancing[rows])
         told.samples(rows, entity.report(at, value, scored))
-        told.control(rows, entity)
+        told.control(rows, entity.take(entity.controls(rows)))
     return Replayed(value, scored, told.alert, list(told.last.values()), signals.drops())
 
 
@@ -114,6 +117,8 @@ class Witness(Block):
         self.frame = frame
         self.verdicts = np.full((5, *frame.values.shape), np.nan)
         self.verdicts[0] = np.where(frame.present, frame.values, np.nan)
+        self._silences = np.full((5, *frame.values.shape), np.nan)
+        self._reached_ms = np.maximum.accumulate(frame.times_ms)
         self._columns = [_Column(frame.times_ms, present) for present in frame.present.T]
         encoded = [encode_labels(labels) for labels in frame.labels]
         self._hashes = np.array([series_hash(raw, DEFAULT_TENANT) for raw in encoded], np.uint64)
@@ -122,6 +127,29 @@ class Witness(Block):
         first_ms = int(frame.times_ms[0]) if len(frame.times_ms) else 1
         announced = Samples(nothing.astype(np.uint64), nothing, nothing.astype(np.float64), None, tuple(new))
         self.take([control_at(first_ms), announced])
+
+    def chunks(self) -> Iterator[slice]:
+        """Runs of rows that control records follow."""
+        n, size = len(self.frame.times_ms), 1 if self._judges_silence else ROWS_PER_CHUNK
+        yield from (slice(at, min(at + size, n)) for at in range(0, n, size))
+
+    def controls(self, rows: slice) -> Iterator[ControlRecord]:
+        """Log time until the row that follows.
+
+        One control record says it all, but to a detector that judges silence: that one is asked at each.
+        """
+        reached_ms = int(self._reached_ms[rows.stop - 1])
+        following = self.frame.times_ms[rows.stop : rows.stop + 1].tolist()
+        until_ms = max([reached_ms, *(time_ms - 1 for time_ms in following)])
+        if self._judges_silence:
+            times_ms = range(reached_ms, until_ms, CONTROL_EVERY_MS)[:CONTROLS_PER_PAUSE]
+            yield from (control_at(time_ms) for time_ms in times_ms)
+        yield control_at(until_ms)
+
+    @property
+    def _judges_silence(self) -> bool:
+        programs = (program for program in self.watch.programs if isinstance(program, Program))
+        return any(isinstance(program.detector, Silent) for program in programs)
 
     def samples_of(self, rows: slice) -> Samples:
         """The chunk of these rows, signal after signal within a row."""
@@ -145,11 +173,20 @@ class Witness(Block):
         for signal in np.unique(signals).tolist():
             mine = signals == signal
             at = self._columns[signal].rows_at(times_ms[mine])
-            for kept, column in zip(self.verdicts, (values, *scored), strict=True):
-                kept[at, signal] = column[mine]
+            judged = np.stack([values, *scored])[:, mine]
+            self.verdicts[:, at[at >= 0], signal] = judged[:, at >= 0]
+            # at a time without a sample: known when the next row comes; after the last row, never
+            following = np.searchsorted(self._reached_ms, times_ms[mine])
+            silent = (at < 0) & (following < len(self._reached_ms))
+            self._silences[:, following[silent], signal] = judged[:, silent]
         super().follow(lanes, entries, times_ms, values, scored, out)
         # live, each sample comes at its own log time; here a chunk comes at once
         self.episodes.open["log_ms"] = self.episodes.open["time_ms"]
+
+    def hear_silence(self) -> None:
+        """Let the silence before a row count as that row's verdict where it is the more surprising one."""
+        louder = self._silences[1] > np.nan_to_num(self.verdicts[1], nan=-np.inf)
+        self.verdicts = np.where(louder, self._silences, self.verdicts)
 
 
 class _Column:
@@ -162,8 +199,11 @@ class _Column:
         self._times_ms = times_ms[self._rows]
 
     def rows_at(self, times_ms: Ints) -> Ints:
-        found: Ints = self._rows[np.searchsorted(self._times_ms, times_ms)]
-        return found
+        """(n,) int64, −1 for a time at which there is no sample."""
+        if not len(self._rows):
+            return np.full(len(times_ms), -1)
+        at = np.minimum(np.searchsorted(self._times_ms, times_ms), len(self._rows) - 1)
+        return np.where(self._times_ms[at] == times_ms, self._rows[at], -1)
 
 
 class Told:
@@ -175,30 +215,16 @@ class Told:
         self.last: dict[str, Anomaly] = {}
         self._reached_ms = np.maximum.accumulate(frame.times_ms)
 
-    def chunks(self) -> Iterator[slice]:
-        """Runs of rows without a pause, and with the same signals in every row."""
-        times_ms, present = self._reached_ms, self.frame.present
-        if len(times_ms):
-            steps = np.diff(times_ms)
-            usual = np.median(steps[steps > 0]) if (steps > 0).any() else 0.0
-            ends = (steps > GAP_RATIO * usual) | (present[1:] != present[:-1]).any(axis=1)
-            edges = [0, *(1 + np.flatnonzero(ends)).tolist(), len(times_ms)]
-            for begin, end in pairwise(edges):
-                yield from (slice(at, min(at + ROWS_PER_CHUNK, end)) for at in range(begin, end, ROWS_PER_CHUNK))
-
     def samples(self, rows: slice, records: list[OutRecord]) -> None:
         """Take what these rows caused; an episode is told at the row of its latest sample."""
         for anomaly in self._take(records):
             at = rows.start + int(np.searchsorted(self._reached_ms[rows], anomaly.time_ms))
             self.alert[min(at, rows.stop - 1)] = True
 
-    def control(self, rows: slice, block: Block) -> None:
-        """Let log time reach the row that follows; what is told in between is known when it comes."""
-        following = self.frame.times_ms[rows.stop : rows.stop + 1].tolist()
-        reached_ms = max([int(self._reached_ms[rows.stop - 1]), *(time_ms - 1 for time_ms in following)])
-        for _ in self._take(block.take([control_at(reached_ms)])):
-            if following:
-                self.alert[rows.stop] = True
+    def control(self, rows: slice, records: list[OutRecord]) -> None:
+        """Take what the control records after these rows caused; a user knows it before the row that follows."""
+        if self._take(records) and rows.stop < len(self.alert):
+            self.alert[rows.stop] = True
 
     def _take(self, records: list[OutRecord]) -> list[Anomaly]:
         """Remember the last event of each episode; gives those that opened."""

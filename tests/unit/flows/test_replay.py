@@ -196,3 +196,21 @@ def test_no_rows() -> None:
 def test_a_bad_config_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"params\.window"):
         replay(config(params={"window": 1}), frame_of(noise(20, spikes=0)))
+
+
+def test_silence_is_told_on_the_row_that_follows() -> None:
+    """A pause of everything, and one of a signal while the others go on: judged by log time, as live."""
+    seconds = 15.0 * np.arange(120)
+    seconds[100:] += 600.0
+    detector = config("missing", params={})
+    replayed = replay(detector, frame_of(noise(120, spikes=0), seconds))
+    assert np.flatnonzero(replayed.alert).tolist() == [100]
+    assert np.nanargmax(replayed.scored.score) == 100
+    assert replayed.anomalies[0].time_ms < START_MS + 1000 * seconds[100]
+
+    table = np.full((120, 2), 5.0)
+    table[60:90, 1] = np.nan
+    frame = frame_of(table, names=("a", "b"))
+    replayed = replay(detector.model_copy(update={"threshold": 3.0}), frame)
+    assert 60 < int(np.flatnonzero(replayed.alert)[0]) < 70
+    assert np.nanargmax(replayed.scored.score) in range(80, 91)
