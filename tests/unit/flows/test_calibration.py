@@ -1,0 +1,147 @@
+"""Calibration against its slow twin, and that it keeps its promise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flows.calibration import (
+    BINS,
+    FEW,
+    LARGEST,
+    MANY,
+    POOLED,
+    allocate_tails,
+    bin_of,
+    calibrate,
+    calibrated,
+    edge_of,
+    tail_count,
+)
+from flows.detectors.base import SURPRISE_MAX, Floats, Scored, Table
+
+EDGES = [*np.arange(2.0, 4.0, 0.5), 4, 5, 6, 7, 8, 10, 12, 14, *(16.0 * 2 ** np.arange(13))]
+
+
+def scored_of(score: Sequence[float] | Floats) -> Scored:
+    """Verdicts with a band of 3.29 about 0."""
+    column = np.array(score, np.float64)
+    return Scored(column, np.zeros_like(column), np.full_like(column, -3.29), np.full_like(column, 3.29))
+
+
+def feed(tails: Table, score: Sequence[float] | Floats, row: int = 0) -> Scored:
+    scored = scored_of(score)
+    return calibrate(tails, np.full(len(scored.score), row, np.int64), np.zeros(len(scored.score)), scored)
+
+
+def promised(n: int, seed: int = 1) -> Floats:
+    """Surprises as a right model claims them: one in 10^s is s or more."""
+    return -np.log10(np.random.default_rng(seed).random(n))
+
+
+# the twin: the whole history at every step
+
+
+def naive_tail(history: Sequence[float], s: float) -> float:
+    """How many of the history would have surprised by ``s``, from the counts at the edges."""
+    at = [(edge, sum(x >= edge for x in history)) for edge in EDGES]
+    inside = [(a, b) for a, b in pairwise(at) if a[0] <= s < b[0] and b[1] >= FEW]
+    if inside:
+        (low, below), (high, above) = inside[0]
+        share = (s - low) / (high - low)
+        return float(below ** (1 - share) * above**share)
+    many_at, many = [(e, c) for e, c in at if c >= MANY][-1]
+    few_at, few = [(e, c) for e, c in at if c >= FEW][-1]
+    if few >= many:
+        few_at, few = EDGES[EDGES.index(many_at) + 1], FEW
+        if 2 * many > len(history) and s < few_at:
+            return float(many)
+    slope = math.log(many / few) / math.log(few_at / many_at)
+    return float(few * (s / few_at) ** -slope)
+
+
+def naive_calibrated(history: Sequence[float], n: int, s: float) -> float:
+    surprising = [x for x in history if x >= 2.0]
+    if len(surprising) < MANY:
+        return min(s, 300.0)
+    weight = 1 / (1 + (n / POOLED) ** 3)
+    empirical = -math.log10(max(naive_tail(surprising, s), 1e-300) / n)
+    return float(min(300.0, max(0.0, weight * min(s, 300.0) + (1 - weight) * empirical)))
+
+
+@pytest.mark.parametrize("heaviness", [0.5, 1.0, 4.0, 40.0])
+def test_agrees_with_the_whole_history(heaviness: float) -> None:
+    history = heaviness * promised(4_000)
+    tails = allocate_tails(1)
+    feed(tails, history)
+    for s in (2.0, 2.2, 3.1, 4.9, 9.0, 40.0, 299.0):
+        got = calibrated(4_000, int(tails["tail_above"][0]), tails["tail_counts"][0], s)
+        assert got == pytest.approx(naive_calibrated(history.tolist(), 4_000, s), rel=1e-9)
+
+
+def test_agrees_with_the_history_once_it_outweighs_the_model() -> None:
+    history = 3.0 * promised(60_000)
+    tails = allocate_tails(1)
+    feed(tails, history)
+    for s in (2.0, 6.5, 11.0, 17.0, 60.0):
+        got = calibrated(60_000, int(tails["tail_above"][0]), tails["tail_counts"][0], s)
+        assert got == pytest.approx(naive_calibrated(history.tolist(), 60_000, s), rel=1e-9)
+        if s <= 12.0:  # seen often enough: it is worth a third, since the model claims three times the truth
+            assert got == pytest.approx(s / 3.0, abs=0.3)
+
+
+def test_bins_and_edges_agree() -> None:
+    assert [edge_of(number) for number in range(BINS + 1)] == EDGES
+    for number, edge in enumerate(EDGES[:-1]):
+        assert bin_of(edge) == number
+        assert bin_of(np.nextafter(np.float32(EDGES[number + 1]), np.float32(0.0))) == number
+    assert bin_of(LARGEST) == bin_of(1e30) == BINS - 1
+
+
+def test_believes_the_model_until_the_signal_has_shown_enough() -> None:
+    scores = [0.3, 2.2, 5.0, 80.0]
+    np.testing.assert_array_equal(feed(allocate_tails(1), scores).score, scores)
+
+
+def test_a_gap_is_neither_calibrated_nor_learned() -> None:
+    tails = allocate_tails(1)
+    assert np.isnan(feed(tails, [math.nan] * 3).score).all()
+    assert tails["tail_seen"][0] == 0
+
+
+@settings(max_examples=25, deadline=None, derandomize=True, database=None)
+@given(st.lists(st.integers(0, 1500), max_size=6), st.integers(0, 2**32))
+def test_batches_may_be_cut_anywhere_and_rows_do_not_touch(cuts: list[int], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = 1500
+    rows, score = rng.integers(0, 3, n), 4.0 * promised(n, seed)
+    values = np.zeros(n)
+    whole = calibrate(allocate_tails(3), rows, values, scored_of(score))
+    tails = allocate_tails(3)
+    parts = []
+    for a, b in pairwise([0, *sorted(cuts), n]):
+        parts.append(calibrate(tails, rows[a:b], values[a:b], scored_of(score[a:b])).score)
+    np.testing.assert_array_equal(np.concatenate(parts), whole.score)
+    alone = feed(allocate_tails(1), score[rows == 1])
+    np.testing.assert_array_equal(alone.score, whole.score[rows == 1])
+
+
+@settings(max_examples=50, deadline=None, derandomize=True, database=None)
+@given(st.integers(0, 2**32), st.floats(0.2, 50.0), st.integers(40, 5000))
+def test_more_is_never_less_surprising(seed: int, heaviness: float, n: int) -> None:
+    tails = allocate_tails(1)
+    feed(tails, heaviness * promised(n, seed))
+    counts, above = tails["tail_counts"][0], int(tails["tail_above"][0])
+    ladder = np.concatenate([np.linspace(2.0, 20.0, 200), np.geomspace(20.0, LARGEST, 60)])
+    worth = [calibrated(n, above, counts, s) for s in ladder]
+    assert all(b >= a - 1e-9 for a, b in pairwise(worth))
+    assert all(0.0 <= w <= SURPRISE_MAX for w in worth)
+    if above >= MANY:
+        tail = [tail_count(counts, above, s) for s in ladder]
+        assert all(b <= a * (1 + 1e-9) for a, b in pairwise(tail))
