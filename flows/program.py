@@ -19,7 +19,8 @@ class Program:
         self.key = key
         self.detector = key.make()
         self.state = self.detector.allocate(0)
-        self.rates: Table | None = allocate_rates(0) if key.shape in CHANGES else None
+        changes = key.shape in CHANGES and not self.silent  # pauses are those between samples, not between rates
+        self.rates: Table | None = allocate_rates(0) if changes else None
         self.used = 0
         self._free: list[int] = []
 

@@ -1,7 +1,7 @@
 """A signal that used to move stands still: longer than it ever did, by the lengths of its runs of equal values.
 
-Source: runs as a sign of change, Mosteller (1941), *Note on an application of runs to quality control charts*, Ann. Math.
-Stat. 12; the tail of their lengths is ``durations``.
+Source: runs as a sign of change, Mosteller (1941), *Note on an application of runs to quality control charts*, Ann.
+Math. Stat. 12; the tail of their lengths is ``durations``.
 Cost: counts of lengths per half octave. Fails: on a signal that stands still at night for the first time.
 """
 
@@ -106,7 +106,7 @@ def flatline_step(
 @njit(cache=True)
 def surprise_of_run(lengths: NDArray[Any], run: int, ended: int, moves: int) -> float:
     """Of a run this long; 0 for a signal that has hardly ever moved."""
-    if ended < moves:
+    if ended < moves or run <= 1:
         return 0.0
     return surprise_of_length(lengths, np.float64(run))
 

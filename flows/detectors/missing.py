@@ -62,7 +62,8 @@ class Missing:
         """When a sample was last seen, by its own time and by the log's, and the lengths of pauses."""
         columns = (
             Column("last_ms", np.int64), Column("heard_ms", np.int64), Column("asked_ms", np.int64),
-            Column("alive", np.int8), Column("ended", np.int8), Column("seen", np.int32), lengths_column(),
+            Column("alive", np.int8), Column("ended", np.int8), Column("seen", np.int32), Column("arrivals", np.int32),
+            lengths_column(),
         )  # fmt: skip
         return Table(columns, rows)
 
@@ -85,7 +86,7 @@ class Missing:
         said, silence_s, scored = np.empty(len(rows), np.int64), np.empty(len(rows)), Scored.empty(len(rows))
         p = self.params
         n = listen(
-            state["heard_ms"], state["asked_ms"], state["alive"], state["ended"], state["seen"], state["lengths"],
+            state["heard_ms"], state["asked_ms"], state["alive"], state["ended"], state["arrivals"], state["lengths"],
             rows, until_ms, p.warmup, p.hold_ms, p.hold_from, said, silence_s, *scored,
         )  # fmt: skip
         return Silences(said[:n], silence_s[:n], Scored(*(column[:n] for column in scored)))
@@ -94,7 +95,7 @@ class Missing:
         """Nothing is derived."""
 
     def needs(self, state: Table, rows: Ints) -> Ints:
-        """Samples until the first score."""
+        """Samples until the first score; silence is judged after as many arrivals, of which each may bring several."""
         return samples_needed(state, rows, self.params.warmup)
 
 
@@ -129,8 +130,9 @@ def hear(
 
 @njit(cache=True, nogil=True)
 def listen(
-    heard_ms: Ints, asked_ms: Ints, alive: NDArray[Any], ended: NDArray[Any], seen: NDArray[Any], lengths: NDArray[Any],
-    rows: Ints, until_ms: int, warmup: int, hold_ms: int, hold_from: float, said: Ints, silence_s: Floats,
+    heard_ms: Ints, asked_ms: Ints, alive: NDArray[Any], ended: NDArray[Any], arrivals: NDArray[Any],
+    lengths: NDArray[Any], rows: Ints, until_ms: int, warmup: int, hold_ms: int, hold_from: float,
+    said: Ints, silence_s: Floats,
     score: Floats, expected: Floats, lower: Floats, upper: Floats,
 ) -> int:  # fmt: skip
     """Judge silence at this log time; gives how many are silent for longer than ever, ``said`` which of the rows."""
@@ -147,13 +149,14 @@ def listen(
         pause_s = (until_ms - heard_ms[row]) / 1000.0
         if alive[row]:
             surprise = surprise_of_length(lengths[row], pause_s / UNIT_S)
-            incident = seen[row] >= warmup and surprise >= hold_from and 1000.0 * pause_s < hold_ms
+            incident = arrivals[row] >= warmup and surprise >= hold_from and 1000.0 * pause_s < hold_ms
             if pause_s > 0.0 and unseen_ms == 0 and not incident:
                 count_length(lengths[row], pause_s / UNIT_S)
             heard_ms[row] = until_ms
             alive[row] = 0
+            arrivals[row] = min(arrivals[row] + 1, COUNT_LIMIT)
             continue
-        if seen[row] < warmup or ended[row] or pause_s / UNIT_S < tail_of(lengths[row])[1]:
+        if arrivals[row] < warmup or ended[row] or pause_s / UNIT_S < tail_of(lengths[row])[1]:
             continue
         said[n] = i
         silence_s[n] = pause_s
