@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flows.calibration import LIMIT, allocate_tails, calibrate
-from tests.unit.flows.test_calibration import feed, promised, scored_of
+from tests.surprises import feed, promised, scored_of
 
 
 @pytest.mark.parametrize("power", [0.6, 1.0, 3.0])

@@ -24,25 +24,10 @@ from flows.calibration import (
     edge_of,
     tail_count,
 )
-from flows.detectors.base import SURPRISE_MAX, Floats, Scored, Table
+from flows.detectors.base import SURPRISE_MAX
+from tests.surprises import feed, promised, scored_of
 
 EDGES = [*np.arange(2.0, 4.0, 0.5), 4, 5, 6, 7, 8, 10, 12, 14, *(16.0 * 2 ** np.arange(13))]
-
-
-def scored_of(score: Sequence[float] | Floats) -> Scored:
-    """Verdicts with a band of 3.29 about 0."""
-    column = np.array(score, np.float64)
-    return Scored(column, np.zeros_like(column), np.full_like(column, -3.29), np.full_like(column, 3.29))
-
-
-def feed(tails: Table, score: Sequence[float] | Floats, row: int = 0) -> Scored:
-    scored = scored_of(score)
-    return calibrate(tails, np.full(len(scored.score), row, np.int64), np.zeros(len(scored.score)), scored)
-
-
-def promised(n: int, seed: int = 1) -> Floats:
-    """Surprises as a right model claims them: one in 10^s is s or more."""
-    return -np.log10(np.random.default_rng(seed).random(n))
 
 
 # the twin: the whole history at every step
