@@ -13,10 +13,8 @@ from connectors.codec import kernels
 from connectors.codec.runs import Runs
 from connectors.errors import Rejected
 
-FIRST_SAMPLES = 16_400
-"""Room at first. No power of two: all columns would compete for the same sets of the processor's caches."""
-KEPT_SAMPLES = 16 * FIRST_SAMPLES
-"""Room above this is given back after use."""
+FIRST_SAMPLES, KEPT_SAMPLES = 16_400, 262_400
+"""No powers of two: all columns would compete for the same sets of the processor's caches."""
 SCAN = 7
 
 
@@ -44,12 +42,19 @@ class Met(NamedTuple):
 class Columns:
     """Gathers the samples of neighbouring records in arrays that are used again and again. Of use to one thread."""
 
-    def __init__(self) -> None:
-        self._table = _room(FIRST_SAMPLES)
+    def __init__(self, first: int = FIRST_SAMPLES, kept: int = KEPT_SAMPLES) -> None:
+        """Begin with room for ``first`` samples, and after use give back any above ``kept``."""
+        self._first, self._kept = first, kept
+        self._table = _room(first)
         self._scan = np.zeros(SCAN, np.int64)
 
     def __len__(self) -> int:
         return int(self._scan[kernels.N])
+
+    @property
+    def room(self) -> int:
+        """Samples that fit without another allocation."""
+        return int(self._table.shape[1])
 
     def add(self, value: bytes, seed: int, known: Runs) -> list[Met]:
         """Append the samples of a record whose tenant has ``seed``; gives the series that ``known`` had not met.
@@ -82,8 +87,8 @@ class Columns:
             histograms=int(scan[kernels.HISTOGRAMS]),
         )
         scan[:] = 0
-        if self._table.shape[1] > KEPT_SAMPLES:
-            self._table = _room(FIRST_SAMPLES)
+        if self.room > self._kept:
+            self._table = _room(self._first)
         return taken
 
     def _read(self, buf: npt.NDArray[np.uint8], seed: np.uint64, known: Runs) -> int:
@@ -99,8 +104,8 @@ class Columns:
                     return status
 
     def _widen(self) -> None:
-        wider = _room(2 * self._table.shape[1])
-        wider[:, : self._table.shape[1]] = self._table
+        wider = _room(2 * self.room)
+        wider[:, : self.room] = self._table
         self._table = wider
 
 

@@ -18,7 +18,7 @@ LABEL = 0x0A
 FROM, HASH, SEED, NEXT = range(4)
 """Columns of ``runs`` (runs + 2, 4) int64. A run's bytes end where those of the next number begin."""
 USED, BYTES, LAST, NEED = range(4)
-"""``state``: runs, their bytes, the run met last, and the bytes that a run without room wanted."""
+"""``state``: runs, their bytes, the run met last, and the bytes of the first run without room, 0 if all had room."""
 KNOWN, NEW, FULL = 0, 1, 2
 BYTES_PER_RUN = 512
 """Bound of the bytes, as an average of all runs."""
@@ -59,8 +59,8 @@ def learn(buf, pos, end, digest, seed, runs, slots, arena, state):  # type: igno
     at, status = slot_of(digest, runs, slots), KNOWN
     if slots[at] == 0:
         run, start = state[USED] + 1, state[BYTES]
-        state[NEED] = end - pos
         if run + 2 > len(runs) or end - pos > len(arena) - start:
+            state[NEED] = state[NEED] if state[NEED] > 0 else end - pos
             return FULL
         copy_bytes(arena, start, buf, pos, end - pos)
         runs[run, FROM] = start
@@ -112,8 +112,10 @@ class Runs:
         return self.runs.nbytes + self.slots.nbytes + self.arena.nbytes
 
     def make_room(self) -> None:
-        """Grow for the run for which ``learn`` found no room, or forget all at the bound and count it."""
+        """Grow if ``learn`` found no room for a run, or forget all at the bound and count it."""
         need = int(self.state[NEED])
+        if need == 0:
+            return
         most = BYTES_PER_RUN * self.max_runs
         if len(self) >= self.max_runs or self.state[BYTES] + need > most:
             self.clear()
@@ -125,6 +127,7 @@ class Runs:
         if size + need > len(self.arena):
             more = max(need, min(max(FIRST_BYTES, size // 8), most - size))
             self.arena = np.concatenate([self.arena[:size], np.empty(more, np.uint8)])
+        self.state[NEED] = 0
         if 2 * len(self.runs) > len(self.slots):
             self.slots = np.zeros(2 * len(self.slots), np.int32)
             _enter_all(self.runs, self.slots, self.state)

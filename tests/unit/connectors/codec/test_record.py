@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from connectors.codec.encode import encode_labels, encode_sample, encode_write_request
 from connectors.codec.labels import parse_labels
-from connectors.codec.record import KEPT_SAMPLES, Columns, Decoded, decode_record
+from connectors.codec.record import Columns, Decoded, decode_record
 from connectors.codec.runs import Runs
 from connectors.codec.series_hash import series_hash, tenant_seed
 from connectors.codec.varint import encode_varint
@@ -186,8 +186,10 @@ def test_poison_leaves_nothing_behind() -> None:
 
 
 def test_room_for_a_giant_is_given_back() -> None:
-    columns = Columns()
-    record = encode_write_request([({"__name__": "a"}, [(time, 0.0) for time in range(1, KEPT_SAMPLES + 2)])])
-    for _ in range(2):
-        columns.add(record, SEED, Runs(0))
-        assert columns.take().times_ms[-1] == KEPT_SAMPLES + 1
+    columns = Columns(first=3, kept=6)
+    for samples, room in ((6, 6), (7, 3), (100, 3), (2, 3)):
+        times_ms = list(range(1, samples + 1))
+        columns.add(encode_write_request([({"__name__": "a"}, [(time, 0.0) for time in times_ms])]), SEED, Runs(0))
+        assert columns.room >= samples
+        assert columns.take().times_ms.tolist() == times_ms
+        assert columns.room == room
