@@ -13,13 +13,17 @@ from typing import Protocol
 
 from api.embedded import EmbeddedBroker
 from connectors.errors import Unavailable
-from connectors.kafka_clients import make_admin
+from connectors.follower import Received, receive, topic_partitions
+from connectors.kafka_clients import make_admin, make_consumer
 from connectors.settings import KafkaSettings
 
 ROOT = Path(__file__).parents[1]
 POM = Path(__file__).parent / "kafka" / "pom.xml"
 COPY_GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
 KAFKA_START_S = 60.0
+READ_S = 30.0
+FETCH_WAIT_MS = 10
+"""The embedded broker holds a fetch for so long, also when it knows that nothing is there."""
 PORTS = range(20_000, 32_000)
 """Below those that the kernel gives to outgoing connections, which would else take a port before its server does."""
 KAFKA_PROPERTIES = """
@@ -39,6 +43,27 @@ auto.create.topics.enable=false
 broker.session.timeout.ms=2000
 broker.heartbeat.interval.ms=500
 """
+
+
+def read_all(settings: KafkaSettings, topic: str) -> list[Received]:
+    """Every record of a topic, from its start to its end as it is now, by partition and offset."""
+    found: list[Received] = []
+    deadline = time.monotonic() + READ_S
+    consumer = make_consumer(settings, "tests", fetch_max_wait_ms=FETCH_WAIT_MS)
+    try:
+        partitions = topic_partitions(consumer, topic)
+        consumer.assign(partitions)
+        consumer.seek_to_beginning(*partitions)
+        ends: dict[object, int | None] = dict.fromkeys(partitions)
+        while any(end is None or consumer.position(partition) < end for partition, end in ends.items()):
+            assert time.monotonic() < deadline, f"{topic}: not read to its end within {READ_S} s"
+            for records in consumer.poll(FETCH_WAIT_MS).values():
+                found.extend(receive(record) for record in records)
+            for partition in partitions:
+                ends[partition] = ends[partition] or consumer.highwater(partition)
+    finally:
+        consumer.close()
+    return sorted(found, key=lambda record: (record.partition, record.offset))
 
 
 class Broker(Protocol):

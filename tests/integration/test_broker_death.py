@@ -22,9 +22,9 @@ from connectors.kafka_clients import confirm, make_admin, make_producer
 from connectors.messages import OutRecord
 from connectors.settings import KafkaSettings
 from connectors.topics import broker_identity, create_topics
-from tests.brokers import ROOT, ApacheKafka, Embedded, free_port
+from tests.brokers import ROOT, ApacheKafka, Embedded, free_port, read_all
 from tests.conftest import unique_settings
-from tests.integration.test_broker import DEADLINE_S, drain, numbered, produce, read_all, until
+from tests.integration.test_broker import DEADLINE_S, drain, numbered, produce, until
 
 pytestmark = pytest.mark.integration
 
