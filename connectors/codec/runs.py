@@ -122,10 +122,10 @@ class Runs:
             self.full_total += 1
         used, size = len(self), int(self.state[BYTES])
         if used + 3 > len(self.runs):
-            more = min(self.max_runs - used, max(FIRST_RUNS, used // 8))
+            more = min(self.max_runs - used, max(FIRST_RUNS, used // 16))
             self.runs = np.concatenate([self.runs, np.zeros((more, 4), np.int64)])
         if size + need > len(self.arena):
-            more = max(need, min(max(FIRST_BYTES, size // 8), most - size))
+            more = max(need, min(max(FIRST_BYTES, size // 16), most - size))
             self.arena = np.concatenate([self.arena[:size], np.empty(more, np.uint8)])
         self.state[NEED] = 0
         if 2 * len(self.runs) > len(self.slots):
