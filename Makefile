@@ -12,6 +12,8 @@ RUNTIME := $(VENV)/.runtime-$(shell cat requirements.lock pyproject.toml | cksum
 DEV := $(VENV)/.dev-$(shell cat requirements-dev.lock pyproject.toml | cksum | tr ' ' '-')
 HASHED := install --quiet --require-hashes --only-binary :all:
 UV := 0.13.9
+WORKERS := 2
+PYTEST := $(BIN)/python -m coverage run -m pytest --numprocesses=$(WORKERS)
 COMPILE := $(BIN)/uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 \
 	--fork-strategy fewest --no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet
 
@@ -38,12 +40,13 @@ lint: $(DEV)
 types: $(DEV)
 	$(BIN)/mypy
 
-# First all tests as a user runs the code; then the tests of the kernels with numba's compiler off, so that the
-# kernels' lines are seen. fail_under is in pyproject.toml.
+# First all tests as a user runs the code: the tests of a file share servers, so they stay with one worker, and files
+# come in their order, with the long ones of tests/integration first. Then the tests of the kernels with numba's compiler
+# off, so that the kernels' lines are seen. fail_under is in pyproject.toml.
 coverage:
 	@rm -f .coverage .coverage.*
-	$(BIN)/python -m coverage run -m pytest
-	NUMBA_DISABLE_JIT=1 $(BIN)/python -m coverage run -m pytest -q tests/unit/flows tests/unit/connectors
+	$(PYTEST) --dist=loadfile --no-loadscope-reorder
+	NUMBA_DISABLE_JIT=1 $(PYTEST) --dist=worksteal -q tests/unit/flows tests/unit/connectors/codec
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report --skip-covered
 

@@ -24,6 +24,7 @@ from connectors.codec.compression import Decompressor, actual_encoding, declared
 from connectors.codec.encode import encode_write_request
 from connectors.codec.negotiation import Encoding, encoding_of, tenant_of, version_of
 from connectors.codec.remote_write import Split, Version, split_request
+from connectors.codec.runs import Runs
 from connectors.codec.series_hash import tenant_seed
 from connectors.control import Control
 from connectors.courier import Batch, Budget, Courier, Piece
@@ -36,6 +37,8 @@ from connectors.metadata import MetadataNews
 
 REQUEST_BYTES = 4096
 """What a request costs beside its bytes; bounds how many may wait."""
+MAX_KNOWN_SERIES = 200_000
+"""Series whose labels are remembered, at most some 100 MB; what comes beyond is checked and hashed each time."""
 WATCH_S = 0.5
 SHUTDOWN_S = 5
 RETRY_AFTER_S = 1
@@ -80,6 +83,7 @@ class Ingest:
         self._gate = BrokerGate(settings.broker_status_file)
         self._news = MetadataNews(settings.topics.metadata)
         self._decompressor = Decompressor()
+        self._known = Runs(MAX_KNOWN_SERIES)
         self.meters.in_flight.set_function(lambda: self.budget.used_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -177,8 +181,9 @@ class Ingest:
         def prepare() -> Batch[Split]:
             split = split_request(
                 self._decompressor.decompress(body, encoding, limit), write.version, tenant_seed(write.tenant),
-                self.settings.partitions, expanded_bytes=limit,
+                self.settings.partitions, expanded_bytes=limit, known=self._known,
             )  # fmt: skip
+            self.meters.remembered(self._known)
             key = write.tenant.encode()
             parts = [Piece(self.settings.topics.metrics, key, p.partition, p.value) for p in split.parts]
             news.extend(self._news.records(write.tenant, split.families, started_s))
@@ -284,7 +289,7 @@ def warm_kernels() -> None:
     """Compile, or load from numba's cache, what requests need, so that the first one does not wait."""
     body = encode_write_request([({"__name__": "warm"}, [(1, 1.0)]), ({"z": "1", "__name__": "warm"}, [(1, 1.0)])])
     for version in Version:
-        split_request(body, version, tenant_seed("warm"), 1, expanded_bytes=1 << 20)
+        split_request(body, version, tenant_seed("warm"), 1, expanded_bytes=1 << 20, known=Runs(1))
 
 
 def json_answer(status: int, body: dict[str, Any], headers: list[tuple[bytes, bytes]] | None = None) -> Answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from connectors.codec.remote_write import Split, Version
+from connectors.codec.runs import Runs
 
 CONFIRM_BUCKETS_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -14,6 +15,7 @@ class IngestMeters:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._full_seen = 0
 
         def counter(name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
             return Counter(f"tocsin_ingest_{name}", text, labels, registry=self.registry)
@@ -32,6 +34,8 @@ class IngestMeters:
         self.unconfirmed = counter("kafka_failures_total", "requests that Kafka did not confirm")
         self.control_records = counter("control_records_total", "control records sent")
         self.control_failures = counter("control_failures_total", "seconds whose control records were not confirmed")
+        self.memory_full = counter("memory_full_total", "times the memory of series' labels was full and emptied")
+        self.memory = Gauge("tocsin_ingest_memory_bytes", "memory of series' labels", registry=self.registry)
         self.in_flight = Gauge("tocsin_ingest_in_flight_bytes", "bytes not yet confirmed", registry=self.registry)
         self.confirm_s = Histogram(
             "tocsin_ingest_confirm_seconds",
@@ -39,6 +43,12 @@ class IngestMeters:
             buckets=CONFIRM_BUCKETS_S,
             registry=self.registry,
         )
+
+    def remembered(self, known: Runs) -> None:
+        """Tell of the memory of labels; called by the thread that uses it."""
+        self.memory.set(known.size_bytes)
+        self.memory_full.inc(known.full_total - self._full_seen)
+        self._full_seen = known.full_total
 
     def confirmed(self, split: Split, version: Version, seconds: float) -> None:
         """Count a request that Kafka has confirmed."""

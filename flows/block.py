@@ -30,7 +30,7 @@ from flows.gather import Gather, Part
 from flows.hash_table import Hashes
 from flows.labels_archive import LabelsArchive
 from flows.program import Program
-from flows.report import Watched, anomaly_of, anomaly_record
+from flows.report import EVENT, Reports, Watched
 from flows.revisions import DetectorTable, Outcome
 from flows.routes import sort_by_program
 from flows.series import DROPS, NEVER_MS, SeriesTable, admit
@@ -63,6 +63,7 @@ class Block:
         self.watch = Watch(self.series)
         self.episodes = EpisodeTable(limits.max_episodes)
         self.revisions = DetectorTable(compiled=compiled)
+        self.reports = Reports(topics.anomalies)
         self.signal: tuple[Shape, str] | None = None
         """What all series here are, in the step that judges groups: their shape and their PromQL expression."""
         self.log_ms = 0
@@ -189,9 +190,8 @@ class Block:
             out.append(self._record(state, kind, ClosedBy.QUIET))
 
     def _record(self, state: Any, kind: int, closed_by: ClosedBy) -> OutRecord:
-        anomaly = anomaly_of(self._watched(int(state["lane"])), state, kind, closed_by)
-        self.counts[f"events_{anomaly.event}"] += 1
-        return anomaly_record(self.topics.anomalies, anomaly)
+        self.counts[f"events_{EVENT[kind]}"] += 1
+        return self.reports.record(self._watched(int(state["lane"])), state, kind, closed_by)
 
     def _watched(self, lane: int) -> Watched:
         routes = self.watch.routes

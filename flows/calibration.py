@@ -1,9 +1,9 @@
 """Calibration: from the surprise that a detector's model claims to the one that its signal bears out.
 
 A model (Gaussian, say) promises that one sample in 10^s surprises by s or more. Each signal keeps a histogram of what
-surprises it was given, and looks up in it how often so much really came. Beyond the largest it saw, the tail goes on as a
-power of s: right for power tails, a little too careful for lighter ones (Pickands 1975, *Statistical inference using
-extreme order statistics*; as a stream: SPOT, Siffer et al. 2017, KDD).
+surprises it was given, and looks up in it how often so much really came. Beyond the largest it saw, the tail goes on
+as a power of s: right for power tails, a little too careful for lighter ones (Pickands 1975, *Statistical inference
+using extreme order statistics*; as a stream: SPOT, Siffer et al. 2017, KDD).
 
 Until a signal has shown enough, its surprise is pooled with the model's: s' = w·s + (1 − w)·empirical, where
 w = 1 / (1 + (n / ``POOLED``)³) after n samples. The past fades: at ``LIMIT`` samples all counts are halved.

@@ -1,23 +1,20 @@
 """Decode: Kafka records to chunks.
 
 The labels of a series go along when this reader meets it first, and again now and then, so that a block that dropped an
-idle series learns it anew.
+idle series learns it anew. The memory of label runs that makes decoding fast tells which series are new.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-import numpy as np
-
-from connectors.codec.record import Decoded, decode_record
+from connectors.codec.record import Columns
+from connectors.codec.runs import Runs
 from connectors.codec.series_hash import tenant_seed
 from connectors.errors import Rejected
 from connectors.messages import CONTROL_HEADER, DEFAULT_TENANT, ControlRecord, Header
 from flows.chunks import Chunk, NewSeries, Poison, Samples
-from flows.detectors.base import Ints
-from flows.hash_table import Hashes, HashTable
 from flows.others import others_of
 
 
@@ -39,42 +36,37 @@ class Record(Protocol):
 
 
 class Announcements:
-    """Which series of one partition were announced, and when, in seconds of log time."""
+    """Which series of one partition were announced: those that are known. All are forgotten now and then."""
 
     def __init__(self, every_s: int, max_series: int) -> None:
-        self.every_s, self.max_series = every_s, max_series
-        self.table = HashTable()
-        self.announced_s = np.zeros(64, np.int64)
-        self.log_s = 0
-        self.cleared = 0
+        self.every_s = every_s
+        self.known = Runs(max_series)
+        self._log_s = self._began_s = 0
 
-    def due(self, series: Hashes) -> Ints:
-        """Index of one sample of each series whose labels must go along; marks them as announced."""
-        rows = self.table.find(series)
-        late = np.flatnonzero((rows < 0) | (self.log_s - self.announced_s[rows] >= self.every_s))
-        if not len(late):
-            return late
-        hashes, first = np.unique(series[late], return_index=True)
-        if self.table.size + len(hashes) > self.max_series:
-            self.table.clear()
-            self.cleared += 1
-        self._mark(hashes)
-        return late[np.sort(first)]  # in the order of the records, so that rows lie as samples will come
+    def at(self, log_s: int) -> None:
+        """It is so late, in seconds of log time."""
+        self._log_s = max(self._log_s, log_s)
+        if self._log_s - self._began_s >= self.every_s:
+            self.known.clear()
+            self._began_s = self._log_s
 
-    def _mark(self, hashes: Hashes) -> None:
-        absent = hashes[self.table.find(hashes) < 0]
-        size = self.table.size + len(absent)
-        if size > len(self.announced_s):
-            self.announced_s = np.concatenate([self.announced_s, np.zeros(size, np.int64)])
-        self.table.add_all(absent, np.arange(self.table.size, size))
-        self.announced_s[self.table.find(hashes)] = self.log_s
+    @property
+    def cleared(self) -> int:
+        """How often there was no room for another series."""
+        return self.known.full_total
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory of what is known."""
+        return self.known.size_bytes
 
 
 class Decoder:
-    """The decode step of one process; it may read any number of partitions."""
+    """The decode step of one process; it may read any number of partitions, in one thread."""
 
     def __init__(self, announce_every_s: int, max_series: int) -> None:
         self._announce = (announce_every_s, max_series)
+        self._columns = Columns()
         self.partitions: dict[int, Announcements] = {}
 
     def decode(self, records: Iterable[Record]) -> list[tuple[str, list[Chunk]]]:
@@ -90,79 +82,43 @@ class Decoder:
         if announcements is None:
             announcements = self.partitions[partition] = Announcements(*self._announce)
         out: list[Chunk] = []
-        run: list[_Read] = []
+        new: dict[int, NewSeries] = {}
         for record in records:
-            read = self._read(record)
-            if isinstance(read, _Read):
-                run.append(read)
-                if len(read.samples.series) and not read.samples.histograms:
-                    continue
-                out += [_join(run, announcements), *others_of(read.tenant, read.value, read.samples.histograms)]
-                run = []
+            samples, histograms = len(self._columns), self._columns.histograms
+            other = self._read(record, announcements.known, new)
+            if other is None and len(self._columns) > samples and self._columns.histograms == histograms:
                 continue
-            if run:
-                out.append(_join(run, announcements))
-                run = []
-            if isinstance(read, ControlRecord):
-                announcements.log_s = max(announcements.log_s, read.time_ms // 1000)
-            out.append(read)
-        return [*out, _join(run, announcements)] if run else out
+            if other is None:
+                histograms = self._columns.histograms - histograms
+                self._join(new, out)
+                out += others_of(_tenant(record.key), record.value or b"", histograms)
+                continue
+            self._join(new, out)
+            if isinstance(other, ControlRecord):
+                announcements.at(other.time_ms // 1000)
+            out.append(other)
+        self._join(new, out)
+        return out
 
-    def _read(self, record: Record) -> _Read | ControlRecord | Poison:
+    def _read(self, record: Record, known: Runs, new: dict[int, NewSeries]) -> ControlRecord | Poison | None:
+        """Add a record's samples to the columns and its new series to ``new``; gives what else it is."""
         try:
             if record.headers and any(name == CONTROL_HEADER for name, _ in record.headers):
                 return ControlRecord.decode(record.value or b"")
-            tenant, value = _tenant(record.key), record.value or b""
-            return _Read(tenant, value, decode_record(value, tenant_seed(tenant)))
+            tenant = _tenant(record.key)
+            for series, labels in self._columns.add(record.value or b"", tenant_seed(tenant), known):
+                new[series] = NewSeries(series, tenant, labels)
         except Rejected as error:
             origin = f"{record.topic}/{record.partition}/{record.offset}"
             return Poison(error.reason, str(error), origin, record.value)
-
-
-class _Read(NamedTuple):
-    """A record of samples, decoded."""
-
-    tenant: str
-    value: bytes
-    samples: Decoded
-
-
-def _join(run: Sequence[_Read], announcements: Announcements) -> Samples:
-    """The samples of neighbouring records in one chunk, with the labels that must go along."""
-    parts = [read.samples for read in run]
-    series = np.concatenate([part.series for part in parts])
-    return Samples(
-        series,
-        np.concatenate([part.times_ms for part in parts]),
-        np.concatenate([part.values for part in parts]),
-        _starts(parts),
-        _announced(run, announcements.due(series)),
-        sum(part.histograms for part in parts),
-    )
-
-
-def _starts(parts: Sequence[Decoded]) -> Ints | None:
-    if all(part.starts_ms is None for part in parts):
         return None
-    none = (np.zeros(len(part.series), np.int64) for part in parts)
-    return np.concatenate(
-        [zeros if part.starts_ms is None else part.starts_ms for part, zeros in zip(parts, none, strict=True)]
-    )
 
-
-def _announced(run: Sequence[_Read], due: Ints) -> tuple[NewSeries, ...]:
-    if not len(due):
-        return ()
-    ends = np.cumsum([len(read.samples.series) for read in run])
-    numbers = np.searchsorted(ends, due, side="right")
-    return tuple(_new_series(run[n], i - ends[n]) for i, n in zip(due.tolist(), numbers.tolist(), strict=True))
-
-
-def _new_series(read: _Read, at: int) -> NewSeries:
-    """The series of the sample ``at``, counted from the record's end."""
-    samples = read.samples
-    labels = read.value[samples.labels_from[at] : samples.labels_to[at]]
-    return NewSeries(int(samples.series[at]), read.tenant, labels)
+    def _join(self, new: dict[int, NewSeries], out: list[Chunk]) -> None:
+        """What was read since the last chunk becomes one, with the labels that must go along."""
+        samples = self._columns.take()
+        if len(samples.series) or samples.histograms:
+            out.append(Samples(*samples[:4], tuple(new.values()), samples.histograms))
+        new.clear()
 
 
 def _tenant(key: bytes | None) -> str:

@@ -125,7 +125,9 @@ class Vitals(Collector):
             "tocsin_flow_lanes", "Pairs of detector and series", sum(len(b.watch.routes.lanes) for b in blocks)
         )
         yield _gauge("tocsin_flow_episodes_open", "Open episodes", sum(len(b.episodes) for b in blocks))
-        yield _gauge("tocsin_flow_state_bytes", "Memory of all blocks", sum(b.size_bytes for b in blocks))
+        announcements = list(self.decoder.partitions.values())
+        state_bytes = sum(b.size_bytes for b in blocks) + sum(a.size_bytes for a in announcements)
+        yield _gauge("tocsin_flow_state_bytes", "Memory of all blocks and of the reader's table of series", state_bytes)
         yield _counter("tocsin_flow_series_gone", "Series whose row was given back", counts["series_gone"])
         yield _counter("tocsin_flow_series_refused", "Series beyond the bound", counts["series_refused"])
         yield _counter("tocsin_flow_labels_unreadable", "Series with labels not readable", counts["labels_unreadable"])
@@ -134,7 +136,7 @@ class Vitals(Collector):
             "Samples that found the episodes at their bound",
             sum(b.episodes.refused for b in blocks),
         )
-        cleared = sum(a.cleared for a in list(self.decoder.partitions.values()))
+        cleared = sum(a.cleared for a in announcements)
         yield _counter("tocsin_flow_announcements_cleared", "Times the reader's table of series was full", cleared)
         log_times_ms = [b.log_ms for b in blocks if b.log_ms]
         oldest_s = min(log_times_ms, default=0) / 1000

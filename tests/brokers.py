@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import shutil
 import socket
@@ -12,13 +13,19 @@ from typing import Protocol
 
 from api.embedded import EmbeddedBroker
 from connectors.errors import Unavailable
-from connectors.kafka_clients import make_admin
+from connectors.follower import Received, receive, topic_partitions
+from connectors.kafka_clients import make_admin, make_consumer
 from connectors.settings import KafkaSettings
 
 ROOT = Path(__file__).parents[1]
 POM = Path(__file__).parent / "kafka" / "pom.xml"
 COPY_GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
 KAFKA_START_S = 60.0
+READ_S = 30.0
+FETCH_WAIT_MS = 10
+"""The embedded broker holds a fetch for so long, also when it knows that nothing is there."""
+PORTS = range(20_000, 32_000)
+"""Below those that the kernel gives to outgoing connections, which would else take a port before its server does."""
 KAFKA_PROPERTIES = """
 process.roles=broker,controller
 node.id=1
@@ -38,6 +45,27 @@ broker.heartbeat.interval.ms=500
 """
 
 
+def read_all(settings: KafkaSettings, topic: str) -> list[Received]:
+    """Every record of a topic, from its start to its end as it is now, by partition and offset."""
+    found: list[Received] = []
+    deadline = time.monotonic() + READ_S
+    consumer = make_consumer(settings, "tests", fetch_max_wait_ms=FETCH_WAIT_MS)
+    try:
+        partitions = topic_partitions(consumer, topic)
+        consumer.assign(partitions)
+        consumer.seek_to_beginning(*partitions)
+        ends: dict[object, int | None] = dict.fromkeys(partitions)
+        while any(end is None or consumer.position(partition) < end for partition, end in ends.items()):
+            assert time.monotonic() < deadline, f"{topic}: not read to its end within {READ_S} s"
+            for records in consumer.poll(FETCH_WAIT_MS).values():
+                found.extend(receive(record) for record in records)
+            for partition in partitions:
+                ends[partition] = ends[partition] or consumer.highwater(partition)
+    finally:
+        consumer.close()
+    return sorted(found, key=lambda record: (record.partition, record.offset))
+
+
 class Broker(Protocol):
     """What a test needs of a broker."""
 
@@ -51,10 +79,26 @@ class Broker(Protocol):
 
 
 def free_port() -> int:
-    """A loopback port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A free loopback port that no other call gives, in this or another process, as long as this process lives."""
+    for port in PORTS:
+        if _claim(port):
+            return port
+    message = f"no free port in {PORTS}"
+    raise OSError(message)
+
+
+def _claim(port: int) -> bool:
+    """Claim a port by a name that only one process of this machine can hold; its end gives the name back."""
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0tocsin-tests-port-{port}")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+    except OSError:
+        claim.close()
+        return False
+    claim.detach()
+    return True
 
 
 class Embedded(EmbeddedBroker):
@@ -146,16 +190,22 @@ def missing_for_kafka() -> str | None:
 
 
 def kafka_jars() -> Path:
-    """Folder with Kafka's jars, fetched once per version of the pom."""
+    """Folder with Kafka's jars, fetched once per version of the pom, by one worker while the others wait."""
     folder = _jars_folder()
-    if not folder.exists():
-        fresh = folder.with_suffix(".new")
-        shutil.rmtree(fresh, ignore_errors=True)
-        command = ["mvn", "-q", "-B", "-f", str(POM), COPY_GOAL, "-DincludeScope=runtime", f"-DoutputDirectory={fresh}"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-        assert done.returncode == 0, f"Maven could not fetch Kafka:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
-        fresh.rename(folder)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            _fetch_jars(folder)
     return folder
+
+
+def _fetch_jars(folder: Path) -> None:
+    fresh = folder.with_suffix(".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    command = ["mvn", "-q", "-B", "-f", str(POM), COPY_GOAL, "-DincludeScope=runtime", f"-DoutputDirectory={fresh}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, f"Maven could not fetch Kafka:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+    fresh.rename(folder)
 
 
 def _jars_folder() -> Path:

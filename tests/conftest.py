@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import coverage
 import pytest
 
 with warnings.catch_warnings():
@@ -27,6 +28,14 @@ def pytest_configure(config: pytest.Config) -> None:
     # kafka-python drops the socket of a refused connection without closing it (kafka/net/inet.py): nothing of ours
     # looks like this, because a socket that connected, or listens on loopback, has another address
     config.addinivalue_line("filterwarnings", f"ignore:{_NEVER_CONNECTED}:ResourceWarning")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    # pytest-xdist kills a worker that has not ended 10 s after it finished, and what it measured would go with it
+    measuring = coverage.Coverage.current()
+    if measuring is not None and hasattr(session.config, "workerinput"):
+        measuring.stop()
+        measuring.save()
 
 
 def unique_settings(bootstrap: str, partitions: int = 4) -> KafkaSettings:

@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 from jsonschema import Draft202012Validator
 
-IDLE_S = 3.0
+READ_S = 30.0
 
 
 @dataclass
@@ -28,16 +28,24 @@ class Verdict:
 
 
 def validate_topic(bootstrap: str, topic: str, schema: dict[str, Any], expected: int = 0) -> Verdict:
-    """Read every partition from its beginning until ``expected`` records came and nothing more for ``IDLE_S``."""
+    """Read every partition from its beginning to its end."""
     Draft202012Validator.check_schema(schema)
     validator = Draft202012Validator(schema)
     verdict = Verdict()
     partition_of: dict[bytes, int] = {}
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "independent", "enable.auto.commit": False})
+    named = {"bootstrap.servers": bootstrap, "group.id": "independent", "enable.auto.commit": False}
+    consumer = Consumer({**named, "enable.partition.eof": True})
     try:
-        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
-        while (message := consumer.poll(IDLE_S)) is not None:
+        unread = set(consumer.list_topics(topic, timeout=10).topics[topic].partitions)
+        consumer.assign([TopicPartition(topic, number, 0) for number in unread])
+        while unread:
+            message = consumer.poll(READ_S)
+            if message is None:
+                text = f"{topic}: nothing came for {READ_S} s, and partitions {unread} were not read to their end"
+                raise RuntimeError(text)
+            if message.error() is not None and message.error().code() == KafkaError._PARTITION_EOF:
+                unread.discard(message.partition())
+                continue
             if message.error() is not None:
                 raise RuntimeError(message.error().str())
             verdict.records += 1

@@ -17,13 +17,13 @@ from typing import Any, NamedTuple
 import cramjam
 
 from connectors.codec.encode import encode_write_request
-from connectors.follower import Follower, Received
+from connectors.follower import Received
 from connectors.ingest import Ingest, make_server, serve
 from connectors.ingest_settings import IngestSettings
 from connectors.messages import CONTROL_HEADER, ControlRecord, Metadata
 from connectors.settings import KafkaSettings
 from tests import wire
-from tests.brokers import ROOT, free_port
+from tests.brokers import ROOT, free_port, read_all
 from tests.processes import wait_until
 
 READY_S = 100.0
@@ -143,14 +143,6 @@ def snappy(request: bytes) -> bytes:
 def sample(name: str, value: float = 1.0, time_ms: int = 1_700_000_000_000) -> bytes:
     """A 1.0 request with one sample."""
     return encode_write_request([({"__name__": name}, [(time_ms, value)])])
-
-
-def read_all(settings: KafkaSettings, topic: str) -> list[Received]:
-    """Every record of a topic, from its start to its end as it is now."""
-    found: list[Received] = []
-    with Follower(settings, topic, found.extend) as follower:
-        follower.wait_caught_up(30.0)
-    return sorted(found, key=lambda record: (record.partition, record.offset))
 
 
 @contextmanager

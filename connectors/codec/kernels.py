@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from connectors.codec.runs import FROM, FULL, HASH, LAST, NEW, expected, learn
 from connectors.codec.series_hash import xxh64
 from connectors.codec.varint import (
     BAD,
     BYTES,
     FIXED64,
     VARINT,
-    allocating,
     kernel,
     plain_label,
     read_byte,
@@ -22,7 +22,7 @@ from connectors.codec.varint import (
     well_formed,
 )
 
-OK, MALFORMED, NO_LABELS, SPLIT_LABELS = 0, 1, 2, 3
+OK, MALFORMED, NO_LABELS, SPLIT_LABELS, NO_ROOM, NOT_LEARNED = range(6)
 SCAN_ERRORS = {
     MALFORMED: "malformed protobuf",
     NO_LABELS: "no labels",
@@ -34,16 +34,15 @@ LABEL, SAMPLE, HISTOGRAM = 1 << 3 | BYTES, 2 << 3 | BYTES, 4 << 3 | BYTES
 SAMPLE_VALUE, SAMPLE_TIME, SAMPLE_START = 1 << 3 | FIXED64, 2 << 3 | VARINT, 3 << 3 | VARINT
 
 
-SERIES, TIME, BITS, START, LABELS_FROM, LABELS_TO = range(6)
-"""Rows of the table that ``scan_record`` fills; all int64, hash and bits are to be viewed as what they are."""
+SERIES, TIME, BITS, START, NEW_SERIES, NEW_FROM, NEW_TO = range(7)
+"""Rows of the table that ``scan_record`` fills; all int64, hashes and bits are to be viewed as what they are.
 
-
-@allocating
-def grown(table, n):  # type: ignore[no-untyped-def]
-    """A copy of the first n columns of ``table`` with twice the room."""
-    wider = np.empty((table.shape[0], 2 * table.shape[1]), table.dtype)
-    wider[:, :n] = table[:, :n]
-    return wider
+The first four have a column per sample, the others one per series of the record that the memory of runs did not know:
+its hash and the span of its label bytes.
+"""
+POS, N, NOTED, HISTOGRAMS, STARTED, RUN_FROM, RUN_TO = range(7)
+"""``scan``: position in the record; samples, new series and native histograms so far; whether any sample has a start;
+and the span of the labels of the series at hand."""
 
 
 @kernel
@@ -109,61 +108,106 @@ def label_run(buf, pos, end):  # type: ignore[no-untyped-def]
     return np.int64(pos)
 
 
-@allocating
-def scan_record(buf, seed, table):  # type: ignore[no-untyped-def]
-    """All samples of the WriteRequest in ``buf`` (uint8) into ``table`` (6, any) int64.
+@kernel
+def known_series(buf, pos, end, n, seed, table, runs, arena, state):  # type: ignore[no-untyped-def]
+    """Series of usual layout whose label runs come as they came before: position after them and the next column."""
+    last = state[LAST]
+    while pos < end and read_byte(buf, pos) == LABEL:
+        start, after = read_length(buf, pos + 1, end)
+        run = expected(buf, start, after, seed, last, runs, arena, state) if start >= 0 else np.int64(0)
+        if run == 0:
+            break
+        at, column = start + runs[run + 1, FROM] - runs[run, FROM], n
+        while 0 <= at < after and column < table.shape[1] and read_byte(buf, at) == SAMPLE:
+            table[SERIES, column] = runs[run, HASH]
+            at = plain_sample(buf, at, after, table, column)
+            column += 1
+        if at != after:
+            break
+        pos, n, last = after, column, run
+    state[LAST] = last
+    return np.int64(pos), n
 
-    Returns status, position of the series, samples, histograms, whether any sample has a start, and the table
-    (another one when it had to grow).
+
+@kernel
+def scan_series(buf, pos, end, scan, table):  # type: ignore[no-untyped-def]
+    """Samples of the TimeSeries in ``buf[pos:end]`` into the columns from ``scan[N]`` on: status, and next column."""
+    n = scan[N]
+    scan[RUN_FROM] = BAD
+    while pos < end:
+        field, tag = pos, read_byte(buf, pos)
+        if tag == LABEL and scan[RUN_FROM] >= 0:
+            return SPLIT_LABELS, n
+        if tag == LABEL:
+            pos = label_run(buf, pos, end)
+            scan[RUN_FROM], scan[RUN_TO] = field, pos
+        elif tag == SAMPLE:
+            if n == table.shape[1]:
+                return NO_ROOM, n
+            pos = plain_sample(buf, field, end, table, n)
+            if pos < 0:
+                pos = any_sample(buf, field, end, table, n)
+                scan[STARTED] |= table[START, n] != 0
+            n += 1
+        else:
+            tag, pos = read_tag(buf, pos, end)
+            scan[HISTOGRAMS] += tag == HISTOGRAM
+            odd = tag in (LABEL, SAMPLE)
+            pos = np.int64(BAD) if pos < 0 or odd else skip_value(buf, pos, end, tag & 7)
+        if pos < 0:
+            return MALFORMED, n
+    return (NO_LABELS if scan[RUN_FROM] < 0 else OK), n
+
+
+@kernel
+def enter_series(buf, seed, scan, table, end, runs, slots, arena, state):  # type: ignore[no-untyped-def]
+    """Hash the series whose samples stand in the columns up to ``end``; a new one is noted with its label bytes."""
+    start, to = scan[RUN_FROM], scan[RUN_TO]
+    digest = xxh64(buf, start, to, seed)
+    if end > scan[N]:
+        learned = learn(buf, start, to, digest, seed, runs, slots, arena, state)
+        if learned == FULL:
+            return NOT_LEARNED
+        if learned == NEW:
+            note = scan[NOTED]
+            table[NEW_SERIES, note] = np.int64(digest)
+            table[NEW_FROM, note] = start
+            table[NEW_TO, note] = to
+            scan[NOTED] = note + 1
+    for column in range(scan[N], end):
+        table[SERIES, column] = np.int64(digest)
+    scan[N] = end
+    return OK
+
+
+@kernel
+def scan_record(buf, seed, scan, table, runs, slots, arena, state):  # type: ignore[no-untyped-def]
+    """Samples of the WriteRequest in ``buf`` (uint8) from byte ``scan[POS]`` on into ``table`` (7, any) int64.
+
+    Returns a status. After NO_ROOM and NOT_LEARNED the call may be repeated with more room: ``scan`` then stands at the
+    series that found none.
     """
-    n, histograms, status, at = np.int64(0), np.int64(0), OK, np.int64(0)
-    starts = np.int64(0)
-    pos, end = np.int64(0), np.int64(len(buf))
-    while pos < end and status == OK:
-        at = pos
+    end = np.int64(len(buf))
+    while scan[POS] < end:
+        pos, scan[N] = known_series(buf, scan[POS], end, scan[N], seed, table, runs, arena, state)
+        scan[POS] = pos
+        if pos == end:
+            break
         tag, pos = read_tag(buf, pos, end)
         if pos >= 0 and tag != LABEL:  # 1: TimeSeries, the same tag
             pos = skip_value(buf, pos, end, tag & 7)
+        elif pos >= 0:
+            pos, after = read_length(buf, pos, end)
+            if pos >= 0:
+                histograms = scan[HISTOGRAMS]
+                status, n = scan_series(buf, pos, after, scan, table)
+                if status == OK:
+                    status = enter_series(buf, seed, scan, table, n, runs, slots, arena, state)
+                if status != OK:
+                    scan[HISTOGRAMS] = histograms
+                    return status
+                pos = after
         if pos < 0:
-            status = MALFORMED
-        if status != OK or tag != LABEL:
-            continue
-        pos, series_end = read_length(buf, pos, end)
-        if pos < 0:
-            status = MALFORMED
-            break
-        first, run_from, run_to = n, np.int64(BAD), np.int64(BAD)
-        while pos < series_end:
-            field = pos
-            tag = read_byte(buf, pos)
-            if tag == LABEL and run_from >= 0:
-                status = SPLIT_LABELS
-                break
-            if tag == LABEL:
-                pos = label_run(buf, pos, series_end)
-                run_from, run_to = field, pos
-            elif tag == SAMPLE:
-                if n == table.shape[1]:
-                    table = grown(table, n)
-                pos = plain_sample(buf, field, series_end, table, n)
-                if pos < 0:
-                    pos = any_sample(buf, field, series_end, table, n)
-                    starts |= table[START, n]
-                n += 1
-            else:
-                tag, pos = read_tag(buf, pos, series_end)
-                histograms += tag == HISTOGRAM
-                odd = tag in (LABEL, SAMPLE)
-                pos = np.int64(BAD) if pos < 0 or odd else skip_value(buf, pos, series_end, tag & 7)
-            if pos < 0:
-                status = MALFORMED
-                break
-        if status == OK and run_from < 0:
-            status = NO_LABELS
-        if status == OK:
-            digest = np.int64(xxh64(buf, run_from, run_to, seed))
-            for column in range(first, n):
-                table[SERIES, column] = digest
-                table[LABELS_FROM, column] = run_from
-                table[LABELS_TO, column] = run_to
-    return status, at, n, histograms, starts != 0, table
+            return MALFORMED
+        scan[POS] = pos
+    return OK

@@ -11,7 +11,7 @@ import numpy as np
 from connectors.codec.kernels import plain_sample
 from connectors.codec.spans import METRIC_NAME, ascii_only, compare
 from connectors.codec.varint import BAD, kernel, plain_label, read_byte, read_u64
-from connectors.codec.walk import LABEL, MAX_LABEL_BYTES, MAX_LABELS, PLAIN, RUN_FROM, RUN_TO, SAMPLE, SAMPLES
+from connectors.codec.walk import LABEL, MAX_LABEL_BYTES, MAX_LABELS, SAMPLE
 
 
 @kernel
@@ -42,22 +42,10 @@ def usual_labels(buf, pos, end):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def usual_series(buf, pos, end, to):  # type: ignore[no-untyped-def]
-    """Whether ``buf[pos:end]`` is labels and then samples and nothing else; fills the counts that copying needs."""
-    run_to = usual_labels(buf, pos, end)
-    if run_to < 0:
-        return False
-    samples, at = np.int64(0), run_to
-    while at < end:
-        if read_byte(buf, at) != SAMPLE:
-            return False
-        at = plain_sample(buf, at, end, to.sample, 0)
-        if at < 0:
-            return False
+def usual_samples(buf, pos, end, to):  # type: ignore[no-untyped-def]
+    """Number of samples in ``buf[pos:end]``; 0 when there is anything else or one that is laid out in another way."""
+    samples = np.int64(0)
+    while 0 <= pos < end and read_byte(buf, pos) == SAMPLE:
+        pos = plain_sample(buf, pos, end, to.sample, 0)
         samples += 1
-    to.series[:] = 0
-    to.series[PLAIN] = 1
-    to.series[SAMPLES] = samples
-    to.series[RUN_FROM] = pos
-    to.series[RUN_TO] = run_to
-    return samples > 0
+    return samples if pos == end else np.int64(0)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from connectors.codec import histogram, spans, split, walk
 from connectors.codec.gather import gather
 from connectors.codec.labels import lenient_labels
+from connectors.codec.runs import Runs
 from connectors.errors import Rejected, TooLarge
 from connectors.messages import MetricType
 
@@ -83,12 +84,15 @@ class Split:
     """what is wrong with the first bad series; None if none is"""
 
 
-def split_request(body: bytes | memoryview, version: Version, seed: int, partitions: int, expanded_bytes: int) -> Split:
+def split_request(
+    body: bytes | memoryview, version: Version, seed: int, partitions: int, expanded_bytes: int, known: Runs
+) -> Split:
     """Split a request of the tenant with ``seed`` (see ``tenant_seed``) among ``partitions``.
 
     Labels come out sorted and without empty values, created timestamps at the sample or histogram, exemplars with
     their labels. Raises ``Rejected`` when the bytes are no such request (nothing of it may be written then), and
-    ``TooLarge`` when the references of a 2.0 request unfold to more than ``expanded_bytes``.
+    ``TooLarge`` when the references of a 2.0 request unfold to more than ``expanded_bytes``. ``known`` remembers the
+    labels that were found good, and changes nothing but the time that this takes.
     """
     buf = np.frombuffer(memoryview(body).toreadonly(), np.uint8)  # one type of array: kernels are compiled once
     total = np.zeros(split.TOTALS, np.int64)
@@ -100,7 +104,9 @@ def split_request(body: bytes | memoryview, version: Version, seed: int, partiti
         status, rows, arena, metadata = split.scan_request(
             buf, int(version), np.uint64(seed), partitions, expanded_bytes,
             symbol_spans, symbols_clean, total, rows, arena, metadata,
+            known.runs, known.slots, known.arena, known.state,
         )  # fmt: skip
+    known.make_room()
     _refuse_whole(status, len(buf), expanded_bytes)
     out, records = gather(buf, arena, rows, total[split.ROWS], partitions)
     view = out.data

@@ -9,7 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from connectors.codec.emit import FROM, PARTITION, SOURCE, TO, arena_bound, rewrite
-from connectors.codec.quick import usual_series
+from connectors.codec.quick import usual_labels, usual_samples
+from connectors.codec.runs import FROM as FIRST
+from connectors.codec.runs import HASH, LAST, expected, learn
 from connectors.codec.series_hash import xxh64
 from connectors.codec.spans import (
     ascending,
@@ -159,17 +161,30 @@ def _series(buf, first, pos, end, to, symbols, version, seed, partitions, total,
 
 
 @kernel
-def _usual_run(buf, pos, end, version, to, seed, partitions, total, rows):  # type: ignore[no-untyped-def]
-    """Enter the usual series of 1.0 that follow each other from ``pos`` (see ``quick``); position after them."""
+def _usual_run(buf, pos, end, to, seed, partitions, total, rows, runs, slots, known, state):  # type: ignore[no-untyped-def]
+    """Enter the usual series of 1.0 that follow each other from ``pos`` (see ``quick``); position after them.
+
+    What the labels of a usual series were found to be once is remembered (see ``runs``).
+    """
     n, samples = total[ROWS], np.int64(0)
     first = n
-    while version == 1 and pos < end and n < len(rows) and read_byte(buf, pos) == TIMESERIES_1:
+    while pos < end and n < len(rows) and read_byte(buf, pos) == TIMESERIES_1:
         start, after = read_length(buf, pos + 1, end)
-        if start < 0 or after - pos > RECORD_BYTES or not usual_series(buf, start, after, to):
+        if start < 0 or after - pos > RECORD_BYTES:
             break
-        digest = xxh64(buf, to.series[RUN_FROM], to.series[RUN_TO], seed)
+        run = expected(buf, start, after, seed, state[LAST], runs, known, state)
+        run_to = start + runs[run + 1, FIRST] - runs[run, FIRST] if run > 0 else usual_labels(buf, start, after)
+        found = usual_samples(buf, run_to, after, to) if run_to >= 0 else np.int64(0)
+        if found == 0:
+            break
+        if run > 0:
+            digest = np.uint64(runs[run, HASH])
+            state[LAST] = run
+        else:
+            digest = xxh64(buf, start, run_to, seed)
+            learn(buf, start, run_to, digest, seed, runs, slots, known, state)
         _row(rows, n, np.int64(digest % np.uint64(partitions)), 0, pos, after)
-        samples += to.series[SAMPLES]
+        samples += found
         n += 1
         pos = after
     total[SERIES] += n - first
@@ -278,13 +293,31 @@ def _other_field(buf, pos, end, tag, version, row):  # type: ignore[no-untyped-d
 
 @allocating
 def scan_request(  # type: ignore[no-untyped-def]
-    buf, version, seed, partitions, expanded_bytes, symbol_spans, symbols_clean, total, rows, arena, metadata
+    buf,
+    version,
+    seed,
+    partitions,
+    expanded_bytes,
+    symbol_spans,
+    symbols_clean,
+    total,
+    rows,
+    arena,
+    metadata,
+    runs,
+    slots,
+    known,
+    state,
 ):
-    """Walk a whole request; fills ``total`` and returns the status and the tables, which may have grown."""
+    """Walk a whole request; fills ``total`` and returns the status and the tables, which may have grown.
+
+    The last four are those of the memory of label runs.
+    """
     row, to, symbols = np.zeros(7, np.int64), bench(), Symbols(symbol_spans, symbols_clean)
     timeseries = TIMESERIES_1 if version == 1 else TIMESERIES_2
     end = np.int64(len(buf))
-    pos = _usual_run(buf, np.int64(0), end, version, to, seed, partitions, total, rows)
+    pos, usual = np.int64(0), end if version == 1 else np.int64(0)
+    pos = _usual_run(buf, pos, usual, to, seed, partitions, total, rows, runs, slots, known, state)
     while pos < end:
         first = pos
         tag, pos = read_tag(buf, pos, end)
@@ -293,7 +326,7 @@ def scan_request(  # type: ignore[no-untyped-def]
             if pos >= 0 and found:
                 metadata = _add_metadata(total, metadata, row)
             if pos >= 0:
-                pos = _usual_run(buf, pos, end, version, to, seed, partitions, total, rows)
+                pos = _usual_run(buf, pos, usual, to, seed, partitions, total, rows, runs, slots, known, state)
                 continue
         pos, after = read_length(buf, pos, end) if pos >= 0 else (pos, pos)
         if pos < 0:
@@ -314,5 +347,5 @@ def scan_request(  # type: ignore[no-untyped-def]
         if version == 2 and code in (GOOD, REWRITE):
             metadata = _series_metadata(buf, to, symbols, total, metadata, row)
         total[SERIES] += 1
-        pos = _usual_run(buf, after, end, version, to, seed, partitions, total, rows)
+        pos = _usual_run(buf, after, usual, to, seed, partitions, total, rows, runs, slots, known, state)
     return FINE, rows, arena, metadata

@@ -58,6 +58,27 @@ def _copy(_context, out, _at, buf, _pos, _size):  # type: ignore[no-untyped-def]
     return types.none(out, types.int64, buf, types.int64, types.int64), emit
 
 
+@intrinsic
+def _same(_context, one, _at, other, _pos, _size):  # type: ignore[no-untyped-def]
+    """One call of the C library's memcmp."""
+
+    def emit(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        array, start, source, first, length = args
+        left = builder.gep(context.make_array(signature.args[0])(context, builder, array).data, [start])
+        right = builder.gep(context.make_array(signature.args[2])(context, builder, source).data, [first])
+        pointer = ir.IntType(8).as_pointer()
+        memcmp = ir.FunctionType(ir.IntType(32), [pointer, pointer, ir.IntType(64)])
+        function = cgutils.get_or_insert_function(builder.module, memcmp, "memcmp")
+        found = builder.call(function, [left, right, length])
+        return builder.icmp_signed("==", found, ir.IntType(32)(0))
+
+    return types.boolean(one, types.int64, other, types.int64, types.int64), emit
+
+
+def _plain_same(one: Any, at: Any, other: Any, pos: Any, size: Any) -> bool:
+    return bytes(one[at : at + size]) == bytes(other[pos : pos + size])
+
+
 def _plain_copy(out: Any, at: Any, buf: Any, pos: Any, size: Any) -> None:
     out[at : at + size] = buf[pos : pos + size]
 
@@ -76,6 +97,8 @@ read_u64: Any = _plain_u64 if config.DISABLE_JIT else _load(64, types.uint64)
 """Little-endian 64 bits at a position as uint64; the caller has checked the bounds."""
 copy_bytes: Any = _plain_copy if config.DISABLE_JIT else _copy
 """Copy ``buf[pos : pos + size]`` to ``out[at]``; the caller has checked the bounds."""
+same_bytes: Any = _plain_same if config.DISABLE_JIT else _same
+"""Whether ``size`` bytes of two arrays are the same; the caller has checked the bounds."""
 
 
 @kernel

@@ -39,6 +39,15 @@ def api(kafka_settings: KafkaSettings) -> Iterator[RunningApi]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def refusing(broker: str) -> Iterator[RunningApi]:
+    """One api for all tests whose every request is refused."""
+    kafka = unique_settings(broker)
+    create_topics(kafka)
+    with running_api(api_settings(kafka)) as running:
+        yield running
+
+
 def all_detectors(api: RunningApi) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = api.http.get("/api/detectors").json()["detectors"]
     return found
@@ -87,16 +96,16 @@ def test_a_change_needs_if_match(api: RunningApi) -> None:
     ],
 )
 def test_a_config_that_cannot_run_names_field_and_cure(
-    api: RunningApi, body: dict[str, Any], field: str, right: str
+    refusing: RunningApi, body: dict[str, Any], field: str, right: str
 ) -> None:
-    answer = api.http.post("/api/detectors", json=body)
+    answer = refusing.http.post("/api/detectors", json=body)
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
     problem = answer.json()
     assert (problem["code"], problem["retryable"]) == ("invalid", False)
     (error,) = problem["errors"]
     assert error["field"] == field
     assert right.lower() in error["expected"].lower()
-    assert all_detectors(api) == []
+    assert all_detectors(refusing) == []
 
 
 @pytest.mark.parametrize(
@@ -110,8 +119,8 @@ def test_a_config_that_cannot_run_names_field_and_cure(
         (b" " * 70_000, "application/json", 413),
     ],
 )
-def test_a_bad_body_is_the_clients_fault(api: RunningApi, body: bytes, media_type: str, status: int) -> None:
-    answer = api.http.post("/api/detectors", content=body, headers={"Content-Type": media_type})
+def test_a_bad_body_is_the_clients_fault(refusing: RunningApi, body: bytes, media_type: str, status: int) -> None:
+    answer = refusing.http.post("/api/detectors", content=body, headers={"Content-Type": media_type})
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["status"] == status

@@ -17,8 +17,10 @@ from websockets.uri import parse_uri
 from connectors.kafka_clients import confirm, make_producer
 from connectors.messages import Anomaly, AnomalySignal, Severity, Shape
 from connectors.settings import KafkaSettings
+from connectors.topics import create_topics
 from tests.anomalies import closed, make_anomaly
 from tests.apis import RunningApi, api_settings, running_api, wait_for
+from tests.conftest import unique_settings
 
 pytestmark = pytest.mark.integration
 
@@ -50,6 +52,15 @@ def as_messages(events: list[Anomaly]) -> list[dict[str, Any]]:
 @pytest.fixture
 def api(kafka_settings: KafkaSettings) -> Iterator[RunningApi]:
     with running_api(api_settings(kafka_settings)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def silent(broker: str) -> Iterator[RunningApi]:
+    """One api without anomalies for all tests that only ask."""
+    kafka = unique_settings(broker)
+    create_topics(kafka)
+    with running_api(api_settings(kafka)) as running:
         yield running
 
 
@@ -207,8 +218,8 @@ def test_recent_anomalies_are_loaded_at_the_start_and_bounded(kafka_settings: Ka
     ("query", "status", "field"),
     [("limit=0", 422, "limit"), ("limit=1001", 422, "limit"), ("severity=bad", 422, "severity"), ("before=x", 400, "")],
 )
-def test_a_bad_query_is_refused(api: RunningApi, query: str, status: int, field: str) -> None:
-    answer = api.http.get(f"/api/anomalies?{query}")
+def test_a_bad_query_is_refused(silent: RunningApi, query: str, status: int, field: str) -> None:
+    answer = silent.http.get(f"/api/anomalies?{query}")
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
     assert field in answer.json()["detail"]
-    assert api.http.get("/api/anomalies/unknown").json()["code"] == "not_found"
+    assert silent.http.get("/api/anomalies/unknown").json()["code"] == "not_found"

@@ -24,7 +24,7 @@ from connectors.kafka_clients import confirm, make_admin, make_consumer, make_pr
 from connectors.messages import OutRecord
 from connectors.settings import KafkaSettings
 from connectors.topics import broker_identity, create_topics
-from tests.brokers import ApacheKafka, Broker, free_port
+from tests.brokers import ApacheKafka, Broker, free_port, read_all
 from tests.conftest import unique_settings
 
 pytestmark = pytest.mark.integration
@@ -70,14 +70,6 @@ def produce(producer: KafkaProducer, topic: str, values: list[bytes], partition:
 
 def numbered(start: int, end: int) -> list[bytes]:
     return [b"%d" % number for number in range(start, end)]
-
-
-def read_all(settings: KafkaSettings, topic: str) -> list[Received]:
-    """Everything in the topic now."""
-    kept: list[Received] = []
-    with Follower(settings, topic, kept.extend) as follower:
-        follower.wait_caught_up(DEADLINE_S)
-    return kept
 
 
 def drain(part: KafkaPartition, count: int) -> list[Received]:

@@ -22,13 +22,15 @@ from connectors.kafka_clients import confirm, make_admin, make_producer
 from connectors.messages import OutRecord
 from connectors.settings import KafkaSettings
 from connectors.topics import broker_identity, create_topics
-from tests.brokers import ROOT, ApacheKafka, Embedded, free_port
+from tests.brokers import ROOT, ApacheKafka, Embedded, free_port, read_all
 from tests.conftest import unique_settings
-from tests.integration.test_broker import DEADLINE_S, drain, numbered, produce, read_all, until
+from tests.integration.test_broker import DEADLINE_S, drain, numbered, produce, until
 
 pytestmark = pytest.mark.integration
 
 PARTITIONS = 4
+OUTAGE_S = 60.0
+"""What clients are told to outlast: more than Kafka takes to stop and to start on a busy machine."""
 
 
 class Flow:
@@ -81,7 +83,7 @@ class Flow:
 @pytest.fixture
 def settings(apache: ApacheKafka) -> Iterator[KafkaSettings]:
     """Own topics on Apache Kafka, which runs again after a test that failed."""
-    settings = unique_settings(apache.bootstrap, PARTITIONS)
+    settings = unique_settings(apache.bootstrap, PARTITIONS).model_copy(update={"delivery_timeout_s": OUTAGE_S})
     create_topics(settings)
     yield settings
     if not apache.alive():

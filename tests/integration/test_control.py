@@ -7,7 +7,8 @@ import pytest
 from connectors.kafka_clients import confirm, make_producer, send
 from connectors.messages import OutRecord
 from connectors.settings import KafkaSettings
-from tests.ingests import RunningIngest, is_control, read_all, running, sample
+from tests.brokers import read_all
+from tests.ingests import RunningIngest, is_control, running, sample
 from tests.processes import wait_until
 
 pytestmark = pytest.mark.integration

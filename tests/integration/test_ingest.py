@@ -20,7 +20,8 @@ from connectors.messages import MetricType, metadata_key
 from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
 from tests import wire
-from tests.ingests import V1, V2, RunningIngest, read_all, running, sample, snappy
+from tests.brokers import read_all
+from tests.ingests import V1, V2, RunningIngest, running, sample, snappy
 from tests.processes import wait_until
 
 pytestmark = pytest.mark.integration

@@ -27,11 +27,11 @@ pytest.skip("no Maven here", allow_module_level=True)
 """
 
 
-def run_suite(folder: Path, text: str, ci: str) -> subprocess.CompletedProcess[str]:
+def run_suite(folder: Path, text: str, ci: str, *options: str) -> subprocess.CompletedProcess[str]:
     (folder / "test_sample.py").write_text(text)
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("COV", "PYTEST"))}
     command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "tests.strictness", "-p", "no:cacheprovider"]
-    command += ["-c", os.devnull, f"--rootdir={folder}", str(folder)]
+    command += ["-c", os.devnull, f"--rootdir={folder}", *options, str(folder)]
     return subprocess.run(
         command,
         cwd=ROOT,
@@ -43,9 +43,10 @@ def run_suite(folder: Path, text: str, ci: str) -> subprocess.CompletedProcess[s
     )
 
 
+@pytest.mark.parametrize("workers", ["0", "2"])
 @pytest.mark.parametrize(("text", "reason"), [(SKIPPING, "no Java here"), (MODULE_SKIPPING, "no Maven here")])
-def test_skip_fails_under_ci_and_keeps_its_reason(tmp_path: Path, text: str, reason: str) -> None:
-    done = run_suite(tmp_path, text, ci="true")
+def test_skip_fails_under_ci_and_keeps_its_reason(tmp_path: Path, text: str, reason: str, workers: str) -> None:
+    done = run_suite(tmp_path, text, "true", "-n", workers)
     assert done.returncode != 0
     assert "CI=true forbids" in done.stdout
     assert reason in done.stdout

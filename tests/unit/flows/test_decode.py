@@ -12,7 +12,7 @@ from connectors.codec.series_hash import series_hash, tenant_seed
 from connectors.codec.varint import encode_varint
 from connectors.messages import ControlRecord
 from flows.chunks import Chunk, NewSeries, Poison, Samples
-from flows.decode import Announcements, Decoder
+from flows.decode import Decoder
 from flows.series import STALE_MARKER
 from tests.series import START_MS
 from tests.streams import Log, sample_bits
@@ -157,19 +157,49 @@ def test_labels_go_along_once_and_again_when_their_time_has_come() -> None:
 
 
 def test_announcements_have_a_bound_and_are_counted() -> None:
-    announcements = Announcements(60, 10)
-    first, second = np.arange(1, 11, dtype=np.uint64), np.array([5, 77], np.uint64)
-    assert len(announcements.due(first)) == 10
-    assert len(announcements.due(first)) == 0
-    assert announcements.due(second).tolist() == [1]
-    assert (announcements.cleared, announcements.table.size) == (1, 1)
-    assert len(announcements.due(first)) == 10, "after the table was cleared all are announced again"
+    decoder = Decoder(60, 10)
+    names = [{"__name__": f"m{n}"} for n in range(11)]
+
+    def announced(*labels: dict[str, str]) -> int:
+        log = Log()
+        log.samples(*((one, 0, 1.0) for one in labels))
+        return len(only(decode(log, decoder)).new)
+
+    announcements = decoder.partitions  # made by the first record
+    assert [announced(*names[:10]), announced(*names[:10])] == [10, 0]
+    size_bytes = announcements[0].size_bytes
+    assert announced(names[5], names[10]) == 1
+    assert (announcements[0].cleared, announcements[0].size_bytes) == (1, size_bytes)
+    assert announced(*names[:10]) == 10, "after there was no room all are announced again"
 
 
 def test_each_new_series_is_due_once_in_the_order_of_the_samples() -> None:
-    announcements = Announcements(60, 1000)
-    series = np.array([9, 3, 9, 7, 3, 200], np.uint64)
-    assert announcements.due(series).tolist() == [0, 1, 3, 5]
-    many = np.random.default_rng(0).integers(0, 2**63, 500).astype(np.uint64)
-    assert announcements.due(many).tolist() == list(range(500))
-    assert len(announcements.due(np.concatenate([many, series]))) == 0
+    log, order = Log(), [9, 3, 9, 7, 3, 200]
+    labels = [{"__name__": f"m{n}"} for n in order]
+    log.samples(*((one, n, 1.0) for n, one in enumerate(labels[:3])))
+    log.samples(*((one, n, 1.0) for n, one in enumerate(labels[3:])))
+    decoder = Decoder(60, 1000)
+    assert [new.labels for new in only(decode(log, decoder)).new] == [encode_labels(labels[n]) for n in (0, 1, 3, 5)]
+    assert only(decode(log, decoder)).new == ()
+
+
+def test_a_series_met_twice_while_there_was_no_room_goes_along_once() -> None:
+    """A block must not be told twice of one series in one chunk."""
+    log, decoder = Log(), Decoder(60, 2)
+    for n in (0, 1, 2, 0, 1, 2):
+        log.samples(({"__name__": f"m{n}"}, n, 1.0))
+    new = only(decode(log, decoder)).new
+    assert len(new) == len({one.series for one in new}) == 3
+
+
+def test_series_of_a_poison_record_are_still_new() -> None:
+    log = Log()
+    log.samples((A, 0, 1.0))
+    good = log.records[0].value or b""
+    log = Log()
+    log.append(good + b"\x0b")
+    log.append(good)
+    poison, samples = decode(log)
+    assert isinstance(poison, Poison)
+    assert isinstance(samples, Samples)
+    assert [new.labels for new in samples.new] == [encode_labels(A)]

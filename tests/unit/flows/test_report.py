@@ -1,23 +1,42 @@
 from __future__ import annotations
 
+import json
+import math
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+import flows.report
 from connectors.codec.encode import encode_labels
-from connectors.messages import Anomaly, ClosedBy, Detector, Direction, EventType, Severity, Shape
+from connectors.messages import (
+    Anomaly,
+    AnomalyDetector,
+    AnomalySignal,
+    ClosedBy,
+    Detector,
+    Direction,
+    EventType,
+    OutRecord,
+    Peak,
+    Severity,
+    Shape,
+)
 from flows.config import compile_config
 from flows.episodes import CLOSED, EPISODE, OPENED, UPDATED
-from flows.report import Watched, anomaly_id, anomaly_of, anomaly_record, severity_of
+from flows.report import Reports, Watched, anomaly_id, severity_of
 from tests.streams import config
 
 LABELS = {"__name__": "m", "n": "0"}
 
 
-def watched(tenant: str = "anonymous", labels: dict[str, str] = LABELS, **changes: Any) -> Watched:
-    detector = Detector(id="d", revision=3, config=config(tenant=tenant, **changes), author="", updated_ms=0)
-    return Watched(compile_config(detector), tenant, encode_labels(labels), labels, Shape.RAW)
+def watched(
+    tenant: str = "anonymous", labels: dict[str, str] = LABELS, detector_id: str = "d", **changes: Any
+) -> Watched:
+    detector = Detector(id=detector_id, revision=3, config=config(tenant=tenant, **changes), author="", updated_ms=0)
+    return Watched(compile_config(detector), tenant, encode_labels(labels), labels, detector.config.shape)
 
 
 def state(**changes: Any) -> Any:
@@ -30,6 +49,87 @@ def state(**changes: Any) -> Any:
     for name, value in {**fields, **changes}.items():
         one[name] = value
     return one
+
+
+def record_of(one: Watched, state: Any, kind: int, *closed_by: ClosedBy) -> OutRecord:
+    return Reports("t").record(one, state, kind, *closed_by)
+
+
+def anomaly_of(one: Watched, state: Any, kind: int, *closed_by: ClosedBy) -> Anomaly:
+    return Anomaly.decode(record_of(one, state, kind, *closed_by).value or b"")
+
+
+def validated(one: Watched, state: Any, kind: int, closed_by: ClosedBy) -> Anomaly:
+    """The twin: every field from the state by its name, through the validating model."""
+    config, closed = one.detector.source.config, kind == CLOSED
+    return Anomaly(
+        id=anomaly_id(one, int(state["start_ms"])),
+        event=[EventType.OPENED, EventType.UPDATED, EventType.CLOSED][[OPENED, UPDATED, CLOSED].index(kind)],
+        sequence=int(state["sequence"]),
+        tenant=one.tenant,
+        detector=AnomalyDetector(
+            id=one.detector.source.id, name=config.name, kind=config.kind, revision=one.detector.source.revision
+        ),
+        signal=AnomalySignal(labels=one.labels, shape=one.shape, expression=one.expression),
+        start_ms=int(state["start_ms"]),
+        time_ms=int(state["time_ms"]),
+        end_ms=int(state["time_ms"]) if closed else None,
+        closed_by=closed_by if closed else None,
+        severity=severity_of(float(state["peak_surprise"]), config.threshold),
+        direction=Direction.UP if state["direction"] > 0 else Direction.DOWN,
+        value=float(state["value"]),
+        expected=float(state["expected"]),
+        lower=float(state["lower"]),
+        upper=float(state["upper"]),
+        surprise=float(state["surprise"]),
+        peak=Peak(
+            time_ms=int(state["peak_ms"]), value=float(state["peak_value"]), surprise=float(state["peak_surprise"])
+        ),
+        samples=int(state["samples"]),
+    )
+
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+states = st.fixed_dictionaries(
+    dict.fromkeys(("value", "expected", "lower", "upper", "peak_value"), finite)
+    | {name: st.floats(0, 1e308) for name in ("surprise", "peak_surprise", "told_surprise")}
+    | {name: st.integers(-(2**63), 2**63 - 1) for name in ("start_ms", "time_ms", "log_ms", "peak_ms", "told_ms")}
+    | {name: st.integers(1, 2**31 - 1) for name in ("samples", "sequence", "lane")}
+    | {"direction": st.sampled_from([-1, 1])}
+)
+words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    states, st.sampled_from([OPENED, UPDATED, CLOSED]), st.sampled_from(list(ClosedBy)),
+    st.dictionaries(words, words, max_size=4), words, st.sampled_from(list(Shape)),
+)  # fmt: skip
+def test_each_record_is_what_the_model_would_say(
+    fields: dict[str, Any], kind: int, closed_by: ClosedBy, labels: dict[str, str], name: str, shape: Shape
+) -> None:
+    one, given_state = watched(labels={"__name__": "m", **labels}, name=name, shape=shape), state(**fields)
+    record = record_of(one, given_state, kind, closed_by)
+    assert Anomaly.model_validate_json(record.value or b"", strict=True) == validated(one, given_state, kind, closed_by)
+    assert json.loads(record.value or b"").keys() == Anomaly.model_fields.keys()
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", ["value", "expected", "lower", "upper", "surprise", "peak_value", "peak_surprise"])
+def test_no_number_that_json_lacks(name: str, number: float) -> None:
+    with pytest.raises(ValueError, match=f"'{name}': {number}"):
+        record_of(watched(), state(**{name: number}), OPENED)
+
+
+def test_a_revised_detector_is_told_as_it_is_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flows.report, "MAX_TOLD", 2)
+    reports = Reports("t")
+    for name in ("one", "two", "one"):
+        for detector_id in ("a", "b", "c"):
+            one = watched(detector_id=detector_id, name=name)
+            for _ in range(2):
+                anomaly = Anomaly.decode(reports.record(one, state(), OPENED).value or b"")
+                assert (anomaly.detector.id, anomaly.detector.name) == (detector_id, name)
 
 
 @pytest.mark.parametrize(("kind", "event"), [(OPENED, "opened"), (UPDATED, "updated"), (CLOSED, "closed")])
@@ -80,8 +180,7 @@ def test_an_id_never_changes_between_versions() -> None:
 
 
 def test_the_record_is_keyed_by_the_id() -> None:
-    anomaly = anomaly_of(watched(), state(), OPENED)
-    record = anomaly_record("t", anomaly)
+    record = record_of(watched(), state(), OPENED)
+    anomaly = Anomaly.decode(record.value or b"")
     assert (record.topic, record.key, record.partition) == ("t", anomaly.id.encode(), None)
-    assert Anomaly.decode(record.value or b"") == anomaly
-    assert anomaly.event is EventType.OPENED
+    assert anomaly.id == anomaly_id(watched(), 1000)

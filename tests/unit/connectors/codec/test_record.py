@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from connectors.codec.encode import encode_labels, encode_sample, encode_write_request
 from connectors.codec.labels import parse_labels
-from connectors.codec.record import Decoded, decode_record
+from connectors.codec.record import Columns, Decoded, decode_record
+from connectors.codec.runs import Runs
 from connectors.codec.series_hash import series_hash, tenant_seed
 from connectors.codec.varint import encode_varint
 from connectors.errors import Rejected
@@ -65,11 +66,12 @@ def check_against_twin(record: bytes) -> None:
     starts = [sample.start_timestamp for _, sample in rows]
     assert (decoded.starts_ms.tolist() if decoded.starts_ms is not None else [0] * len(rows)) == starts
     assert decoded.histograms == sum(len(one.histograms) for one in twin)
-    for (one, _), start, end, digest in zip(rows, decoded.labels_from, decoded.labels_to, decoded.series, strict=True):
-        span = record[start:end]
-        labels = wire.parse(wire.RECORD["TimeSeries"], span).labels
+    met = dict(Columns().add(record, SEED, Runs(0)))
+    assert met.keys() == set(decoded.series.tolist())
+    for (one, _), digest in zip(rows, decoded.series.tolist(), strict=True):
+        labels = wire.parse(wire.RECORD["TimeSeries"], met[digest]).labels
         assert [(label.name, label.value) for label in labels] == [(la.name, la.value) for la in one.labels]
-        assert int(digest) == series_hash(span, "anonymous")
+        assert digest == series_hash(met[digest], "anonymous")
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
@@ -122,9 +124,8 @@ def test_starts() -> None:
 
 def test_labels_that_are_not_first_are_found() -> None:
     record = series(encode_sample(9, 1.0), encode_labels(UP), encode_sample(10, 1.0))
-    decoded = decode_record(record, SEED)
-    assert decoded.times_ms.tolist() == [9, 10]
-    assert parse_labels(record[decoded.labels_from[0] : decoded.labels_to[0]]) == UP
+    assert decode_record(record, SEED).times_ms.tolist() == [9, 10]
+    assert [parse_labels(met.labels) for met in Columns().add(record, SEED, Runs(0))] == [UP]
 
 
 def test_more_samples_than_guessed() -> None:
@@ -155,3 +156,40 @@ def test_two_records_joined_are_one() -> None:
     joined: Decoded = decode_record(one + other, SEED)
     assert joined.times_ms.tolist() == [1, 2]
     assert len(set(joined.series.tolist())) == 2
+
+
+def test_records_are_joined_in_their_order() -> None:
+    columns, known = Columns(), Runs(10)
+    columns.add(series(encode_labels(UP), encode_sample(1, 1.0), encode_sample(2, 2.0, start_ms=1)), SEED, known)
+    columns.add(series(encode_labels({"__name__": "b"}), encode_sample(3, 3.0)), SEED, known)
+    taken = columns.take()
+    assert taken.times_ms.tolist() == [1, 2, 3]
+    assert taken.starts_ms is not None
+    assert taken.starts_ms.tolist() == [0, 1, 0]
+    assert len(columns) == 0
+    columns.add(series(encode_labels(UP), encode_sample(4, 4.0)), SEED, known)
+    assert columns.take().starts_ms is None
+    assert taken.times_ms.tolist() == [1, 2, 3], "what was taken is a copy"
+
+
+def test_poison_leaves_nothing_behind() -> None:
+    columns, known = Columns(), Runs(10)
+    columns.add(series(encode_labels(UP), encode_sample(1, 1.0)), SEED, known)
+    other = series(encode_labels({"__name__": "b"}), encode_sample(9, 9.0, start_ms=5), b"\x22\x00")
+    with pytest.raises(Rejected):
+        columns.add(other + b"\x0b", SEED, known)
+    assert len(known) == 1
+    met = columns.add(other, SEED, known)
+    assert [parse_labels(one.labels) for one in met] == [{"__name__": "b"}]
+    taken = columns.take()
+    assert (taken.times_ms.tolist(), taken.histograms) == ([1, 9], 1)
+
+
+def test_room_for_a_giant_is_given_back() -> None:
+    columns = Columns(first=3, kept=6)
+    for samples, room in ((6, 6), (7, 3), (100, 3), (2, 3)):
+        times_ms = list(range(1, samples + 1))
+        columns.add(encode_write_request([({"__name__": "a"}, [(time, 0.0) for time in times_ms])]), SEED, Runs(0))
+        assert columns.room >= samples
+        assert columns.take().times_ms.tolist() == times_ms
+        assert columns.room == room
