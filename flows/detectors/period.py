@@ -74,6 +74,16 @@ def search_of(state: Table) -> Search:
 
 
 @njit(cache=True)
+def restart(search: Search, row: int) -> None:
+    """Forget what was sought, for values of another kind."""
+    search.filled[row] = 0
+    search.samples[row] = 0
+    search.step_ms[row] = search.last_ms[row] = search.at[row] = 0
+    search.total[row] = 0.0
+    search.period_ms[row] = UNKNOWN
+
+
+@njit(cache=True)
 def seek(search: Search, row: int, time_ms: int, value: float, longest_ms: int) -> None:
     """Follow a sample while the period is unknown."""
     if search.period_ms[row] != UNKNOWN:

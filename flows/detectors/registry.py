@@ -18,6 +18,7 @@ from flows.detectors.iqr import Iqr, IqrParams
 from flows.detectors.mad import Mad, MadParams
 from flows.detectors.missing import Missing, MissingParams
 from flows.detectors.quantile import Quantile, QuantileParams
+from flows.detectors.seasonal import Seasonal, SeasonalParams
 from flows.detectors.threshold import Threshold, ThresholdParams
 from flows.detectors.zscore import Zscore, ZscoreParams
 
@@ -57,6 +58,7 @@ KINDS: dict[str, Kind] = {
     "ewma": Kind(EwmaParams, Ewma, "distance from an exponentially weighted mean"),
     "changepoint": Kind(ChangepointParams, Changepoint, "small lasting changes of level, by sums of deviations"),
     "forecast": Kind(ForecastParams, Forecast, "distance from a forecast by level, trend and season"),
+    "seasonal": Kind(SeasonalParams, Seasonal, "distance from what is usual at this hour of the week"),
     "flatline": Kind(FlatlineParams, Flatline, "a signal that used to move stands still", frozenset({Trait.TIMES})),
     "missing": Kind(MissingParams, Missing, "nothing comes for longer than it ever took", frozenset({Trait.TIMES})),
 }

@@ -32,6 +32,7 @@ RULES = (
          ("connectors.errors", "connectors.messages", "connectors.codec"), (*IO, *CLOCKS)),
     Rule(("connectors.bytewax_io",), ("connectors",), ("httpx", "fastapi")),
     Rule(("connectors*",), ("connectors",), ("bytewax", "fastapi")),
+    Rule(("flows.detectors.calendar",), ("flows.detectors",), (*IO, "time", "logging", "random", "threading")),
     Rule(("flows.detectors*",), ("flows.detectors",), (*IO, *CLOCKS)),
     Rule(("flows.metrics", "flows.run", "flows.settings", "flows.vitals"),
          ("flows", "connectors"), ("fastapi", "uvicorn")),

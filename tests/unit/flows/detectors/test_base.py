@@ -20,6 +20,7 @@ SMALL: dict[str, list[dict[str, Any]]] = {
     "quantile": [{"window": 16, "warmup": 7}],
     "changepoint": [{"warmup": 8}, {"method": "page_hinkley", "warmup": 8, "slack": 1.0}],
     "forecast": [{"warmup": 8}, {"warmup": 8, "period_s": 16}, {"warmup": 8, "period_s": 0}],
+    "seasonal": [{"warmup": 8}, {"warmup": 8, "period_s": 48}],
     "flatline": [{"warmup": 8, "tolerance": 0.5}],
     "missing": [{"warmup": 8}],
     "iqr": [{"window": 5}, {"window": 16, "warmup": 7}],

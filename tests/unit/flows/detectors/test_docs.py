@@ -25,9 +25,9 @@ EXAMPLES = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", TEXT
 
 def number(value: Any) -> str:
     if isinstance(value, str):
-        return value
+        return value or "–"
     if isinstance(value, tuple):
-        return ", ".join(value)
+        return ", ".join(value) or "–"
     return "–" if value is None else f"{value:g}"
 
 
