@@ -155,11 +155,13 @@ class Line:
 
 
 def signal_name(anomaly: Anomaly) -> str:
-    """The signal as PromQL writes a series, a rate as ``rate(…)``."""
+    """The signal as PromQL writes a series, a rate as ``rate(…)``; of a group its expression and labels."""
     labels = dict(anomaly.signal.labels)
     name = labels.pop(NAME_LABEL, "")
     matchers = ",".join(f"{key}={quote(value)}" for key, value in sorted(labels.items()))
     series = f"{name}{{{matchers}}}" if matchers or not name else name
+    if anomaly.signal.expression is not None:
+        return f"{anomaly.signal.expression} {series}"
     return series if anomaly.signal.shape == "raw" else f"{anomaly.signal.shape}({series})"
 
 

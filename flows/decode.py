@@ -91,7 +91,7 @@ class Decoder:
             if other is None:
                 histograms = self._columns.histograms - histograms
                 self._join(new, out)
-                out += others_of(_tenant(record.key), record.value or b"", histograms)
+                out += self._others(record, histograms)
                 continue
             self._join(new, out)
             if isinstance(other, ControlRecord):
@@ -109,9 +109,15 @@ class Decoder:
             for series, labels in self._columns.add(record.value or b"", tenant_seed(tenant), known):
                 new[series] = NewSeries(series, tenant, labels)
         except Rejected as error:
-            origin = f"{record.topic}/{record.partition}/{record.offset}"
-            return Poison(error.reason, str(error), origin, record.value)
+            return _poison(record, error)
         return None
+
+    def _others(self, record: Record, histograms: int) -> list[Chunk]:
+        """What a record holds beside the samples that were read of it."""
+        try:
+            return list(others_of(_tenant(record.key), record.value or b"", histograms))
+        except Rejected as error:
+            return [_poison(record, error)]
 
     def _join(self, new: dict[int, NewSeries], out: list[Chunk]) -> None:
         """What was read since the last chunk becomes one, with the labels that must go along."""
@@ -119,6 +125,11 @@ class Decoder:
         if len(samples.series) or samples.histograms:
             out.append(Samples(*samples[:4], tuple(new.values()), samples.histograms))
         new.clear()
+
+
+def _poison(record: Record, error: Rejected) -> Poison:
+    origin = f"{record.topic}/{record.partition}/{record.offset}"
+    return Poison(error.reason, str(error), origin, record.value)
 
 
 def _tenant(key: bytes | None) -> str:

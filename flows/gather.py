@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from connectors.codec.encode import encode_labels
 from connectors.codec.native import NativeHistogram, is_stale, read_histogram
+from connectors.errors import Rejected
 from connectors.messages import Detector, Shape
 from flows.config import CompiledDetector, GatherKey
 from flows.detectors.base import Floats, Ints, Table
@@ -102,6 +103,8 @@ class Gather:
         self.waiting_histograms: list[tuple[int, int, bytes]] = []
         self.histograms: dict[int, list[SeenHistogram]] = {}
         self.latest_ms = -(1 << 62)
+        self.unreadable = 0
+        """native histograms that could not be read since the process started"""
         self._free: list[int] = []
         self._names: list[GroupName] = []
         self._numbers: dict[GroupName, int] = {}
@@ -216,8 +219,13 @@ class Gather:
     def _see(self, slot: int, time_ms: int, raw: bytes) -> None:
         self.latest_ms = max(self.latest_ms, time_ms)
         seen = self.histograms.setdefault(slot, [])
-        if not is_stale(raw):
-            seen.append(SeenHistogram(time_ms, raw, read_histogram(raw)))
+        try:
+            shown = None if is_stale(raw) else read_histogram(raw)
+        except Rejected:  # ingest refuses such; another writer may not
+            self.unreadable += 1
+            return
+        if shown is not None:
+            seen.append(SeenHistogram(time_ms, raw, shown))
         elif self.key.shape not in CHANGES:  # ranges go over stale markers, as in Prometheus
             seen.clear()
 

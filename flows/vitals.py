@@ -114,8 +114,10 @@ class Vitals(Collector):
         blocks = list(self.blocks)
         counts = self.counts()
         gatherings = [gathering for block in blocks for gathering in list(block.watch.gatherings.values())]
-        members = sum(len(gather) for gathering in gatherings for gather in list(gathering.gathers.values()))
-        yield _gauge("tocsin_flow_group_members", "Series that are members of groups", members)
+        gathers = [gather for gathering in gatherings for gather in list(gathering.gathers.values())]
+        yield _gauge("tocsin_flow_group_members", "Series that are members of groups", sum(map(len, gathers)))
+        unreadable = sum(gather.unreadable for gather in gathers)
+        yield _counter("tocsin_flow_histograms_unreadable", "Native histograms that could not be read", unreadable)
         overflowed = sum(gathering.overflowed for gathering in gatherings)
         yield _gauge("tocsin_flow_group_overflows", "Detectors that gave up their groups on a partition", overflowed)
         unbelieved = sum(block.watch.families.refused for block in blocks)

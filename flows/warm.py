@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from connectors.codec.encode import encode_write_request
+from connectors.codec.native import find_histograms
 from connectors.messages import (
     CONTROL_HEADER,
     ControlRecord,
     DetectorConfig,
     DetectorRevision,
+    Group,
     Header,
     Shape,
     Topics,
@@ -33,8 +35,10 @@ class _Record(NamedTuple):
 
 
 def warm() -> None:
-    """Run a spike through every kind and shape, with a snapshot in the middle."""
-    revisions = [_revision(kind, shape) for kind in KINDS for shape in Shape]
+    """Run a spike through every kind and every shape, alone and in groups, with a snapshot in the middle."""
+    kind = next(iter(KINDS))
+    revisions = [_revision(kind, Shape.RAW) for kind in KINDS]
+    revisions += [_revision(kind, shape, group) for shape in Shape for group in (None, Group(step_s=1))]
     decoder = Decoder(announce_every_s=60, max_series=16)
 
     def new_block() -> Block:
@@ -46,11 +50,14 @@ def warm() -> None:
         for _, chunks in decoder.decode(records):
             block.take(chunks)
     load(save(block), new_block()).take(decoder.decode([_control((STEPS + 7200) * 1000, len(revisions))])[0][1])
+    find_histograms(_samples(0).value or b"", 0)
 
 
-def _revision(kind: str, shape: Shape) -> DetectorRevision:
-    config = DetectorConfig(name=kind, kind=kind, selector="warm", shape=shape, params=dict(KINDS[kind].example))
-    return DetectorRevision(detector_id=f"{kind}-{shape}", base_revision=0, config=config, author="", time_ms=0)
+def _revision(kind: str, shape: Shape, group: Group | None = None) -> DetectorRevision:
+    params = dict(KINDS[kind].example)
+    config = DetectorConfig(name=kind, kind=kind, selector="warm", shape=shape, params=params, group=group)
+    key = f"{kind}-{shape}-{'group' if group else 'series'}"
+    return DetectorRevision(detector_id=key, base_revision=0, config=config, author="", time_ms=0)
 
 
 def _samples(step: int) -> _Record:

@@ -7,7 +7,7 @@ import subprocess
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -74,7 +74,14 @@ class Exporter:
 class Prometheus:
     """Scrapes one exporter and writes to a remote-write receiver, if any, until stopped; its files are in ``home``."""
 
-    def __init__(self, home: Path, exporter_port: int, remote_write_url: str | None, interval: str = "250ms") -> None:
+    def __init__(
+        self,
+        home: Path,
+        exporter_port: int,
+        remote_write_url: str | None,
+        interval: str = "250ms",
+        flags: Sequence[str] = (),
+    ) -> None:
         self.port = free_port()
         self.home = home
         config = home / "prometheus.yml"
@@ -83,11 +90,15 @@ class Prometheus:
         command = [
             "prometheus", f"--config.file={config}", f"--storage.tsdb.path={home / 'tsdb'}",
             f"--web.listen-address=127.0.0.1:{self.port}",
-            "--enable-feature=exemplar-storage,native-histograms",
+            "--enable-feature=exemplar-storage,native-histograms", *flags,
         ]  # fmt: skip
         with (home / "prometheus.log").open("wb") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         wait_until(self._ready, READY_S, f"Prometheus to be ready, see {home / 'prometheus.log'}")
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     def stop(self) -> None:
         self._process.terminate()

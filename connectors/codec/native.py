@@ -1,4 +1,4 @@
-"""Native histograms of a record: where they stand, and one of them as buckets. Off the hot path, few series have them."""
+"""Native histograms of a record: where they stand, and one of them as buckets. Few series have them: no hot path."""
 
 from __future__ import annotations
 

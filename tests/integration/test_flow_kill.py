@@ -61,8 +61,8 @@ def revisions() -> list[tuple[int, DetectorRevision]]:
         group=Group(by=(), step_s=2, range_s=4, grace_s=1),
     )  # fmt: skip
     worst = DetectorConfig(
-        name="worst", kind="mad", selector='shop{n=~"[23]."}', shape="raw", params={"window": 20}, quiet_s=20, threshold=2,
-        group=Group(without=("n",), aggregate="max", step_s=1, grace_s=1),
+        name="worst", kind="mad", selector='shop{n=~"[23]."}', shape="raw", params={"window": 20},
+        quiet_s=20, threshold=2, group=Group(without=("n",), aggregate="max", step_s=1, grace_s=1),
     )  # fmt: skip
     other = DetectorConfig(name="late", kind="zscore", selector="shop", params={"window": 30}, quiet_s=4)
     plan = [

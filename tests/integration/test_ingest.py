@@ -15,6 +15,7 @@ import cramjam
 import pytest
 
 from connectors.codec.encode import encode_labels, encode_write_request
+from connectors.codec.families import read_types
 from connectors.codec.series_hash import series_hash
 from connectors.messages import MetricType, metadata_key
 from connectors.settings import KafkaSettings
@@ -166,6 +167,10 @@ def test_metadata_only(ingest: RunningIngest) -> None:
     assert (gauge.tenant, gauge.type, gauge.unit, gauge.help) == ("m", MetricType.GAUGE, "celsius", "How warm.")
     assert (counter.type, counter.unit, counter.help) == (MetricType.COUNTER, "things", "Lost.")
     assert found(ingest, "orphan_total") == []
+    records = [one for one in read_all(ingest.settings, ingest.settings.topics.metrics) if one.key == b"m"]
+    told = [(one.partition, family) for one in records for family in read_types(one.value or b"")]
+    wanted = [("temperature_celsius", MetricType.GAUGE), ("orphan_total", MetricType.COUNTER)]
+    assert sorted(told) == sorted((p, family) for p in range(ingest.settings.partitions) for family in wanted)
 
 
 @pytest.mark.parametrize("number", range(8))

@@ -66,4 +66,5 @@ def test_a_spike_that_prometheus_scrapes_is_heard_on_a_websocket(kafka_settings:
             "queue": "checkout",
         },
         "shape": "raw",
+        "expression": None,
     }

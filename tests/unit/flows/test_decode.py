@@ -7,15 +7,18 @@ import numpy as np
 import pytest
 
 import flows.decode
-from connectors.codec.encode import encode_labels, encode_sample
+from connectors.codec.encode import encode_labels, encode_sample, encode_write_request
+from connectors.codec.families import encode_types
 from connectors.codec.series_hash import series_hash, tenant_seed
 from connectors.codec.varint import encode_varint
-from connectors.messages import ControlRecord
-from flows.chunks import Chunk, NewSeries, Poison, Samples
+from connectors.messages import ControlRecord, MetricType
+from flows.chunks import Chunk, Histograms, NewSeries, Poison, Samples, Types
 from flows.decode import Decoder
 from flows.series import STALE_MARKER
+from tests.groups import histogram_record
 from tests.series import START_MS
 from tests.streams import Log, sample_bits
+from tests.unit.connectors.codec.test_native import message
 
 A, B = {"__name__": "a"}, {"__name__": "b", "x": "1"}
 
@@ -203,3 +206,32 @@ def test_series_of_a_poison_record_are_still_new() -> None:
     assert isinstance(poison, Poison)
     assert isinstance(samples, Samples)
     assert [new.labels for new in samples.new] == [encode_labels(A)]
+
+
+@pytest.mark.parametrize("bad", [b"\x1a\x02\x08\xff", b"\x1a\x01\x0b"])
+def test_types_that_cannot_be_read_are_poison(bad: bytes) -> None:
+    log = Log()
+    log.append(bad)
+    (poison,) = decode(log)
+    assert isinstance(poison, Poison)
+    assert poison.value == bad
+
+
+def test_native_histograms_and_types_have_chunks_of_their_own_where_they_stand() -> None:
+    log = Log()
+    log.samples((A, 0, 1.0))
+    log.append(histogram_record(B, message(count_int=1, timestamp=5)) + encode_write_request([(A, [(7, 2.0)])]), b"t")
+    log.append(encode_types([("requests", MetricType.COUNTER)]), b"t")
+    log.samples((A, 9, 3.0))
+    first, histograms, types, last = decode(log)
+    assert isinstance(first, Samples)
+    assert first.values.tolist() == [1.0, 2.0]
+    assert first.histograms == 1
+    assert isinstance(histograms, Histograms)
+    b = series_hash(encode_labels(B), "t")
+    assert (histograms.series.tolist(), histograms.times_ms.tolist()) == ([b], [5])
+    assert histograms.new == (NewSeries(b, "t", encode_labels(B)),)
+    assert histograms.raws == (message(count_int=1, timestamp=5),)
+    assert types == Types("t", (("requests", MetricType.COUNTER),))
+    assert isinstance(last, Samples)
+    assert last.values.tolist() == [3.0]

@@ -10,7 +10,10 @@ SCRIPT = """
 import importlib, numba, pkgutil
 import flows
 from flows.warm import warm
+import numpy as np
+from tests.groups import Partitions
 from tests.streams import busy_log
+from tests.unit.flows.test_grouping import world_of
 
 def compiled():
     found = {}
@@ -25,6 +28,7 @@ warm()
 before = compiled()
 assert numba.config.DISABLE_JIT or len(before) > 10, before
 busy_log(0, steps=30).run()
+Partitions(world_of(0).logs).run(np.random.default_rng(0))
 late = {name: signatures for name, signatures in compiled().items() if signatures != before[name]}
 assert not late, late
 """

@@ -11,11 +11,14 @@ import annotated_types
 import pytest
 from pydantic.fields import FieldInfo
 
-from connectors.messages import DetectorConfig, Shape
+from connectors.messages import DetectorConfig, Group, Shape
 from flows.config import check_config
 from flows.detectors.base import BAND_SURPRISE, SURPRISE_MAX, VALUE_LIMIT
 from flows.detectors.registry import KINDS
 from flows.episodes import TELL_EVERY_MS, TELL_GROWTH
+from flows.gather import MAX_GROUPS, MAX_MEMBERS, MAX_WAITING
+from flows.group import MAX_RANGE_STEPS, RANGE_STEPS
+from flows.merge import MAX_MERGED_GROUPS, MAX_QUEUED
 from flows.report import CRITICAL_RATIO, WARNING_RATIO
 from flows.shape.rate import MAX_GAP_MS
 
@@ -74,7 +77,7 @@ def test_every_example_compiles(example: dict[str, Any]) -> None:
 
 def test_there_is_an_example_of_every_kind_and_shape() -> None:
     assert {example["kind"] for example in EXAMPLES} == set(KINDS)
-    assert {example.get("shape", "raw") for example in EXAMPLES} == {shape.value for shape in Shape}
+    assert {example.get("shape", "auto") for example in EXAMPLES} | {"raw"} == {shape.value for shape in Shape}
 
 
 @pytest.mark.parametrize("name", DetectorConfig.model_fields)
@@ -82,7 +85,20 @@ def test_every_field_of_a_config_is_named(name: str) -> None:
     assert f"| `{name}` |" in TEXT
 
 
+@pytest.mark.parametrize("name", Group.model_fields)
+def test_every_field_of_a_group_is_named(name: str) -> None:
+    assert f"| `{name}` |" in TEXT
+
+
 @pytest.mark.parametrize("sentence", [
+    f"{MAX_MEMBERS:,} members and {MAX_GROUPS:,} groups",
+    f"{MAX_MERGED_GROUPS:,} groups in",
+    f"{MAX_WAITING:,} samples may wait",
+    f"more than {MAX_QUEUED} steps",
+    f"| `step_s` | {Group().step_s} |",
+    f"| `range_s` | {RANGE_STEPS} steps |",
+    f"at most {MAX_RANGE_STEPS} steps",
+    f"| `grace_s` | {Group().grace_s} |",
     f"surprise above {BAND_SURPRISE:g}",
     f"at most {SURPRISE_MAX:g}",
     f"beyond ±{VALUE_LIMIT:g}",
