@@ -31,10 +31,12 @@ from flows.detectors.calendar import (
     local_ms,
     weekday_of,
 )  # fmt: skip
+from flows.detectors.cells import MOST_VISITS, Cells, attend, believed, freedom_of, turn
 from flows.detectors.gaussian import gaussian_surprise
 from flows.detectors.holding import HoldParams, hold_column, learns
 from flows.detectors.period import Search, restart, search_columns, search_of, seek
 from flows.detectors.robust import cut, deviation, next_variance
+from flows.detectors.student import gaussian_of, student_of
 from flows.detectors.window import COUNT_LIMIT, samples_needed
 
 DAY_CELLS, WEEK_CELLS, PHASES = 48, 168, 48
@@ -47,15 +49,8 @@ LONGEST_MS = DAY_MS // 2
 """Longest period that is searched for; the calendar knows days and weeks."""
 FAR = 30.0
 """Short-term deviations beyond which a sample is cut before any cell learns it."""
-CELL_CUT = 3.0
-"""Spreads from its centre beyond which a sample teaches a known cell no more."""
-VISIT_WORTH = 12
-"""Independent samples that a visit is worth at most: what comes within an hour is alike."""
-KNOWN_VISITS, KNOWN_SAMPLES = 2, 8
-"""What a cell must have seen before it is believed."""
 LEVEL_WEIGHT, MEAN_WEIGHT = 0.05, 0.0005
 """Of the newest sample in the level that is expected before a cell is known, and in the mean that phases are about."""
-MOST_VISITS = 200
 
 
 class SeasonalParams(HoldParams):
@@ -89,23 +84,6 @@ class SeasonalParams(HoldParams):
     def calendar(self) -> Calendar:
         """Offsets and days off."""
         return calendar_of(self.time_zone, self.weekend, self.holidays, self.holidays_of)
-
-
-class Cells(NamedTuple):
-    """What each cell knows, its centre as offset from the origin; and of each clock the visit that goes on.
-
-    ``size`` is how many samples the visit before had.
-    """
-
-    centre: NDArray[Any]
-    spread: NDArray[Any]
-    visits: NDArray[Any]
-    at: Ints
-    cell: NDArray[Any]
-    mean: Floats
-    squares: Floats
-    samples: NDArray[Any]
-    size: NDArray[Any]
 
 
 class Level(NamedTuple):
@@ -238,30 +216,11 @@ def learn_level(level: Level, row: int, value: float, warmup: int) -> None:
 
 
 @njit(cache=True, inline="always")
-def believed(cells: Cells, row: int, clock: int) -> bool:
-    """Whether a clock is in a cell that has seen enough: two visits, and more where a visit has few samples."""
-    cell = cells.cell[row, clock]
-    if cell < 0 or cells.visits[row, cell] < KNOWN_VISITS:
-        return False
-    return cells.visits[row, cell] * cells.size[row, clock] >= KNOWN_SAMPLES
-
-
-@njit(cache=True, inline="always")
 def hour_clock(cells: Cells, row: int) -> int:
     """Which clock tells what is usual at this hour: that of the week if its cell is believed, else that of days."""
     if believed(cells, row, WEEK):
         return WEEK
     return DAY if believed(cells, row, DAY) else -1
-
-
-@njit(cache=True)
-def freedom_of(cells: Cells, row: int, clock: int, memory: int) -> float:
-    """Degrees of freedom of the spread of a clock's cell; 0 stands for many, as the recent level has."""
-    if clock < 0:
-        return 0.0
-    visits: float = min(np.float64(cells.visits[row, cells.cell[row, clock]]), np.float64(memory))
-    worth: float = min(np.float64(cells.size[row, clock]), np.float64(VISIT_WORTH))
-    return visits * worth - 1.0
 
 
 @njit(cache=True)
@@ -283,23 +242,6 @@ def smooth_of(cells: Cells, calendar: Calendar, row: int, clock: int, time_ms: i
     if cells.visits[row, beside] == 0:
         return here
     return here + abs(part) * (np.float64(cells.centre[row, beside]) - here)
-
-
-@njit(cache=True)
-def gaussian_of(t: float, freedom: float) -> float:
-    """The standard normal deviate that is as rare as this Student's t: Wallace (1959)."""
-    if freedom <= 0.0 or t == 0.0:
-        return t
-    return (8.0 * freedom + 1.0) / (8.0 * freedom + 3.0) * math.sqrt(freedom * math.log1p(t / freedom * t))
-
-
-@njit(cache=True)
-def student_of(z: float, freedom: float) -> float:
-    """Inverse of ``gaussian_of``."""
-    if freedom <= 0.0:
-        return z
-    z *= (8.0 * freedom + 3.0) / (8.0 * freedom + 1.0)
-    return math.sqrt(freedom * math.expm1(z * z / freedom))
 
 
 @njit(cache=True)
@@ -333,42 +275,3 @@ def enter(
         turn(cells, row, PHASE, at, PHASE_FROM + at % PHASES, reach_of(memory, period_ms, only_period))
     else:
         turn(cells, row, PHASE, 0, -1, memory)
-
-
-@njit(cache=True)
-def turn(cells: Cells, row: int, clock: int, at: int, cell: int, memory: int) -> None:
-    """Put a clock into a cell; if it was in another, or there at another time, that visit is learned."""
-    if cells.at[row, clock] == at and cells.cell[row, clock] == cell:
-        return
-    count = cells.samples[row, clock]
-    if count > 0:
-        cells.size[row, clock] = count
-        before = cells.cell[row, clock]
-        mean, within = cells.mean[row, clock], cells.squares[row, clock] / count
-        visits = cells.visits[row, before]
-        weight = 1.0 / min(visits + 1, memory)
-        spread = np.float64(cells.spread[row, before])
-        variance = (1.0 - weight) * spread * spread + weight * (within + mean * mean) if visits > 0 else within
-        cells.centre[row, before] += np.float32(weight * mean)
-        cells.spread[row, before] = np.float32(math.sqrt(variance))
-        cells.visits[row, before] = min(visits + 1, MOST_VISITS)
-    cells.at[row, clock] = at
-    cells.cell[row, clock] = cell
-    cells.mean[row, clock] = cells.squares[row, clock] = 0.0
-    cells.samples[row, clock] = 0
-
-
-@njit(cache=True)
-def attend(cells: Cells, row: int, clock: int, x: float) -> None:
-    """Remember a sample for the visit of a clock, as it differs from the centre of its cell."""
-    cell = cells.cell[row, clock]
-    if cell < 0:
-        return
-    away = x - np.float64(cells.centre[row, cell])
-    if cells.visits[row, cell] >= KNOWN_VISITS:
-        bound = CELL_CUT * np.float64(cells.spread[row, cell])
-        away = min(max(away, -bound), bound) if bound > 0.0 else away
-    cells.samples[row, clock] += 1
-    before = cells.mean[row, clock]
-    cells.mean[row, clock] += (away - before) / cells.samples[row, clock]
-    cells.squares[row, clock] += (away - before) * (away - cells.mean[row, clock])

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from flows.detectors.base import Floats, Ints, Scored
 from flows.detectors.calendar import WEEKDAYS
-from flows.detectors.seasonal import PHASE_FROM, Seasonal, SeasonalParams, gaussian_of, student_of
+from flows.detectors.seasonal import PHASE_FROM, Seasonal, SeasonalParams
 from tests import naive
 from tests.checks import feed, times
 from tests.naive_seasonal import seasonal
@@ -138,11 +138,3 @@ def test_an_incident_of_one_day_hardly_moves_what_is_known() -> None:
 def test_unknown_names_are_refused(params: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         SeasonalParams(**params)
-
-
-@pytest.mark.parametrize(("freedom", "t"), [(5, 6.869), (11, 4.437), (30, 3.646), (71, 3.434)])
-def test_few_samples_weigh_as_a_student_t(freedom: float, t: float) -> None:
-    """Tabled two-sided quantiles at 1/1,000."""
-    assert gaussian_of(t, freedom) == pytest.approx(3.2905, rel=0.01)
-    assert student_of(gaussian_of(t, freedom), freedom) == pytest.approx(t)
-    assert gaussian_of(t, 0) == student_of(t, 0) == t
