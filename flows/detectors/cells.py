@@ -1,7 +1,7 @@
 """Cells of a profile: what is usual at places that are visited again and again, learned visit by visit.
 
-A row has several clocks, each in one cell at a time. While a clock stays in a cell, samples are gathered; when it leaves,
-the visit is learned with a weight of 1 / visits.
+A row has several clocks, each in one cell at a time. While a clock stays in a cell, samples are gathered; when it
+leaves, the visit is learned with a weight of 1 / visits.
 """
 
 from __future__ import annotations

@@ -69,6 +69,7 @@ def ewma_step(
     hold_ms: int, hold_from: float, score: Floats, expected: Floats, lower: Floats, upper: Floats,
 ) -> None:  # fmt: skip
     """Judge and learn ``n`` samples; the weight is 1/n until ``alpha`` exceeds it: a plain mean at first."""
+    holds = hold_ms > 0
     for i in range(rows.shape[0]):
         row, value = rows[i], values[i]
         score[i] = expected[i] = lower[i] = upper[i] = math.nan
@@ -83,7 +84,7 @@ def ewma_step(
             expected[i] = centre
             lower[i] = centre - BAND_Z * scale
             upper[i] = centre + BAND_Z * scale
-        if not learns(held_ms, row, score[i], times_ms[i], hold_ms, hold_from):
+        if holds and not learns(held_ms, row, score[i], times_ms[i], hold_ms, hold_from):
             continue
         weight = max(alpha, 1.0 / (seen[row] + 1.0))
         if seen[row] == 0:

@@ -73,7 +73,7 @@ def iqr_step(
     score: Floats, expected: Floats, lower: Floats, upper: Floats,
 ) -> None:  # fmt: skip
     """Judge and learn ``n`` samples."""
-    window = ring.shape[1]
+    window, holds = ring.shape[1], hold_ms > 0
     for i in range(rows.shape[0]):
         row, value = rows[i], values[i]
         count = min(seen[row], window)
@@ -97,7 +97,7 @@ def iqr_step(
             expected[i] = middle + origin[row]
             lower[i] = first + origin[row] - beyond
             upper[i] = third + origin[row] + beyond
-        if not learns(held_ms, row, score[i], times_ms[i], hold_ms, hold_from):
+        if holds and not learns(held_ms, row, score[i], times_ms[i], hold_ms, hold_from):
             continue
         at = seen[row] % window
         learn(ring[row], line, at, count, np.float32(x))

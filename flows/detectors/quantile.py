@@ -79,7 +79,7 @@ def quantile_step(
     score: Floats, expected: Floats, lower: Floats, upper: Floats,
 ) -> None:  # fmt: skip
     """Judge and learn ``n`` samples; ``z_low`` and ``z_high`` are where a Gaussian has these quantiles."""
-    window = ring.shape[1]
+    window, holds = ring.shape[1], hold_ms > 0
     for i in range(rows.shape[0]):
         row, value = rows[i], values[i]
         count = min(seen[row], window)
@@ -107,7 +107,7 @@ def quantile_step(
             expected[i] = centre
             lower[i] = centre - BAND_Z * below
             upper[i] = centre + BAND_Z * above
-        if not learns(held_ms, row, score[i], times_ms[i], hold_ms, hold_from):
+        if holds and not learns(held_ms, row, score[i], times_ms[i], hold_ms, hold_from):
             continue
         at = seen[row] % window
         learn(ring[row], line, at, count, np.float32(x))

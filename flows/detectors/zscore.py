@@ -66,7 +66,7 @@ def zscore_step(
     score: Floats, expected: Floats, lower: Floats, upper: Floats,
 ) -> None:  # fmt: skip
     """Judge and learn ``n`` samples; arrays as in ``Zscore.allocate`` and ``Scored``."""
-    window = ring.shape[1]
+    window, holds = ring.shape[1], hold_ms > 0
     for i in range(rows.shape[0]):
         row, value = rows[i], values[i]
         count = min(seen[row], window)
@@ -86,7 +86,7 @@ def zscore_step(
             expected[i] = centre
             lower[i] = centre - BAND_Z * scale
             upper[i] = centre + BAND_Z * scale
-        if not learns(held_ms, row, score[i], times_ms[i], hold_ms, hold_from):
+        if holds and not learns(held_ms, row, score[i], times_ms[i], hold_ms, hold_from):
             continue
         before = squares[row]
         slide(ring[row], mean, squares, row, seen[row] % window, count, np.float32(x))
