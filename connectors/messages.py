@@ -203,6 +203,7 @@ class DetectorConfig(Message):
     params: Annotated[dict[str, Any], Field(description="parameters of the kind")] = {}
     shape: Annotated[Shape, Field(description="what of a series is judged: its value or how it changes")] = Shape.AUTO
     group: Annotated[Group | None, Field(description="judge groups of series instead of each series")] = None
+    calibrate: Annotated[bool, Field(description="let the tail that each signal shows correct its surprises")] = True
     threshold: Annotated[
         float, Field(gt=0, le=300, description="surprise (−log10 of the tail probability) from which it is an anomaly")
     ] = 8.0

@@ -36,6 +36,8 @@ class ProgramKey:
     kind: str
     params: str
     shape: Shape
+    calibrated: bool = False
+    """whether surprises are those that each signal's own tail bears out"""
 
     def make(self) -> base.Detector:
         """The detector itself."""
@@ -71,7 +73,8 @@ class CompiledDetector:
         c = self.source.config
         limits = (repr(c.threshold), repr(c.quiet_s))
         group = () if c.group is None else (c.group.model_dump_json(),)
-        return (self.program.kind, self.program.params, c.shape, c.tenant, str(self.selector), *limits, *group)
+        raw = () if c.calibrate else ("uncalibrated",)  # what is usual is left out, so that ids stay what they were
+        return (self.program.kind, self.program.params, c.shape, c.tenant, str(self.selector), *limits, *group, *raw)
 
     def keys_for(self, labels: Mapping[str, str], *, counter: bool) -> list[ProgramKey | GatherKey]:
         """The programs that a series of interest is put into; ``counter`` decides what ``auto`` means."""
@@ -99,7 +102,8 @@ def compile_config(detector: Detector) -> CompiledDetector:
     """Check kind, params, selectors and group; raises ``ConfigError``."""
     config = detector.config
     selector = _selector("selector", config.selector)
-    program = ProgramKey(config.kind, _params(config).model_dump_json(), config.shape)
+    params = _params(config).model_dump_json()
+    program = ProgramKey(config.kind, params, config.shape, config.calibrate and KINDS[config.kind].calibrable)
     problem = problem_of(config)
     if problem is not None:
         raise ConfigError(field=problem.field, value=problem.value, expected=problem.expected)

@@ -106,14 +106,14 @@ def _load_series(block: Block, saved: Saved) -> None:
 def _save_key(key: Key) -> list[str | int]:
     if isinstance(key, GatherKey):
         return [key.detector, key.role, key.shape]
-    return [key.kind, key.params, key.shape]
+    return [key.kind, key.params, key.shape, key.calibrated]
 
 
 def _load_key(saved: Sequence[Any]) -> Key:
-    first, second, shape = saved
-    return (
-        GatherKey(first, second, Shape(shape)) if isinstance(second, int) else ProgramKey(first, second, Shape(shape))
-    )
+    first, second, shape, *calibrated = saved
+    if isinstance(second, int):
+        return GatherKey(first, second, Shape(shape))
+    return ProgramKey(first, second, Shape(shape), *calibrated)
 
 
 def _load_signal(saved: Sequence[str] | None) -> tuple[Shape, str] | None:

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.calibration import allocate_tails, calibrate
 from flows.config import ProgramKey
 from flows.detectors.base import Floats, Ints, Scored, Silences, Silent, Table
 from flows.shape.rate import CHANGES, allocate_rates, rates
 
 
 class Program:
-    """State of one computation: a dense row, called slot, per series."""
+    """State of one computation: a dense row, called slot, per series, in tables for its state, rates and tails."""
 
     def __init__(self, key: ProgramKey) -> None:
         self.key = key
@@ -21,6 +22,7 @@ class Program:
         self.state = self.detector.allocate(0)
         changes = key.shape in CHANGES and not self.silent  # pauses are those between samples, not between rates
         self.rates: Table | None = allocate_rates(0) if changes else None
+        self.tails: Table | None = allocate_tails(0) if key.calibrated else None
         self.used = 0
         self._free: list[int] = []
 
@@ -44,7 +46,7 @@ class Program:
 
     def tables(self) -> list[Table]:
         """All memory, rows are slots."""
-        return [self.state] if self.rates is None else [self.state, self.rates]
+        return [table for table in (self.state, self.rates, self.tails) if table is not None]
 
     def step(self, slots: Ints, times_ms: Ints, values: Floats, starts_ms: Ints | None) -> tuple[Floats, Scored]:
         """Shape and judge ``n`` samples; gives the signal's values and their verdicts, (n,) each."""
@@ -53,7 +55,8 @@ class Program:
         if isinstance(self.detector, Silent):
             _, pauses_s, scored = self.detector.hear(self.state, slots, times_ms, values)
             return pauses_s, scored
-        return values, self.detector.step(self.state, slots, times_ms, values)
+        scored = self.detector.step(self.state, slots, times_ms, values)
+        return values, scored if self.tails is None else calibrate(self.tails, slots, values, scored)
 
     @property
     def silent(self) -> bool:

@@ -30,6 +30,8 @@ class Trait(StrEnum):
     """What is anomalous was stated by the operator: its surprise is not to be calibrated by the signal's own tail."""
     TIMES = "times"
     """Judges when samples come or change, not how large they are."""
+    EMPIRICAL = "empirical"
+    """Its surprise is counted from the signal's own past already: nothing is left to calibrate."""
 
 
 class Kind(NamedTuple):
@@ -41,6 +43,11 @@ class Kind(NamedTuple):
     traits: frozenset[Trait] = frozenset()
     example: Mapping[str, Any] = MappingProxyType({})
     """Parameters that make one which can fire, where the defaults alone do not."""
+
+    @property
+    def calibrable(self) -> bool:
+        """Whether its surprise is a model's promise, which each signal's own tail may correct."""
+        return self.traits.isdisjoint({Trait.STATED, Trait.TIMES, Trait.EMPIRICAL})
 
 
 KINDS: dict[str, Kind] = {

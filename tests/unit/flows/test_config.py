@@ -57,7 +57,7 @@ def test_what_computes_the_same_has_the_same_digest(same: dict[str, Any]) -> Non
 
 @pytest.mark.parametrize("other", [
     {"kind": "zscore"}, {"selector": "n"}, {"params": {"window": 6}}, {"shape": Shape.RATE}, {"threshold": 8.5},
-    {"quiet_s": 6.0}, {"tenant": "t"},
+    {"quiet_s": 6.0}, {"tenant": "t"}, {"calibrate": False},
 ])  # fmt: skip
 def test_what_computes_otherwise_has_another_digest(other: dict[str, Any]) -> None:
     assert compiled(**other).digest != compiled().digest
@@ -65,6 +65,14 @@ def test_what_computes_otherwise_has_another_digest(other: dict[str, Any]) -> No
 
 def test_the_digest_is_part_of_anomaly_ids_so_it_never_changes() -> None:
     assert compiled().digest.hex() == "c46cf234af19824e324148ca00d3205c"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_stated_or_counted_is_not_calibrated(kind: str) -> None:
+    params = dict(KINDS[kind].example)
+    calibrated = kind not in {"threshold", "flatline", "missing", "auto"}
+    assert compiled(kind=kind, params=params).program.calibrated is calibrated
+    assert not compiled(kind=kind, params=params, calibrate=False).program.calibrated
 
 
 def test_a_config_of_defaults_runs() -> None:

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from connectors.messages import Shape
+from flows.calibration import allocate_tails, calibrate
 from flows.config import ProgramKey
 from flows.program import Program
 
 KEY = ProgramKey("zscore", '{"window":5}', Shape.RAW)
 RATE = ProgramKey("zscore", '{"window":5}', Shape.RATE)
+CALIBRATED = ProgramKey("zscore", '{"window":5}', Shape.RATE, calibrated=True)
 
 
 def feed(program: Program, slot: int, values: list[float], first: int = 0) -> tuple[list[float], list[float]]:
@@ -39,7 +43,24 @@ def test_a_counter_is_judged_by_its_rate() -> None:
     assert np.isnan(feed(program, program.take_slot(), [9.0], first=8)[0][0]), "the previous counter is forgotten"
 
 
-@pytest.mark.parametrize("key", [KEY, RATE])
+def test_surprises_are_those_that_the_tail_of_the_series_bears_out() -> None:
+    """Against the detector alone and calibration alone, on a tail that is heavier than the model's."""
+    values = np.random.default_rng(1).standard_t(3, 80_000)
+    times_ms, rows = 1000 * np.arange(len(values)), np.full(len(values), 1)
+    program = Program(replace(CALIBRATED, params='{"window":60}', shape=Shape.RAW))
+    for _ in range(2):
+        program.take_slot()
+    shaped, scored = program.step(rows, times_ms, values, None)
+    bare = program.detector.step(program.detector.allocate(2), rows, times_ms, values)
+    np.testing.assert_array_equal(shaped, values)
+    for got, expected in zip(scored, calibrate(allocate_tails(2), rows, values, bare), strict=True):
+        np.testing.assert_array_equal(got, expected)
+    late = slice(60_000, None)
+    assert np.mean(bare.score[late] >= 3.0) > 0.01
+    assert np.mean(scored.score[late] >= 3.0) < 0.002
+
+
+@pytest.mark.parametrize("key", [KEY, RATE, CALIBRATED])
 def test_saved_columns_go_on_in_other_slots(key: ProgramKey) -> None:
     values = np.random.default_rng(0).normal(0.0, 1.0, 40).cumsum().tolist()
     one, other = Program(key), Program(key)
@@ -57,3 +78,6 @@ def test_its_memory() -> None:
     raw.take_slot()
     rate.take_slot()
     assert rate.size_bytes == raw.size_bytes + 16 * 17
+    calibrated = Program(CALIBRATED)
+    calibrated.take_slot()
+    assert calibrated.size_bytes == rate.size_bytes + 16 * 64
