@@ -15,12 +15,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import re2
 
 from connectors.errors import Rejected
+from flows.pattern import check_pattern, matches_pattern
 
 NAME_LABEL = "__name__"
 MAX_MATCHERS = 64
@@ -60,9 +60,9 @@ class Matcher:
             case Op.NOT_EQUAL:
                 return text != self.value
             case Op.REGEX:
-                return _regex(self.value).fullmatch(text) is not None
+                return matches_pattern(self.value, text)
             case Op.NOT_REGEX:
-                return _regex(self.value).fullmatch(text) is None
+                return not matches_pattern(self.value, text)
 
     def __str__(self) -> str:
         return f"{label_name(self.name)}{self.op}{quote(self.value)}"
@@ -85,11 +85,6 @@ class Selector:
 
     def __str__(self) -> str:
         return "{" + ",".join(str(matcher) for matcher in self.matchers) + "}"
-
-
-@lru_cache(maxsize=4096)
-def _regex(pattern: str) -> Any:
-    return re2.compile(f"(?s:{pattern})")
 
 
 def quote(text: str) -> str:
@@ -184,10 +179,8 @@ class _Reader:
         return Matcher(name, op, value)
 
     def _check_regex(self, pattern: str, start: int) -> None:
-        options = re2.Options()
-        options.log_errors = False
         try:
-            re2.compile(f"(?s:{pattern})", options)
+            check_pattern(pattern)
         except re2.error as error:
             self.at = start
             self.fail(f"not a regular expression (RE2): {error.args[0].decode()}")
