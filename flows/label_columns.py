@@ -1,0 +1,106 @@
+"""Labels of many series of one tenant as columns, of those labels that matchers ask for.
+
+Of each label the distinct values, and which of them each series has: a matcher is then tried once per value, and not
+once per series. What is read here was read by ``parse_labels`` before, so it is known to be well-formed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from connectors.codec.series_hash import hash_bytes, xxh64
+from connectors.codec.varint import kernel, read_length, read_tag
+from flows.detectors.base import Ints
+
+_NAME, _VALUE = 0x0A, 0x12
+Codes = NDArray[np.int64]
+
+
+class LabelColumn:
+    """One label on ``n`` series: each value once, "" for none, and ``codes`` (n,), which of them each series has."""
+
+    def __init__(self, values: Sequence[str], codes: Codes) -> None:
+        self.values, self.codes = values, codes
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """Code by value."""
+        return {value: code for code, value in enumerate(self.values)}
+
+    def places(self, code: int) -> Ints:
+        """Index of the series that have this value, ascending."""
+        order, starts = self._by_code
+        return order[starts[code] : starts[code + 1]]
+
+    @cached_property
+    def _by_code(self) -> tuple[Ints, list[int]]:
+        ends = np.cumsum(np.bincount(self.codes, minlength=len(self.values)))
+        return np.argsort(self.codes, kind="stable"), [0, *ends.tolist()]
+
+
+class LabelColumns:
+    """The labels with these names of the series with these label bytes."""
+
+    def __init__(self, raws: Sequence[bytes], names: Iterable[str]) -> None:
+        self.size = len(raws)
+        self._missing = LabelColumn([""], np.zeros(self.size, np.int64))
+        ordered = sorted(set(names))
+        hashes = np.array([hash_bytes(name.encode(), 0) for name in ordered], np.uint64)
+        shape = (len(ordered), self.size)
+        found, starts, sizes = np.zeros(shape, np.uint64), np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+        joined = b"".join(raws)
+        ends = np.cumsum(np.fromiter(map(len, raws), np.int64, self.size))
+        with np.errstate(over="ignore"):  # the hash wraps around; numpy warns when the JIT is off
+            _find(np.frombuffer(joined, np.uint8), ends, hashes, found, starts, sizes)
+        self._columns = {
+            name: _column(joined, found[i], starts[i], sizes[i]) for i, name in enumerate(ordered) if sizes[i].any()
+        }
+
+    def __getitem__(self, name: str) -> LabelColumn:
+        return self._columns.get(name, self._missing)
+
+    def columns(self) -> Iterable[tuple[str, LabelColumn]]:
+        """Labels that at least one of the series has."""
+        return self._columns.items()
+
+
+def _column(joined: bytes, found: NDArray[np.uint64], starts: Ints, sizes: Ints) -> LabelColumn:
+    if len(found) == 1:
+        at, codes = np.zeros(1, np.int64), np.zeros(1, np.int64)
+    else:
+        _, at, codes = np.unique(found, return_index=True, return_inverse=True)
+    spans = zip(starts[at].tolist(), sizes[at].tolist(), strict=True)
+    return LabelColumn([joined[start : start + size].decode() for start, size in spans], codes)
+
+
+@kernel
+def _find(buf, ends, names, found, starts, sizes):  # type: ignore[no-untyped-def]
+    """Of every series, which ends at ``ends[i]``: hash, start and size of the values of labels with these name hashes.
+
+    A label that is missing or empty is left at 0. Of a label that stands twice the last counts, as in ``parse_labels``.
+    """
+    pos = np.int64(0)
+    for i in range(len(ends)):
+        while pos >= 0 and pos < ends[i]:
+            _, pos = read_tag(buf, pos, ends[i])
+            start, pos = read_length(buf, pos, ends[i])
+            name_from = name_to = value_from = value_to = start
+            while start >= 0 and start < pos:
+                tag, start = read_tag(buf, start, pos)
+                begin, start = read_length(buf, start, pos)
+                if tag == _NAME:
+                    name_from, name_to = begin, start
+                elif tag == _VALUE:
+                    value_from, value_to = begin, start
+            name = xxh64(buf, name_from, name_to, np.uint64(0))
+            for k in range(len(names)):
+                if names[k] == name:
+                    starts[k, i] = value_from
+                    sizes[k, i] = value_to - value_from
+                    found[k, i] = (
+                        xxh64(buf, value_from, value_to, np.uint64(0)) if value_to > value_from else np.uint64(0)
+                    )

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connectors.codec.encode import encode_labels
+from connectors.codec.labels import parse_labels
+from flows.label_columns import LabelColumns
+
+NAMES = ["__name__", "a", "é", "long" * 40, "missing"]
+LABELS = st.dictionaries(st.sampled_from(NAMES[:-1]), st.sampled_from(["", "1", "2", "ü", "v" * 300]), max_size=4)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.lists(LABELS, max_size=12), st.sets(st.sampled_from(NAMES)))
+def test_columns_say_what_the_labels_say(series: list[dict[str, str]], names: set[str]) -> None:
+    columns = LabelColumns([encode_labels(labels) for labels in series], names)
+    assert columns.size == len(series)
+    for name in names:
+        column = columns[name]
+        assert [column.values[code] for code in column.codes.tolist()] == [labels.get(name, "") for labels in series]
+        assert len(set(column.values)) == len(column.values)
+        for value, code in column.numbers.items():
+            expected = [i for i, labels in enumerate(series) if labels.get(name, "") == value]
+            assert column.places(code).tolist() == expected
+    assert {name for name, _ in columns.columns()} == {n for n in names if any(labels.get(n) for labels in series)}
+
+
+def test_fields_in_any_order_and_names_that_stand_twice() -> None:
+    first = b"\x0a\x06\x12\x011\x0a\x01a"  # the value before the name
+    second = b"\x0a\x06\x0a\x01a\x12\x012"
+    empty = b"\x0a\x03\x0a\x01a"
+    raws = [first, first + second, second + empty, empty]
+    column = LabelColumns(raws, ["a"])["a"]
+    assert [column.values[code] for code in column.codes.tolist()] == [parse_labels(raw).get("a", "") for raw in raws]
+    assert np.array_equal(LabelColumns([], ["a"])["a"].codes, [])
