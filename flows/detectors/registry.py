@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
+from flows.detectors.auto import Auto, AutoParams
 from flows.detectors.base import Detector
 from flows.detectors.changepoint import Changepoint, ChangepointParams
 from flows.detectors.ewma import Ewma, EwmaParams
@@ -51,6 +52,12 @@ class Kind(NamedTuple):
 
 
 KINDS: dict[str, Kind] = {
+    "auto": Kind(
+        AutoParams,
+        Auto,
+        "learns what kind of signal it is, and combines what finds anomalies in it",
+        frozenset({Trait.EMPIRICAL}),
+    ),
     "threshold": Kind(
         ThresholdParams,
         Threshold,

@@ -1,0 +1,141 @@
+"""From the evidence of ``auto`` to a surprise: a ladder of quantiles that each signal learns.
+
+Evidence above half its running mean climbs a ladder whose rungs are the values that 1 of 10, 100, … 100,000 samples
+exceed; between and beyond them it is interpolated linearly, so more evidence is always more surprise. Rungs move by
+Robbins & Monro (1951), *A stochastic approximation method*: up by the rare sample above, down by the many below,
+with steps that shrink as samples add up. They begin where they lie on noise, and the beginning weighs so much that
+a signal's first anomalies do not become its own measure.
+
+Signals that burst are judged by a *bar* besides. A surprise that alarms raises it by 1, a week of rest lowers it by
+``PER_WEEK``; what stands above ``FREE`` is taken off the surprises of a signal whose outliers lie farther out than
+those of a Cauchy distribution, of which no tail can be learned from a few. It does not touch any other.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from flows.detectors.auto_state import (
+    BAR,
+    BAR_REST_MS,
+    BURST,
+    BURST_GAP,
+    BURSTS,
+    EVIDENCE,
+    RUNGS,
+    WEEK_MS,
+    Columns,
+    Memory,
+)
+from flows.detectors.base import SURPRISE_MAX
+
+FIRST_WIDTH, WIDTH = 7.0, 3.0
+"""Of the rungs on noise: the evidence is 7 at 1 of 10, 3 more for each decade; alike on six kinds of noise."""
+NARROWEST = 0.2 * WIDTH
+PRIOR_VISITS = (5000.0, 500.0, 300.0, 100.0, 30.0)
+"""Samples that the beginning of each rung weighs, counted where they bear on it: above the rung below."""
+SAMPLES_LIMIT = 300_000.0
+"""Rungs stop slowing down here, so they follow a signal that changes."""
+PER_E_FOLD = 10.0 / math.log(10.0)
+"""Robbins and Monro's gain for exponential tails, whose density at the quantile p is p/scale."""
+RATE = 0.002
+"""Least weight of a sample in the mean evidence; 1.0 of it taken off, instead of half, was alike."""
+DISCOUNTED = 0.5
+BURST_CUT, BURST_RUN, BURST_MEMORY, BURSTS_ENOUGH = 5.0, 10.0, 0.05, 5.0
+LIGHT, HEAVY = 0.6, 1.0
+"""Mean log excess beyond 5 standard deviations: 0.4 and 0.6 for Student's t of 3 and 2, 0.8 to 1 for Cauchy."""
+CHANCES = 5.0
+"""Exceedances a week at which the bar takes a surprise for an alarm."""
+REST_MS, REST_STEPS = 6 * 3_600_000.0, 6.0
+PER_WEEK, FREE, PER_ALARM = 3.0, 4.0, 0.15
+STEEPER = 5.0
+"""No rung was learned beyond: surprise grows ever faster there, so that what goes on growing is told again."""
+
+
+@njit(cache=True)
+def climb(widths: Columns, row: int, first: int, evidence: float, n: float, columns: float) -> float:
+    """Surprise of ``evidence`` on the ladder of ``row`` whose widths begin at ``first``, then learns it.
+
+    ``n`` counts the samples before it; ``columns`` signals were added up: deviations grow with its root.
+    """
+    root = math.sqrt(columns)
+    if n == 0:
+        for rung in range(RUNGS):
+            widths[row, first + rung] = (FIRST_WIDTH if rung == 0 else WIDTH) * root
+    surprise, below = float(RUNGS - 1), 0.0
+    for rung in range(RUNGS):
+        width = np.float64(widths[row, first + rung])
+        if evidence < below + width or rung == RUNGS - 1:
+            surprise = rung + (evidence - below) / width
+            break
+        below += width
+    below, share, n = 0.0, 1.0, min(n, SAMPLES_LIMIT)
+    for rung in range(RUNGS):
+        width = np.float64(widths[row, first + rung])
+        above = 1.0 if evidence > below + width else 0.0
+        gain = PER_E_FOLD / (share * n + PRIOR_VISITS[rung])
+        widths[row, first + rung] = max(width * (1.0 + gain * (above - 0.1)), NARROWEST * root)
+        if above == 0.0:
+            break
+        below += width
+        share *= 0.1
+    return surprise
+
+
+@njit(cache=True)
+def steepened(surprise: float) -> float:
+    """The same up to ``STEEPER``, an exponential of the same slope beyond."""
+    if surprise <= STEEPER:
+        return surprise
+    return min(STEEPER * math.exp(min(surprise / STEEPER - 1.0, 100.0)), SURPRISE_MAX)
+
+
+@njit(cache=True)
+def evidence_above(ratios: Columns, row: int, evidence: float, n: int) -> float:
+    """What of the evidence is above its usual; then learns it."""
+    mean = np.float64(ratios[row, EVIDENCE])
+    ratios[row, EVIDENCE] = mean + max(RATE, 1.0 / (n + 1.0)) * (evidence - mean)
+    return max(evidence - DISCOUNTED * mean, 0.0)
+
+
+@njit(cache=True)
+def follow_bursts(ratios: Columns, row: int, size: float) -> None:
+    """Learn how far bursts go beyond ``BURST_CUT`` standard deviations, once a run."""
+    gap = np.float64(ratios[row, BURST_GAP])
+    if size <= BURST_CUT:
+        ratios[row, BURST_GAP] = min(gap + 1.0, 1000.0)
+        return
+    ratios[row, BURST_GAP] = 0.0
+    if gap < BURST_RUN:
+        return
+    bursts = min(np.float64(ratios[row, BURSTS]) + 1.0, 1000.0)
+    ratios[row, BURSTS] = bursts
+    mean = np.float64(ratios[row, BURST])
+    ratios[row, BURST] = mean + max(BURST_MEMORY, 1.0 / bursts) * (math.log(size / BURST_CUT) - mean)
+
+
+@njit(cache=True)
+def burstiness(ratios: Columns, row: int) -> float:
+    """How much a signal is one that bursts, 0 … 1."""
+    if ratios[row, BURSTS] < BURSTS_ENOUGH:
+        return 0.0
+    return min(max((np.float64(ratios[row, BURST]) - LIGHT) / (HEAVY - LIGHT), 0.0), 1.0)
+
+
+@njit(cache=True)
+def barred(memory: Memory, row: int, surprise: float, pause_ms: float, step_ms: float) -> float:
+    """What the bar leaves of a surprise, ``pause_ms`` after the sample before; then moves the bar."""
+    ratios = memory.ratios
+    bar = max(np.float64(ratios[row, BAR]) - PER_WEEK * pause_ms / WEEK_MS, 0.0)
+    rest_ms = max(np.float64(ratios[row, BAR_REST_MS]) - pause_ms, 0.0)
+    over = PER_ALARM * burstiness(ratios, row) * max(bar - FREE, 0.0)
+    alarming = max(math.log10(WEEK_MS / max(step_ms, 1.0) / CHANCES), 1.0)
+    if rest_ms == 0.0 and surprise >= alarming + 0.5 * over:
+        bar += 1.0
+        rest_ms = max(REST_MS, REST_STEPS * step_ms)
+    ratios[row, BAR] = bar
+    ratios[row, BAR_REST_MS] = rest_ms
+    return max(surprise - over, 0.0)

@@ -1,0 +1,122 @@
+"""Surprise of each member of ``auto``: by the largest peaks that it has shown so far.
+
+Of each member the ``PEAKS`` largest peaks are kept, of neighbouring ones only the highest (``RUN`` samples). The
+smallest of them is the quantile that PEAKS of n samples exceed; beyond it the tail is exponential (Davison & Smith
+1990, *Models for exceedances over high thresholds*), its mean excess taken from the fifth largest, so that a few
+anomalies do not widen it. What the tail says is pooled with a Laplace distribution, which counts ``POOLED``
+samples, and compressed above ``COMPRESS``: one member alone never shouts the others down when they are added.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from flows.detectors.auto_state import PEAKS, Columns, Memory
+
+POOLED = 500.0
+"""Samples after which tail and Laplace are believed alike: 200 … 1,000 were alike."""
+COMPRESS = 3.0
+LAPLACE = math.sqrt(2.0) / math.log(10.0)
+"""−log10 of the two-sided tail of a Laplace distribution, per standard deviation."""
+RUN = 10
+"""Peaks so near belong together: 10 … 30 were alike."""
+_FIFTH = PEAKS // 4
+_EXCESSES = math.log(PEAKS / (_FIFTH + 0.5))
+_PER_E = 1.0 / math.log(10.0)
+_DROPPED_BITS = 12
+_LOWEST = (127 - 8) << 11  # exponents from 2⁻⁸ to 2²⁴
+CODE_LIMIT = 65_535
+
+
+@njit(cache=True)
+def code_of(size: float) -> int:
+    """A peak in 16 bits: 5 of exponent, 11 of mantissa; 0 is less than 2⁻⁸."""
+    bits = np.int64(np.float32(min(size, 1e9)).view(np.int32))
+    code = int((bits + (1 << (_DROPPED_BITS - 1))) >> _DROPPED_BITS) - _LOWEST
+    return min(max(code, 0), CODE_LIMIT)
+
+
+@njit(cache=True)
+def size_of(code: int) -> float:
+    """The peak of a code."""
+    if code == 0:
+        return 0.0
+    return np.float64(np.int32((np.int64(code) + _LOWEST) << _DROPPED_BITS).view(np.float32))
+
+
+@njit(cache=True)
+def compressed(surprise: float) -> float:
+    """Surprise up to 3 as it is, its logarithm above."""
+    return surprise if surprise < COMPRESS else COMPRESS + COMPRESS * math.log(surprise / COMPRESS)
+
+
+@njit(cache=True)
+def excess_of(fifth: float, smallest: float) -> float:
+    """Mean excess over the smallest of the peaks; that of a Laplace distribution while they are not all known."""
+    if smallest == 0.0:
+        return _PER_E / LAPLACE
+    return max((fifth - smallest) / _EXCESSES, 0.02 * smallest)
+
+
+@njit(cache=True)
+def surprise_of(peaks: Columns, first: int, row: int, size: float, base: float, prior: float) -> float:
+    """Surprise of a member; its peaks begin at ``first``.
+
+    ``base`` is the surprise of the smallest of the peaks, ``prior`` the weight of the Laplace distribution.
+    """
+    smallest = size_of(peaks[row, first + PEAKS - 1])
+    if code_of(size) > peaks[row, first + PEAKS - 1]:
+        excess = excess_of(size_of(peaks[row, first + _FIFTH]), smallest)
+        tail = base + max(size - smallest, 0.0) / excess * _PER_E
+    else:
+        tail = size / smallest * base if smallest > 0.0 else 0.0
+    return prior * compressed(LAPLACE * size) + (1.0 - prior) * compressed(tail)
+
+
+@njit(cache=True)
+def learn_peak(memory: Memory, row: int, member: int, size: float, n: int) -> None:
+    """Remember a peak, or raise that of the run it belongs to, at sample ``n`` since scores began."""
+    peaks, first, code = memory.peaks, member * PEAKS, code_of(size)
+    smallest, highest = np.int64(peaks[row, first + PEAKS - 1]), np.int64(memory.run_peak[row, member])
+    if code <= smallest:
+        return
+    at = PEAKS - 1
+    if n - memory.run_last[row, member] > RUN or highest == 0 or smallest == 0:
+        memory.run_last[row, member] = n
+    elif code <= highest:
+        return
+    else:
+        at = place_of(peaks, row, first, highest)
+        if at < 0:
+            memory.run_peak[row, member] = code
+            return
+    while at > 0 and peaks[row, first + at - 1] < code:
+        peaks[row, first + at] = peaks[row, first + at - 1]
+        at -= 1
+    peaks[row, first + at] = code
+    memory.run_peak[row, member] = code
+
+
+@njit(cache=True)
+def place_of(peaks: Columns, row: int, first: int, code: int) -> int:
+    """Where a peak stands among those of its member, −1 if it is no more there."""
+    for at in range(PEAKS):
+        if peaks[row, first + at] == code:
+            return at
+    return -1
+
+
+@njit(cache=True)
+def reach(peaks: Columns, first: int, row: int, base: float, prior: float) -> float:
+    """The size of a member at which its own surprise is 3, for the band: ``surprise_of`` solved for it."""
+    smallest = size_of(peaks[row, first + PEAKS - 1])
+    slope = prior * LAPLACE + ((1.0 - prior) * base / smallest if smallest > 0.0 else 0.0)
+    size = COMPRESS / slope
+    if smallest == 0.0 or size <= smallest:
+        return size
+    per_size = _PER_E / excess_of(size_of(peaks[row, first + _FIFTH]), smallest)
+    rest = COMPRESS - (1.0 - prior) * (base - smallest * per_size)
+    return rest / (prior * LAPLACE + (1.0 - prior) * per_size)
