@@ -136,21 +136,23 @@ class Block:
     def _meet_all(self, announced: Sequence[NewSeries]) -> None:
         if announced:
             known = self.series.index.find(np.array([new.series for new in announced], np.uint64))
-            for new in itertools.compress(announced, known < 0):
-                self._meet(new)
+            met = [row for new in itertools.compress(announced, known < 0) if (row := self._meet(new)) is not None]
+            if met:
+                self.watch.add_series(met)
 
-    def _meet(self, new: NewSeries) -> None:
+    def _meet(self, new: NewSeries) -> int | None:
+        """The row of a new series; None if it gets none."""
         if len(self.series) >= self.limits.max_series:
             self.counts["series_refused"] += 1
-            return
+            return None
         try:
-            labels = parse_labels(new.labels)
+            parse_labels(new.labels)
         except Rejected:  # its samples will be counted as unlabelled
             self.counts["labels_unreadable"] += 1
-            return
+            return None
         row = self.series.add(new, self.log_ms // 1000)
         self.archive.changed(row)
-        self.watch.add_series(row, labels)
+        return row
 
     def _window_ms(self) -> tuple[int, int]:
         """Sample times that are believed; everything until the first control record tells the time."""
@@ -269,7 +271,7 @@ class Block:
             added[revision.detector_id] = _Added(after, was_added.since if goes_on and was_added else offset)
 
     def _remove_detector(self, number: int, out: list[OutRecord]) -> None:
-        self._close_lanes(self.watch.routes.lanes_of_detector(number), ClosedBy.DETECTOR, out)
+        self._close_lanes(self.watch.routes.lanes_of_detector(number).tolist(), ClosedBy.DETECTOR, out)
         if number in self.watch.gatherings:
             self._parts.append(self.watch.gatherings[number].end())
         self.watch.remove_detector(number)
@@ -280,6 +282,7 @@ class Block:
         if log_s - self.swept_s < 60:
             return
         self.swept_s = log_s
+        self.watch.forget_columns()
         for row in self.series.idle(log_s - self.limits.idle_s):
             self._close_lanes(self.watch.lanes_of_series(row), ClosedBy.SERIES_GONE, out)
             self.watch.remove_series(row)

@@ -19,6 +19,7 @@ class Families:
 
     def __init__(self, known: Iterable[tuple[str, str, str]] = ()) -> None:
         self._types = {(tenant, family): MetricType(kind) for tenant, family, kind in known}
+        self._counters: dict[tuple[str, str], bool] = {}
         self.refused = 0
 
     def __len__(self) -> int:
@@ -40,11 +41,18 @@ class Families:
             else:
                 self._types[key] = news
             changed.add(family)
+        if changed:
+            self._counters.clear()
         return changed
 
     def is_counter(self, tenant: str, metric: str) -> bool:
         """Whether a series with this name only grows."""
-        return is_counter(metric, lambda family: self._types.get((tenant, family)))
+        known = self._counters.get((tenant, metric))
+        if known is None:
+            if len(self._counters) >= MAX_FAMILIES:
+                self._counters.clear()
+            known = self._counters[tenant, metric] = is_counter(metric, lambda one: self._types.get((tenant, one)))
+        return known
 
     def saved(self) -> list[tuple[str, str, str]]:
         """What the constructor takes."""

@@ -6,6 +6,7 @@ once per series. What is read here was read by ``parse_labels`` before, so it is
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
@@ -15,8 +16,11 @@ from numpy.typing import NDArray
 from connectors.codec.series_hash import hash_bytes, xxh64
 from connectors.codec.varint import kernel, read_length, read_tag
 from flows.detectors.base import Ints
+from flows.selector import Matcher, Op
 
 _NAME, _VALUE = 0x0A, 0x12
+_NO_CODE, _UNKNOWN = -1, -1
+_EQUALITY = (Op.EQUAL, Op.NOT_EQUAL)
 Codes = NDArray[np.int64]
 
 
@@ -25,6 +29,7 @@ class LabelColumn:
 
     def __init__(self, values: Sequence[str], codes: Codes) -> None:
         self.values, self.codes = values, codes
+        self._verdicts: dict[Matcher, NDArray[np.int8]] = {}
 
     @cached_property
     def numbers(self) -> dict[str, int]:
@@ -35,6 +40,41 @@ class LabelColumn:
         """Index of the series that have this value, ascending."""
         order, starts = self._by_code
         return order[starts[code] : starts[code + 1]]
+
+    def places_of(self, codes: Sequence[int]) -> Ints:
+        """The same for several values."""
+        if len(codes) == 1:
+            return self.places(codes[0])
+        return np.sort(np.concatenate([self.places(code) for code in codes]))
+
+    def beginning_with(self, text: str) -> list[int]:
+        """Codes of the values that begin with a text."""
+        values, codes = self._sorted
+        first = last = bisect_left(values, text)
+        while last < len(values) and values[last].startswith(text):
+            last += 1
+        return codes[first:last]
+
+    def choose(self, matcher: Matcher, places: Ints) -> Ints:
+        """Those of the series at ``places`` whose value fulfils the condition."""
+        codes = self.codes[places]
+        if matcher.op in _EQUALITY:
+            same = codes == self.numbers.get(matcher.value, _NO_CODE)
+            kept: Ints = places[same if matcher.op is Op.EQUAL else ~same]
+            return kept
+        verdicts = self._verdicts.get(matcher)
+        if verdicts is None:
+            verdicts = self._verdicts[matcher] = np.full(len(self.values), _UNKNOWN, np.int8)
+        unknown = codes[verdicts[codes] == _UNKNOWN]
+        for code in np.unique(unknown).tolist() if len(unknown) else ():
+            verdicts[code] = matcher.matches(self.values[code])
+        chosen: Ints = places[verdicts[codes] == 1]
+        return chosen
+
+    @cached_property
+    def _sorted(self) -> tuple[list[str], list[int]]:
+        codes = sorted(range(len(self.values)), key=self.values.__getitem__)
+        return [self.values[code] for code in codes], codes
 
     @cached_property
     def _by_code(self) -> tuple[Ints, list[int]]:
@@ -47,8 +87,16 @@ class LabelColumns:
 
     def __init__(self, raws: Sequence[bytes], names: Iterable[str]) -> None:
         self.size = len(raws)
+        self.names: set[str] = set()
+        """what was looked for"""
         self._missing = LabelColumn([""], np.zeros(self.size, np.int64))
+        self._columns: dict[str, LabelColumn] = {}
+        self.add(raws, names)
+
+    def add(self, raws: Sequence[bytes], names: Iterable[str]) -> None:
+        """Read more labels of the same series."""
         ordered = sorted(set(names))
+        self.names.update(ordered)
         hashes = np.array([hash_bytes(name.encode(), 0) for name in ordered], np.uint64)
         shape = (len(ordered), self.size)
         found, starts, sizes = np.zeros(shape, np.uint64), np.zeros(shape, np.int64), np.zeros(shape, np.int64)
@@ -56,9 +104,9 @@ class LabelColumns:
         ends = np.cumsum(np.fromiter(map(len, raws), np.int64, self.size))
         with np.errstate(over="ignore"):  # the hash wraps around; numpy warns when the JIT is off
             _find(np.frombuffer(joined, np.uint8), ends, hashes, found, starts, sizes)
-        self._columns = {
-            name: _column(joined, found[i], starts[i], sizes[i]) for i, name in enumerate(ordered) if sizes[i].any()
-        }
+        for i, name in enumerate(ordered):
+            if sizes[i].any():
+                self._columns[name] = _column(joined, found[i], starts[i], sizes[i])
 
     def __getitem__(self, name: str) -> LabelColumn:
         return self._columns.get(name, self._missing)

@@ -38,11 +38,20 @@ class Program:
             table.reserve(self.used)
         return self.used - 1
 
-    def free_slot(self, slot: int) -> None:
-        """Give a slot back, emptied."""
+    def take_slots(self, n: int) -> Ints:
+        """``n`` empty slots."""
+        kept = max(0, len(self._free) - n)
+        reused, self._free = self._free[kept:], self._free[:kept]
+        first, self.used = self.used, self.used + n - len(reused)
         for table in self.tables():
-            table.clear(np.array([slot]))
-        self._free.append(slot)
+            table.reserve(self.used)
+        return np.concatenate([np.array(reused, np.int64), np.arange(first, self.used)])
+
+    def free_slots(self, slots: Ints) -> None:
+        """Give slots back, emptied."""
+        for table in self.tables():
+            table.clear(slots)
+        self._free += slots.tolist()
 
     def tables(self) -> list[Table]:
         """All memory, rows are slots."""

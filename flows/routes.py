@@ -44,9 +44,17 @@ class Slab:
             self.table[name][row] = value
         return row
 
-    def give(self, row: int) -> None:
-        """Give a row back."""
-        self._free.append(row)
+    def take_many(self, n: int) -> Ints:
+        """``n`` rows; what they hold is for the caller to write."""
+        kept = max(0, len(self._free) - n)
+        reused, self._free = self._free[kept:], self._free[:kept]
+        first, self.used = self.used, self.used + n - len(reused)
+        self.table.reserve(self.used)
+        return np.concatenate([np.array(reused, np.int64), np.arange(first, self.used)])
+
+    def give(self, rows: Ints) -> None:
+        """Give rows back."""
+        self._free += rows.tolist()
 
 
 class Routes:
@@ -79,38 +87,135 @@ class Routes:
         self.entries["lane"][entry] = lane
         return lane
 
-    def drop_lane(self, lane: int) -> int:
-        """Unhang a lane; gives its entry."""
-        entry = int(self.lanes["entry"][lane])
-        after = int(self.lanes["next"][lane])
-        at = int(self.entries["lane"][entry])
-        if at == lane:
-            self.entries["lane"][entry] = after
-        else:
-            while self.lanes["next"][at] != lane:
-                at = int(self.lanes["next"][at])
-            self.lanes["next"][at] = after
-        self.lanes["detector"][lane] = NONE
-        self.lanes.give(lane)
-        return entry
+    def entries_for(self, heads: NDArray[Any], rows: Ints, programs: Ints) -> tuple[Ints, Ints]:
+        """Entries of ``n`` pairs of row and program, made where there was none; and those made, their slots not set.
 
-    def unlink_entry(self, heads: NDArray[Any], entry: int) -> None:
-        """Take an entry without lanes out of its row's list."""
-        row = int(self.entries["row"][entry])
-        after = int(self.entries["next"][entry])
-        at = int(heads[row])
-        if at == entry:
-            heads[row] = after
-        else:
-            while self.entries["next"][at] != entry:
-                at = int(self.entries["next"][at])
-            self.entries["next"][at] = after
-        self.entries.give(entry)
+        A pair may stand there several times.
+        """
+        pairs, places = np.unique(programs << 32 | rows, return_inverse=True)
+        rows, programs = pairs & 0xFFFFFFFF, pairs >> 32
+        found = _find_entries(heads, self.entries["program"], self.entries["next"], rows, programs)
+        missing = np.flatnonzero(found == NONE)
+        made = self.entries.take_many(len(missing))
+        found[missing] = made
+        _link_entries(
+            heads, self.entries["row"], self.entries["program"], self.entries["next"], self.entries["lane"],
+            made, rows[missing], programs[missing],
+        )  # fmt: skip
+        return found[places], made
 
-    def lanes_of_detector(self, detector: int) -> list[int]:
+    def add_lanes(self, entries: Ints, detectors: Ints) -> None:
+        """Hang detectors on entries, (n,) each."""
+        lanes = self.lanes.take_many(len(entries))
+        self.lanes["entry"][lanes], self.lanes["detector"][lanes], self.lanes["episode"][lanes] = (
+            entries,
+            detectors,
+            NONE,
+        )
+        _hang(lanes, entries, self.entries["lane"], self.lanes["next"])
+
+    def drop_lanes(self, heads: NDArray[Any], lanes: Ints) -> Ints:
+        """Unhang lanes; gives the entries without lanes now, unlinked but not given back."""
+        entries = np.unique(self.lanes["entry"][lanes]).astype(np.int64)
+        self.lanes["detector"][lanes] = NONE
+        self.lanes.give(lanes)
+        _unhang(entries, self.entries["lane"], self.lanes["next"], self.lanes["detector"])
+        empty = entries[self.entries["lane"][entries] == NONE]
+        _unlink(empty, heads, self.entries["row"], self.entries["lane"], self.entries["next"])
+        return empty
+
+    def lanes_of_detector(self, detector: int) -> Ints:
         """All lanes of a detector."""
-        lanes: list[int] = np.flatnonzero(self.lanes["detector"][: self.lanes.used] == detector).tolist()
-        return lanes
+        return np.flatnonzero(self.lanes["detector"][: self.lanes.used] == detector)
+
+
+@njit(cache=True)
+def _find_entries(
+    heads: NDArray[np.int32],
+    entry_program: NDArray[np.int32],
+    entry_next: NDArray[np.int32],
+    rows: Ints,
+    programs: Ints,
+) -> Ints:
+    """Entry of each program on each row, ``NONE`` where there is none."""
+    found = np.empty(rows.shape[0], np.int64)
+    for i in range(rows.shape[0]):
+        entry = heads[rows[i]]
+        while entry != NONE and entry_program[entry] != programs[i]:
+            entry = entry_next[entry]
+        found[i] = entry
+    return found
+
+
+@njit(cache=True)
+def _link_entries(
+    heads: NDArray[np.int32], entry_row: NDArray[np.int32], entry_program: NDArray[np.int32],
+    entry_next: NDArray[np.int32], entry_lane: NDArray[np.int32], entries: Ints, rows: Ints, programs: Ints,
+) -> None:  # fmt: skip
+    """Put new entries before those of their rows."""
+    for i in range(entries.shape[0]):
+        entry = entries[i]
+        entry_row[entry] = rows[i]
+        entry_program[entry] = programs[i]
+        entry_lane[entry] = NONE
+        entry_next[entry] = heads[rows[i]]
+        heads[rows[i]] = entry
+
+
+@njit(cache=True)
+def _hang(lanes: Ints, entries: Ints, entry_lane: NDArray[np.int32], lane_next: NDArray[np.int32]) -> None:
+    """Put new lanes before those of their entries."""
+    for i in range(lanes.shape[0]):
+        lane_next[lanes[i]] = entry_lane[entries[i]]
+        entry_lane[entries[i]] = lanes[i]
+
+
+@njit(cache=True)
+def _unhang(
+    entries: Ints, entry_lane: NDArray[np.int32], lane_next: NDArray[np.int32], lane_detector: NDArray[np.int32]
+) -> None:
+    """Take the lanes that have no detector out of the lists of their entries."""
+    for i in range(entries.shape[0]):
+        kept = NONE
+        lane = entry_lane[entries[i]]
+        while lane != NONE:
+            after = lane_next[lane]
+            if lane_detector[lane] != NONE:
+                if kept == NONE:
+                    entry_lane[entries[i]] = lane
+                else:
+                    lane_next[kept] = lane
+                kept = lane
+            lane = after
+        if kept == NONE:
+            entry_lane[entries[i]] = NONE
+        else:
+            lane_next[kept] = NONE
+
+
+@njit(cache=True)
+def _unlink(
+    entries: Ints, heads: NDArray[np.int32], entry_row: NDArray[np.int32], entry_lane: NDArray[np.int32],
+    entry_next: NDArray[np.int32],
+) -> None:  # fmt: skip
+    """Take the entries that have no lane out of the lists of the rows of these."""
+    for i in range(entries.shape[0]):
+        row = entry_row[entries[i]]
+        kept = NONE
+        entry = heads[row]
+        while entry != NONE:
+            after = entry_next[entry]
+            if entry_lane[entry] != NONE:
+                if kept == NONE:
+                    heads[row] = entry
+                else:
+                    entry_next[kept] = entry
+                kept = entry
+            entry = after
+        if kept == NONE:
+            heads[row] = NONE
+        else:
+            entry_next[kept] = NONE
 
 
 @njit(cache=True)

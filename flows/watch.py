@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
 
 from connectors.messages import Shape
+from flows.audience import Audience, Audiences
 from flows.config import CompiledDetector, GatherKey, ProgramKey
 from flows.detectors.base import Ints
 from flows.episodes import Lanes
 from flows.families import Families
 from flows.gather import Gather, Gathering
-from flows.matching import Matching
 from flows.program import Program
 from flows.routes import NONE, Routes
 from flows.selector import NAME_LABEL
@@ -26,6 +26,12 @@ Key = ProgramKey | GatherKey
 GatheringState = tuple[int, int, bool, bool]
 """Of a gathering: incarnation, next step, whether it has begun, whether it overflowed."""
 NOBODY: Mapping[str, GatheringState] = MappingProxyType({})
+NO_LABELS: Mapping[str, str] = MappingProxyType({})
+
+WORK_PER_CONTROL = 256_000
+"""So much work with configs is done at a control record, about 30 ms of it; the rest waits for the next one."""
+WORK_PER_REVISION, WORK_PER_LANE, WORK_PER_SINGLE = 1_000, 1, 200
+"""Work in tenths of a microsecond, about: a lane is added or dropped in a crowd, or singly as groups need it."""
 
 
 class Watch:
@@ -42,60 +48,104 @@ class Watch:
         self.thresholds = np.zeros(0)
         self.quiet_ms = np.zeros(0, np.int64)
         self._program_numbers: dict[Key, int] = {}
-        self._matching = Matching()
+        self._audiences = Audiences(series)
+        self._vacant: list[int] = []
+        self._vacant_programs: list[int] = []
+        self.work = 0
+        """of all changes so far, in ``WORK_PER_CONTROL``'s measure; a function of the partition alone"""
 
     def add_detectors(
         self, detectors: Iterable[CompiledDetector], gathered: Mapping[str, GatheringState] = NOBODY
     ) -> None:
-        """Let detectors watch all series that they want; the labels of each series are read once.
+        """Let detectors watch all series that they want.
 
         ``gathered`` says by detector id from where on groups are gathered.
         """
-        added = Matching()
+        added: dict[int, CompiledDetector] = {}
         for detector in detectors:
-            number = _free(self.detectors)
-            self.detectors[number] = detector
+            number = self._vacant.pop() if self._vacant else len(self.detectors)
+            if number == len(self.detectors):
+                self.detectors.append(None)
+            added[number] = self.detectors[number] = detector
             self.numbers[detector.source.id] = number
             self._set_limits(number, detector)
-            self._matching.add(number, detector)
-            added.add(number, detector)
             if detector.plan is not None and detector.source.config.enabled:
                 state = gathered.get(detector.source.id, (0, 0, False, False))
                 self.gatherings[number] = Gathering(detector, detector.plan, *state)
-        if not added.empty:
-            for row in self.series.live().tolist():
-                self._match(added, row, self.series.labels_of(row))
+        hashes = self.series.table["series"]
+        self._attend(self._audiences.add(added), lambda row: int(hashes[row]))  # a restart does not change this order
+
+    def _by_hash(self) -> list[int]:
+        """Rows in an order that a restart does not change: who finds room must not depend on where rows lie."""
+        rows = self.series.live()
+        ordered: list[int] = rows[np.argsort(self.series.table["series"][rows])].tolist()
+        return ordered
 
     def swap_detector(self, detector: CompiledDetector) -> None:
         """Put a detector that computes the same in the place of its older revision: name and author may differ."""
         number = self.numbers[detector.source.id]
-        self._matching.remove(number, self.detector(number))
-        self._matching.add(number, detector)
         self.detectors[number] = detector
         if number in self.gatherings:
             self.gatherings[number].detector = detector
 
     def remove_detector(self, number: int) -> None:
         """Forget a detector, its lanes, and programs that only it needed."""
-        for lane in self.routes.lanes_of_detector(number):
-            self._drop_lane(lane)
-        detector = self.detector(number)
-        self._matching.remove(number, detector)
-        del self.numbers[detector.source.id]
+        self._drop_lanes(self.routes.lanes_of_detector(number))
+        self._audiences.remove(number)
+        del self.numbers[self.detector(number).source.id]
         self.gatherings.pop(number, None)
         self.detectors[number] = None
+        self._vacant.append(number)
 
-    def add_series(self, row: int, labels: Mapping[str, str]) -> None:
-        """Let every detector that wants a new series watch it."""
-        self._match(self._matching, row, labels)
+    def add_series(self, rows: Sequence[int]) -> None:
+        """Let every detector that wants one of these new series watch it."""
+        arrival = {row: at for at, row in enumerate(rows)}
+        self._attend(self._audiences.of_series(rows), arrival.__getitem__)
 
-    def _match(self, matching: Matching, row: int, labels: Mapping[str, str]) -> None:
-        tenant = self.series.tenant(row)
-        wanting = list(matching.wanted_by(tenant, labels))
-        if wanting:
-            counter = self.families.is_counter(tenant, labels.get(NAME_LABEL, ""))
-            for number in wanting:
-                self._add_lanes(row, number, labels, counter=counter)
+    def forget_columns(self) -> None:
+        """Free what is kept for the next change of configs."""
+        self._audiences.forget()
+
+    def _attend(self, audiences: Iterable[Audience], order: Callable[[int], int]) -> None:
+        """Add the lanes of audiences; where it matters who comes first, by this order of the rows."""
+        singly: list[tuple[int, str, int, int, bool]] = []
+        for audience in audiences:
+            counters = audience.counters(self.families.is_counter)
+            crowds: list[tuple[int, int, Ints]] = []
+            for number, places in audience.wanted.items():
+                detector = self.detector(number)
+                rows, grows = audience.rows[places], counters[places]
+                if detector.plan is not None:
+                    pairs = zip(rows.tolist(), grows.tolist(), strict=True)
+                    singly += [(order(row), detector.source.id, number, row, counter) for row, counter in pairs]
+                    continue
+                for counter, mine in ((False, rows[~grows]), (True, rows[grows])):
+                    if len(mine):
+                        (key,) = detector.keys_for(NO_LABELS, counter=counter)
+                        crowds.append((number, self._program_number(key, number), mine))
+            self._add_crowds(crowds)
+        for _, _, number, row, counter in sorted(singly):  # by id before number: numbers differ after a restart
+            self._add_lanes(row, number, self.series.labels_of(row), counter=counter)
+
+    def _add_crowds(self, crowds: Sequence[tuple[int, int, Ints]]) -> None:
+        """Add lanes of many rows at a time: number of the detector, of its program, and rows."""
+        if not crowds:
+            return
+        numbers, programs, all_rows = zip(*crowds, strict=True)
+        sizes = [len(rows) for rows in all_rows]
+        rows = np.concatenate(all_rows)
+        entries, made = self.routes.entries_for(self.series.table["head"], rows, np.repeat(programs, sizes))
+        self.routes.add_lanes(entries, np.repeat(numbers, sizes))
+        self.work += WORK_PER_LANE * len(entries)
+        for number, mine in self._by_program(made):
+            program = self._program(number)
+            assert isinstance(program, Program)  # noqa: S101 - groups come singly
+            self.routes.entries["slot"][mine] = program.take_slots(len(mine))
+
+    def _by_program(self, entries: Ints) -> Iterator[tuple[int, Ints]]:
+        programs = self.routes.entries["program"][entries]
+        for number in np.unique(programs).tolist():
+            yield number, entries[programs == number]
 
     def retype(self, row: int) -> None:
         """Choose anew what ``auto`` means for a series; its lanes of such detectors have no episodes any more."""
@@ -103,14 +153,13 @@ class Watch:
         counter = self.families.is_counter(self.series.tenant(row), labels.get(NAME_LABEL, ""))
         lanes = self.auto_lanes_of_series(row)
         numbers = {int(self.routes.lanes["detector"][lane]) for lane in lanes}
-        for lane in lanes:
-            self._drop_lane(lane)
+        self._drop_lanes(np.array(lanes, np.int64))
         for number in sorted(numbers):
             self._add_lanes(row, number, labels, counter=counter)
 
     def rows_of_families(self, tenant: str, families: set[str]) -> list[int]:
         """Rows of all series that may belong to one of the families."""
-        mine = [row for row in self.series.live().tolist() if self.series.tenant(row) == tenant]
+        mine = [row for row in self._by_hash() if self.series.tenant(row) == tenant]
         return [row for row in mine if not families.isdisjoint(families_of(self.series.metric_of(row)))]
 
     def auto_lanes_of_series(self, row: int) -> list[int]:
@@ -124,8 +173,8 @@ class Watch:
 
     def remove_series(self, row: int) -> None:
         """Forget all that watches a series."""
-        for lane in self.lanes_of_series(row):
-            self._drop_lane(lane)
+        self._drop_lanes(np.array(self.lanes_of_series(row), np.int64))
+        self._audiences.forget()
 
     def lanes_of_series(self, row: int) -> list[int]:
         """All lanes of a series."""
@@ -175,8 +224,9 @@ class Watch:
 
     def _set_limits(self, number: int, detector: CompiledDetector) -> None:
         if number >= len(self.thresholds):
-            self.thresholds = np.append(self.thresholds, 0.0)
-            self.quiet_ms = np.append(self.quiet_ms, 0)
+            more = max(16, number)
+            self.thresholds = np.concatenate([self.thresholds, np.zeros(more)])
+            self.quiet_ms = np.concatenate([self.quiet_ms, np.zeros(more, np.int64)])
         self.thresholds[number] = detector.source.config.threshold
         self.quiet_ms[number] = round(detector.source.config.quiet_s * 1000)
 
@@ -189,8 +239,7 @@ class Watch:
         gathering = self.gatherings[number]
         if not gathering.overflowed and gathering.full:
             gathering.overflow()
-            for lane in self.routes.lanes_of_detector(number):
-                self._drop_lane(lane)
+            self._drop_lanes(self.routes.lanes_of_detector(number))
         return not gathering.overflowed
 
     def _add_lane(self, row: int, number: int, key: Key, labels: Mapping[str, str]) -> None:
@@ -204,25 +253,41 @@ class Watch:
             entry = self.routes.entries.take(row=row, program=made, slot=slot, next=int(heads[row]), lane=NONE)
             heads[row] = entry
         self.routes.add_lane(entry, number)
+        self.work += WORK_PER_SINGLE
 
-    def _drop_lane(self, lane: int) -> None:
-        entry = self.routes.drop_lane(lane)
-        if self.routes.entries["lane"][entry] != NONE:
+    def _drop_lanes(self, lanes: Ints) -> None:
+        if not len(lanes):
             return
-        number = int(self.routes.entries["program"][entry])
+        entries = self.routes.drop_lanes(self.series.table["head"], lanes)
+        for number, mine in self._by_program(entries):
+            program, slots = self._program(number), self.routes.entries["slot"][mine].astype(np.int64)
+            if isinstance(program, Gather):
+                for slot in slots.tolist():
+                    program.free_slot(slot)
+                self.work += WORK_PER_SINGLE * len(slots)
+            else:
+                program.free_slots(slots)
+            self._drop_if_empty(number)
+        self.routes.entries.give(entries)
+        self.work += WORK_PER_LANE * len(lanes)
+
+    def _drop_if_empty(self, number: int) -> None:
         program = self._program(number)
-        program.free_slot(int(self.routes.entries["slot"][entry]))
-        self.routes.unlink_entry(self.series.table["head"], entry)
         if not len(program):
             del self._program_numbers[program.key]
             self.programs[number] = None
+            self._vacant_programs.append(number)
             if isinstance(program, Gather):
                 program.gathering.gathers.pop(program.key, None)
 
     def _program_number(self, key: Key, detector: int) -> int:
         number = self._program_numbers.get(key)
         if number is None:
-            number = self._program_numbers[key] = _free(self.programs)
+            number = self._program_numbers[key] = (
+                self._vacant_programs.pop() if self._vacant_programs else len(self.programs)
+            )
+            if number == len(self.programs):
+                self.programs.append(None)
             self.programs[number] = Program(key) if isinstance(key, ProgramKey) else self._gather(key, detector)
         return number
 
@@ -241,11 +306,3 @@ class Watch:
         """Memory of routes and programs."""
         routes = self.routes.entries.table.size_bytes + self.routes.lanes.table.size_bytes
         return routes + sum(program.size_bytes for program in self.programs if program is not None)
-
-
-def _free(places: list[CompiledDetector | None] | list[Program | Gather | None]) -> int:
-    """Index of an unused place, at the end if there is none."""
-    if None in places:
-        return places.index(None)
-    places.append(None)
-    return len(places) - 1

@@ -4,60 +4,77 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.messages import Detector
+from connectors.codec.encode import encode_labels
+from connectors.messages import Aggregate, Detector, Group
 from flows.config import CompiledDetector, compile_config
-from flows.matching import Matching, wants
+from flows.label_columns import LabelColumns
+from flows.matching import Matching
 from tests.streams import config
 
 SELECTORS = [
-    "m",
-    "n",
-    'm{a="1"}',
-    '{a="1"}',
-    '{a=~"1|2"}',
-    '{__name__=~"m|n",b="x"}',
-    'm{a=""}',
-    'm{a!="1"}',
-    '{b!=""}',
-]
-LABELS = st.dictionaries(st.sampled_from(["__name__", "a", "b"]), st.sampled_from(["m", "n", "1", "2", "x"]))
+    "m", "n", 'm{a="1"}', '{a="1"}', '{a="1",b="x"}', '{a=~"1|2"}', '{__name__=~"m|n",b="x"}', 'm{a=""}', 'm{a!="1"}',
+    '{b!=""}', '{a=~"1.*"}', '{a=~"1.*|11.+|2"}', '{a=~"1[0-9]*"}', '{a=~".*1"}', '{a!~"1|2",__name__=~".+"}',
+    '{b=~"x|",__name__=~"m.*"}', '{a=~"1",a!="2",b!~".+"}',
+]  # fmt: skip
+VALUES = ["", "m", "mn", "n", "1", "11", "12", "2", "x"]
+LABELS = st.dictionaries(st.sampled_from(["__name__", "a", "b", "c"]), st.sampled_from(VALUES))
+DIVISOR = Group(aggregate=Aggregate.SUM, denominator='{a=~"1.*"}')
 
 
-def compiled(number: int, selector: str, tenant: str = "anonymous", *, enabled: bool = True) -> CompiledDetector:
-    made = config(selector=selector, tenant=tenant, enabled=enabled, threshold=1.0 + number)
+def compiled(number: int, selector: str, group: Group | None = None) -> CompiledDetector:
+    made = config(selector=selector, threshold=1.0 + number, group=group)
     return compile_config(Detector(id=f"d{number}", revision=1, config=made, author="", updated_ms=0))
 
 
-@settings(max_examples=80, deadline=None, derandomize=True)
+def naive(detectors: dict[int, CompiledDetector], series: list[dict[str, str]]) -> dict[int, list[int]]:
+    """Every selector against every series."""
+    found = {
+        number: [i for i, labels in enumerate(series) if any(s.matches(labels) for s in detector.watches)]
+        for number, detector in detectors.items()
+    }
+    return {number: places for number, places in found.items() if places}
+
+
+def wanted(matching: Matching, series: list[dict[str, str]]) -> dict[int, list[int]]:
+    columns = LabelColumns([encode_labels(labels) for labels in series], matching.names)
+    return {number: places.tolist() for number, places in matching.wanted(columns).items()}
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(
-    st.lists(st.tuples(st.sampled_from(SELECTORS), st.sampled_from(["anonymous", "t"]), st.booleans()), max_size=8),
-    st.sets(st.integers(0, 7)),
-    LABELS,
+    st.lists(st.tuples(st.sampled_from(SELECTORS), st.sampled_from([None, DIVISOR])), max_size=20),
+    st.sets(st.integers(0, 20)),
+    st.lists(LABELS, max_size=12),
 )
 def test_it_finds_what_trying_all_finds(
-    configs: list[tuple[str, str, bool]], removed: set[int], labels: dict[str, str]
+    configs: list[tuple[str, Group | None]], removed: set[int], series: list[dict[str, str]]
 ) -> None:
-    detectors = {n: compiled(n, selector, tenant, enabled=on) for n, (selector, tenant, on) in enumerate(configs)}
+    detectors = {n: compiled(n, *one) for n, one in enumerate(configs)}
     matching = Matching()
     for number, detector in detectors.items():
         matching.add(number, detector)
+    assert wanted(matching, series) == naive(detectors, series)
     for number in removed & set(detectors):
-        matching.remove(number, detectors.pop(number))
-    for tenant in ("anonymous", "t"):
-        expected = {number for number, detector in detectors.items() if wants(detector, tenant, labels)}
-        found = list(matching.wanted_by(tenant, labels))
-        assert sorted(found) == sorted(expected)
-    assert matching.empty == (not detectors)
+        matching.remove(number)
+        del detectors[number]
+    assert wanted(matching, series) == naive(detectors, series)
+    assert len(matching) == len(detectors)
+    assert set(matching.names) == {m.name for d in detectors.values() for s in d.watches for m in s.matchers}
 
 
-@pytest.mark.parametrize(("detector", "expected"), [
-    (compiled(0, "m"), True), (compiled(0, "n"), False), (compiled(0, "m", "t"), False),
-    (compiled(0, "m", enabled=False), False),
-])  # fmt: skip
-def test_name_tenant_and_state_decide(detector: CompiledDetector, expected: bool) -> None:
-    assert wants(detector, "anonymous", {"__name__": "m"}) is expected
+def test_one_series_against_many_and_one_detector_against_many() -> None:
+    """Homes are looked up from whichever side is smaller."""
+    detectors = {n: compiled(n, f'{{a=~"v{n}.*"}}' if n % 2 else f'm{{a="v{n}"}}') for n in range(40)}
+    series = [{"__name__": "m", "a": f"v{n}"} for n in range(40)]
+    matching = Matching()
+    for number, detector in detectors.items():
+        matching.add(number, detector)
+    assert wanted(matching, series[:1]) == naive(detectors, series[:1])
+    for number in range(39):
+        matching.remove(number)
+    assert wanted(matching, series) == {39: [39]}
 
 
 def test_removing_what_is_not_there_is_an_error() -> None:
     with pytest.raises(KeyError):
-        Matching().remove(0, compiled(0, "m"))
+        Matching().remove(0)

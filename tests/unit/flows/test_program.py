@@ -25,7 +25,7 @@ def test_slots_are_dense_and_used_again_empty() -> None:
     program = Program(KEY)
     assert [program.take_slot() for _ in range(3)] == [0, 1, 2]
     feed(program, 1, [1.0, 2.0, 3.0])
-    program.free_slot(1)
+    program.free_slots(np.array([1]))
     assert len(program) == 2
     assert program.take_slot() == 1
     assert program.warming_up(np.array([0, 1, 2])) == 3
@@ -39,7 +39,7 @@ def test_a_counter_is_judged_by_its_rate() -> None:
     assert shaped[1:] == [5.0, 6.0, 5.0, 6.0, 5.0, 6.0, 1000.0]
     assert np.isnan(shaped[0])
     assert score[-1] > 100
-    program.free_slot(slot)
+    program.free_slots(np.array([slot]))
     assert np.isnan(feed(program, program.take_slot(), [9.0], first=8)[0][0]), "the previous counter is forgotten"
 
 

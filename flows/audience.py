@@ -1,0 +1,101 @@
+"""Which series of a block its detectors watch: by tenant, for many of both at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.config import CompiledDetector
+from flows.detectors.base import Ints
+from flows.label_columns import LabelColumns
+from flows.matching import Matching
+from flows.selector import NAME_LABEL
+from flows.series import SeriesTable
+
+
+class Audience(NamedTuple):
+    """Series of one tenant, (n,) rows, with the detectors that watch them: by number, index into ``rows``."""
+
+    tenant: str
+    rows: Ints
+    columns: LabelColumns
+    wanted: Mapping[int, Ints]
+
+    def counters(self, is_counter: Callable[[str, str], bool]) -> NDArray[np.bool_]:
+        """(n,) whether each of the series only grows, given how to tell by tenant and name of the metric."""
+        names = self.columns[NAME_LABEL]
+        return np.array([is_counter(self.tenant, name) for name in names.values], np.bool_)[names.codes]
+
+
+class Audiences:
+    """The detectors of a block that run, by tenant.
+
+    While configs change, the columns of all series are kept: changes come in crowds. ``forget`` frees them.
+    """
+
+    def __init__(self, series: SeriesTable) -> None:
+        self._series = series
+        self._matchings: dict[str, Matching] = {}
+        self._tenants: dict[int, str] = {}
+        self._all: dict[str, tuple[Ints, LabelColumns]] = {}
+
+    def add(self, detectors: Mapping[int, CompiledDetector]) -> Iterator[Audience]:
+        """Take in detectors by number, and tell which of the present series they watch; stopped ones watch none."""
+        added: dict[str, Matching] = {}
+        for number, detector in detectors.items():
+            config = detector.source.config
+            if config.enabled:
+                self._tenants[number] = config.tenant
+                self._matchings.setdefault(config.tenant, Matching()).add(number, detector)
+                added.setdefault(config.tenant, Matching()).add(number, detector)
+        for tenant, matching in added.items():
+            rows, columns = self._present(tenant, matching)
+            if len(rows):
+                yield Audience(tenant, rows, columns, matching.wanted(columns))
+
+    def remove(self, number: int) -> None:
+        """Forget a detector."""
+        tenant = self._tenants.pop(number, None)
+        if tenant is not None:
+            self._matchings[tenant].remove(number)
+            if not len(self._matchings[tenant]):
+                del self._matchings[tenant]
+
+    def of_series(self, rows: Iterable[int]) -> Iterator[Audience]:
+        """Who watches these new series."""
+        self.forget()
+        by_tenant: dict[str, list[int]] = {}
+        for row in rows:
+            by_tenant.setdefault(self._series.tenant(row), []).append(row)
+        for tenant, mine in by_tenant.items():
+            matching = self._matchings.get(tenant)
+            if matching is not None:
+                columns = self._columns(mine, matching)
+                yield Audience(tenant, np.array(mine, np.int64), columns, matching.wanted(columns))
+
+    def forget(self) -> None:
+        """Series came or went, or nothing has changed for long."""
+        self._all.clear()
+
+    def _present(self, tenant: str, matching: Matching) -> tuple[Ints, LabelColumns]:
+        known = self._all.get(tenant)
+        if known is None:
+            rows = np.array(
+                [row for row in self._series.live().tolist() if self._series.tenant(row) == tenant], np.int64
+            )
+            known = self._all[tenant] = rows, self._columns(rows.tolist(), matching)
+        rows, columns = known
+        missing = set(matching.names) - columns.names
+        if missing:
+            columns.add(self._raws(rows.tolist()), missing)
+        return known
+
+    def _columns(self, rows: list[int], matching: Matching) -> LabelColumns:
+        return LabelColumns(self._raws(rows), {NAME_LABEL, *matching.names})
+
+    def _raws(self, rows: list[int]) -> list[bytes]:
+        labels = self._series.labels
+        return [labels[row] or b"" for row in rows]
