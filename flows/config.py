@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from connectors.errors import Rejected
 from connectors.messages import Detector, DetectorConfig, Shape
 from flows.detectors import base
-from flows.detectors.registry import KINDS
+from flows.detectors.registry import KINDS, Trait
 from flows.group import GroupPlan, problem_of
 from flows.selector import Selector, SelectorError, parse_selector
 
@@ -38,6 +38,8 @@ class ProgramKey:
     shape: Shape
     calibrated: bool = False
     """whether surprises are those that each signal's own tail bears out"""
+    owner: str = ""
+    """the only detector that it is for, of a kind that keeps Python objects: their number is bounded per detector"""
 
     def make(self) -> base.Detector:
         """The detector itself."""
@@ -104,6 +106,8 @@ def compile_config(detector: Detector) -> CompiledDetector:
     selector = _selector("selector", config.selector)
     params = _params(config).model_dump_json()
     program = ProgramKey(config.kind, params, config.shape, config.calibrate and KINDS[config.kind].calibrable)
+    if Trait.OBJECTS in KINDS[config.kind].traits:
+        program = replace(program, owner=detector.id)
     problem = problem_of(config)
     if problem is not None:
         raise ConfigError(field=problem.field, value=problem.value, expected=problem.expected)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import sys
 from collections.abc import Callable
 
@@ -39,6 +40,7 @@ SWITCH_INTERVAL_S = 0.02
 
 
 Judged = OutRecord | Part
+_log = logging.getLogger(__name__)
 
 
 class BlockLogic(StatefulBatchLogic[list[Chunk], Judged, bytes]):  # type: ignore[misc]  # mypy skips bytewax
@@ -52,6 +54,7 @@ class BlockLogic(StatefulBatchLogic[list[Chunk], Judged, bytes]):  # type: ignor
         """Hand the chunks to the block."""
         self._vitals.stops.end()
         records = self._block.take(chunk for chunks in values for chunk in chunks)
+        _warn(self._block)
         return [*records, *self._block.parts()], StatefulBatchLogic.RETAIN
 
     def snapshot(self) -> bytes:
@@ -60,6 +63,11 @@ class BlockLogic(StatefulBatchLogic[list[Chunk], Judged, bytes]):  # type: ignor
         saved = save(self._block)
         self._vitals.saved(self._block, len(saved))
         return saved
+
+
+def _warn(block: Block) -> None:
+    for notice in block.watch.models.notices():
+        _log.warning("%s", notice)
 
 
 class MergeLogic(StatefulBatchLogic[tuple[int, Part], OutRecord, bytes]):  # type: ignore[misc]  # mypy skips bytewax
@@ -73,6 +81,8 @@ class MergeLogic(StatefulBatchLogic[tuple[int, Part], OutRecord, bytes]):  # typ
     def on_batch(self, values: list[tuple[int, Part]]) -> tuple[list[OutRecord], bool]:
         """Merge what the partitions say; forget the detector once all have said that it is gone."""
         out = self._merge.take(values)
+        if self._merge.running is not None:
+            _warn(self._merge.running.block)
         if self._merge.over:
             self._vitals.forget(self._merge)
         return out, self._merge.over

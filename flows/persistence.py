@@ -86,10 +86,13 @@ def load(raw: bytes, block: Block) -> Block:
     block.revisions = DetectorTable(detectors, block.compile)
     block.watch.families = Families((tenant, family, kind) for tenant, family, kind in header.get("families", ()))
     gathered = {key: (i, step, begun, over) for key, (i, step, begun, over) in header.get("gatherings", {}).items()}
+    programs = {_load_key(key): f"{number}/" for number, key in enumerate(header["programs"])}
+    block.watch.models.kept = {key: set(saved.arrays[f"{prefix}rows"].tolist()) for key, prefix in programs.items()}
     block.watch.add_detectors(block.revisions.compiled.values(), gathered)
+    block.watch.models.kept = None
     block.signal = _load_signal(header.get("signal"))
-    for number, key in enumerate(header["programs"]):
-        _load_program(block, saved, f"{number}/", _load_key(key))
+    for key, prefix in programs.items():
+        _load_program(block, saved, prefix, key)
     _load_episodes(block, saved)
     return block
 
@@ -106,14 +109,14 @@ def _load_series(block: Block, saved: Saved) -> None:
 def _save_key(key: Key) -> list[str | int]:
     if isinstance(key, GatherKey):
         return [key.detector, key.role, key.shape]
-    return [key.kind, key.params, key.shape, key.calibrated]
+    return [key.kind, key.params, key.shape, key.calibrated, key.owner]
 
 
 def _load_key(saved: Sequence[Any]) -> Key:
-    first, second, shape, *calibrated = saved
+    first, second, shape, *others = saved
     if isinstance(second, int):
         return GatherKey(first, second, Shape(shape))
-    return ProgramKey(first, second, Shape(shape), *calibrated)
+    return ProgramKey(first, second, Shape(shape), *others)
 
 
 def _load_signal(saved: Sequence[str] | None) -> tuple[Shape, str] | None:

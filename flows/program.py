@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from flows.calibration import allocate_tails, calibrate
 from flows.config import ProgramKey
 from flows.detectors.base import Floats, Ints, Scored, Silences, Silent, Table
+from flows.detectors.models import Modelled
 from flows.shape.rate import CHANGES, allocate_rates, rates
 
 
@@ -23,6 +24,7 @@ class Program:
         changes = key.shape in CHANGES and not self.silent  # pauses are those between samples, not between rates
         self.rates: Table | None = allocate_rates(0) if changes else None
         self.tails: Table | None = allocate_tails(0) if key.calibrated else None
+        self.max_models = self.detector.max_models if isinstance(self.detector, Modelled) else None
         self.used = 0
         self._free: list[int] = []
 
@@ -68,6 +70,16 @@ class Program:
         return values, scored if self.tails is None else calibrate(self.tails, slots, values, scored)
 
     @property
+    def models(self) -> int:
+        """Python objects among its memory."""
+        return len(self) if self.max_models is not None else 0
+
+    @property
+    def faults(self) -> int:
+        """Times that models failed and began anew."""
+        return int(self.state["faults"].sum()) if self.max_models is not None else 0
+
+    @property
     def silent(self) -> bool:
         """Whether silence is judged."""
         return isinstance(self.detector, Silent)
@@ -83,19 +95,12 @@ class Program:
 
     def save(self, slots: Ints) -> dict[str, NDArray[Any]]:
         """Columns of these slots that cannot be derived, for a snapshot."""
-        return {
-            column.name: table[column.name][slots]
-            for table in self.tables()
-            for column in table.columns
-            if not column.derived
-        }
+        return {name: column for table in self.tables() for name, column in table.save(slots).items()}
 
     def load(self, slots: Ints, columns: dict[str, NDArray[Any]]) -> None:
         """Put saved columns into these slots."""
         for table in self.tables():
-            for column in table.columns:
-                if not column.derived:
-                    table[column.name][slots] = columns[column.name]
+            table.load(slots, columns)
         self.detector.derive(self.state, slots)
 
     @property

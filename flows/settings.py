@@ -10,6 +10,7 @@ from pydantic_settings import SettingsConfigDict
 
 from connectors.settings import KafkaSettings
 from flows.block import BlockLimits
+from flows.models import MAX_MODELS
 
 
 class FlowSettings(KafkaSettings):
@@ -30,6 +31,9 @@ class FlowSettings(KafkaSettings):
         int, Field(ge=1, description="series of one partition; more are counted, not watched")
     ] = 1_000_000
     flow_max_episodes: Annotated[int, Field(ge=1, description="open episodes of one partition")] = 100_000
+    flow_max_models: Annotated[
+        int, Field(ge=1, description="Python-object models (kind river) of one partition; more are counted, not made")
+    ] = MAX_MODELS
     flow_idle_s: Annotated[
         int, Field(ge=120, description="log time after which a series without samples gives its row back")
     ] = 3600
@@ -44,6 +48,7 @@ class FlowSettings(KafkaSettings):
         return BlockLimits(
             max_series=self.flow_max_series,
             max_episodes=self.flow_max_episodes,
+            max_models=self.flow_max_models,
             idle_s=self.flow_idle_s,
             too_old_ms=round(self.flow_too_old_s * 1000),
             too_new_ms=round(self.flow_too_new_s * 1000),

@@ -126,6 +126,12 @@ class Vitals(Collector):
         yield _gauge(
             "tocsin_flow_lanes", "Pairs of detector and series", sum(len(b.watch.routes.lanes) for b in blocks)
         )
+        judging = blocks + [merge.running.block for merge in list(self.merges) if merge.running is not None]
+        yield _gauge("tocsin_flow_models", "Python-object models", sum(b.watch.objects for b in judging))
+        refused = sum(b.watch.models.refused for b in judging)
+        yield _counter("tocsin_flow_models_refused", "Series that found no room for their model", refused)
+        faults = sum(b.watch.faults for b in judging)
+        yield _gauge("tocsin_flow_model_faults", "Failures after which models began anew, of those in use", faults)
         yield _gauge("tocsin_flow_episodes_open", "Open episodes", sum(len(b.episodes) for b in blocks))
         announcements = list(self.decoder.partitions.values())
         state_bytes = sum(b.size_bytes for b in blocks) + sum(a.size_bytes for a in announcements)

@@ -18,7 +18,7 @@ from connectors.messages import (
 )
 from flows.block import Block, BlockLimits
 from flows.decode import Decoder
-from flows.detectors.registry import KINDS
+from flows.detectors.registry import KINDS, Trait
 from flows.persistence import load, save
 
 STEPS = 70
@@ -37,7 +37,7 @@ class _Record(NamedTuple):
 def warm() -> None:
     """Run a spike through every kind and every shape, alone and in groups, with a snapshot in the middle."""
     kind = next(iter(KINDS))
-    revisions = [_revision(kind, Shape.RAW) for kind in KINDS]
+    revisions = [_revision(kind, Shape.RAW) for kind in KINDS if Trait.OBJECTS not in KINDS[kind].traits]
     revisions += [_revision(kind, shape, group) for shape in Shape for group in (None, Group(step_s=1))]
     decoder = Decoder(announce_every_s=60, max_series=16)
 

@@ -14,6 +14,7 @@ from flows.detectors.base import Ints
 from flows.episodes import Lanes
 from flows.families import Families
 from flows.gather import Gather, Gathering
+from flows.models import MAX_MODELS, Models
 from flows.program import Program
 from flows.routes import NONE, Routes
 from flows.selector import NAME_LABEL
@@ -37,8 +38,9 @@ WORK_PER_REVISION, WORK_PER_LANE, WORK_PER_SINGLE = 1_000, 1, 200
 class Watch:
     """Detectors and programs by number; numbers are reused."""
 
-    def __init__(self, series: SeriesTable) -> None:
+    def __init__(self, series: SeriesTable, max_models: int = MAX_MODELS) -> None:
         self.series = series
+        self.models = Models(max_models)
         self.routes = Routes()
         self.detectors: list[CompiledDetector | None] = []
         self.programs: list[Program | Gather | None] = []
@@ -115,7 +117,7 @@ class Watch:
             for number, places in audience.wanted.items():
                 detector = self.detector(number)
                 rows, grows = audience.rows[places], counters[places]
-                if detector.plan is not None:
+                if detector.plan is not None or detector.program.owner:
                     pairs = zip(rows.tolist(), grows.tolist(), strict=True)
                     singly += [(order(row), detector.source.id, number, row, counter) for row, counter in pairs]
                     continue
@@ -248,6 +250,9 @@ class Watch:
         entry = self.routes.find_entry(int(heads[row]), made)
         if entry == NONE:
             program = self._program(made)
+            if isinstance(program, Program) and not self._has_room(program, row, number):
+                self._drop_if_empty(made)
+                return
             series = int(self.series.table["series"][row])
             slot = program.take_slot(labels, series) if isinstance(program, Gather) else program.take_slot()
             entry = self.routes.entries.take(row=row, program=made, slot=slot, next=int(heads[row]), lane=NONE)
@@ -270,6 +275,23 @@ class Watch:
             self._drop_if_empty(number)
         self.routes.entries.give(entries)
         self.work += WORK_PER_LANE * len(lanes)
+
+    def _has_room(self, program: Program, row: int, number: int) -> bool:
+        if program.max_models is None:
+            return True
+        source = self.detector(number).source
+        counts = (program.models, self.objects)
+        return self.models.admits(program.key, row, counts, program.max_models, f"{source.id} ({source.config.name!r})")
+
+    @property
+    def objects(self) -> int:
+        """Python-object models of all programs."""
+        return sum(program.models for program in self.programs if isinstance(program, Program))
+
+    @property
+    def faults(self) -> int:
+        """Times that the models which are there had to begin anew."""
+        return sum(program.faults for program in self.programs if isinstance(program, Program))
 
     def _drop_if_empty(self, number: int) -> None:
         program = self._program(number)

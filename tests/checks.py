@@ -70,9 +70,7 @@ def at(scored: Scored, index: slice | Ints) -> Scored:
 
 def copy_rows(source: Table, rows: Ints, target: Table, to: Ints) -> None:
     """What a snapshot carries: all columns that are not derived."""
-    for column in source.columns:
-        if not column.derived:
-            target[column.name][to] = source[column.name][rows]
+    target.load(to, source.save(rows))
 
 
 # the checks

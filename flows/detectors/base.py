@@ -7,6 +7,7 @@ input into other batches must not change the output.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -60,7 +61,7 @@ class Column(NamedTuple):
 class Table:
     """Arrays with a common first dimension that grow together; a row that was never used is zero everywhere."""
 
-    GROWTH = 1.25
+    GROWTH = 1.125
 
     def __init__(self, columns: tuple[Column, ...], rows: int = 0) -> None:
         self.columns = columns
@@ -85,6 +86,16 @@ class Table:
         """Zero these rows, for reuse."""
         for array in self.arrays.values():
             array[rows] = 0
+
+    def save(self, rows: Ints) -> dict[str, NDArray[Any]]:
+        """Columns of these rows that cannot be derived, for a snapshot: values only, nothing that lives on."""
+        return {column.name: self[column.name][rows] for column in self.columns if not column.derived}
+
+    def load(self, rows: Ints, columns: Mapping[str, NDArray[Any]]) -> None:
+        """Put saved columns into these rows."""
+        for column in self.columns:
+            if not column.derived:
+                self[column.name][rows] = columns[column.name]
 
     @property
     def size_bytes(self) -> int:

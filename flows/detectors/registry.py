@@ -19,6 +19,7 @@ from flows.detectors.iqr import Iqr, IqrParams
 from flows.detectors.mad import Mad, MadParams
 from flows.detectors.missing import Missing, MissingParams
 from flows.detectors.quantile import Quantile, QuantileParams
+from flows.detectors.river import River, RiverParams
 from flows.detectors.seasonal import Seasonal, SeasonalParams
 from flows.detectors.threshold import Threshold, ThresholdParams
 from flows.detectors.zscore import Zscore, ZscoreParams
@@ -33,6 +34,9 @@ class Trait(StrEnum):
     """Judges when samples come or change, not how large they are."""
     EMPIRICAL = "empirical"
     """Its surprise is counted from the signal's own past already: nothing is left to calibrate."""
+
+    OBJECTS = "objects"
+    """Keeps Python objects, and compiles nothing."""
 
 
 class Kind(NamedTuple):
@@ -73,6 +77,7 @@ KINDS: dict[str, Kind] = {
     "changepoint": Kind(ChangepointParams, Changepoint, "small lasting changes of level, by sums of deviations"),
     "forecast": Kind(ForecastParams, Forecast, "distance from a forecast by level, trend and season"),
     "seasonal": Kind(SeasonalParams, Seasonal, "distance from what is usual at this hour of the week"),
+    "river": Kind(RiverParams, River, "models of the library river, for few signals", frozenset({Trait.OBJECTS})),
     "flatline": Kind(FlatlineParams, Flatline, "a signal that used to move stands still", frozenset({Trait.TIMES})),
     "missing": Kind(MissingParams, Missing, "nothing comes for longer than it ever took", frozenset({Trait.TIMES})),
 }

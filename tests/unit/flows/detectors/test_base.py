@@ -25,6 +25,7 @@ SMALL: dict[str, list[dict[str, Any]]] = {
     "missing": [{"warmup": 8}],
     "iqr": [{"window": 5}, {"window": 16, "warmup": 7}],
     "threshold": [{"spread": 3.0}],
+    "river": [{"warmup": 10, "model_params": {"grace_period": 10}}],
 }
 """Parameters to cross with the checks besides the defaults; a new kind without a line here is checked all the same."""
 EXCUSED: dict[str, dict[str, str]] = {
