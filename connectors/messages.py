@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -228,6 +229,19 @@ class DetectorRevision(Message):
     author: Annotated[str, Field(max_length=200)]
     time_ms: int
 
+    @cached_property
+    def detector(self) -> Detector | None:
+        """The detector as it stands if this revision applies; None if it deletes."""
+        if self.config is None:
+            return None
+        return Detector(
+            id=self.detector_id,
+            revision=self.base_revision + 1,
+            config=self.config,
+            author=self.author,
+            updated_ms=self.time_ms,
+        )
+
 
 class Detector(Message):
     """A detector as it stands: its id, revision and config."""
@@ -237,6 +251,11 @@ class Detector(Message):
     config: DetectorConfig
     author: str
     updated_ms: int
+
+    @cached_property
+    def text(self) -> str:
+        """As JSON, written once."""
+        return self.model_dump_json()
 
 
 class EventType(StrEnum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -35,10 +36,13 @@ from flows.report import EVENT, Reports, Watched
 from flows.revisions import DetectorTable, Outcome
 from flows.routes import sort_by_program
 from flows.series import DROPS, NEVER_MS, SeriesTable, admit
-from flows.watch import Watch
+from flows.watch import WORK_PER_CONTROL, WORK_PER_REVISION, Watch
 
 EVER_MS = (1 << 63) - 1
 MAX_REASON_BYTES = 1000
+EVER_WORK = math.inf
+CROWD, CROWD_PAIRS = 32, 1 << 17
+"""Revisions that are applied together: their detectors meet the series in one go. Fewer where series are many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class BlockLimits:
     idle_s: int = 3600
     too_old_ms: int = 24 * 3_600_000
     too_new_ms: int = 600_000
+    max_work: int = WORK_PER_CONTROL
 
 
 class Block:
@@ -70,6 +75,8 @@ class Block:
         """What all series here are, in the step that judges groups: their shape and their PromQL expression."""
         self.log_ms = 0
         self.detectors_offset = 0
+        """of the next revision to be applied; what is announced beyond waits for the next control record"""
+        self.announced = 0
         self.feedback_offset = 0
         self.swept_s = 0
         self.counts: Counter[str] = Counter()
@@ -209,13 +216,15 @@ class Block:
     # log time and configuration
 
     def _control(self, control: ControlRecord, out: list[OutRecord]) -> None:
+        work: float = self.limits.max_work
         if not self.log_ms:
             self._begin(control.time_ms)
+            work = EVER_WORK  # nothing is judged yet that could be held up
         self.log_ms = max(self.log_ms, control.time_ms)
         for gathering in self.watch.gatherings.values():
             self._parts += gathering.close(self.log_ms)
-        if control.detectors_offset > self.detectors_offset:
-            self._apply(control.detectors_offset, out)
+        self.announced = max(self.announced, control.detectors_offset)
+        self._configure(work, out)
         self.feedback_offset = max(self.feedback_offset, control.feedback_offset)
         self._listen(out)
         lanes = self.watch.routes.lanes
@@ -240,7 +249,18 @@ class Block:
         table["active_s"][:] = self.swept_s = time_ms // 1000
         table["last_ms"][table["last_ms"] > time_ms + self.limits.too_new_ms] = NEVER_MS
 
+    def _configure(self, work: float, out: list[OutRecord]) -> None:
+        """Apply what is announced, a crowd of revisions at a time, until so much work is done.
+
+        A bound in time would make it depend on the machine after which sample a detector is there.
+        """
+        until = self.watch.work + work
+        crowd = max(1, min(CROWD, CROWD_PAIRS // max(1, len(self.series))))
+        while self.detectors_offset < self.announced and self.watch.work < until:
+            self._apply(min(self.announced, self.detectors_offset + crowd), out)
+
     def _apply(self, until: int, out: list[OutRecord]) -> None:
+        self.watch.work += WORK_PER_REVISION * (until - self.detectors_offset)
         added: dict[str, _Added] = {}
         for offset, revision in enumerate(self.read_revisions(self.detectors_offset, until), self.detectors_offset):
             if revision is None:

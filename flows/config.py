@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any
 
@@ -57,7 +58,7 @@ class GatherKey:
     shape: Shape
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CompiledDetector:
     """A detector ready to run."""
 
@@ -69,7 +70,7 @@ class CompiledDetector:
     plan: GroupPlan | None = None
     """how its groups are gathered; None if it judges each series"""
 
-    @property
+    @cached_property
     def computes(self) -> tuple[str, ...]:
         """All that decides its verdicts; two detectors with equal ``computes`` would say the same."""
         c = self.source.config
@@ -94,7 +95,7 @@ class CompiledDetector:
         """The same detector where its groups are judged: every group is a series there, and its value raw."""
         return replace(self, program=replace(self.program, shape=Shape.RAW), watches=(EVERYTHING,), plan=None)
 
-    @property
+    @cached_property
     def digest(self) -> bytes:
         """16 bytes of ``computes``, for anomaly ids."""
         return blake2b("\0".join(self.computes).encode(), digest_size=16).digest()

@@ -9,6 +9,7 @@ import gc
 import logging
 import sys
 from collections.abc import Callable
+from functools import lru_cache
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
@@ -30,6 +31,7 @@ from flows.decode import Decoder
 from flows.gather import Part
 from flows.merge import Merge
 from flows.persistence import load, save
+from flows.revisions import MAX_DETECTORS, CompileOnce
 from flows.saved_merge import load_merge, save_merge
 from flows.settings import FlowSettings
 from flows.vitals import Vitals
@@ -118,9 +120,10 @@ def dataflow(
     read_revisions: ReadRevisions,
 ) -> Dataflow:
     """The steps, top to bottom; ``read`` makes the input: chunks keyed by partition."""
+    compiled = CompileOnce()
 
     def logic(saved: bytes | None) -> BlockLogic:
-        block = Block(settings.topics, settings.limits, read_revisions)
+        block = Block(settings.topics, settings.limits, read_revisions, compiled)
         if saved is not None:
             load(saved, block)
         vitals.blocks.append(block)
@@ -154,6 +157,7 @@ def _revisions_of(detectors: TopicLog, timeout_s: float) -> ReadRevisions:
     return read
 
 
+@lru_cache(maxsize=2 * MAX_DETECTORS)  # every partition asks for the same ones
 def _revision(value: bytes | None) -> DetectorRevision | None:
     try:
         return DetectorRevision.decode(value or b"")

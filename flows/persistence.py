@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from connectors.messages import Detector, Shape
+from connectors.messages import Shape
 from flows.block import Block
 from flows.chunks import NewSeries
 from flows.config import GatherKey, ProgramKey
@@ -17,7 +17,7 @@ from flows.episodes import EPISODE, Episodes
 from flows.families import Families
 from flows.gather import Gather
 from flows.labels_archive import unpack_labels
-from flows.revisions import DetectorTable
+from flows.revisions import DetectorTable, unpack_detectors
 from flows.saved import Saved, pack, unpack
 from flows.watch import Key
 
@@ -37,14 +37,15 @@ def save(block: Block) -> bytes:
         arrays[prefix + "rows"] = np.searchsorted(rows, watched).astype(np.int32)
         arrays |= {prefix + name: column for name, column in program.save(slots).items()}
         programs.append(_save_key(key))
+    arrays["detectors"] = np.frombuffer(block.revisions.pack(), np.uint8)
     arrays["episodes"], owners = _save_episodes(block, rows)
     header = {
         "log_ms": block.log_ms,
         "swept_s": block.swept_s,
         "detectors_offset": block.detectors_offset,
+        "announced": block.announced,
         "feedback_offset": block.feedback_offset,
         "tenants": tenants,
-        "detectors": [detector.model_dump(mode="json") for detector in block.revisions.detectors.values()],
         "programs": programs,
         "families": block.watch.families.saved(),
         "gatherings": {g.detector.source.id: [g.incarnation, g.next_step, g.begun, g.overflowed]
@@ -81,9 +82,9 @@ def load(raw: bytes, block: Block) -> Block:
     header = saved.header
     block.log_ms, block.swept_s = header["log_ms"], header["swept_s"]
     block.detectors_offset, block.feedback_offset = header["detectors_offset"], header["feedback_offset"]
+    block.announced = header["announced"]
     _load_series(block, saved)
-    detectors = (Detector.model_validate(detector) for detector in header["detectors"])
-    block.revisions = DetectorTable(detectors, block.compile)
+    block.revisions = DetectorTable(unpack_detectors(saved.arrays["detectors"].tobytes()), block.compile)
     block.watch.families = Families((tenant, family, kind) for tenant, family, kind in header.get("families", ()))
     gathered = {key: (i, step, begun, over) for key, (i, step, begun, over) in header.get("gatherings", {}).items()}
     programs = {_load_key(key): f"{number}/" for number, key in enumerate(header["programs"])}

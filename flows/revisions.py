@@ -5,10 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
+import cramjam
+
 from connectors.messages import Detector, DetectorRevision
 from flows.config import Compile, CompiledDetector, ConfigError, compile_config
 
 MAX_DETECTORS = 10_000
+LEVEL = 3
+MAX_COMPILED = 2 * MAX_DETECTORS
+"""Detectors that are kept compiled for blocks that have not come so far."""
+
+
+class CompileOnce:
+    """Compiles a detector once for all blocks of a process."""
+
+    def __init__(self, compiled: Compile = compile_config) -> None:
+        self._compile = compiled
+        self._known: dict[str, CompiledDetector] = {}
+
+    def __call__(self, detector: Detector) -> CompiledDetector:
+        """As ``compile_config``."""
+        known = self._known.get(detector.text)
+        if known is None:
+            known = self._compile(detector)
+            if len(self._known) >= MAX_COMPILED:
+                del self._known[next(iter(self._known))]  # the oldest
+            self._known[detector.text] = known
+        return known
 
 
 class Outcome(StrEnum):
@@ -28,6 +51,7 @@ class DetectorTable:
         self._compile = compiled
         self.compiled: dict[str, CompiledDetector] = {}
         self._by_computation: dict[tuple[str, ...], str] = {}
+        self._packed: bytes | None = None
         for detector in detectors:
             self.put(compiled(detector))
 
@@ -41,10 +65,10 @@ class DetectorTable:
         current = self.compiled.get(revision.detector_id)
         if revision.base_revision != (current.source.revision if current else 0):
             return Outcome.STALE
-        if revision.config is None:
+        if revision.detector is None:
             return self._delete(revision.detector_id)
         try:
-            compiled = self._compile(_stands(revision))
+            compiled = self._compile(revision.detector)
         except ConfigError:
             return Outcome.INVALID
         if current is None and len(self.compiled) >= MAX_DETECTORS:
@@ -65,6 +89,13 @@ class DetectorTable:
         self.compiled[compiled.source.id] = compiled
         self._by_computation[compiled.computes] = compiled.source.id
 
+    def pack(self) -> bytes:
+        """All detectors in the order in which they came to stand, compressed; packed anew only after a change."""
+        if self._packed is None:
+            lines = "\n".join(one.source.text for one in self.compiled.values())
+            self._packed = bytes(cramjam.zstd.compress(lines.encode(), LEVEL))
+        return self._packed
+
     def _delete(self, detector_id: str) -> Outcome:
         if detector_id not in self.compiled:
             return Outcome.STALE
@@ -72,17 +103,13 @@ class DetectorTable:
         return Outcome.APPLIED
 
     def _forget(self, detector_id: str) -> None:
+        self._packed = None
         old = self.compiled.pop(detector_id, None)
         if old is not None:
             del self._by_computation[old.computes]
 
 
-def _stands(revision: DetectorRevision) -> Detector:
-    assert revision.config is not None  # noqa: S101 - the caller handled deletion
-    return Detector(
-        id=revision.detector_id,
-        revision=revision.base_revision + 1,
-        config=revision.config,
-        author=revision.author,
-        updated_ms=revision.time_ms,
-    )
+def unpack_detectors(packed: bytes) -> list[Detector]:
+    """What ``DetectorTable.pack`` was made of."""
+    lines = bytes(cramjam.zstd.decompress(packed)).decode()
+    return [Detector.model_validate_json(line) for line in lines.splitlines() if line]

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Iterable
 from functools import cache
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -128,6 +128,54 @@ def test_a_replay_after_a_crash_tells_the_same(seed: int, points: tuple[int, int
         assert known == event, "the replay tells another story"
     told = {key: [json.loads(e.encode()) for _, e in sorted(episode.items())] for key, episode in kept.items()}
     assert told == whole(seed, 0)[0]
+
+
+def many_at_once() -> Log:
+    """A hundred detectors announced by one control record, renamed and in part deleted by a later one."""
+    log = Log()
+    steady(log, first=-8, n=8)
+    for number in range(100):
+        log.detector(f"d{number}", config("ewma", "m" if number % 2 else '{n=~"0|1"}', threshold=3.0 + number / 100))
+    steady(log, n=20)
+    log.samples((M, 20.5, 500.0))
+    for number in range(0, 100, 3):
+        log.detector(f"d{number}", None if number % 2 else config("ewma", '{n="0"}', threshold=2.0 + number / 100))
+    steady(log, first=21, n=20)
+    return log
+
+
+def test_what_is_announced_is_applied_in_bounded_slices() -> None:
+    log = many_at_once()
+    block, offsets = log.block(max_work=1), list[int]()
+    for chunk in log.chunks():
+        block.take([chunk])
+        offsets.append(block.detectors_offset)
+    assert [offset for offset, _ in groupby(offsets)] == [0, 32, 64, 96, 100, 132, 134]
+    assert block.announced == 134
+    at_once, _ = log.run(max_work=10**9)
+    assert block.revisions.detectors == at_once.revisions.detectors
+    assert len(block.watch.routes.lanes) == len(at_once.watch.routes.lanes) > 80
+
+
+def test_the_first_control_record_applies_all() -> None:
+    log = many_at_once()
+    log.records = log.records[-1:]
+    block, _ = log.run(max_work=1)
+    assert block.detectors_offset == 134
+
+
+@pytest.mark.parametrize("every", [1, 3, 7])
+def test_slices_depend_on_the_log_alone(every: int) -> None:
+    """Saved and loaded again and again while revisions wait: the same events."""
+    log = many_at_once()
+    _, events = log.run(max_work=1)
+    assert len(by_id(events)) > 50
+    block, told = log.block(max_work=1), []
+    for number, chunk in enumerate(log.chunks()):
+        told += anomalies(block.take([chunk]))
+        if number % every == 0:
+            block = load(save(block), log.block(max_work=1))
+    assert by_id(told) == by_id(events)
 
 
 # one thing at a time

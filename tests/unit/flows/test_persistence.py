@@ -6,7 +6,7 @@ import pytest
 from connectors.messages import Shape
 from flows.block import Block
 from flows.persistence import load, save
-from flows.saved import SavedVersionError, unpack
+from flows.saved import VERSION, SavedVersionError, unpack
 from tests.streams import Log, anomalies, by_id, config
 
 
@@ -94,7 +94,7 @@ def test_an_empty_block() -> None:
 
 
 def test_a_block_of_another_version_is_refused() -> None:
-    raw = save(Log().block()).replace(b'"version":1', b'"version":7', 1)
+    raw = save(Log().block()).replace(f'"version":{VERSION}'.encode(), b'"version":7', 1)
     with pytest.raises(SavedVersionError, match="version 7"):
         load(raw, Log().block())
 
