@@ -1,6 +1,6 @@
 """The default kind: needs no parameter, and learns what kind of signal it has before it.
 
-Six cheap members each say how surprising a sample is: the deviation from a level with a day profile, in the spread
+Seven cheap members each say how surprising a sample is: the deviation from a level with a day profile, in the spread
 of its hour and in one spread; the error of a one-step prediction; the change of the changes; a short and a long
 mean of deviations. Each has a tail of its own (``auto_tails``), their sum is the evidence (Fisher 1932,
 *Statistical methods for research workers*), and a ladder makes of it a surprise that the signal bears out
@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from flows.detectors.auto_kernel import auto_step
-from flows.detectors.auto_state import COLUMNS, WARMUP, Memory
+from flows.detectors.auto_state import COLUMNS, WARMUP, records_of
 from flows.detectors.base import Floats, Ints, Scored, Table
 
 
@@ -31,18 +31,18 @@ class AutoParams(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Auto:
-    """Six members and a ladder."""
+    """Seven members and a ladder."""
 
     params: AutoParams
 
     def allocate(self, rows: int) -> Table:
-        """All columns of ``auto_state``."""
+        """One record of ``auto_state`` each."""
         return Table(COLUMNS, rows)
 
     def step(self, state: Table, rows: Ints, times_ms: Ints, values: Floats) -> Scored:
         """Score then learn."""
         out = Scored.empty(len(rows))
-        auto_step(memory_of(state), rows, times_ms, values, *out)
+        auto_step(records_of(state), rows, times_ms, values, *out)
         return out
 
     def derive(self, state: Table, rows: Ints) -> None:
@@ -50,9 +50,4 @@ class Auto:
 
     def needs(self, state: Table, rows: Ints) -> Ints:
         """Samples until the first score."""
-        return np.maximum(0, WARMUP - state["seen"][rows].astype(np.int64))
-
-
-def memory_of(state: Table) -> Memory:
-    """The table's columns as the kernels take them."""
-    return Memory(*(state[column.name] for column in COLUMNS))
+        return np.maximum(0, WARMUP - records_of(state)["seen"][rows].astype(np.int64))

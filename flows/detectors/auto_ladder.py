@@ -18,32 +18,20 @@ import math
 import numpy as np
 from numba import njit
 
-from flows.detectors.auto_state import (
-    BAR,
-    BAR_REST_MS,
-    BURST,
-    BURST_GAP,
-    BURSTS,
-    EVIDENCE,
-    RUNGS,
-    WEEK_MS,
-    Columns,
-    Memory,
-)
-from flows.detectors.base import SURPRISE_MAX
+from flows.detectors.auto_state import HOUR_MS, RUNGS, WEEK_MS, Signal
+from flows.detectors.base import SURPRISE_MAX, Floats
 
-FIRST_WIDTH, WIDTH = 7.0, 3.0
-"""Of the rungs on noise: the evidence is 7 at 1 of 10, 3 more for each decade; alike on six kinds of noise."""
-NARROWEST = 0.2 * WIDTH
+WIDTHS = (8.0, 3.0, 2.0, 1.0, 1.0)
+"""Of the rungs at first: about those of noise, narrower at the top, where anomalies would widen them soon enough."""
+NARROWEST = 0.6
 PRIOR_VISITS = (5000.0, 500.0, 300.0, 100.0, 30.0)
 """Samples that the beginning of each rung weighs, counted where they bear on it: above the rung below."""
 SAMPLES_LIMIT = 300_000.0
 """Rungs stop slowing down here, so they follow a signal that changes."""
 PER_E_FOLD = 10.0 / math.log(10.0)
 """Robbins and Monro's gain for exponential tails, whose density at the quantile p is p/scale."""
-RATE = 0.002
-"""Least weight of a sample in the mean evidence; 1.0 of it taken off, instead of half, was alike."""
-DISCOUNTED = 0.5
+USUAL_HOURS, DISCOUNTED = 168.0, 0.5
+"""Half the mean evidence of about a week is taken off: 72 … 336 hours were alike."""
 BURST_CUT, BURST_RUN, BURST_MEMORY, BURSTS_ENOUGH = 5.0, 10.0, 0.05, 5.0
 LIGHT, HEAVY = 0.6, 1.0
 """Mean log excess beyond 5 standard deviations: 0.4 and 0.6 for Student's t of 3 and 2, 0.8 to 1 for Cauchy."""
@@ -51,33 +39,35 @@ CHANCES = 5.0
 """Exceedances a week at which the bar takes a surprise for an alarm."""
 REST_MS, REST_STEPS = 6 * 3_600_000.0, 6.0
 PER_WEEK, FREE, PER_ALARM = 3.0, 4.0, 0.15
-STEEPER = 5.0
+STEEPER, STEEP = 5.0, 0.5
 """No rung was learned beyond: surprise grows ever faster there, so that what goes on growing is told again."""
+HEIGHT, HEIGHT_SHARE, HEIGHT_MS = 3.0, 0.5, 6.0 * HOUR_MS
+"""Half of what the highest surprise of some hours exceeds 3 is taken off: what follows an alarm must be worse."""
 
 
 @njit(cache=True)
-def climb(widths: Columns, row: int, first: int, evidence: float, n: float, columns: float) -> float:
-    """Surprise of ``evidence`` on the ladder of ``row`` whose widths begin at ``first``, then learns it.
+def climb(widths: Floats, evidence: float, n: float, columns: float) -> float:
+    """Surprise of ``evidence`` on a ladder with these (5,) widths, then learns it.
 
     ``n`` counts the samples before it; ``columns`` signals were added up: deviations grow with its root.
     """
     root = math.sqrt(columns)
     if n == 0:
         for rung in range(RUNGS):
-            widths[row, first + rung] = (FIRST_WIDTH if rung == 0 else WIDTH) * root
+            widths[rung] = WIDTHS[rung] * root
     surprise, below = float(RUNGS - 1), 0.0
     for rung in range(RUNGS):
-        width = np.float64(widths[row, first + rung])
+        width = np.float64(widths[rung])
         if evidence < below + width or rung == RUNGS - 1:
             surprise = rung + (evidence - below) / width
             break
         below += width
     below, share, n = 0.0, 1.0, min(n, SAMPLES_LIMIT)
     for rung in range(RUNGS):
-        width = np.float64(widths[row, first + rung])
+        width = np.float64(widths[rung])
         above = 1.0 if evidence > below + width else 0.0
         gain = PER_E_FOLD / (share * n + PRIOR_VISITS[rung])
-        widths[row, first + rung] = max(width * (1.0 + gain * (above - 0.1)), NARROWEST * root)
+        widths[rung] = max(width * (1.0 + gain * (above - 0.1)), NARROWEST * root)
         if above == 0.0:
             break
         below += width
@@ -87,55 +77,62 @@ def climb(widths: Columns, row: int, first: int, evidence: float, n: float, colu
 
 @njit(cache=True)
 def steepened(surprise: float) -> float:
-    """The same up to ``STEEPER``, an exponential of the same slope beyond."""
-    if surprise <= STEEPER:
-        return surprise
-    return min(STEEPER * math.exp(min(surprise / STEEPER - 1.0, 100.0)), SURPRISE_MAX)
+    """The same up to ``STEEPER``, a parabola of the same slope beyond."""
+    over = max(surprise - STEEPER, 0.0)
+    return min(surprise + STEEP * over * over, SURPRISE_MAX)
 
 
 @njit(cache=True)
-def evidence_above(ratios: Columns, row: int, evidence: float, n: int) -> float:
+def evidence_above(it: Signal, evidence: float, n: int, step_ms: float) -> float:
     """What of the evidence is above its usual; then learns it."""
-    mean = np.float64(ratios[row, EVIDENCE])
-    ratios[row, EVIDENCE] = mean + max(RATE, 1.0 / (n + 1.0)) * (evidence - mean)
+    mean = np.float64(it["evidence"])
+    rate = max(min(1.0, step_ms / (USUAL_HOURS * HOUR_MS)), 1.0 / (n + 1.0))
+    it["evidence"] = mean + rate * (evidence - mean)
     return max(evidence - DISCOUNTED * mean, 0.0)
 
 
 @njit(cache=True)
-def follow_bursts(ratios: Columns, row: int, size: float) -> None:
+def lowered(it: Signal, surprise: float, pause_ms: float) -> float:
+    """What the height of the last hours leaves of a surprise; then learns it."""
+    height = np.float64(it["height"]) * math.exp(-pause_ms / HEIGHT_MS)
+    it["height"] = max(height, surprise)
+    return max(surprise - HEIGHT_SHARE * max(height - HEIGHT, 0.0), 0.0)
+
+
+@njit(cache=True)
+def follow_bursts(it: Signal, size: float) -> None:
     """Learn how far bursts go beyond ``BURST_CUT`` standard deviations, once a run."""
-    gap = np.float64(ratios[row, BURST_GAP])
+    gap = np.float64(it["burst_gap"])
     if size <= BURST_CUT:
-        ratios[row, BURST_GAP] = min(gap + 1.0, 1000.0)
+        it["burst_gap"] = min(gap + 1.0, 1000.0)
         return
-    ratios[row, BURST_GAP] = 0.0
+    it["burst_gap"] = 0.0
     if gap < BURST_RUN:
         return
-    bursts = min(np.float64(ratios[row, BURSTS]) + 1.0, 1000.0)
-    ratios[row, BURSTS] = bursts
-    mean = np.float64(ratios[row, BURST])
-    ratios[row, BURST] = mean + max(BURST_MEMORY, 1.0 / bursts) * (math.log(size / BURST_CUT) - mean)
+    bursts = min(np.float64(it["bursts"]) + 1.0, 1000.0)
+    it["bursts"] = bursts
+    mean = np.float64(it["burst"])
+    it["burst"] = mean + max(BURST_MEMORY, 1.0 / bursts) * (math.log(size / BURST_CUT) - mean)
 
 
 @njit(cache=True)
-def burstiness(ratios: Columns, row: int) -> float:
+def burstiness(it: Signal) -> float:
     """How much a signal is one that bursts, 0 … 1."""
-    if ratios[row, BURSTS] < BURSTS_ENOUGH:
+    if it["bursts"] < BURSTS_ENOUGH:
         return 0.0
-    return min(max((np.float64(ratios[row, BURST]) - LIGHT) / (HEAVY - LIGHT), 0.0), 1.0)
+    return min(max((np.float64(it["burst"]) - LIGHT) / (HEAVY - LIGHT), 0.0), 1.0)
 
 
 @njit(cache=True)
-def barred(memory: Memory, row: int, surprise: float, pause_ms: float, step_ms: float) -> float:
+def barred(it: Signal, surprise: float, pause_ms: float, step_ms: float) -> float:
     """What the bar leaves of a surprise, ``pause_ms`` after the sample before; then moves the bar."""
-    ratios = memory.ratios
-    bar = max(np.float64(ratios[row, BAR]) - PER_WEEK * pause_ms / WEEK_MS, 0.0)
-    rest_ms = max(np.float64(ratios[row, BAR_REST_MS]) - pause_ms, 0.0)
-    over = PER_ALARM * burstiness(ratios, row) * max(bar - FREE, 0.0)
+    bar = max(np.float64(it["bar"]) - PER_WEEK * pause_ms / WEEK_MS, 0.0)
+    rest_ms = max(np.float64(it["bar_rest_ms"]) - pause_ms, 0.0)
+    over = PER_ALARM * burstiness(it) * max(bar - FREE, 0.0)
     alarming = max(math.log10(WEEK_MS / max(step_ms, 1.0) / CHANCES), 1.0)
     if rest_ms == 0.0 and surprise >= alarming + 0.5 * over:
         bar += 1.0
         rest_ms = max(REST_MS, REST_STEPS * step_ms)
-    ratios[row, BAR] = bar
-    ratios[row, BAR_REST_MS] = rest_ms
+    it["bar"] = bar
+    it["bar_rest_ms"] = rest_ms
     return max(surprise - over, 0.0)

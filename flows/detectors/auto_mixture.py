@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numba import njit
 
-from flows.detectors.auto_state import CUT_FROM, ERROR, FAR, FAST, LAST, LIKELIHOOD, OFFSET, PREDICTORS, SLOW, Memory
+from flows.detectors.auto_state import CUT_FROM, FAR, PREDICTORS, Signal
 
 FAST_RATE, SLOW_RATE, OFFSET_RATE = 0.2, 0.02, 0.05
 DISCOUNT = 0.995
@@ -25,28 +25,28 @@ EXACT_BONUS = 60.0
 
 
 @njit(cache=True)
-def prediction_of(memory: Memory, row: int, usual: float, which: int) -> float:
+def prediction_of(it: Signal, usual: float, which: int) -> float:
     """What one predictor says, where ``usual`` is the level with its profile."""
     if which == 0:
-        return memory.exact[row, LAST]
+        return it["last"]
     if which == 1:
-        return memory.exact[row, FAST]
+        return it["fast"]
     if which == 2:
-        return memory.exact[row, SLOW]
-    return usual if which == 3 else usual + np.float64(memory.sizes[row, OFFSET])
+        return it["slow"]
+    return usual if which == 3 else usual + np.float64(it["offset"])
 
 
 @njit(cache=True)
-def predict(memory: Memory, row: int, usual: float) -> float:
+def predict(it: Signal, usual: float) -> float:
     """The weighted mean of what the predictors say; ``usual`` where they agree exactly."""
-    best = np.float64(memory.ratios[row, LIKELIHOOD])
+    best = np.float64(it["likelihood"][0])
     for which in range(1, PREDICTORS):
-        best = max(best, np.float64(memory.ratios[row, LIKELIHOOD + which]))
+        best = max(best, np.float64(it["likelihood"][which]))
     total = away = 0.0
     for which in range(PREDICTORS):
-        weight = math.exp(np.float64(memory.ratios[row, LIKELIHOOD + which]) - best)
+        weight = math.exp(np.float64(it["likelihood"][which]) - best)
         total += weight
-        away += weight * (prediction_of(memory, row, usual, which) - usual)
+        away += weight * (prediction_of(it, usual, which) - usual)
     return usual + away / total
 
 
@@ -59,28 +59,26 @@ def likelihood_of(off: float, mean: float) -> float:
 
 
 @njit(cache=True)
-def learn_predictors(memory: Memory, row: int, n: int, value: float, usual: float, rate: float) -> None:
+def learn_predictors(it: Signal, n: int, value: float, usual: float, rate: float) -> None:
     """Learn how far off each predictor was, before any of them has learned the value."""
     for which in range(PREDICTORS):
-        off = abs(value - prediction_of(memory, row, usual, which))
-        mean = np.float64(memory.sizes[row, ERROR + which])
+        off = abs(value - prediction_of(it, usual, which))
+        mean = np.float64(it["error"][which])
         if n >= LIKELY_FROM:
             gain = likelihood_of(off, mean)
-            memory.ratios[row, LIKELIHOOD + which] = (
-                DISCOUNT * np.float64(memory.ratios[row, LIKELIHOOD + which]) + gain
-            )
+            it["likelihood"][which] = DISCOUNT * np.float64(it["likelihood"][which]) + gain
         off = min(off, FAR * mean) if n > CUT_FROM and mean > 0.0 else off
-        memory.sizes[row, ERROR + which] = mean + rate * (off - mean)
+        it["error"][which] = mean + rate * (off - mean)
 
 
 @njit(cache=True)
-def learn_levels(memory: Memory, row: int, n: int, value: float, rest: float, limit: float) -> None:
+def learn_levels(it: Signal, n: int, value: float, rest: float, limit: float) -> None:
     """Learn the value; ``rest`` is its deviation from what is usual, ``limit`` the most that the slow mean learns."""
-    last, far = memory.exact[row, LAST], limit * FAR
+    last, far = it["last"], limit * FAR
     value = last + min(max(value - last, -far), far)
-    memory.exact[row, FAST] += max(FAST_RATE, 1.0 / (n + 1.0)) * (value - memory.exact[row, FAST])
+    it["fast"] += max(FAST_RATE, 1.0 / (n + 1.0)) * (value - it["fast"])
     slow = max(SLOW_RATE, 1.0 / (n + 1.0))
-    memory.exact[row, SLOW] += slow * min(max(value - memory.exact[row, SLOW], -limit), limit)
-    offset = np.float64(memory.sizes[row, OFFSET])
-    memory.sizes[row, OFFSET] = offset + OFFSET_RATE * (min(max(rest, -far), far) - offset)
-    memory.exact[row, LAST] = value
+    it["slow"] += slow * min(max(value - it["slow"], -limit), limit)
+    offset = np.float64(it["offset"])
+    it["offset"] = offset + OFFSET_RATE * (min(max(rest, -far), far) - offset)
+    it["last"] = value

@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numba import njit
 
-from flows.detectors.auto_state import DAY_MS, HOUR_MS, HOURS, OF_PROFILE, WITH_PROFILE, Memory
+from flows.detectors.auto_state import COUNT_LIMIT, DAY_MS, HOUR_MS, HOURS, Signal
 
 SLOW_RATE = 0.001
 """Least weight of a sample: 0.0005 … 0.002 were alike."""
@@ -26,7 +26,6 @@ SPREAD_RATE = 0.05
 HOURLY_PRIOR, STEADY_PRIOR = 20.0, 200.0
 """Samples of an hour at which its own spread is believed as much as the common one: two members, two opinions."""
 VISIT_SAMPLES_LIMIT = 4000
-COUNT_LIMIT = 1 << 30
 
 
 @njit(cache=True)
@@ -36,60 +35,60 @@ def cut(away: float, limit: float) -> float:
 
 
 @njit(cache=True)
-def gate(memory: Memory, row: int) -> float:
+def gate(it: Signal) -> float:
     """How much of the profile is believed, 0 … 1."""
-    if memory.profiled[row] == 0:
+    if it["profiled"] == 0:
         return 0.0
-    return max(0.0, min(1.0, memory.exact[row, WITH_PROFILE] / (memory.exact[row, OF_PROFILE] + 1e-300)))
+    return max(0.0, min(1.0, it["with_profile"] / (it["of_profile"] + 1e-300)))
 
 
 @njit(cache=True)
-def profile_at(memory: Memory, row: int, time_ms: int) -> float:
+def profile_at(it: Signal, time_ms: int) -> float:
     """Usual deviation from the level at this time of day; 0 in an hour never seen."""
     hour = time_ms % DAY_MS // HOUR_MS
-    if memory.visits[row, hour] == 0:
+    if it["visits"][hour] == 0:
         return 0.0
     share = time_ms % HOUR_MS / HOUR_MS - 0.5
     other = (hour + (1 if share > 0.0 else HOURS - 1)) % HOURS
-    here = np.float64(memory.profile[row, hour])
-    if memory.visits[row, other] == 0:
+    here = np.float64(it["profile"][hour])
+    if it["visits"][other] == 0:
         return here
-    return (1.0 - abs(share)) * here + abs(share) * np.float64(memory.profile[row, other])
+    return (1.0 - abs(share)) * here + abs(share) * np.float64(it["profile"][other])
 
 
 @njit(cache=True)
-def spread_of(memory: Memory, row: int, hour: int, common: float, prior: float) -> float:
+def spread_of(it: Signal, hour: int, common: float, prior: float) -> float:
     """Standard deviation in this hour, shrunk to the ``common`` variance as by ``prior`` samples."""
-    n, own = np.float64(memory.visit_samples[row, hour]), np.float64(memory.spread[row, hour])
+    n, own = np.float64(it["visit_samples"][hour]), np.float64(it["spread"][hour])
     return math.sqrt((n * own * own + prior * common) / (n + prior))
 
 
 @njit(cache=True)
-def learn_spread(memory: Memory, row: int, hour: int, rest: float, per_hour: float) -> None:
+def learn_spread(it: Signal, hour: int, rest: float, per_hour: float) -> None:
     """Learn a deviation, already cut, from what was expected."""
-    n, own = int(memory.visit_samples[row, hour]), np.float64(memory.spread[row, hour])
+    n, own = int(it["visit_samples"][hour]), np.float64(it["spread"][hour])
     rate = max(SPREAD_RATE / per_hour, 1.0 / (n + 1.0))
-    memory.spread[row, hour] = math.sqrt(own * own + rate * (rest * rest - own * own))
-    memory.visit_samples[row, hour] = min(n + 1, VISIT_SAMPLES_LIMIT)
+    it["spread"][hour] = math.sqrt(own * own + rate * (rest * rest - own * own))
+    it["visit_samples"][hour] = min(n + 1, VISIT_SAMPLES_LIMIT)
 
 
 @njit(cache=True)
-def learn_profile(memory: Memory, row: int, time_ms: int, away: float, usual: float, per_hour: float) -> None:
+def learn_profile(it: Signal, time_ms: int, away: float, usual: float, per_hour: float) -> None:
     """Learn a deviation from the level, already cut, where the profile said ``usual``."""
     hour = time_ms % DAY_MS // HOUR_MS
-    visits = int(memory.visits[row, hour])
+    visits = int(it["visits"][hour])
     if visits > 0:
-        memory.profiled[row] = min(memory.profiled[row] + 1, COUNT_LIMIT)
-        weight = max(SLOW_RATE, 1.0 / memory.profiled[row])
-        memory.exact[row, WITH_PROFILE] += weight * (away * usual - memory.exact[row, WITH_PROFILE])
-        memory.exact[row, OF_PROFILE] += weight * (usual * usual - memory.exact[row, OF_PROFILE])
+        it["profiled"] = min(it["profiled"] + 1, COUNT_LIMIT)
+        weight = max(SLOW_RATE, 1.0 / it["profiled"])
+        it["with_profile"] += weight * (away * usual - it["with_profile"])
+        it["of_profile"] += weight * (usual * usual - it["of_profile"])
     day = time_ms // DAY_MS & 0xFFFF
-    if visits == 0 or memory.visit_day[row, hour] != day:
-        memory.visit_day[row, hour] = day
+    if visits == 0 or it["visit_day"][hour] != day:
+        it["visit_day"][hour] = day
         visits = min(visits + 1, 255)
-        memory.visits[row, hour] = visits
+        it["visits"][hour] = visits
     rate = max(VISIT_RATE, 1.0 / (visits + 1.0)) / per_hour
     if visits == 1:
         rate = max(rate, 0.5)
-    usually = np.float64(memory.profile[row, hour])
-    memory.profile[row, hour] = usually + min(rate, 1.0) * (away - usually)
+    usually = np.float64(it["profile"][hour])
+    it["profile"][hour] = usually + min(rate, 1.0) * (away - usually)

@@ -14,7 +14,7 @@ import math
 import numpy as np
 from numba import njit
 
-from flows.detectors.auto_state import PEAKS, Columns, Memory
+from flows.detectors.auto_state import PEAKS, Signal
 
 POOLED = 500.0
 """Samples after which tail and Laplace are believed alike: 200 … 1,000 were alike."""
@@ -62,14 +62,15 @@ def excess_of(fifth: float, smallest: float) -> float:
 
 
 @njit(cache=True)
-def surprise_of(peaks: Columns, first: int, row: int, size: float, base: float, prior: float) -> float:
+def surprise_of(it: Signal, first: int, size: float, base: float, prior: float) -> float:
     """Surprise of a member; its peaks begin at ``first``.
 
     ``base`` is the surprise of the smallest of the peaks, ``prior`` the weight of the Laplace distribution.
     """
-    smallest = size_of(peaks[row, first + PEAKS - 1])
-    if code_of(size) > peaks[row, first + PEAKS - 1]:
-        excess = excess_of(size_of(peaks[row, first + _FIFTH]), smallest)
+    peaks = it["peaks"]
+    smallest = size_of(peaks[first + PEAKS - 1])
+    if code_of(size) > peaks[first + PEAKS - 1]:
+        excess = excess_of(size_of(peaks[first + _FIFTH]), smallest)
         tail = base + max(size - smallest, 0.0) / excess * _PER_E
     else:
         tail = size / smallest * base if smallest > 0.0 else 0.0
@@ -77,46 +78,47 @@ def surprise_of(peaks: Columns, first: int, row: int, size: float, base: float, 
 
 
 @njit(cache=True)
-def learn_peak(memory: Memory, row: int, member: int, size: float, n: int) -> None:
+def learn_peak(it: Signal, member: int, size: float, n: int) -> None:
     """Remember a peak, or raise that of the run it belongs to, at sample ``n`` since scores began."""
-    peaks, first, code = memory.peaks, member * PEAKS, code_of(size)
-    smallest, highest = np.int64(peaks[row, first + PEAKS - 1]), np.int64(memory.run_peak[row, member])
+    peaks, first, code = it["peaks"], member * PEAKS, code_of(size)
+    smallest, highest = np.int64(peaks[first + PEAKS - 1]), np.int64(it["run_peak"][member])
     if code <= smallest:
         return
     at = PEAKS - 1
-    if n - memory.run_last[row, member] > RUN or highest == 0 or smallest == 0:
-        memory.run_last[row, member] = n
+    if n - it["run_last"][member] > RUN or highest == 0 or smallest == 0:
+        it["run_last"][member] = n
     elif code <= highest:
         return
     else:
-        at = place_of(peaks, row, first, highest)
+        at = place_of(it, first, highest)
         if at < 0:
-            memory.run_peak[row, member] = code
+            it["run_peak"][member] = code
             return
-    while at > 0 and peaks[row, first + at - 1] < code:
-        peaks[row, first + at] = peaks[row, first + at - 1]
+    while at > 0 and peaks[first + at - 1] < code:
+        peaks[first + at] = peaks[first + at - 1]
         at -= 1
-    peaks[row, first + at] = code
-    memory.run_peak[row, member] = code
+    peaks[first + at] = code
+    it["run_peak"][member] = code
 
 
 @njit(cache=True)
-def place_of(peaks: Columns, row: int, first: int, code: int) -> int:
+def place_of(it: Signal, first: int, code: int) -> int:
     """Where a peak stands among those of its member, −1 if it is no more there."""
     for at in range(PEAKS):
-        if peaks[row, first + at] == code:
+        if it["peaks"][first + at] == code:
             return at
     return -1
 
 
 @njit(cache=True)
-def reach(peaks: Columns, first: int, row: int, base: float, prior: float) -> float:
+def reach(it: Signal, first: int, base: float, prior: float) -> float:
     """The size of a member at which its own surprise is 3, for the band: ``surprise_of`` solved for it."""
-    smallest = size_of(peaks[row, first + PEAKS - 1])
+    peaks = it["peaks"]
+    smallest = size_of(peaks[first + PEAKS - 1])
     slope = prior * LAPLACE + ((1.0 - prior) * base / smallest if smallest > 0.0 else 0.0)
     size = COMPRESS / slope
     if smallest == 0.0 or size <= smallest:
         return size
-    per_size = _PER_E / excess_of(size_of(peaks[row, first + _FIFTH]), smallest)
+    per_size = _PER_E / excess_of(size_of(peaks[first + _FIFTH]), smallest)
     rest = COMPRESS - (1.0 - prior) * (base - smallest * per_size)
     return rest / (prior * LAPLACE + (1.0 - prior) * per_size)

@@ -10,20 +10,7 @@ import numpy as np
 from flows.detectors.auto_ladder import burstiness
 from flows.detectors.auto_mixture import FAST_RATE, SLOW_RATE
 from flows.detectors.auto_profile import gate
-from flows.detectors.auto_state import (
-    COLUMNS,
-    FALLS,
-    LIKELIHOOD,
-    MEAN,
-    PREDICTORS,
-    REST_VARIANCE,
-    RISES,
-    USUAL_CHANGE,
-    VARIANCE,
-    WARMUP,
-    ZEROS,
-    Memory,
-)
+from flows.detectors.auto_state import WARMUP, Signal, records_of
 from flows.detectors.base import Floats, Ints, Table
 
 MANY, HARDLY = 0.8, 0.002
@@ -64,25 +51,21 @@ class Nature(NamedTuple):
 
 def describe(state: Table, rows: Ints) -> list[str]:
     """One sentence or two for each of the rows: the kind of signal it is, and what it was seen by."""
-    memory = Memory(*(state[column.name] for column in COLUMNS))
-    return [words(nature(memory, int(row))) for row in rows]
+    return [words(nature(signal)) for signal in records_of(state)[rows]]
 
 
-def nature(memory: Memory, row: int) -> Nature:
+def nature(it: Signal) -> Nature:
     """Read the state of one signal."""
-    exact, ratios = memory.exact[row], memory.ratios[row].astype(np.float64)
-    believed = float(gate(memory, row))
-    rest = math.sqrt(exact[REST_VARIANCE])
-    profile = memory.profile[row][memory.visits[row] > 1].astype(np.float64)
+    believed, rest = float(gate(it)), math.sqrt(it["rest_variance"])
+    profile = it["profile"][it["visits"] > 1].astype(np.float64)
     swing = believed * float(profile.std()) / rest if rest > 0.0 and len(profile) > 1 else 0.0
-    change = float(memory.sizes[row, USUAL_CHANGE])
-    likelihoods = ratios[LIKELIHOOD : LIKELIHOOD + PREDICTORS]
+    likelihoods = it["likelihood"].astype(np.float64)
     weights = np.exp(likelihoods - likelihoods.max())
     return Nature(
-        max(0, WARMUP - int(memory.seen[row])), float(exact[MEAN]), bool(exact[VARIANCE] > 0.0),
-        float(ratios[RISES]), float(ratios[FALLS]), float(ratios[ZEROS]),
-        believed, swing, float(burstiness(memory.ratios, row)),
-        max(0.0, 1.0 - (change / (WHITE_CHANGE * rest)) ** 2) if rest > 0.0 else 0.0,
+        max(0, WARMUP - int(it["seen"])), float(it["mean"]), bool(it["variance"] > 0.0),
+        float(it["rises"]), float(it["falls"]), float(it["zeros"]),
+        believed, swing, float(burstiness(it)),
+        max(0.0, 1.0 - (float(it["usual_change"]) / (WHITE_CHANGE * rest)) ** 2) if rest > 0.0 else 0.0,
         weights / weights.sum(),
     )  # fmt: skip
 

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from flows.detectors.auto import Auto, AutoParams
+from flows.detectors.auto_state import RECORD
+from flows.detectors.auto_words import describe
+from flows.detectors.base import Floats, Ints, Scored, Table
+from tests import naive_auto
+from tests.series import FAMILIES, normal
+from tests.unit.flows.detectors.twins import agree
+
+STEP_MS = 300_000
+DAY = 288
+
+
+def make() -> Auto:
+    return Auto(AutoParams())
+
+
+def times(n: int, step_ms: int = STEP_MS) -> Ints:
+    return 1_700_000_000_000 + step_ms * np.arange(n, dtype=np.int64)
+
+
+def watch(values: Floats, step_ms: int = STEP_MS) -> tuple[Scored, Table]:
+    detector = make()
+    state = detector.allocate(1)
+    rows = np.zeros(len(values), np.int64)
+    return detector.step(state, rows, times(len(values), step_ms), np.asarray(values, np.float64)), state
+
+
+def seasonal(rng: np.random.Generator, n: int) -> Floats:
+    return 10.0 * np.sin(2.0 * np.pi * np.arange(n) / DAY) + rng.normal(0.0, 1.0, n)
+
+
+def bursty(rng: np.random.Generator, n: int) -> Floats:
+    return np.where(rng.random(n) < 0.01, rng.exponential(50.0, n), rng.normal(0.0, 0.1, n))
+
+
+def sparse(rng: np.random.Generator, n: int) -> Floats:
+    return np.where(rng.random(n) < 0.02, rng.exponential(50.0, n), 0.0)
+
+
+def walk(rng: np.random.Generator, n: int) -> Floats:
+    return rng.normal(0.0, 1.0, n).cumsum()
+
+
+def gappy(rng: np.random.Generator, n: int) -> Floats:
+    values = rng.choice([1.0, math.nan, math.inf, 1e40], n, p=[0.9, 0.04, 0.03, 0.03])
+    return values * rng.normal(5.0, 1.0, n)
+
+
+def huge(rng: np.random.Generator, n: int) -> Floats:
+    return 1e12 + rng.normal(0.0, 1.0, n)
+
+
+def tiny(rng: np.random.Generator, n: int) -> Floats:
+    return 1e-9 * rng.normal(5.0, 1.0, n)
+
+
+def with_an_absurd_value(rng: np.random.Generator, n: int) -> Floats:
+    values = rng.normal(5.0, 1.0, n)
+    values[n // 2] = 1e30
+    return values
+
+
+SIGNALS = [*FAMILIES, seasonal, bursty, sparse, walk, gappy, huge, tiny, with_an_absurd_value]
+
+
+@pytest.mark.parametrize("family", SIGNALS, ids=lambda family: family.__name__)
+def test_it_agrees_with_its_twin(family: Callable[[np.random.Generator, int], Floats]) -> None:
+    values = family(np.random.default_rng(17), 1500)
+    # a peak may be rounded up here and down there, where float32 meets an edge: not with this seed
+    agree(watch(values)[0], naive_auto.auto(times(len(values)).tolist(), values.tolist()), tolerance=1e-3)
+
+
+def test_it_agrees_with_its_twin_at_another_cadence_and_over_gaps() -> None:
+    rng = np.random.default_rng(3)
+    at = np.sort(rng.choice(30_000, 1500, replace=False)) * 60_000 + 1_700_000_000_000
+    values = normal(rng, 1500)
+    detector = make()
+    scored = detector.step(detector.allocate(1), np.zeros(1500, np.int64), at, values)
+    agree(scored, naive_auto.auto(at.tolist(), values.tolist()), tolerance=1e-3)
+
+
+def test_a_signal_takes_less_than_a_kilobyte() -> None:
+    assert make().allocate(10).size_bytes == 10 * RECORD.itemsize
+    assert RECORD.itemsize == 880
+    assert all(offset % np.dtype(kind.base).itemsize == 0 for kind, offset, *_ in RECORD.fields.values())
+
+
+@pytest.mark.parametrize(("family", "fault"), [
+    (normal, 10.0), (seasonal, 10.0), (huge, 12.0), (tiny, 1e-8), (sparse, 3000.0), (bursty, 5000.0),
+], ids=lambda item: getattr(item, "__name__", ""))  # fmt: skip
+def test_a_fault_is_seen(family: Callable[[np.random.Generator, int], Floats], fault: float) -> None:
+    values = family(np.random.default_rng(4), 10 * DAY)
+    values[2500] += fault
+    scored, _ = watch(values)
+    assert scored.score[2500] > 4.0
+    assert not scored.lower[2500] <= values[2500] <= scored.upper[2500]
+
+
+def test_the_hour_of_the_day_is_known_after_some_days() -> None:
+    values = seasonal(np.random.default_rng(5), 12 * DAY)
+    scored, _ = watch(values)
+    late = slice(8 * DAY, None)
+    assert np.abs(scored.expected[late] - 10.0 * np.sin(2.0 * np.pi * np.arange(12 * DAY)[late] / DAY)).max() < 2.5
+
+
+def test_frequent_bursts_become_usual() -> None:
+    """Some twenty bursts a week, of which no more alarm in the end than samples would by chance."""
+    n = 28 * DAY
+    threshold = math.log10(7 * DAY / 5)
+    for family in (bursty, sparse):
+        scored, _ = watch(family(np.random.default_rng(6), n))
+        loud = np.flatnonzero(scored.score >= threshold)
+        alarms = loud[np.diff(loud, prepend=-DAY) > DAY // 4]
+        assert np.count_nonzero(alarms >= 21 * DAY) <= 5, family.__name__
+
+
+def test_a_lasting_change_is_accepted_within_a_day() -> None:
+    values = normal(np.random.default_rng(8), 20 * DAY)
+    values[10 * DAY :] += 20.0
+    scored, _ = watch(values)
+    assert scored.score[10 * DAY] > 8.0
+    assert scored.score[11 * DAY : 12 * DAY].max() < 4.0
+
+
+def test_the_first_change_of_a_constant_is_capped() -> None:
+    scored, _ = watch(np.append(np.full(999, 5.0), 1e6))
+    assert scored.score[-1] == pytest.approx(5.0, abs=1e-3)
+
+
+def test_it_says_how_many_samples_it_needs() -> None:
+    _, state = watch(normal(np.random.default_rng(0), 23))
+    assert make().needs(state, np.zeros(1, np.int64)).tolist() == [37]
+    assert describe(state, np.zeros(1, np.int64)) == ["needs 37 more samples"]
+
+
+def counter(rng: np.random.Generator, n: int) -> Floats:
+    return rng.poisson(5.0, n).cumsum().astype(np.float64)
+
+
+def constant(rng: np.random.Generator, n: int) -> Floats:
+    return np.full(n, 5.0)
+
+
+@pytest.mark.parametrize(("family", "word"), [
+    (constant, "constant at 5"), (counter, "counter-like"), (seasonal, "seasonal"), (normal, "steady"),
+    (bursty, "bursty"), (sparse, "sparse"), (walk, "drifting"),
+], ids=lambda item: getattr(item, "__name__", ""))  # fmt: skip
+def test_it_says_what_it_decided_and_why(family: Callable[[np.random.Generator, int], Floats], word: str) -> None:
+    _, state = watch(family(np.random.default_rng(0), 14 * DAY))
+    (words,) = describe(state, np.zeros(1, np.int64))
+    assert words.startswith(word) or f"; {word}" in words, words
+    others = {"constant", "counter-like", "seasonal", "steady", "drifting"} - {word.split(maxsplit=1)[0]}
+    assert not [other for other in others if words.startswith(other)], words
