@@ -163,7 +163,7 @@ class Shape(StrEnum):
 
 
 class Aggregate(StrEnum):
-    """How the members of a group become one value, as PromQL's operators of these names."""
+    """How the members of a group become one value, as PromQL's operators of these names; or that they stay many."""
 
     SUM = "sum"
     AVG = "avg"
@@ -171,6 +171,8 @@ class Aggregate(StrEnum):
     MAX = "max"
     COUNT = "count"
     QUANTILE = "quantile"
+    MEMBERS = "members"
+    """every member as it is, all of a group judged together"""
 
 
 class Group(Message):

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from connectors.errors import Rejected
-from connectors.messages import Detector, DetectorConfig, Shape
+from connectors.messages import Aggregate, Detector, DetectorConfig, Shape
 from flows.detectors import base
 from flows.detectors.registry import KINDS, Trait
 from flows.group import GroupPlan, problem_of
@@ -41,6 +41,13 @@ class ProgramKey:
     """whether surprises are those that each signal's own tail bears out"""
     owner: str = ""
     """the only detector that it is for, of a kind that keeps Python objects: their number is bounded per detector"""
+    peers: str = ""
+    """the ``by`` and ``without`` as JSON that say which series are judged together; none if each is by itself"""
+
+    @property
+    def singly(self) -> bool:
+        """Whether series are to be added one by one, because it matters which they are."""
+        return bool(self.owner or self.peers)
 
     def make(self) -> base.Detector:
         """The detector itself."""
@@ -93,7 +100,11 @@ class CompiledDetector:
 
     def merged(self) -> CompiledDetector:
         """The same detector where its groups are judged: every group is a series there, and its value raw."""
-        return replace(self, program=replace(self.program, shape=Shape.RAW), watches=(EVERYTHING,), plan=None)
+        group, peers = self.source.config.group, ""
+        if group is not None and group.aggregate is Aggregate.MEMBERS:
+            peers = group.model_dump_json(include={"by", "without"})
+        program = replace(self.program, shape=Shape.RAW, peers=peers)
+        return replace(self, program=program, watches=(EVERYTHING,), plan=None)
 
     @cached_property
     def digest(self) -> bytes:
@@ -112,12 +123,27 @@ def compile_config(detector: Detector) -> CompiledDetector:
     problem = problem_of(config)
     if problem is not None:
         raise ConfigError(field=problem.field, value=problem.value, expected=problem.expected)
+    _check_together(config)
     if config.group is None:
         return CompiledDetector(detector, selector, program, (selector,))
     watches: tuple[Selector, ...] = (selector,)
     if config.group.denominator is not None:
         watches = (selector, _selector("group.denominator", config.group.denominator))
     return CompiledDetector(detector, selector, program, watches, GroupPlan(config.group, config.shape, watches))
+
+
+def _check_together(config: DetectorConfig) -> None:
+    """Kinds that judge the members of a group together need them, and the others cannot take them."""
+    traits = KINDS[config.kind].traits
+    aggregate = None if config.group is None else config.group.aggregate
+    if Trait.TOGETHER in traits and aggregate is not Aggregate.MEMBERS:
+        field, value = ("group", None) if aggregate is None else ("group.aggregate", str(aggregate))
+        expected = f"{config.kind} compares the members of a group: give group with aggregate members"
+        raise ConfigError(field=field, value=value, expected=expected)
+    if aggregate is Aggregate.MEMBERS and not traits & {Trait.TOGETHER, Trait.VECTORS}:
+        able = ", ".join(sorted(kind for kind in KINDS if KINDS[kind].traits & {Trait.TOGETHER, Trait.VECTORS}))
+        expected = f"{config.kind} judges one signal: choose sum, avg or the like, or one of the kinds {able}"
+        raise ConfigError(field="group.aggregate", value="members", expected=expected)
 
 
 Compile = Callable[[Detector], CompiledDetector]

@@ -59,15 +59,15 @@ class GroupPlan:
     @cached_property
     def label_filter(self) -> Callable[[str], bool]:
         """Whether a label makes the group."""
-        group = self.group
-        if group.without is not None:
-            dropped = {*group.without, NAME_LABEL}
-            return lambda name: name not in dropped
-        kept = set(group.by or ())
-        return kept.__contains__
+        return labels_kept(self.group)
 
     def labels_of(self, labels: Mapping[str, str]) -> dict[str, str]:
-        """Labels of the group to which a series belongs, without ``le`` where buckets are asked for."""
+        """Labels of the signal that a series is part of: its group's, without ``le`` where buckets are asked for.
+
+        All of them where members stay what they are.
+        """
+        if self.group.aggregate is Aggregate.MEMBERS:
+            return dict(labels)
         buckets = self.group.histogram_quantile is not None
         return {
             name: value for name, value in labels.items() if self.label_filter(name) and not (buckets and name == LE)
@@ -84,6 +84,8 @@ class GroupPlan:
         group = self.group
         if group.histogram_quantile is not None:
             return f"histogram_quantile({group.histogram_quantile:g}, {self._aggregate(members[0], buckets=(LE,))})"
+        if group.aggregate is Aggregate.MEMBERS:
+            return members[0]
         return " / ".join(self._aggregate(member) for member in members)
 
     def _range(self, selector: str, shape: Shape) -> str:
@@ -98,6 +100,15 @@ class GroupPlan:
             labels = f"by ({', '.join(label_name(name) for name in (*buckets, *(group.by or ())))})"
         what = f"{group.q:g}, {member}" if group.aggregate is Aggregate.QUANTILE else member
         return f"{group.aggregate} {labels} ({what})"
+
+
+def labels_kept(group: Group) -> Callable[[str], bool]:
+    """Whether a label makes the group."""
+    if group.without is not None:
+        dropped = {*group.without, NAME_LABEL}
+        return lambda name: name not in dropped
+    kept = set(group.by or ())
+    return kept.__contains__
 
 
 def str_of(selector: Selector) -> str:

@@ -110,7 +110,7 @@ def _load_series(block: Block, saved: Saved) -> None:
 def _save_key(key: Key) -> list[str | int]:
     if isinstance(key, GatherKey):
         return [key.detector, key.role, key.shape]
-    return [key.kind, key.params, key.shape, key.calibrated, key.owner]
+    return [key.kind, key.params, key.shape, key.calibrated, key.owner, key.peers]
 
 
 def _load_key(saved: Sequence[Any]) -> Key:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from flows.calibration import allocate_tails, calibrate
 from flows.config import ProgramKey
 from flows.detectors.base import Floats, Ints, Scored, Silences, Silent, Table
 from flows.detectors.models import Modelled
+from flows.detectors.outlier import GROUP
+from flows.peers import Peers
 from flows.shape.rate import CHANGES, allocate_rates, rates
 
 
@@ -25,6 +28,7 @@ class Program:
         self.rates: Table | None = allocate_rates(0) if changes else None
         self.tails: Table | None = allocate_tails(0) if key.calibrated else None
         self.max_models = self.detector.max_models if isinstance(self.detector, Modelled) else None
+        self.peers = Peers(key.peers) if key.peers else None
         self.used = 0
         self._free: list[int] = []
 
@@ -40,6 +44,11 @@ class Program:
             table.reserve(self.used)
         return self.used - 1
 
+    def join(self, slot: int, labels: Mapping[str, str]) -> None:
+        """Tell which series an empty slot is for, where those of a group are judged together."""
+        if self.peers is not None:
+            self.state[GROUP][slot] = self.peers.join(slot, labels)
+
     def take_slots(self, n: int) -> Ints:
         """``n`` empty slots."""
         kept = max(0, len(self._free) - n)
@@ -53,6 +62,9 @@ class Program:
         """Give slots back, emptied."""
         for table in self.tables():
             table.clear(slots)
+        if self.peers is not None:
+            for slot in slots.tolist():
+                self.peers.leave(slot)
         self._free += slots.tolist()
 
     def tables(self) -> list[Table]:

@@ -117,7 +117,7 @@ class Watch:
             for number, places in audience.wanted.items():
                 detector = self.detector(number)
                 rows, grows = audience.rows[places], counters[places]
-                if detector.plan is not None or detector.program.owner:
+                if detector.plan is not None or detector.program.singly:
                     pairs = zip(rows.tolist(), grows.tolist(), strict=True)
                     singly += [(order(row), detector.source.id, number, row, counter) for row, counter in pairs]
                     continue
@@ -254,7 +254,11 @@ class Watch:
                 self._drop_if_empty(made)
                 return
             series = int(self.series.table["series"][row])
-            slot = program.take_slot(labels, series) if isinstance(program, Gather) else program.take_slot()
+            if isinstance(program, Gather):
+                slot = program.take_slot(labels, series)
+            else:
+                slot = program.take_slot()
+                program.join(slot, labels)
             entry = self.routes.entries.take(row=row, program=made, slot=slot, next=int(heads[row]), lane=NONE)
             heads[row] = entry
         self.routes.add_lane(entry, number)

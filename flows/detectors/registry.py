@@ -18,6 +18,7 @@ from flows.detectors.forecast import Forecast, ForecastParams
 from flows.detectors.iqr import Iqr, IqrParams
 from flows.detectors.mad import Mad, MadParams
 from flows.detectors.missing import Missing, MissingParams
+from flows.detectors.outlier import Outlier, OutlierParams
 from flows.detectors.quantile import Quantile, QuantileParams
 from flows.detectors.river import River, RiverParams
 from flows.detectors.seasonal import Seasonal, SeasonalParams
@@ -35,6 +36,10 @@ class Trait(StrEnum):
     EMPIRICAL = "empirical"
     """Its surprise is counted from the signal's own past already: nothing is left to calibrate."""
 
+    TOGETHER = "together"
+    """Judges the members of a group against each other, whole steps of them."""
+    VECTORS = "vectors"
+    """Can judge all members of a group as one signal of many dimensions."""
     OBJECTS = "objects"
     """Keeps Python objects, and compiles nothing."""
 
@@ -77,6 +82,9 @@ KINDS: dict[str, Kind] = {
     "changepoint": Kind(ChangepointParams, Changepoint, "small lasting changes of level, by sums of deviations"),
     "forecast": Kind(ForecastParams, Forecast, "distance from a forecast by level, trend and season"),
     "seasonal": Kind(SeasonalParams, Seasonal, "distance from what is usual at this hour of the week"),
+    "outlier": Kind(
+        OutlierParams, Outlier, "one series against the others of its group now", frozenset({Trait.TOGETHER})
+    ),
     "river": Kind(RiverParams, River, "models of the library river, for few signals", frozenset({Trait.OBJECTS})),
     "flatline": Kind(FlatlineParams, Flatline, "a signal that used to move stands still", frozenset({Trait.TIMES})),
     "missing": Kind(MissingParams, Missing, "nothing comes for longer than it ever took", frozenset({Trait.TIMES})),

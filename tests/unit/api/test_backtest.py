@@ -9,7 +9,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from api.cli import app
-from flows.detectors.registry import KINDS
+from flows.detectors.registry import KINDS, Trait
 from tests.brokers import free_port
 from tests.integration.test_backtest import data, rows_of
 
@@ -90,7 +90,7 @@ def test_a_disk_that_takes_nothing_is_named(tmp_path: Path) -> None:
     assert str(tmp_path / "out") in done.stderr
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if Trait.TOGETHER not in KINDS[kind].traits])
 def test_every_kind_can_be_tried(tmp_path: Path, kind: str) -> None:
     (tmp_path / "one.csv").write_text(data())
     detector = kind

@@ -8,12 +8,15 @@ from connectors.errors import Rejected
 from connectors.messages import Detector, DetectorConfig, Group, Shape
 from flows.config import CompiledDetector, ConfigError, GatherKey, check_config, compile_config
 from flows.detectors.mad import Mad
-from flows.detectors.registry import KINDS
+from flows.detectors.registry import KINDS, Trait
 from tests.streams import config
 
 
 def compiled(**changes: Any) -> CompiledDetector:
     return compile_config(Detector(id="d", revision=1, config=config(**changes), author="", updated_ms=0))
+
+
+OUTLIER = {"kind": "outlier", "params": {}}
 
 
 @pytest.mark.parametrize(("changes", "field", "expected"), [
@@ -25,6 +28,11 @@ def compiled(**changes: Any) -> CompiledDetector:
     ({"params": {"windows": 60}}, "params.windows", "mad takes floor_ratio, "),
     ({"params": {"floor_ratio": 2}}, "params.floor_ratio", "less than or equal to 1"),
     ({"params": {"floor_ratio": float("nan")}}, "params.floor_ratio", ""),
+    ({**OUTLIER}, "group", "outlier compares the members"),
+    ({**OUTLIER, "group": Group(by=("job",))}, "group.aggregate", "give group with aggregate members"),
+    ({"group": Group(aggregate="members")}, "group.aggregate", "mad judges one signal: choose sum"),
+    ({**OUTLIER, "group": Group(aggregate="members", q=0.5)}, "group.q", "only aggregate quantile takes q"),
+    ({**OUTLIER, "group": Group(aggregate="members", denominator="m")}, "group.denominator", "goes with"),
     ({"kind": "ewma", "params": {"alpha": 0}}, "params.alpha", "greater than 0"),
     ({"kind": "ewma", "params": {"window": 60}}, "params.window", "ewma takes alpha, floor_ratio, "),
 ])  # fmt: skip
@@ -71,8 +79,9 @@ def test_the_digest_is_part_of_anomaly_ids_so_it_never_changes() -> None:
 def test_what_is_stated_or_counted_is_not_calibrated(kind: str) -> None:
     params = dict(KINDS[kind].example)
     calibrated = kind not in {"threshold", "flatline", "missing", "auto"}
-    assert compiled(kind=kind, params=params).program.calibrated is calibrated
-    assert not compiled(kind=kind, params=params, calibrate=False).program.calibrated
+    group = Group(aggregate="members") if Trait.TOGETHER in KINDS[kind].traits else None
+    assert compiled(kind=kind, params=params, group=group).program.calibrated is calibrated
+    assert not compiled(kind=kind, params=params, group=group, calibrate=False).program.calibrated
 
 
 def test_a_config_of_defaults_runs() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from flows.detectors.base import BAND_Z, SURPRISE_MAX, Column, Detector, Floats, Ints, Scored, Table
-from flows.detectors.registry import KINDS
+from flows.detectors.registry import KINDS, Trait
 from tests import naive
 from tests.checks import CHECKS, Make, forbidden_imports
 
@@ -61,6 +61,8 @@ TOO_SHORT = {"check_an_outlier_leaves_no_false_alarms", "check_levels_do_not_mat
 def cases() -> list[Any]:
     found = []
     for kind in KINDS:
+        if Trait.TOGETHER in KINDS[kind].traits:
+            continue  # they judge whole steps of groups, not a signal: test_outlier has checks of its own
         for params in [{}, *SMALL.get(kind, [])]:
             for check in CHECKS:
                 if check.__name__ in EXCUSED.get(kind, {}) or (params and check.__name__ in TOO_SHORT):

@@ -1,0 +1,49 @@
+"""Which series of a program are judged together: the groups of a detector whose members stay what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from connectors.codec.encode import encode_labels
+from connectors.messages import Group
+from flows.group import labels_kept
+
+
+class Peers:
+    """Groups by number; a number is used again when its last member is gone."""
+
+    def __init__(self, group: str) -> None:
+        self._kept = labels_kept(Group.model_validate_json(group))
+        self._numbers: dict[bytes, int] = {}
+        self._names: list[bytes] = []
+        self._sizes: list[int] = []
+        self._of_slot: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def join(self, slot: int, labels: Mapping[str, str]) -> int:
+        """Number of the group to which a series with these labels belongs."""
+        name = self.name_of(labels)
+        number = self._numbers.get(name)
+        if number is None:
+            number = self._sizes.index(0) if 0 in self._sizes else len(self._sizes)
+            if number == len(self._sizes):
+                self._names.append(name)
+                self._sizes.append(0)
+            self._names[number] = name
+            self._numbers[name] = number
+        self._sizes[number] += 1
+        self._of_slot[slot] = number
+        return number
+
+    def leave(self, slot: int) -> None:
+        """The series of a slot is gone."""
+        number = self._of_slot.pop(slot)
+        self._sizes[number] -= 1
+        if not self._sizes[number]:
+            del self._numbers[self._names[number]]
+
+    def name_of(self, labels: Mapping[str, str]) -> bytes:
+        """Canonical labels of a series' group."""
+        return encode_labels({name: value for name, value in labels.items() if self._kept(name)})

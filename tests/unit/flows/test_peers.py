@@ -1,0 +1,111 @@
+"""Members of a group judged against each other, over partitions and restarts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from connectors.messages import Anomaly, Group
+from flows.detectors.outlier import GROUP, Outlier, OutlierParams
+from flows.peers import Peers
+from tests.groups import Partitions
+from tests.series import START_MS
+from tests.streams import Log, anomalies, by_id, config
+
+STEP_S = 15
+PARTITIONS = 3
+MEMBERS = 9
+ODD = {("web", 4): range(30, 36), ("db", 2): range(40, 44)}
+
+
+def outlier(**changes: Any) -> Any:
+    group = Group(by=("job",), aggregate="members", grace_s=0)
+    usual = {"group": group, "threshold": 6.0, "quiet_s": 60.0, "params": {}, "calibrate": False}
+    return config("outlier", "m", **{**usual, **changes})
+
+
+def labels_of(job: str, n: int) -> dict[str, str]:
+    return {"__name__": "m", "job": job, "n": str(n)}
+
+
+def logs_of(detector: Any, steps: int = 60) -> list[Log]:
+    """Two groups of members on any partition, two of them odd for a while; one is away for some steps."""
+    logs = [Log(partition) for partition in range(PARTITIONS)]
+    for log in logs[1:]:
+        log.revisions, log._bases = logs[0].revisions, logs[0]._bases
+    logs[0].detector("d", detector)
+    for log in logs:
+        log.control(0)
+    rng = np.random.default_rng(3)
+    for step in range(1, steps):
+        at_s = STEP_S * step - 5
+        for job, level in (("web", 100.0), ("db", 5.0)):
+            for n in range(MEMBERS):
+                if (job, n) == ("db", 7) and 20 <= step < 45:
+                    continue
+                value = rng.normal(level, 1.0) + (60.0 if step in ODD.get((job, n), ()) else 0.0)
+                logs[(7 * n + len(job)) % PARTITIONS].samples((labels_of(job, n), at_s, value))
+        for log in logs:
+            log.control(STEP_S * step + 1)
+    return logs
+
+
+def told(events: Iterable[Anomaly]) -> set[tuple[str, int]]:
+    return {(event.signal.labels["job"], int(event.signal.labels["n"])) for event in events}
+
+
+def test_an_anomaly_names_the_member() -> None:
+    world = Partitions(logs_of(outlier()))
+    world.run(np.random.default_rng(0))
+    events = list({event.id: event for event in anomalies(world.out)}.values())
+    assert told(events) == set(ODD)
+    for event in events:
+        odd = ODD[event.signal.labels["job"], int(event.signal.labels["n"])]
+        assert event.signal.expression == "m"
+        assert event.signal.labels["__name__"] == "m"
+        assert event.start_ms - START_MS == 1000 * (STEP_S * odd[0] - 5)
+        assert event.samples == len(odd)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_neither_order_nor_restarts_matter(seed: int) -> None:
+    logs = logs_of(outlier())
+    whole, other = Partitions(logs), Partitions(logs)
+    whole.run(np.random.default_rng(99))
+    other.run(np.random.default_rng(seed), restarts=0.2)
+    assert by_id(anomalies(other.out)) == by_id(anomalies(whole.out))
+    assert other.values == whole.values
+
+
+def test_verdicts_are_those_of_the_bare_kind_on_all_members_at_once() -> None:
+    world = Partitions(logs_of(outlier()))
+    world.run(np.random.default_rng(0))
+    by_time: dict[int, list[tuple[str, int, float]]] = {}
+    for (_, time_ms, labels), value in world.values.items():
+        by_time.setdefault(time_ms, []).append((dict(labels)["job"], int(dict(labels)["n"]), value))
+    detector = Outlier(OutlierParams())
+    state = detector.allocate(2 * MEMBERS)
+    state[GROUP][MEMBERS:] = 1
+    found = set()
+    for time_ms, members in sorted(by_time.items()):
+        rows = np.array([n + MEMBERS * (job == "db") for job, n, _ in members])
+        values = np.array([value for _, _, value in members])
+        scored = detector.step(state, rows, np.full(len(rows), time_ms), values)
+        found |= {(members[at][0], members[at][1], time_ms) for at in np.flatnonzero(scored.score >= 6.0)}
+    assert {(job, n) for job, n, _ in found} == set(ODD)
+    assert len(found) == sum(map(len, ODD.values()))
+
+
+def test_a_number_is_used_again_when_its_group_is_gone() -> None:
+    peers = Peers('{"by":["job"],"without":null}')
+    web, db = {"job": "web", "n": "1"}, {"job": "db"}
+    assert (peers.join(0, web), peers.join(1, db), peers.join(2, {"job": "web"})) == (0, 1, 0)
+    peers.leave(0)
+    assert peers.join(3, {"job": "cart"}) == 2
+    peers.leave(2)
+    assert peers.join(4, {"job": "shop"}) == 0
+    assert peers.join(5, web) == 3
+    assert len(peers) == 4
