@@ -23,6 +23,7 @@ from connectors.errors import Rejected, TocsinError
 from connectors.messages import DetectorConfig
 from flows.config import ConfigError, check_config
 from flows.detectors.registry import KINDS
+from flows.policy import threshold_of
 from flows.replay import EVERYTHING, Frame, replay
 
 MAX_CONFIG_BYTES = 65_536
@@ -79,7 +80,7 @@ def judge_all(jobs: list[Job], config: DetectorConfig, wanted: Wanted, summary: 
             replayed = replay(config, frame)
             write_rows(wanted.out / f"{job.name}.csv", frame, replayed)
             if wanted.plot:
-                write_plot(wanted.out / f"{job.name}.png", job.name, frame, replayed, config.threshold)
+                write_plot(wanted.out / f"{job.name}.png", job.name, frame, replayed, threshold_of(config))
         except (Rejected, OSError) as error:
             _complain(str(error))
             summary.failed += 1

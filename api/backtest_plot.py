@@ -30,7 +30,7 @@ def check_plotting() -> None:
         raise Rejected(reason="no_matplotlib", message=message) from error
 
 
-def write_plot(path: Path, name: str, frame: Frame, replayed: Replayed, threshold: float) -> None:
+def write_plot(path: Path, name: str, frame: Frame, replayed: Replayed, threshold: float | None) -> None:
     """Write a PNG."""
     import matplotlib as mpl
 
@@ -38,7 +38,7 @@ def write_plot(path: Path, name: str, frame: Frame, replayed: Replayed, threshol
         _write(path, name, frame, replayed, threshold)
 
 
-def _write(path: Path, name: str, frame: Frame, replayed: Replayed, threshold: float) -> None:
+def _write(path: Path, name: str, frame: Frame, replayed: Replayed, threshold: float | None) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(SIZE_INCHES, DPI, layout="constrained")
@@ -48,7 +48,8 @@ def _write(path: Path, name: str, frame: Frame, replayed: Replayed, threshold: f
     _draw_episodes(above, frame, replayed)
     below.plot(times, replayed.scored.score, color="#444444", linewidth=0.7)
     below.set_yscale("symlog", linthresh=1.0)
-    below.axhline(threshold, color=COLOURS[Severity.CRITICAL], linewidth=0.8, linestyle="--")
+    if threshold is not None:  # one by chance follows the cadence
+        below.axhline(threshold, color=COLOURS[Severity.CRITICAL], linewidth=0.8, linestyle="--")
     below.set_ylabel("surprise")
     above.set_title(name, loc="left", fontsize=10, parse_math=False)
     above.legend(loc="upper left", fontsize=8, ncols=5)

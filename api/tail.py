@@ -25,8 +25,7 @@ from api.socket_messages import (
     Subscribe,
     Subscribed,
 )
-from connectors.messages import Anomaly, Direction, Severity
-from flows.selector import NAME_LABEL, quote
+from connectors.messages import Anomaly, Severity
 
 OPEN_TIMEOUT_S = 5.0
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
@@ -35,7 +34,6 @@ PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 SOCKET_PATH = "/api/ws"
 COLOURS = {Severity.INFO: "36", Severity.WARNING: "33", Severity.CRITICAL: "1;31"}
 """ANSI colours of a line: cyan, yellow, bold red."""
-ARROWS = {Direction.UP: "↑", Direction.DOWN: "↓"}
 Show = Callable[[Anomaly], str]
 
 
@@ -127,7 +125,7 @@ def socket_url(url: str) -> str:
 
 
 class Line:
-    """An event as one aligned line: when, how bad, what happened, who saw it, value against band, on what."""
+    """An event as one aligned line: when, how bad, what happened, for how long, who saw it, and its sentence."""
 
     def __init__(self, *, colour: bool, zone: tzinfo | None = None) -> None:
         self._colour = colour
@@ -137,32 +135,19 @@ class Line:
         """The line, without its end; characters that would steer the terminal are escaped."""
         when = datetime.fromtimestamp(anomaly.time_ms / 1000, UTC).astimezone(self._zone)
         a = anomaly
-        band = f"{a.value:.5g} {ARROWS[a.direction]} expected {a.expected:.5g} [{a.lower:.5g}, {a.upper:.5g}]"
         text = "  ".join(
             (
                 f"{when:%Y-%m-%d %H:%M:%S}",
                 f"{a.severity:<8}",
                 f"{a.event:<7}",
-                f"{_duration(a.time_ms - a.start_ms):>6}",
+                f"{_duration(a.duration_ms):>6}",
                 f"surprise {a.surprise:5.1f}",
                 f"{a.detector.name:<24}",
-                f"{band:<44}",
-                signal_name(a),
+                a.sentence,
             )
         )
         text = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
         return f"\x1b[{COLOURS[a.severity]}m{text}\x1b[0m" if self._colour else text
-
-
-def signal_name(anomaly: Anomaly) -> str:
-    """The signal as PromQL writes a series, a rate as ``rate(…)``; of a group its expression and labels."""
-    labels = dict(anomaly.signal.labels)
-    name = labels.pop(NAME_LABEL, "")
-    matchers = ",".join(f"{key}={quote(value)}" for key, value in sorted(labels.items()))
-    series = f"{name}{{{matchers}}}" if matchers or not name else name
-    if anomaly.signal.expression is not None:
-        return f"{anomaly.signal.expression} {series}"
-    return series if anomaly.signal.shape == "raw" else f"{anomaly.signal.shape}({series})"
 
 
 def _duration(length_ms: int) -> str:

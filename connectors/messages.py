@@ -208,11 +208,25 @@ class DetectorConfig(Message):
     group: Annotated[Group | None, Field(description="judge groups of series instead of each series")] = None
     calibrate: Annotated[bool, Field(description="let the tail that each signal shows correct its surprises")] = True
     threshold: Annotated[
-        float, Field(gt=0, le=300, description="surprise (−log10 of the tail probability) from which it is an anomaly")
-    ] = 8.0
+        float | None,
+        Field(gt=0, le=300, description="surprise (−log10 of the tail probability) from which it is an anomaly"),
+    ] = None
+    chance_per_week: Annotated[
+        float | None,
+        Field(gt=0, le=10_000, description="in place of a threshold: samples a week that may reach it by chance"),
+    ] = None
     quiet_s: Annotated[
-        float, Field(ge=1, le=86_400, description="an episode closes after so long without a surprising sample")
-    ] = 60.0
+        float | None, Field(ge=1, le=86_400, description="an episode closes after so long without a surprising sample")
+    ] = None
+    close_ratio: Annotated[
+        float, Field(gt=0, le=1, description="an open episode goes on at this share of the threshold")
+    ] = 1.0
+    min_duration_s: Annotated[
+        float, Field(ge=0, le=86_400, description="an episode is told once it has lasted so long")
+    ] = 0.0
+    cooldown_s: Annotated[
+        float | None, Field(ge=0, le=604_800, description="no other episode on the same signal for so long after one")
+    ] = None
     tenant: Annotated[str, Field(min_length=1, max_length=150, description="whose series")] = DEFAULT_TENANT
     enabled: Annotated[bool, Field(description="false stops it and closes its episodes")] = True
 
@@ -269,11 +283,22 @@ class EventType(StrEnum):
 
 
 class Severity(StrEnum):
-    """How bad, from the peak surprise against the threshold."""
+    """How bad, from the peak surprise against the threshold, the size of the deviation, and how long it lasts."""
 
     INFO = "info"
     WARNING = "warning"
     CRITICAL = "critical"
+
+
+class Change(StrEnum):
+    """What kind of change an episode is, as far as it has shown."""
+
+    SPIKE = "spike"
+    DIP = "dip"
+    LEVEL_SHIFT = "level_shift"
+    VARIANCE = "variance"
+    SILENCE = "silence"
+    NEW_REGIME = "new_regime"
 
 
 class Direction(StrEnum):
@@ -316,6 +341,13 @@ class Peak(Message):
     surprise: float
 
 
+class Contributor(Message):
+    """A member of a group, and its share in what was seen."""
+
+    labels: dict[str, str]
+    value: float = Field(description="value of the member at the end of the step")
+
+
 class Anomaly(Message):
     """One event of one episode: the value of ``tocsin.anomalies``, of REST and of the WebSocket.
 
@@ -342,6 +374,13 @@ class Anomaly(Message):
     surprise: float = Field(ge=0, description="−log10 of the tail probability at time_ms")
     peak: Peak
     samples: int = Field(ge=1, description="surprising samples so far")
+    duration_ms: int = Field(ge=0, description="from the first to the latest surprising sample")
+    change: Change
+    chance_per_week: float | None = Field(
+        ge=0, description="how often a peak like this comes by chance on this signal; null if that means nothing"
+    )
+    contributors: list[Contributor] = Field(description="of a group: the members that weigh most, if known")
+    sentence: str = Field(description="all of it in one English sentence")
 
 
 class OutRecord(NamedTuple):

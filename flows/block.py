@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from connectors.codec.labels import parse_labels
 from connectors.errors import Rejected
@@ -106,24 +107,24 @@ class Block:
         self._meet_all(samples.new)
         self.counts["samples"] += len(samples.series)
         self.counts["histograms"] += samples.histograms
-        rows, kept = self._admit(samples.series, samples.times_ms, samples.values)
+        rows, kept, steps_s = self.admit(samples.series, samples.times_ms, samples.values)
         if len(kept) < len(rows):
             samples, rows = _select(samples, kept), rows[kept]
-        self._step(samples, rows, out)
+        self._step(samples, rows, steps_s, out)
 
-    def _admit(self, series: Hashes, times_ms: Ints, values: Floats) -> tuple[Ints, Ints]:
-        """Rows of ``n`` samples, and the index of those that are neither late nor double."""
+    def admit(self, series: Hashes, times_ms: Ints, values: Floats) -> tuple[Ints, Ints, NDArray[np.float32]]:
+        """Rows of ``n`` samples, the index of those that are neither late nor double, and the cadences of these."""
         table = self.series.table
         rows = self.series.index.find(series)
-        kept = admit(
-            rows, times_ms, values, table["last_ms"], table["active_s"],
+        kept, steps_s = admit(
+            rows, times_ms, values, table["last_ms"], table["active_s"], table["step_s"],
             self.log_ms // 1000, *self._window_ms(), self._drops,
         )  # fmt: skip
-        return rows, kept
+        return rows, kept, steps_s
 
     def _gather_histograms(self, found: Histograms) -> None:
         self._meet_all(found.new)
-        rows, kept = self._admit(found.series, found.times_ms, np.zeros(len(found.series)))
+        rows, kept, _ = self.admit(found.series, found.times_ms, np.zeros(len(found.series)))
         entries, programs = self.watch.routes.entries, self.watch.programs
         for at in kept.tolist():
             for entry in self.watch.routes.entries_of(int(self.series.table["head"][rows[at]])):
@@ -169,7 +170,7 @@ class Block:
             return NEVER_MS, EVER_MS
         return self.log_ms - self.limits.too_old_ms, self.log_ms + self.limits.too_new_ms
 
-    def _step(self, samples: Samples, rows: Ints, out: list[OutRecord]) -> None:
+    def _step(self, samples: Samples, rows: Ints, steps_s: NDArray[np.float32], out: list[OutRecord]) -> None:
         watch, entries = self.watch, self.watch.routes.entries
         starts, picked, found = sort_by_program(
             rows, self.series.table["head"], entries["program"], entries["next"], len(watch.programs)
@@ -188,13 +189,14 @@ class Block:
                 continue
             values, scored = program.step(slots, times_ms, values, starts_ms)
             self.counts["judged"] += len(at)
-            self.follow(lanes, here, times_ms, values, scored, out)
+            self.follow(lanes, here, times_ms, values, scored, steps_s[at], out)
 
     def follow(
-        self, lanes: Lanes, entries: Ints, times_ms: Ints, values: Floats, scored: Scored, out: list[OutRecord]
-    ) -> None:
+        self, lanes: Lanes, entries: Ints, times_ms: Ints, values: Floats, scored: Scored,
+        steps_s: NDArray[np.float32], out: list[OutRecord],
+    ) -> None:  # fmt: skip
         """Report: verdicts on ``n`` signals to events. A backtest (``flows.replay``) looks on here."""
-        self._tell(self.episodes.take(lanes, entries, times_ms, values, scored, self.log_ms), out)
+        self._tell(self.episodes.take(lanes, entries, times_ms, values, scored, steps_s, self.log_ms), out)
 
     def _tell(self, events: Events, out: list[OutRecord]) -> None:
         for state, kind in events:
@@ -227,8 +229,9 @@ class Block:
         self._configure(work, out)
         self.feedback_offset = max(self.feedback_offset, control.feedback_offset)
         self._listen(out)
-        lanes = self.watch.routes.lanes
-        self._close(self.episodes.quiet(lanes["detector"], self.watch.quiet_ms, self.log_ms), ClosedBy.QUIET, out)
+        out += [
+            self._record(state, CLOSED, ClosedBy.QUIET) for state in self.episodes.calm(self.watch.lanes(), self.log_ms)
+        ]
         self._sweep(out)
         self.episodes.count()
 
@@ -241,7 +244,8 @@ class Block:
             slots = self.watch.routes.entries["slot"][entries].astype(np.int64)
             at, silence_s, scored = program.advance(slots, self.log_ms)
             times_ms = np.full(len(at), self.log_ms)
-            self.follow(self.watch.lanes(), entries[at], times_ms, silence_s, scored, out)
+            steps_s = self.series.table["step_s"][self.watch.routes.entries["row"][entries[at]]]
+            self.follow(self.watch.lanes(), entries[at], times_ms, silence_s, scored, steps_s, out)
 
     def _begin(self, time_ms: int) -> None:
         """What came before the time was known begins to wait now; times far ahead, never judged, are forgotten."""
@@ -318,7 +322,7 @@ class Block:
 
     def _close(self, rows: Ints, closed_by: ClosedBy, out: list[OutRecord]) -> None:
         if len(rows):
-            closed = self.episodes.close(rows, self.watch.routes.lanes["episode"])
+            closed = self.episodes.end(rows, self.watch.routes.lanes["episode"])
             out += [self._record(state, CLOSED, closed_by) for state in closed]
 
     def close_all(self, closed_by: ClosedBy) -> list[OutRecord]:

@@ -16,6 +16,7 @@ from connectors.messages import Aggregate, Detector, DetectorConfig, Shape
 from flows.detectors import base
 from flows.detectors.registry import KINDS, Trait
 from flows.group import GroupPlan, problem_of
+from flows.policy import threshold_of, unusual_of
 from flows.selector import Selector, SelectorError, parse_selector
 
 EVERYTHING = Selector(())
@@ -81,10 +82,11 @@ class CompiledDetector:
     def computes(self) -> tuple[str, ...]:
         """All that decides its verdicts; two detectors with equal ``computes`` would say the same."""
         c = self.source.config
-        limits = (repr(c.threshold), repr(c.quiet_s))
+        limits = (repr(threshold_of(c)), repr(c.quiet_s))
         group = () if c.group is None else (c.group.model_dump_json(),)
-        raw = () if c.calibrate else ("uncalibrated",)  # what is usual is left out, so that ids stay what they were
-        return (self.program.kind, self.program.params, c.shape, c.tenant, str(self.selector), *limits, *group, *raw)
+        more = [f"{name}={value!r}" for name, value in unusual_of(c).items()]  # what is usual is left out: ids stay
+        more += [] if c.calibrate else ["uncalibrated"]
+        return (self.program.kind, self.program.params, c.shape, c.tenant, str(self.selector), *limits, *group, *more)
 
     def keys_for(self, labels: Mapping[str, str], *, counter: bool) -> list[ProgramKey | GatherKey]:
         """The programs that a series of interest is put into; ``counter`` decides what ``auto`` means."""
@@ -123,6 +125,9 @@ def compile_config(detector: Detector) -> CompiledDetector:
     problem = problem_of(config)
     if problem is not None:
         raise ConfigError(field=problem.field, value=problem.value, expected=problem.expected)
+    if config.threshold is not None and config.chance_per_week is not None:
+        expected = f"must be left out beside threshold = {config.threshold:g}: one decides when it fires"
+        raise ConfigError(field="chance_per_week", value=config.chance_per_week, expected=expected)
     _check_together(config)
     if config.group is None:
         return CompiledDetector(detector, selector, program, (selector,))

@@ -1,44 +1,81 @@
 """Report, first half: verdicts to episodes, compiled and in columns, so that a storm of anomalies costs no Python.
 
-An episode opens at the first sample whose surprise reaches the detector's threshold, goes on while surprising samples
-come, and closes when none has come for the detector's quiet time: in sample time (a later sample shows it) or in log
-time (no sample came at all). Opened and closed are always told; updates when the surprise has grown by half, or once a
-minute.
+An episode begins at the first sample whose surprise reaches the detector's threshold, goes on while samples reach
+``close_ratio`` of it, and closes when none has for the detector's quiet time: in sample time (a later sample shows it)
+or in log time (no sample came at all). It is told once it has lasted for ``min_duration_ms``; then its end is told too,
+and updates when the surprise has grown by half, or once a minute. After it, while its lane rests, only a sample that is
+more surprising than its peak by a quarter begins another (``flows.policy``).
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple, get_type_hints
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from flows.detectors.base import Floats, Ints, Scored
+from flows.policy import REST_GROWTH, Policies, cooldown_of, quiet_of, threshold_at
 
 TELL_GROWTH = 1.5
 TELL_EVERY_MS = 60_000
+LARGEST_SIZE = 1e6
+"""Sizes end here: a band may have no width."""
 
-_FLOATS = ("value", "expected", "lower", "upper", "surprise", "peak_value", "peak_surprise", "told_surprise")
-_TIMES = ("start_ms", "time_ms", "log_ms", "peak_ms", "told_ms")
-_COUNTS = ("lane", "samples", "sequence", "direction")
+
+class Episode(NamedTuple):
+    """One episode, as plain numbers; its lane is −1 in a row that is not in use."""
+
+    value: float
+    """… to ``surprise``: of the latest surprising sample"""
+    expected: float
+    lower: float
+    upper: float
+    surprise: float
+    peak_value: float
+    peak_expected: float
+    peak_surprise: float
+    peak_size: float
+    """distance from the expected, in half widths of the band"""
+    told_surprise: float
+    first_expected: float
+    threshold: float
+    """at the latest surprising sample, as the next"""
+    step_s: float
+    """cadence of the series, 0 while unknown"""
+    start_ms: int
+    time_ms: int
+    peak_ms: int
+    log_ms: int
+    told_ms: int
+    samples: int
+    sequence: int
+    direction: int
+    """of the peak: 1 up, −1 down"""
+    ups: int
+    """surprising samples above what was expected"""
+    lane: int
+    phase: int
+
+
 EPISODE = np.dtype(
-    [(name, np.float64) for name in _FLOATS]
-    + [(name, np.int64) for name in _TIMES]
-    + [(name, np.int32) for name in _COUNTS]
+    [(name, np.float64 if kind is float else np.int64) for name, kind in get_type_hints(Episode).items()]
 )
-"""One open episode: the latest surprising sample, the peak, what was last told, and its lane (−1: not in use)."""
+"""An ``Episode`` in a column."""
 Episodes = NDArray[Any]
 OPENED, UPDATED, CLOSED = 0, 1, 2
+PENDING, TOLD, RESTING = 0, 1, 2
+"""Phases: too short to be told so far; open; over, and its lane rests."""
 EVENTS_PER_CALL = 256
 
 
 class EpisodeTable:
-    """Open episodes of a block.
+    """Episodes of a block: those that are open, and the last of each lane that rests.
 
-    From the control record that finds ``limit`` of them open until one that finds fewer, no episode is opened, and the
-    samples that would have opened one are counted. In between the table grows, by at most one episode a lane: were the
+    From the control record that finds ``limit`` of them until one that finds fewer, no episode is begun, and the
+    samples that would have begun one are counted. In between the table grows, by at most one episode a lane: were the
     limit looked at sample by sample, what is refused would depend on how the input was cut into batches.
     """
 
@@ -52,8 +89,16 @@ class EpisodeTable:
     def __len__(self) -> int:
         return int(np.count_nonzero(self.open["lane"] >= 0))
 
-    def take(self, lanes: Lanes, entries: Ints, times_ms: Ints, values: Floats, scored: Scored, log_ms: int) -> Events:
-        """Follow ``n`` verdicts; gives the events they cause, in order."""
+    @property
+    def told(self) -> int:
+        """Open episodes that were told."""
+        return int(np.count_nonzero((self.open["lane"] >= 0) & (self.open["phase"] == TOLD)))
+
+    def take(
+        self, lanes: Lanes, entries: Ints, times_ms: Ints, values: Floats, scored: Scored, steps_s: NDArray[Any],
+        log_ms: int,
+    ) -> Events:  # fmt: skip
+        """Follow ``n`` verdicts, each with the cadence of its series; gives the events they cause, in order."""
         events = Events()
         done, room = 0, EVENTS_PER_CALL
         while done < len(entries):
@@ -61,7 +106,7 @@ class EpisodeTable:
             told, kinds = np.empty(room, EPISODE), np.empty(room, np.int64)
             before = done
             done, n, refused = follow(
-                done, self.open, free, self.full, *lanes, entries, times_ms, values, *scored,
+                done, self.open, free, self.full, *lanes, entries, times_ms, values, *scored, steps_s,
                 log_ms, told, kinds,
             )  # fmt: skip
             events.add(told[:n], kinds[:n])
@@ -84,26 +129,29 @@ class EpisodeTable:
         """Look whether the limit is reached; called at control records, which stand at fixed places of the log."""
         self.full = len(self) >= self.limit
 
-    def quiet(self, lane_detector: NDArray[Any], quiet_ms: Ints, log_ms: int) -> Ints:
-        """Open episodes without a surprising sample for their quiet time, by the log's clock."""
+    def calm(self, lanes: Lanes, log_ms: int) -> Episodes:
+        """End what was quiet for long enough by the log's clock; gives those whose end is to be told, closing."""
         rows = np.flatnonzero(self.open["lane"] >= 0)
-        limits = quiet_ms[lane_detector[self.open["lane"][rows]]]
-        return rows[log_ms - self.open["log_ms"][rows] >= limits]
+        if not len(rows):
+            return self.open[:0].copy()
+        told, kinds = np.empty(len(rows), EPISODE), np.empty(len(rows), np.int64)
+        _, _, lane_detector, lane_episode, policies = lanes
+        n = calm(self.open, rows, lane_detector, lane_episode, policies, log_ms, told, kinds)
+        return told[:n]
 
-    def close(self, rows: Ints, lane_episode: NDArray[Any]) -> Episodes:
-        """End these episodes; gives them as they were, with the sequence of the closing event."""
-        closed = self.open[rows].copy()
-        closed["sequence"] += 1
-        lane_episode[closed["lane"]] = -1
+    def end(self, rows: Ints, lane_episode: NDArray[Any]) -> Episodes:
+        """Forget these episodes, and that their lanes rest; gives those whose end is to be told, closing."""
+        ended = self.open[rows].copy()
+        ended["sequence"] += 1
+        lane_episode[ended["lane"]] = -1
         self.open["lane"][rows] = -1
-        return closed
+        return ended[ended["phase"] == TOLD]
 
 
 class Lanes(tuple[Any, ...]):
     """The columns ``follow`` needs of routes and detectors, in its order.
 
-    entry_lane, lane_next, lane_detector, lane_episode: (…,) int32; thresholds (detectors,) float64;
-    quiet_ms (detectors,) int64.
+    entry_lane, lane_next, lane_detector, lane_episode: (…,) int32; policies (detectors,) ``flows.policy.POLICY``.
     """
 
     __slots__ = ()
@@ -131,8 +179,9 @@ class Events:
 def follow(
     begin: int, episodes: Episodes, free: Ints, full: bool,
     entry_lane: NDArray[Any], lane_next: NDArray[Any], lane_detector: NDArray[Any], lane_episode: NDArray[Any],
-    thresholds: Floats, quiet_ms: Ints, entries: Ints, times_ms: Ints, values: Floats,
-    score: Floats, expected: Floats, lower: Floats, upper: Floats, log_ms: int, told: Episodes, kinds: Ints,
+    policies: Policies, entries: Ints, times_ms: Ints, values: Floats,
+    score: Floats, expected: Floats, lower: Floats, upper: Floats, steps_s: NDArray[Any], log_ms: int,
+    told: Episodes, kinds: Ints,
 ) -> tuple[int, int, int]:  # fmt: skip
     """Follow verdicts from ``begin`` on until all are done or room for events or episodes runs out.
 
@@ -143,42 +192,31 @@ def follow(
     for i in range(begin, entries.shape[0]):
         if math.isnan(score[i]):
             continue
-        first = entry_lane[entries[i]]
-        if not stirs(first, lane_next, lane_detector, lane_episode, thresholds, score[i]):
+        lane = entry_lane[entries[i]]
+        if not stirs(lane, lane_next, lane_detector, lane_episode, policies, score[i]):
             continue
-        if not fits(first, lane_next, kinds.shape[0] - n, free.shape[0] - used, full):
+        if not fits(lane, lane_next, kinds.shape[0] - n, free.shape[0] - used, full):
             return i, n, refused
-        lane = first
         while lane != -1:
-            detector = lane_detector[lane]
+            policy = policies[lane_detector[lane]]
+            n = settle(episodes, lane, lane_episode, policy, times_ms[i], steps_s[i], told, kinds, n)
             at = lane_episode[lane]
-            surprising = score[i] >= thresholds[detector]
-            if at != -1 and times_ms[i] - episodes[at]["time_ms"] >= quiet_ms[detector]:
-                episodes[at]["sequence"] += 1
-                told[n] = episodes[at]
-                kinds[n] = CLOSED
-                n += 1
-                episodes[at]["lane"] = -1
-                lane_episode[lane] = at = -1
-            if surprising and at == -1 and full:
-                refused += 1
-            elif surprising:
-                kind = UPDATED
-                if at == -1:
-                    kind = OPENED
-                    at = free[used]
-                    used += 1
-                    lane_episode[lane] = at
-                    start(episodes, at, lane, times_ms[i])
-                grow(episodes, at, times_ms[i], values[i], score[i], expected[i], lower[i], upper[i], log_ms)
-                if kind == OPENED or worth_telling(episodes, at):
-                    if kind == UPDATED:
-                        episodes[at]["sequence"] += 1
-                    episodes[at]["told_ms"] = times_ms[i]
-                    episodes[at]["told_surprise"] = episodes[at]["peak_surprise"]
-                    told[n] = episodes[at]
-                    kinds[n] = kind
-                    n += 1
+            threshold = threshold_at(policy, steps_s[i])
+            if score[i] >= bar_of(episodes, at, threshold, policy["close_ratio"]):
+                if at == -1 and full:
+                    refused += 1
+                else:
+                    if at == -1:
+                        at = free[used]
+                        used += 1
+                        lane_episode[lane] = at
+                        start(episodes, at, lane, times_ms[i], expected[i])
+                    elif episodes[at]["phase"] == RESTING:
+                        start(episodes, at, lane, times_ms[i], expected[i])
+                    grow(episodes, at, times_ms[i], values[i], score[i], expected[i], lower[i], upper[i], log_ms)
+                    episodes[at]["threshold"] = threshold
+                    episodes[at]["step_s"] = steps_s[i]
+                    n = tell(episodes, at, policy["min_duration_ms"], told, kinds, n)
             lane = lane_next[lane]
     return entries.shape[0], n, refused
 
@@ -195,24 +233,85 @@ def fits(lane: int, lane_next: NDArray[Any], events: int, rows: int, full: bool)
 
 @njit(cache=True)
 def stirs(
-    lane: int, lane_next: NDArray[Any], lane_detector: NDArray[Any], lane_episode: NDArray[Any], thresholds: Floats,
+    lane: int, lane_next: NDArray[Any], lane_detector: NDArray[Any], lane_episode: NDArray[Any], policies: Policies,
     score: float,
 ) -> bool:  # fmt: skip
     """Whether a sample touches any episode, open or to be opened: most do not."""
     while lane != -1:
-        if lane_episode[lane] != -1 or score >= thresholds[lane_detector[lane]]:
+        if lane_episode[lane] != -1 or score >= policies[lane_detector[lane]]["least"]:
             return True
         lane = lane_next[lane]
     return False
 
 
 @njit(cache=True)
-def start(episodes: Episodes, at: int, lane: int, time_ms: int) -> None:
+def settle(
+    episodes: Episodes, lane: int, lane_episode: NDArray[Any], policy: Policies, time_ms: int, step_s: float,
+    told: Episodes, kinds: Ints, n: int,
+) -> int:  # fmt: skip
+    """End the lane's episode if it was quiet by the samples' time, or its rest; gives the number of events."""
+    at = lane_episode[lane]
+    if at != -1:
+        n = wait(episodes, at, time_ms - episodes[at]["time_ms"], policy, step_s, told, kinds, n)
+        if episodes[at]["lane"] == -1:
+            lane_episode[lane] = -1
+    return n
+
+
+@njit(cache=True)
+def calm(
+    episodes: Episodes, rows: Ints, lane_detector: NDArray[Any], lane_episode: NDArray[Any], policies: Policies,
+    log_ms: int, told: Episodes, kinds: Ints,
+) -> int:  # fmt: skip
+    """The same by the log's time, for all episodes in ``rows``."""
+    n = 0
+    for at in rows:
+        lane = episodes[at]["lane"]
+        policy, step_s = policies[lane_detector[lane]], episodes[at]["step_s"]
+        n = wait(episodes, at, log_ms - episodes[at]["log_ms"], policy, step_s, told, kinds, n)
+        if episodes[at]["lane"] == -1:
+            lane_episode[lane] = -1
+    return n
+
+
+@njit(cache=True)
+def wait(
+    episodes: Episodes, at: int, quiet_ms: int, policy: Policies, step_s: float, told: Episodes, kinds: Ints, n: int
+) -> int:
+    """What follows from ``quiet_ms`` without a surprising sample; an episode that was never told needs no rest."""
+    phase = episodes[at]["phase"]
+    if phase != RESTING and quiet_ms < quiet_of(policy, step_s):
+        return n
+    if phase == TOLD:
+        episodes[at]["sequence"] += 1
+        told[n] = episodes[at]
+        kinds[n] = CLOSED
+        n += 1
+        episodes[at]["phase"] = RESTING
+    if phase == PENDING or quiet_ms >= cooldown_of(policy, step_s):
+        episodes[at]["lane"] = -1
+    return n
+
+
+@njit(cache=True)
+def bar_of(episodes: Episodes, at: int, threshold: float, close_ratio: float) -> float:
+    """The surprise that a sample needs to begin an episode, to go on with one, or to end the lane's rest."""
+    if at == -1:
+        return threshold
+    if episodes[at]["phase"] == RESTING:
+        return max(threshold, REST_GROWTH * episodes[at]["peak_surprise"])
+    return close_ratio * threshold
+
+
+@njit(cache=True)
+def start(episodes: Episodes, at: int, lane: int, time_ms: int, expected: float) -> None:
     """Begin an episode."""
     episodes[at]["lane"] = lane
-    episodes[at]["samples"] = 0
-    episodes[at]["sequence"] = 0
+    episodes[at]["phase"] = PENDING
+    episodes[at]["samples"] = episodes[at]["ups"] = 0
+    episodes[at]["sequence"] = -1
     episodes[at]["start_ms"] = time_ms
+    episodes[at]["first_expected"] = expected
     episodes[at]["peak_surprise"] = -1.0
 
 
@@ -223,6 +322,7 @@ def grow(
 ) -> None:  # fmt: skip
     """Add a surprising sample."""
     episodes[at]["samples"] += 1
+    episodes[at]["ups"] += 1 if value >= expected else 0
     episodes[at]["time_ms"] = time_ms
     episodes[at]["log_ms"] = log_ms
     episodes[at]["value"] = value
@@ -234,7 +334,36 @@ def grow(
         episodes[at]["peak_surprise"] = surprise
         episodes[at]["peak_ms"] = time_ms
         episodes[at]["peak_value"] = value
+        episodes[at]["peak_expected"] = expected
+        episodes[at]["peak_size"] = size_of(value, expected, lower, upper)
         episodes[at]["direction"] = 1 if value >= expected else -1
+
+
+@njit(cache=True)
+def size_of(value: float, expected: float, lower: float, upper: float) -> float:
+    """Distance from the expected, in half widths of the band on that side."""
+    half = upper - expected if value >= expected else expected - lower
+    away = abs(value - expected)
+    if away == 0.0:
+        return 0.0
+    return min(LARGEST_SIZE, away / half) if half > 0.0 else LARGEST_SIZE
+
+
+@njit(cache=True)
+def tell(episodes: Episodes, at: int, min_duration_ms: int, told: Episodes, kinds: Ints, n: int) -> int:
+    """Tell that an episode opened, once it lasts, or an update that is due."""
+    opens = episodes[at]["phase"] == PENDING
+    if opens and episodes[at]["time_ms"] - episodes[at]["start_ms"] < min_duration_ms:
+        return n
+    if not opens and not worth_telling(episodes, at):
+        return n
+    episodes[at]["phase"] = TOLD
+    episodes[at]["sequence"] += 1
+    episodes[at]["told_ms"] = episodes[at]["time_ms"]
+    episodes[at]["told_surprise"] = episodes[at]["peak_surprise"]
+    told[n] = episodes[at]
+    kinds[n] = OPENED if opens else UPDATED
+    return n + 1
 
 
 @njit(cache=True)

@@ -21,7 +21,7 @@ from flows.revisions import DetectorTable, unpack_detectors
 from flows.saved import Saved, pack, unpack
 from flows.watch import Key
 
-_ROW_COLUMNS = ("last_ms", "active_s")
+_ROW_COLUMNS = ("last_ms", "active_s", "step_s")
 
 
 def save(block: Block) -> bytes:

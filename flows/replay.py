@@ -160,14 +160,16 @@ class Witness(Block):
     def report(self, at: Ints, values: Floats, scored: Scored) -> list[OutRecord]:
         """Episodes from verdicts that are known already, on the only series; ``at`` are rows, times increasing."""
         out: list[OutRecord] = []
-        entries = np.full(len(at), int(self.series.table["head"][0]))
+        times_ms, entries = self.frame.times_ms[at], np.full(len(at), int(self.series.table["head"][0]))
         part = Scored(*(column[at] for column in scored))
-        self.follow(self.watch.lanes(), entries, self.frame.times_ms[at], values[at], part, out)
+        _, _, steps_s = self.admit(np.full(len(at), self._hashes[0]), times_ms, values[at])
+        self.follow(self.watch.lanes(), entries, times_ms, values[at], part, steps_s, out)
         return out
 
     def follow(
-        self, lanes: Lanes, entries: Ints, times_ms: Ints, values: Floats, scored: Scored, out: list[OutRecord]
-    ) -> None:
+        self, lanes: Lanes, entries: Ints, times_ms: Ints, values: Floats, scored: Scored,
+        steps_s: NDArray[np.float32], out: list[OutRecord],
+    ) -> None:  # fmt: skip
         """Keep the verdicts; rows of the block's series are columns of the frame, as both count in order."""
         signals = self.watch.routes.entries["row"][entries]
         for signal in np.unique(signals).tolist():
@@ -179,7 +181,7 @@ class Witness(Block):
             following = np.searchsorted(self._reached_ms, times_ms[mine])
             silent = (at < 0) & (following < len(self._reached_ms))
             self._silences[:, following[silent], signal] = judged[:, silent]
-        super().follow(lanes, entries, times_ms, values, scored, out)
+        super().follow(lanes, entries, times_ms, values, scored, steps_s, out)
         # live, each sample comes at its own log time; here a chunk comes at once
         self.episodes.open["log_ms"] = self.episodes.open["time_ms"]
 

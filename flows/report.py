@@ -10,13 +10,18 @@ import orjson
 
 from connectors.messages import AnomalyDetector, ClosedBy, Direction, EventType, OutRecord, Severity, Shape
 from flows.config import CompiledDetector
-from flows.episodes import CLOSED, EPISODE, OPENED, UPDATED
+from flows.episodes import CLOSED, OPENED, UPDATED, Episode
+from flows.explain import Manner, chance_per_week, change_of, is_long
+from flows.sentence import sentence, signal_text
 
 WARNING_RATIO, CRITICAL_RATIO = 1.5, 3.0
 """Peak surprise against the threshold: at 8, a warning is 1 in 10¹² and critical 1 in 10²⁴ under the Gaussian."""
+LARGE_SIZE = 10.0
+"""A value so many half bands from the expected is one degree worse: 33 standard deviations of a Gaussian."""
 MAX_TOLD = 10_000
 """Detectors of which a block remembers what to say; beyond, it is made anew."""
 EVENT = {OPENED: EventType.OPENED, UPDATED: EventType.UPDATED, CLOSED: EventType.CLOSED}
+SEVERITIES = tuple(Severity)
 
 
 class Watched(NamedTuple):
@@ -41,11 +46,12 @@ def _id(digest: bytes, watched: Watched, start_ms: int) -> str:
     return blake2b(key, digest_size=16).hexdigest()
 
 
-def severity_of(peak_surprise: float, threshold: float) -> Severity:
-    """How far the peak is above the threshold."""
-    if peak_surprise >= CRITICAL_RATIO * threshold:
-        return Severity.CRITICAL
-    return Severity.WARNING if peak_surprise >= WARNING_RATIO * threshold else Severity.INFO
+def severity_of(episode: Episode) -> Severity:
+    """How far the peak is above the threshold; one degree worse if it is large, and one if it lasts."""
+    ratio = episode.peak_surprise / episode.threshold
+    degree = (ratio >= WARNING_RATIO) + (ratio >= CRITICAL_RATIO)
+    degree += (episode.peak_size >= LARGE_SIZE) + is_long(episode)
+    return SEVERITIES[min(degree, len(SEVERITIES) - 1)]
 
 
 class _Told(NamedTuple):
@@ -54,7 +60,7 @@ class _Told(NamedTuple):
     by: CompiledDetector
     digest: bytes
     detector: orjson.Fragment
-    threshold: float
+    manner: Manner
 
 
 class Reports:
@@ -74,36 +80,25 @@ class Reports:
         that JSON does not have.
         """
         told = self._of(watched.detector)
-        value, expected, lower, upper, surprise, peak_value, peak_surprise, *_ = numbers = state.item()
-        start_ms, time_ms, _, peak_ms, _, _, samples, sequence, direction = numbers[8:]
-        if not all(map(math.isfinite, numbers[:7])):
-            message = (
-                f"episode with a number that is not finite: {dict(zip(EPISODE.names or (), numbers, strict=True))}"
-            )
+        episode = Episode._make(state.item())
+        if not all(map(math.isfinite, episode)):
+            message = f"episode with a number that is not finite: {episode}"
             raise ValueError(message)
-        closed = kind == CLOSED
-        anomaly = _id(told.digest, watched, start_ms)
+        anomaly = _id(told.digest, watched, episode.start_ms)
         event = {
             "version": 1,
             "id": anomaly,
             "event": EVENT[kind],
-            "sequence": sequence,
+            "sequence": episode.sequence,
             "tenant": watched.tenant,
             "detector": told.detector,
             "signal": {"labels": watched.labels, "shape": watched.shape, "expression": watched.expression},
-            "start_ms": start_ms,
-            "time_ms": time_ms,
-            "end_ms": time_ms if closed else None,
-            "closed_by": closed_by if closed else None,
-            "severity": severity_of(peak_surprise, told.threshold),
-            "direction": Direction.UP if direction > 0 else Direction.DOWN,
-            "value": value,
-            "expected": expected,
-            "lower": lower,
-            "upper": upper,
-            "surprise": surprise,
-            "peak": {"time_ms": peak_ms, "value": peak_value, "surprise": peak_surprise},
-            "samples": samples,
+            **_times(episode, kind, closed_by),
+            "severity": severity_of(episode),
+            **_values(episode),
+            "samples": episode.samples,
+            "duration_ms": episode.time_ms - episode.start_ms,
+            **_explanation(watched, episode, told.manner, closed=kind == CLOSED),
         }
         return OutRecord(self._topic, anomaly.encode(), orjson.dumps(event), [])
 
@@ -114,8 +109,40 @@ class Reports:
         if told is None or told.by is not detector:
             config = source.config
             named = AnomalyDetector(id=source.id, name=config.name, kind=config.kind, revision=source.revision)
-            told = _Told(detector, detector.digest, orjson.Fragment(named.encode()), config.threshold)
+            told = _Told(detector, detector.digest, orjson.Fragment(named.encode()), Manner.of(detector.program))
             if len(self._told) >= MAX_TOLD:
                 self._told.clear()
             self._told[source.id] = told
         return told
+
+
+def _times(episode: Episode, kind: int, closed_by: ClosedBy) -> dict[str, Any]:
+    closed = kind == CLOSED
+    return {
+        "start_ms": episode.start_ms,
+        "time_ms": episode.time_ms,
+        "end_ms": episode.time_ms if closed else None,
+        "closed_by": closed_by if closed else None,
+    }
+
+
+def _values(episode: Episode) -> dict[str, Any]:
+    return {
+        "direction": Direction.UP if episode.direction > 0 else Direction.DOWN,
+        "value": episode.value,
+        "expected": episode.expected,
+        "lower": episode.lower,
+        "upper": episode.upper,
+        "surprise": episode.surprise,
+        "peak": {"time_ms": episode.peak_ms, "value": episode.peak_value, "surprise": episode.peak_surprise},
+    }
+
+
+def _explanation(watched: Watched, episode: Episode, manner: Manner, *, closed: bool) -> dict[str, Any]:
+    signal = signal_text(watched.labels, watched.shape, watched.expression)
+    return {
+        "change": change_of(episode, manner),
+        "chance_per_week": chance_per_week(episode, manner),
+        "contributors": [],
+        "sentence": sentence(signal, episode, manner, closed=closed),
+    }

@@ -24,7 +24,7 @@ from connectors.logs import configure_logging
 from connectors.topics import broker_identity
 from flows.settings import FlowSettings
 
-STORE_VERSION = 1
+STORE_VERSION = 2
 LABEL = "tocsin.json"
 WAIT_S = 60.0
 ASIDE = "of-another-broker"

@@ -22,6 +22,7 @@ DROPS = ("unlabelled", "duplicate", "out_of_order", "too_old", "too_new")
 """Why samples are not judged; positions are the codes of ``admit``."""
 _UNLABELLED, _DUPLICATE, _OUT_OF_ORDER, _TOO_OLD, _TOO_NEW = range(5)
 _STALE = 5
+STEP_RATE, LONGEST_PAUSE = 1 / 16, 4.0
 
 
 class SeriesTable:
@@ -32,6 +33,7 @@ class SeriesTable:
         Column("last_ms", np.int64),
         Column("active_s", np.uint32),
         Column("head", np.int32),  # first entry of the row's routes
+        Column("step_s", np.float32),  # usual time from sample to sample, 0 before the second
     )
 
     def __init__(self) -> None:
@@ -57,7 +59,7 @@ class SeriesTable:
         self.tenants[row] = sys.intern(new.tenant)  # one object per tenant, freed with its last series
         table = self.table
         table["series"][row], table["last_ms"][row], table["active_s"][row] = new.series, NEVER_MS, log_s
-        table["head"][row] = -1
+        table["head"][row], table["step_s"][row] = -1, 0.0
         self.index.add(new.series, row)
         return row
 
@@ -99,14 +101,17 @@ class SeriesTable:
 
 @njit(cache=True)
 def admit(
-    rows: Ints, times_ms: Ints, values: Floats, last_ms: Ints, active_s: NDArray[np.uint32],
+    rows: Ints, times_ms: Ints, values: Floats,
+    last_ms: Ints, active_s: NDArray[np.uint32], step_s: NDArray[np.float32],
     log_s: int, oldest_ms: int, newest_ms: int, counts: Ints,
-) -> Ints:  # fmt: skip
+) -> tuple[Ints, NDArray[np.float32]]:  # fmt: skip
     """Index of the samples to be judged: known series, time increasing per series and near the log time.
 
-    Adds the others to ``counts`` by the codes of ``DROPS``, stale markers to the place behind these.
+    Gives too the cadence of each one's series, in s, as known by then. Adds the others to ``counts`` by the codes of
+    ``DROPS``, stale markers to the place behind these.
     """
     kept = np.empty(rows.shape[0], np.int64)
+    steps_s = np.empty(rows.shape[0], np.float32)
     bits = values.view(np.int64)
     n = 0
     for i in range(rows.shape[0]):
@@ -121,10 +126,21 @@ def admit(
             counts[_DUPLICATE if time_ms == last_ms[row] else _OUT_OF_ORDER] += 1
             active_s[row] = log_s
         else:
+            if last_ms[row] != NEVER_MS:
+                step_s[row] = steadied(step_s[row], np.float32(0.001 * (time_ms - last_ms[row])))
             last_ms[row] = time_ms
             active_s[row] = log_s
             if bits[i] == STALE_MARKER:
                 counts[_STALE] += 1
             kept[n] = i
+            steps_s[n] = step_s[row]
             n += 1
-    return kept[:n]
+    return kept[:n], steps_s[:n]
+
+
+@njit(cache=True)
+def steadied(step_s: float, pause_s: float) -> float:
+    """The cadence after one more pause: a mean of some sixteen, to which a gap adds no more than four steps would."""
+    if step_s == 0.0:
+        return pause_s
+    return step_s + STEP_RATE * (min(pause_s, LONGEST_PAUSE * step_s) - step_s)

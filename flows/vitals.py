@@ -132,7 +132,7 @@ class Vitals(Collector):
         yield _counter("tocsin_flow_models_refused", "Series that found no room for their model", refused)
         faults = sum(b.watch.faults for b in judging)
         yield _gauge("tocsin_flow_model_faults", "Failures after which models began anew, of those in use", faults)
-        yield _gauge("tocsin_flow_episodes_open", "Open episodes", sum(len(b.episodes) for b in blocks))
+        yield _gauge("tocsin_flow_episodes_open", "Open episodes", sum(b.episodes.told for b in blocks))
         announcements = list(self.decoder.partitions.values())
         state_bytes = sum(b.size_bytes for b in blocks) + sum(a.size_bytes for a in announcements)
         yield _gauge("tocsin_flow_state_bytes", "Memory of all blocks and of the reader's table of series", state_bytes)

@@ -15,6 +15,7 @@ from flows.episodes import Lanes
 from flows.families import Families
 from flows.gather import Gather, Gathering
 from flows.models import MAX_MODELS, Models
+from flows.policy import POLICY, Policies, policy_of
 from flows.program import Program
 from flows.routes import NONE, Routes
 from flows.selector import NAME_LABEL
@@ -47,8 +48,7 @@ class Watch:
         self.gatherings: dict[int, Gathering] = {}
         self.families = Families()
         self.numbers: dict[str, int] = {}
-        self.thresholds = np.zeros(0)
-        self.quiet_ms = np.zeros(0, np.int64)
+        self.policies: Policies = np.zeros(0, POLICY)
         self._program_numbers: dict[Key, int] = {}
         self._audiences = Audiences(series)
         self._vacant: list[int] = []
@@ -70,7 +70,7 @@ class Watch:
                 self.detectors.append(None)
             added[number] = self.detectors[number] = detector
             self.numbers[detector.source.id] = number
-            self._set_limits(number, detector)
+            self._set_policy(number, detector)
             if detector.plan is not None and detector.source.config.enabled:
                 state = gathered.get(detector.source.id, (0, 0, False, False))
                 self.gatherings[number] = Gathering(detector, detector.plan, *state)
@@ -222,15 +222,12 @@ class Watch:
         """Columns for ``episodes.follow``."""
         entries, lanes = self.routes.entries, self.routes.lanes
         columns = (entries["lane"], lanes["next"], lanes["detector"], lanes["episode"])
-        return Lanes((*columns, self.thresholds, self.quiet_ms))
+        return Lanes((*columns, self.policies))
 
-    def _set_limits(self, number: int, detector: CompiledDetector) -> None:
-        if number >= len(self.thresholds):
-            more = max(16, number)
-            self.thresholds = np.concatenate([self.thresholds, np.zeros(more)])
-            self.quiet_ms = np.concatenate([self.quiet_ms, np.zeros(more, np.int64)])
-        self.thresholds[number] = detector.source.config.threshold
-        self.quiet_ms[number] = round(detector.source.config.quiet_s * 1000)
+    def _set_policy(self, number: int, detector: CompiledDetector) -> None:
+        if number >= len(self.policies):
+            self.policies = np.concatenate([self.policies, np.zeros(max(16, number), POLICY)])
+        self.policies[number] = policy_of(detector.source.config)
 
     def _add_lanes(self, row: int, number: int, labels: Mapping[str, str], *, counter: bool) -> None:
         for key in self.detector(number).keys_for(labels, counter=counter):
@@ -280,23 +277,6 @@ class Watch:
         self.routes.entries.give(entries)
         self.work += WORK_PER_LANE * len(lanes)
 
-    def _has_room(self, program: Program, row: int, number: int) -> bool:
-        if program.max_models is None:
-            return True
-        source = self.detector(number).source
-        counts = (program.models, self.objects)
-        return self.models.admits(program.key, row, counts, program.max_models, f"{source.id} ({source.config.name!r})")
-
-    @property
-    def objects(self) -> int:
-        """Python-object models of all programs."""
-        return sum(program.models for program in self.programs if isinstance(program, Program))
-
-    @property
-    def faults(self) -> int:
-        """Times that the models which are there had to begin anew."""
-        return sum(program.faults for program in self.programs if isinstance(program, Program))
-
     def _drop_if_empty(self, number: int) -> None:
         program = self._program(number)
         if not len(program):
@@ -305,6 +285,23 @@ class Watch:
             self._vacant_programs.append(number)
             if isinstance(program, Gather):
                 program.gathering.gathers.pop(program.key, None)
+
+    def _has_room(self, program: Program, row: int, number: int) -> bool:
+        if program.max_models is None:
+            return True
+        source = self.detector(number).source
+        counts = (program.models, self.objects)
+        return self.models.admits(program.key, row, counts, program.max_models, f"{source.id} ({source.config.name!r})")
+
+    @property
+    def faults(self) -> int:
+        """Times that the models which are there had to begin anew."""
+        return sum(program.faults for program in self.programs if isinstance(program, Program))
+
+    @property
+    def objects(self) -> int:
+        """Python-object models of all programs."""
+        return sum(program.models for program in self.programs if isinstance(program, Program))
 
     def _program_number(self, key: Key, detector: int) -> int:
         number = self._program_numbers.get(key)

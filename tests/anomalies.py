@@ -10,7 +10,9 @@ from connectors.messages import (
     Anomaly,
     AnomalyDetector,
     AnomalySignal,
+    Change,
     ClosedBy,
+    Contributor,
     Direction,
     EventType,
     Peak,
@@ -44,6 +46,11 @@ def make_anomaly(number: int = 1, sequence: int = 0, **changes: Any) -> Anomaly:
         "surprise": 11.5,
         "peak": Peak(time_ms=time_ms, value=98.5, surprise=11.5),
         "samples": sequence + 1,
+        "duration_ms": 1000 * sequence,
+        "change": Change.SPIKE,
+        "chance_per_week": 2e-6,
+        "contributors": [],
+        "sentence": 'up{job="shop"} is 8.04 times its expected 12.2.',
     }
     return Anomaly(**{**fields, **changes})
 
@@ -80,4 +87,11 @@ anomalies = st.builds(
     surprise=_SURPRISE,
     peak=st.builds(Peak, time_ms=_TIMES, value=_FLOATS, surprise=_SURPRISE),
     samples=st.integers(1, 2**31),
+    duration_ms=st.integers(0, 2**62),
+    change=st.sampled_from(Change),
+    chance_per_week=st.none() | st.floats(0, 1e12),
+    contributors=st.lists(
+        st.builds(Contributor, labels=st.dictionaries(_TEXT, _TEXT, max_size=3), value=_FLOATS), max_size=3
+    ),
+    sentence=_TEXT,
 )

@@ -204,6 +204,29 @@ def rates(samples: Sequence[tuple[int, float, int]], max_gap_ms: int) -> list[fl
     return out
 
 
+@dataclass(frozen=True)
+class Policy:
+    """Twin of a row of ``flows.policy``: times in ms; ``threshold`` None: ``chance_per_week``; None: by the cadence."""
+
+    threshold: float | None = 8.0
+    quiet_ms: int | None = 60_000
+    chance_per_week: float = 5.0
+    close_ratio: float = 1.0
+    min_duration_ms: int = 0
+    cooldown_ms: int | None = 0
+
+    def bar(self, step_s: float) -> float:
+        if self.threshold is not None:
+            return self.threshold
+        return max(1.0, math.log10(7 * 24 * 3600 / step_s / self.chance_per_week)) if step_s else math.inf
+
+    def quiet(self, step_s: float) -> float:
+        return max(60_000, 6 * 1000 * step_s) if self.quiet_ms is None else self.quiet_ms
+
+    def cooldown(self, step_s: float) -> float:
+        return max(6 * 3_600_000, 6 * 1000 * step_s) if self.cooldown_ms is None else self.cooldown_ms
+
+
 @dataclass
 class Episode:
     """One open episode of a lane."""
@@ -211,13 +234,15 @@ class Episode:
     start_ms: int
     time_ms: int = 0
     log_ms: int = 0
-    sequence: int = 0
+    sequence: int = -1
     samples: int = 0
     surprise: float = 0.0
     peak_surprise: float = -1.0
     peak_ms: int = 0
     told_ms: int = 0
     told_surprise: float = 0.0
+    step_s: float = 0.0
+    told: bool = False
 
 
 class Event(NamedTuple):
@@ -234,49 +259,84 @@ class Event(NamedTuple):
 
 @dataclass
 class Episodes:
-    """Twin of ``flows.episodes``: ``lanes`` maps an entry to its (lane, threshold, quiet_ms) in their order."""
+    """Twin of ``flows.episodes``: ``lanes`` maps an entry to its (lane, policy) in their order."""
 
-    lanes: dict[int, list[tuple[int, float, int]]]
+    lanes: dict[int, list[tuple[int, Policy]]]
     open: dict[int, Episode] = field(default_factory=dict)
+    rests: dict[int, Episode] = field(default_factory=dict)
     full: bool = False
     refused: int = 0
 
-    def take(self, entry: int, time_ms: int, score: float, log_ms: int) -> list[Event]:
+    def __len__(self) -> int:
+        return len(self.open) + len(self.rests)
+
+    def take(self, entry: int, time_ms: int, score: float, step_s: float, log_ms: int) -> list[Event]:
         events: list[Event] = []
         if math.isnan(score):
             return events
-        for lane, threshold, quiet_ms in self.lanes[entry]:
-            episode = self.open.get(lane)
-            if episode is not None and time_ms - episode.time_ms >= quiet_ms:
-                events.append(self.close(lane))
-                episode = None
-            if score >= threshold:
-                if episode is None and self.full:
-                    self.refused += 1
-                else:
-                    events += self._surprising(lane, episode, time_ms, score, log_ms)
+        for lane, policy in self.lanes[entry]:
+            last = self.open.get(lane) or self.rests.get(lane)
+            events += self._wait(lane, policy, time_ms - last.time_ms if last else 0, step_s)
+            threshold = policy.bar(step_s)
+            if lane in self.open:
+                surprising = score >= policy.close_ratio * threshold
+            elif lane in self.rests:
+                surprising = score >= threshold and score >= 1.25 * self.rests[lane].peak_surprise
+            else:
+                surprising = score >= threshold
+            if not surprising:
+                continue
+            if lane not in self.open and lane not in self.rests and self.full:
+                self.refused += 1
+            else:
+                self.rests.pop(lane, None)
+                events += self._surprising(lane, policy, time_ms, score, step_s, log_ms)
         return events
 
-    def _surprising(self, lane: int, episode: Episode | None, time_ms: int, score: float, log_ms: int) -> list[Event]:
-        opened = episode is None
-        if episode is None:
-            episode = self.open[lane] = Episode(time_ms)
-        episode.time_ms, episode.log_ms, episode.surprise = time_ms, log_ms, score
+    def calm(self, log_ms: int) -> list[Event]:
+        """Log time went on."""
+        policies = {lane: policy for lanes in self.lanes.values() for lane, policy in lanes}
+        events = []
+        for lane, last in [*self.open.items(), *self.rests.items()]:
+            events += self._wait(lane, policies[lane], log_ms - last.log_ms, last.step_s)
+        return events
+
+    def _wait(self, lane: int, policy: Policy, quiet_ms: float, step_s: float) -> list[Event]:
+        events = []
+        if lane in self.open and quiet_ms >= policy.quiet(step_s):
+            episode = self.open.pop(lane)
+            if episode.told:
+                episode.sequence += 1
+                events.append(self._event("closed", lane, episode))
+                self.rests[lane] = episode
+        if lane in self.rests and quiet_ms >= policy.cooldown(step_s):
+            del self.rests[lane]
+        return events
+
+    def _surprising(
+        self, lane: int, policy: Policy, time_ms: int, score: float, step_s: float, log_ms: int
+    ) -> list[Event]:
+        episode = self.open.setdefault(lane, Episode(time_ms))
+        episode.time_ms, episode.log_ms, episode.surprise, episode.step_s = time_ms, log_ms, score, step_s
         episode.samples += 1
         if score > episode.peak_surprise:
             episode.peak_surprise, episode.peak_ms = score, time_ms
+        opens = not episode.told and time_ms - episode.start_ms >= policy.min_duration_ms
         due = episode.peak_surprise >= 1.5 * episode.told_surprise or time_ms - episode.told_ms >= 60_000
-        if not (opened or due):
+        if not (opens or (episode.told and due)):
             return []
-        if not opened:
-            episode.sequence += 1
-        episode.told_ms, episode.told_surprise = time_ms, episode.peak_surprise
-        return [self._event("opened" if opened else "updated", lane, episode)]
-
-    def close(self, lane: int) -> Event:
-        episode = self.open.pop(lane)
         episode.sequence += 1
-        return self._event("closed", lane, episode)
+        episode.told, episode.told_ms, episode.told_surprise = True, time_ms, episode.peak_surprise
+        return [self._event("opened" if opens else "updated", lane, episode)]
+
+    def end(self, lane: int) -> list[Event]:
+        """The series or the detector went away."""
+        self.rests.pop(lane, None)
+        episode = self.open.pop(lane, None)
+        if episode is None or not episode.told:
+            return []
+        episode.sequence += 1
+        return [self._event("closed", lane, episode)]
 
     @staticmethod
     def _event(kind: str, lane: int, e: Episode) -> Event:

@@ -206,6 +206,8 @@ def _configure(log: Log, step: int) -> None:
             ("x", config(quiet_s=12.0, name="twin")),
             ("u", config("ewma", "m", threshold=0.8, quiet_s=60.0)),
             ("o", config("ewma", "m", tenant="other", threshold=0.7)),
+            ("p", config("ewma", "m", chance_per_week=2000.0, quiet_s=None, close_ratio=0.6, cooldown_s=60.0,
+                         min_duration_s=4.0)),
         ],
         12: [("a", config(quiet_s=12.0, name="renamed"))],
         20: [("b", config("ewma", '{n=~"[0-3]"}', threshold=4.0))],
@@ -216,7 +218,7 @@ def _configure(log: Log, step: int) -> None:
         ],
         44: [("a", config(quiet_s=12.0)), ("b", None), ("q", config(selector="{")), ("s", None)],
         52: [("r", None), ("r", config("zscore", "c_total", shape=Shape.RATE, threshold=2.0, quiet_s=9.0))],
-    }
+    }  # fmt: skip
     for detector_id, changed in change.get(step, []):
         log.detector(detector_id, changed)
     if step == 8:

@@ -59,6 +59,11 @@ class Kind(NamedTuple):
         """Whether its surprise is a model's promise, which each signal's own tail may correct."""
         return self.traits.isdisjoint({Trait.STATED, Trait.TIMES, Trait.EMPIRICAL})
 
+    chance_per_week: float | None = None
+    """Samples a week that reach its threshold by chance, if the config says nothing; None: a fixed threshold."""
+    cooldown_s: float | None = 0.0
+    """Cool-down after an episode, if the config says nothing; None: six hours or six samples, what is longer."""
+
 
 KINDS: dict[str, Kind] = {
     "auto": Kind(
@@ -66,6 +71,8 @@ KINDS: dict[str, Kind] = {
         Auto,
         "learns what kind of signal it is, and combines what finds anomalies in it",
         frozenset({Trait.EMPIRICAL}),
+        chance_per_week=5.0,
+        cooldown_s=None,
     ),
     "threshold": Kind(
         ThresholdParams,

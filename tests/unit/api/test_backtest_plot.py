@@ -10,6 +10,7 @@ import pytest
 from api.backtest_plot import DPI, SIZE_INCHES, check_plotting, write_plot
 from connectors.errors import Rejected
 from connectors.messages import DetectorConfig
+from flows.policy import threshold_of
 from flows.replay import EVERYTHING, Frame, replay
 
 CONFIG = DetectorConfig(name="d", kind="zscore", selector=EVERYTHING, params={"window": 20})
@@ -28,7 +29,7 @@ def test_a_picture_of_every_frame(tmp_path: Path, signals: int, rows: int) -> No
     replayed = replay(CONFIG, frame)
     assert bool(replayed.anomalies) == (rows > 1)
     path = tmp_path / "deep" / "a.png"
-    write_plot(path, "$a_b", frame, replayed, CONFIG.threshold)
+    write_plot(path, "$a_b", frame, replayed, threshold_of(CONFIG))
     content = path.read_bytes()
     assert content[:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">II", content[16:24]) == tuple(int(inches * DPI) for inches in SIZE_INCHES)

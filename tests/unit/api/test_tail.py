@@ -11,17 +11,17 @@ from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
 from api.socket_messages import CLOSE_SLOW, AnomalyEvent, ErrorCode, SocketError, Subscribed
-from api.tail import Line, run_tail, signal_name, socket_url
-from connectors.messages import AnomalySignal, Direction, Severity, Shape
+from api.tail import Line, run_tail, socket_url
+from connectors.messages import Severity
 from tests.anomalies import make_anomaly
 
 plain = Line(colour=False, zone=UTC)
 
 
 def test_a_line_tells_when_how_bad_and_on_what() -> None:
-    assert plain(make_anomaly(1, 75, direction=Direction.DOWN)) == (
+    assert plain(make_anomaly(1, 75)) == (
         "2023-11-14 22:15:35  warning   updated   1m15s  surprise  11.5  CPU busy                  "
-        '98.5 ↓ expected 12.25 [8, 16.5]               up{job="shop"}'
+        'up{job="shop"} is 8.04 times its expected 12.2.'
     )
 
 
@@ -35,22 +35,8 @@ def test_durations(seconds: int, text: str) -> None:
     assert text in plain(make_anomaly(1, seconds))
 
 
-@pytest.mark.parametrize(
-    ("labels", "shape", "text"),
-    [
-        ({"__name__": "up"}, Shape.RAW, "up"),
-        ({"__name__": "up", "b": "2", "a": "1"}, Shape.RAW, 'up{a="1",b="2"}'),
-        ({"a": 'x"y'}, Shape.RAW, '{a="x\\"y"}'),
-        ({}, Shape.RAW, "{}"),
-        ({"__name__": "n_total"}, Shape.RATE, "rate(n_total)"),
-    ],
-)
-def test_signals_are_written_as_promql_does(labels: dict[str, str], shape: Shape, text: str) -> None:
-    assert signal_name(make_anomaly(signal=AnomalySignal(labels=labels, shape=shape))) == text
-
-
 def test_a_label_cannot_steer_the_terminal() -> None:
-    line = plain(make_anomaly(signal=AnomalySignal(labels={"a": "\x1b[2J\r\n\u202e"}, shape=Shape.RAW)))
+    line = plain(make_anomaly(sentence='{a="\x1b[2J\r\n\u202e"} is up.'))
     assert line.isprintable()
     assert "\\x1b[2J" in line
 

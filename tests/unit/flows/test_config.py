@@ -28,6 +28,7 @@ OUTLIER = {"kind": "outlier", "params": {}}
     ({"params": {"windows": 60}}, "params.windows", "mad takes floor_ratio, "),
     ({"params": {"floor_ratio": 2}}, "params.floor_ratio", "less than or equal to 1"),
     ({"params": {"floor_ratio": float("nan")}}, "params.floor_ratio", ""),
+    ({"threshold": 8.0, "chance_per_week": 2.0}, "chance_per_week", "left out beside threshold = 8"),
     ({**OUTLIER}, "group", "outlier compares the members"),
     ({**OUTLIER, "group": Group(by=("job",))}, "group.aggregate", "give group with aggregate members"),
     ({"group": Group(aggregate="members")}, "group.aggregate", "mad judges one signal: choose sum"),
@@ -66,6 +67,7 @@ def test_what_computes_the_same_has_the_same_digest(same: dict[str, Any]) -> Non
 @pytest.mark.parametrize("other", [
     {"kind": "zscore"}, {"selector": "n"}, {"params": {"window": 6}}, {"shape": Shape.RATE}, {"threshold": 8.5},
     {"quiet_s": 6.0}, {"tenant": "t"}, {"calibrate": False},
+    {"threshold": None, "chance_per_week": 2.0}, {"close_ratio": 0.5}, {"min_duration_s": 1.0}, {"cooldown_s": 9.0},
 ])  # fmt: skip
 def test_what_computes_otherwise_has_another_digest(other: dict[str, Any]) -> None:
     assert compiled(**other).digest != compiled().digest

@@ -63,7 +63,7 @@ def test_a_snapshot_is_not_alive() -> None:
 def test_rows_are_numbered_anew_without_gaps() -> None:
     log = log_of(6)
     block, _ = log.run()
-    block.episodes.close(np.flatnonzero(block.episodes.open["lane"] >= 0), block.watch.routes.lanes["episode"])
+    block.episodes.end(np.flatnonzero(block.episodes.open["lane"] >= 0), block.watch.routes.lanes["episode"])
     for row in (0, 3):
         block.watch.remove_series(row)
         block.series.remove(row)

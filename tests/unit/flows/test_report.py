@@ -25,8 +25,10 @@ from connectors.messages import (
     Shape,
 )
 from flows.config import compile_config
-from flows.episodes import CLOSED, EPISODE, OPENED, UPDATED
+from flows.episodes import CLOSED, EPISODE, OPENED, UPDATED, Episode
+from flows.explain import Manner, chance_per_week, change_of
 from flows.report import Reports, Watched, anomaly_id, severity_of
+from flows.sentence import sentence, signal_text
 from tests.streams import config
 
 LABELS = {"__name__": "m", "n": "0"}
@@ -43,8 +45,8 @@ def state(**changes: Any) -> Any:
     one = np.zeros(1, EPISODE)[0]
     fields = {
         "value": 99.0, "expected": 10.0, "lower": 9.0, "upper": 11.0, "surprise": 12.0, "peak_value": 120.0,
-        "peak_surprise": 20.0, "start_ms": 1000, "time_ms": 3000, "peak_ms": 2000, "samples": 3, "sequence": 4,
-        "direction": 1,
+        "peak_expected": 10.0, "peak_surprise": 20.0, "peak_size": 2.0, "threshold": 8.0, "step_s": 1.0,
+        "start_ms": 1000, "time_ms": 3000, "peak_ms": 2000, "samples": 3, "ups": 3, "sequence": 4, "direction": 1,
     }  # fmt: skip
     for name, value in {**fields, **changes}.items():
         one[name] = value
@@ -62,6 +64,8 @@ def anomaly_of(one: Watched, state: Any, kind: int, *closed_by: ClosedBy) -> Ano
 def validated(one: Watched, state: Any, kind: int, closed_by: ClosedBy) -> Anomaly:
     """The twin: every field from the state by its name, through the validating model."""
     config, closed = one.detector.source.config, kind == CLOSED
+    episode = Episode._make(state.item())
+    signal = signal_text(one.labels, one.shape, one.expression)
     return Anomaly(
         id=anomaly_id(one, int(state["start_ms"])),
         event=[EventType.OPENED, EventType.UPDATED, EventType.CLOSED][[OPENED, UPDATED, CLOSED].index(kind)],
@@ -75,7 +79,7 @@ def validated(one: Watched, state: Any, kind: int, closed_by: ClosedBy) -> Anoma
         time_ms=int(state["time_ms"]),
         end_ms=int(state["time_ms"]) if closed else None,
         closed_by=closed_by if closed else None,
-        severity=severity_of(float(state["peak_surprise"]), config.threshold),
+        severity=severity_of(episode),
         direction=Direction.UP if state["direction"] > 0 else Direction.DOWN,
         value=float(state["value"]),
         expected=float(state["expected"]),
@@ -86,6 +90,11 @@ def validated(one: Watched, state: Any, kind: int, closed_by: ClosedBy) -> Anoma
             time_ms=int(state["peak_ms"]), value=float(state["peak_value"]), surprise=float(state["peak_surprise"])
         ),
         samples=int(state["samples"]),
+        duration_ms=episode.time_ms - episode.start_ms,
+        change=change_of(episode, Manner.VALUES),
+        chance_per_week=chance_per_week(episode, Manner.VALUES),
+        contributors=[],
+        sentence=sentence(signal, episode, Manner.VALUES, closed=closed),
     )
 
 
@@ -93,8 +102,11 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
 states = st.fixed_dictionaries(
     dict.fromkeys(("value", "expected", "lower", "upper", "peak_value"), finite)
     | {name: st.floats(0, 1e308) for name in ("surprise", "peak_surprise", "told_surprise")}
-    | {name: st.integers(-(2**63), 2**63 - 1) for name in ("start_ms", "time_ms", "log_ms", "peak_ms", "told_ms")}
-    | {name: st.integers(1, 2**31 - 1) for name in ("samples", "sequence", "lane")}
+    | {name: st.integers(-(2**62), 2**62) for name in ("start_ms", "log_ms", "peak_ms", "told_ms")}
+    | {name: st.floats(0, 1e308) for name in ("peak_size", "step_s")}
+    | dict.fromkeys(("peak_expected", "first_expected"), finite)
+    | {"time_ms": st.integers(2**62, 2**63 - 1), "threshold": st.floats(1e-300, 300.0)}
+    | {name: st.integers(1, 2**31 - 1) for name in ("samples", "sequence", "lane", "ups")}
     | {"direction": st.sampled_from([-1, 1])}
 )
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
@@ -117,7 +129,7 @@ def test_each_record_is_what_the_model_would_say(
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("name", ["value", "expected", "lower", "upper", "surprise", "peak_value", "peak_surprise"])
 def test_no_number_that_json_lacks(name: str, number: float) -> None:
-    with pytest.raises(ValueError, match=f"'{name}': {number}"):
+    with pytest.raises(ValueError, match=f"{name}={number}"):
         record_of(watched(), state(**{name: number}), OPENED)
 
 
@@ -160,8 +172,20 @@ def test_direction() -> None:
     (24.0, Severity.CRITICAL), (300.0, Severity.CRITICAL),
 ])  # fmt: skip
 def test_severity_is_the_peak_against_the_threshold(peak: float, severity: Severity) -> None:
-    assert severity_of(peak, 8.0) is severity
-    assert anomaly_of(watched(threshold=8.0), state(peak_surprise=peak), OPENED).severity is severity
+    assert anomaly_of(watched(), state(peak_surprise=peak), OPENED).severity is severity
+    assert anomaly_of(watched(), state(peak_surprise=peak / 2, threshold=4.0), OPENED).severity is severity
+
+
+@pytest.mark.parametrize(("changes", "severity"), [
+    ({"peak_size": 9.99}, Severity.INFO), ({"peak_size": 10.0}, Severity.WARNING),
+    ({"time_ms": 900_999}, Severity.INFO), ({"time_ms": 901_000}, Severity.WARNING),
+    ({"time_ms": 901_000, "step_s": 300.0}, Severity.INFO), ({"time_ms": 1_801_000, "step_s": 300.0}, Severity.WARNING),
+    ({"time_ms": 901_000, "peak_size": 10.0}, Severity.CRITICAL),
+    ({"time_ms": 901_000, "peak_surprise": 12.0}, Severity.CRITICAL),
+    ({"time_ms": 901_000, "peak_size": 10.0, "peak_surprise": 300.0}, Severity.CRITICAL),
+])  # fmt: skip
+def test_what_is_large_or_lasts_is_a_degree_worse(changes: dict[str, Any], severity: Severity) -> None:
+    assert anomaly_of(watched(), state(**{"peak_surprise": 9.0, **changes}), OPENED).severity is severity
 
 
 def test_ids_are_those_of_what_is_computed() -> None:

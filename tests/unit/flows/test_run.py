@@ -36,8 +36,8 @@ def test_a_store_of_another_broker_is_set_aside(tmp_path: Path, caplog: pytest.L
     prepare(store, "broker-2", NOW)
     aside = tmp_path / "metrics.of-another-broker.20260801T123000000000"
     assert (aside / "mark").exists()
-    assert label(aside) == {"version": 1, "broker": "broker-1"}
-    assert label(store) == {"version": 1, "broker": "broker-2"}
+    assert label(aside) == {"version": 2, "broker": "broker-1"}
+    assert label(store) == {"version": 2, "broker": "broker-2"}
     assert not (store / "mark").exists()
     assert "broker-1" in caplog.text
     assert str(aside) in caplog.text
@@ -48,7 +48,7 @@ def test_only_the_latest_stores_set_aside_are_kept(tmp_path: Path) -> None:
     for number in range(KEPT_ASIDE + 3):
         prepare(store, f"broker-{number}", NOW + timedelta(seconds=number))
     brokers = [label(aside) for aside in sorted(tmp_path.glob("metrics.of-another-broker.*"))]
-    assert brokers == [{"version": 1, "broker": f"broker-{number}"} for number in (2, 3, 4)]
+    assert brokers == [{"version": 2, "broker": f"broker-{number}"} for number in (2, 3, 4)]
 
 
 @pytest.mark.parametrize("text", [None, "", "{", '{"version": 0, "broker": "broker-1"}'])
@@ -59,7 +59,7 @@ def test_a_store_without_a_readable_label_is_set_aside(tmp_path: Path, text: str
     if text is not None:
         (store / LABEL).write_text(text)
     prepare(store, "broker-1", NOW)
-    assert label(store) == {"version": 1, "broker": "broker-1"}
+    assert label(store) == {"version": 2, "broker": "broker-1"}
     assert len(list(tmp_path.iterdir())) == 2
 
 

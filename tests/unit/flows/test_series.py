@@ -65,9 +65,10 @@ def test_its_memory_goes_down_with_its_labels() -> None:
 def admitted(rows: list[int], times_ms: list[int], values: np.ndarray, last_ms: np.ndarray) -> tuple[list[int], dict]:
     counts = np.zeros(len(DROPS) + 1, np.int64)
     active_s = np.zeros(len(last_ms), np.uint32)
-    kept = admit(
-        np.array(rows, np.int64), np.array(times_ms, np.int64), values, last_ms, active_s, 77, 100, 200, counts
-    )
+    kept, _ = admit(
+        np.array(rows, np.int64), np.array(times_ms, np.int64), values, last_ms, active_s,
+        np.zeros(len(last_ms), np.float32), 77, 100, 200, counts,
+    )  # fmt: skip
     return kept.tolist(), {name: n for name, n in zip((*DROPS, "stale"), counts.tolist(), strict=True) if n}
 
 
@@ -108,5 +109,34 @@ def test_only_the_bits_of_the_marker_are_stale() -> None:
 def test_a_series_that_only_repeats_itself_is_still_there() -> None:
     active_s, counts = np.zeros(3, np.uint32), np.zeros(len(DROPS) + 1, np.int64)
     rows, times_ms = np.array([0, 1, 2, 2]), np.array([150, 140, 50, 500])
-    admit(rows, times_ms, np.zeros(4), np.full(3, 150), active_s, 77, 100, 200, counts)
+    admit(rows, times_ms, np.zeros(4), np.full(3, 150), active_s, np.zeros(3, np.float32), 77, 100, 200, counts)
     assert active_s.tolist() == [77, 77, 0]
+
+
+def cadences(times_s: list[float]) -> list[float]:
+    """Of one series, after each of its samples."""
+    times_ms, last_ms, step_s = (
+        (1000 * np.array(times_s)).astype(np.int64),
+        np.array([NEVER_MS]),
+        np.zeros(1, np.float32),
+    )
+    rows, limits = np.zeros(len(times_s), np.int64), (0, NEVER_MS, -NEVER_MS - 1)
+    counts = np.zeros(len(DROPS) + 1, np.int64)
+    kept, found = admit(rows, times_ms, np.zeros(len(rows)), last_ms, np.zeros(1, np.uint32), step_s, *limits, counts)
+    assert step_s[0] == found[-1]
+    assert len(kept) == len(found)
+    return found.tolist()
+
+
+def test_the_cadence_is_known_from_the_second_sample_on() -> None:
+    assert cadences([0, 15, 30, 30, 45]) == [0, 15, 15, 15]
+
+
+def test_a_gap_hardly_changes_the_cadence() -> None:
+    assert cadences([0, 15, 30, 86_400, 86_415])[-2] == pytest.approx(15 * (1 + 3 / 16))
+    assert cadences([0, 15, 30, 86_400, *range(86_415, 86_415 + 15 * 60, 15)])[-1] == pytest.approx(15, rel=0.01)
+
+
+@pytest.mark.parametrize("first_s", [0.001, 5000.0])
+def test_another_cadence_is_learned(first_s: float) -> None:
+    assert cadences([0, first_s, *(first_s + 60.0 * n for n in range(1, 200))])[-1] == pytest.approx(60, rel=0.01)

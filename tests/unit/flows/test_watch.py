@@ -79,8 +79,8 @@ def test_numbers_are_used_again() -> None:
     watch.remove_detector(0)
     watch.add_detectors([detector("c", threshold=5.5, kind="ewma")])
     assert watch.numbers == {"b": 1, "c": 0}
-    assert watch.thresholds[:2].tolist() == [5.5, 3.0]
-    assert watch.quiet_ms[:2].tolist() == [5000, 7000]
+    assert watch.policies["threshold"][:2].tolist() == [5.5, 3.0]
+    assert watch.policies["quiet_ms"][:2].tolist() == [5000, 7000]
     assert pairs(watch) == {(0, "b"), (0, "c")}
 
 

@@ -1,0 +1,104 @@
+"""What of a detector's config decides when an episode opens, goes on, closes and may follow another, as columns.
+
+Quiet time and cool-down may follow the series' own cadence, and the threshold may be stated as how many samples a week
+would reach it by chance: five a week is a surprise of 3.3 on a sample a minute, of 4.4 on one every five seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from connectors.messages import DetectorConfig
+from flows.detectors.registry import KINDS
+
+WEEK_S = 604_800.0
+DEFAULT_THRESHOLD = 8.0
+"""One in a hundred million under the Gaussian."""
+QUIET_MS, QUIET_SAMPLES = 60_000, 6
+"""Unless a config says otherwise, an episode waits for the next surprising sample so long, and so many samples."""
+REST_MS, REST_SAMPLES = 6 * 3_600_000, 6
+"""So long an episode of ``auto`` is the only one of its series: who was told within a shift needs no second call."""
+REST_GROWTH = 1.25
+"""But a sample so much more surprising than the last episode's peak opens one even then."""
+LEAST = 1.0
+"""Thresholds by chance end here: one sample in ten."""
+RELATIVE = -1
+"""In ``quiet_ms`` and ``cooldown_ms``: follows from the cadence."""
+
+POLICY = np.dtype(
+    [(name, np.float64) for name in ("threshold", "log_chance", "least", "close_ratio")]
+    + [(name, np.int64) for name in ("quiet_ms", "min_duration_ms", "cooldown_ms")]
+)
+"""``threshold`` NaN: by ``log_chance``, the log10 of alarms a week; ``least``: a threshold is never below it."""
+Policies = NDArray[Any]
+
+
+def chance_per_week_of(config: DetectorConfig) -> float | None:
+    """How often a threshold by chance is reached, None if the threshold is a fixed one."""
+    if config.threshold is not None:
+        return None
+    return config.chance_per_week if config.chance_per_week is not None else KINDS[config.kind].chance_per_week
+
+
+def threshold_of(config: DetectorConfig) -> float | None:
+    """The fixed threshold, None if it is by chance."""
+    if config.threshold is not None:
+        return config.threshold
+    return None if chance_per_week_of(config) is not None else DEFAULT_THRESHOLD
+
+
+def unusual_of(config: DetectorConfig) -> dict[str, float]:
+    """What of the policy was added later and is not at rest, by its name: part of anomaly ids."""
+    chance, cooldown_s = chance_per_week_of(config), config.cooldown_s
+    found = {} if chance is None else {"chance_per_week": chance}
+    found |= {} if config.close_ratio == 1.0 else {"close_ratio": config.close_ratio}
+    found |= {} if config.min_duration_s == 0.0 else {"min_duration_s": config.min_duration_s}
+    if cooldown_s is not None and cooldown_s != KINDS[config.kind].cooldown_s:
+        found["cooldown_s"] = cooldown_s
+    return found
+
+
+def policy_of(config: DetectorConfig) -> Any:
+    """The row, a record of ``POLICY``."""
+    threshold, chance = threshold_of(config), chance_per_week_of(config)
+    row = np.zeros(1, POLICY)[0]
+    row["threshold"] = math.nan if threshold is None else threshold
+    row["log_chance"] = math.nan if chance is None else math.log10(chance)
+    row["least"] = LEAST if threshold is None else threshold
+    row["close_ratio"] = config.close_ratio
+    row["quiet_ms"] = RELATIVE if config.quiet_s is None else round(1000 * config.quiet_s)
+    row["min_duration_ms"] = round(1000 * config.min_duration_s)
+    cooldown_s = KINDS[config.kind].cooldown_s if config.cooldown_s is None else config.cooldown_s
+    row["cooldown_ms"] = RELATIVE if cooldown_s is None else round(1000 * cooldown_s)
+    return row
+
+
+@njit(cache=True)
+def threshold_at(policy: Policies, step_s: float) -> float:
+    """The threshold of a series with this cadence; infinite while a threshold by chance does not know it yet (0)."""
+    if not math.isnan(policy["threshold"]):
+        return float(policy["threshold"])
+    if step_s <= 0.0:
+        return math.inf
+    return max(LEAST, math.log10(WEEK_S / step_s) - float(policy["log_chance"]))
+
+
+@njit(cache=True)
+def quiet_of(policy: Policies, step_s: float) -> int:
+    """Quiet time in ms at this cadence."""
+    if policy["quiet_ms"] != RELATIVE:
+        return int(policy["quiet_ms"])
+    return max(QUIET_MS, int(QUIET_SAMPLES * 1000.0 * step_s))
+
+
+@njit(cache=True)
+def cooldown_of(policy: Policies, step_s: float) -> int:
+    """Cool-down in ms at this cadence."""
+    if policy["cooldown_ms"] != RELATIVE:
+        return int(policy["cooldown_ms"])
+    return max(REST_MS, int(REST_SAMPLES * 1000.0 * step_s))
