@@ -104,6 +104,8 @@ class Reader(Generic[T]):
         self._empty_polls = 0
         self._error: BaseException | None = None
         self._stopping = False
+        self.busy = True
+        """Whether more than control records came in the last seconds."""
         self._thread: threading.Thread | None = None
 
     def add(self, partition: int, offset: int) -> None:
@@ -173,6 +175,7 @@ class Reader(Generic[T]):
                 while not self._stopping:
                     self._assign_added(consumer)
                     wait.saw(data=self._poll(consumer))
+                    self.busy = wait.busy
                     self._wait_for_room()
             finally:
                 consumer.close()
