@@ -93,13 +93,16 @@ class Budget:
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
+        self.arriving_bytes = 0
+        """those of ``used_bytes`` whose body is not yet whole"""
 
     def take(self, size: int) -> None:
         """Reserve; raises ``Overloaded`` when the limit does not allow it."""
         if self.used_bytes + size > self.limit_bytes:
             message = (
-                f"{self.used_bytes} bytes wait for Kafka's confirmation; with {size} more they would exceed "
-                f"{self.limit_bytes} (TOCSIN_INGEST_MAX_IN_FLIGHT_BYTES)"
+                f"{self.used_bytes} bytes are in flight: {self.arriving_bytes} of bodies that are still being sent, "
+                f"the rest not yet confirmed by Kafka; with {size} more they would exceed {self.limit_bytes} "
+                "(TOCSIN_INGEST_MAX_IN_FLIGHT_BYTES)"
             )
             raise Overloaded(message)
         self.used_bytes += size

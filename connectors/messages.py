@@ -5,6 +5,7 @@ Pure: no I/O. ``encode`` gives the record value, ``decode`` the model or ``Rejec
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Literal, NamedTuple, Self
@@ -14,6 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from connectors.errors import Rejected
 
 DEFAULT_TENANT = "anonymous"
+TENANT_RULE = "1 to 150 characters of a-z A-Z 0-9 ! - _ . * ' ( ), and neither . nor .."
+"""Mimir's rule: https://grafana.com/docs/mimir/latest/configure/about-tenant-ids/"""
+_TENANT = re.compile(r"[a-zA-Z0-9!\-_.*'()]{1,150}")
 CONTROL_HEADER = "tocsin-control"
 """Kafka header that marks a control record; other readers of the topic skip records that bear it."""
 DEAD_LETTER_REASON_HEADER = "tocsin-reason"
@@ -27,6 +31,11 @@ class TopicSpec(NamedTuple):
     name: str
     partitions: int | None
     configs: dict[str, str]
+
+
+def is_tenant(name: str) -> bool:
+    """Whether the name keeps the TENANT_RULE; series and detectors of any other tenant are refused."""
+    return _TENANT.fullmatch(name) is not None and name not in (".", "..")
 
 
 HOUR_MS = 3_600_000
@@ -166,13 +175,20 @@ class DetectorConfig(Message):
     params: Annotated[dict[str, Any], Field(description="parameters of the kind")] = {}
     shape: Annotated[Shape, Field(description="raw value, or rate per second of a counter")] = Shape.RAW
     threshold: Annotated[
-        float, Field(gt=0, le=300, description="surprise (−log10 of the tail probability) from which it is an anomaly")
+        float,
+        Field(
+            strict=True,
+            gt=0,
+            le=300,
+            description="surprise (−log10 of the tail probability) from which it is an anomaly",
+        ),
     ] = 8.0
     quiet_s: Annotated[
-        float, Field(ge=1, le=86_400, description="an episode closes after so long without a surprising sample")
+        float,
+        Field(strict=True, ge=1, le=86_400, description="an episode closes after so long without a surprising sample"),
     ] = 60.0
     tenant: Annotated[str, Field(min_length=1, max_length=150, description="whose series")] = DEFAULT_TENANT
-    enabled: Annotated[bool, Field(description="false stops it and closes its episodes")] = True
+    enabled: Annotated[bool, Field(strict=True, description="false stops it and closes its episodes")] = True
 
 
 class DetectorRevision(Message):
