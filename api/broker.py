@@ -25,7 +25,7 @@ from api.embedded import DEFAULT_BOUND_BYTES, EmbeddedBroker
 from api.journal import FILE_NAME, Journal, Keeper, publish
 from connectors.errors import TocsinError
 from connectors.logs import configure_logging
-from connectors.probes import Component, Probes
+from connectors.probes import OK, Component, Probes, down_if
 from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
 
@@ -68,12 +68,12 @@ def bring_back(kafka: KafkaSettings, journal: Journal, time_ms: int) -> int:
 
 
 class Watch:
-    """What is known of a running broker: whether it is full, and whether its detectors are back."""
+    """What is known of a running broker: whether it is full, whether it answers, and whether its detectors are back."""
 
     def __init__(self, broker: EmbeddedBroker, registry: CollectorRegistry) -> None:
         self._broker = broker
         self.full = False
-        self.restored = False
+        self.keeper: Keeper | None = None
         held = Gauge("tocsin_broker_held_bytes", "memory and disk of the embedded broker", registry=registry)
         bound = Gauge("tocsin_broker_bound_bytes", "beyond it ingest answers 429", registry=registry)
         held.set_function(self._held_bytes)
@@ -81,11 +81,13 @@ class Watch:
 
     def components(self) -> dict[str, Component]:
         """State for the probes; a full broker is told by /metrics and by ingest, it is no reason to restart."""
-        detectors = Component("ok") if self.restored else Component("down", "the detectors are not written back yet")
-        return {"broker": Component("ok"), "detectors": detectors}
+        if self.keeper is None:
+            return {"broker": OK, "detectors": down_if("the detectors are not written back yet")}
+        return {"broker": down_if(self.keeper.missing_reason()), "detectors": OK}
 
     def until_stopped(self, keeper: Keeper, stopping: threading.Event) -> int:
         """Look after broker and journal until asked to stop; returns the exit code."""
+        self.keeper = keeper
         while not stopping.is_set():
             keeper.keep(LOOK_MS)
             if self._broker.poll() is not None:
@@ -120,7 +122,6 @@ def serve(settings: BrokerSettings, stopping: threading.Event) -> int:
             log.info("%s", line)
         journal = Journal(home / FILE_NAME)
         start = bring_back(kafka, journal, time.time_ns() // 1_000_000)
-        watch.restored = True
         log.info("ready; records are in memory only and forgotten at the stop, detectors are in %s", journal.path)
         return watch.until_stopped(Keeper(kafka, journal, start), stopping)
     finally:

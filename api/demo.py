@@ -18,8 +18,9 @@ from api.child import ANNOUNCE
 from api.machine import ProcessTable, read_machine
 from api.push import Outbox, Sample
 from api.shop import FAULT_S, Fault, Shop
+from connectors.answers import SILENT_S
 from connectors.logs import configure_logging
-from connectors.probes import Component, Probes
+from connectors.probes import Component, Probes, down_if
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ def announce(before: Fault | None, now: Fault | None) -> None:
 
 
 def serve_probes(settings: DemoSettings, outbox: Outbox) -> None:
-    """Ready once ingest has taken something; the counters of the outbox on /metrics."""
+    """Ready while ingest takes what is pushed; the counters of the outbox on /metrics."""
     registry = CollectorRegistry()
     bodies = {"accepted": lambda: outbox.accepted, "refused": lambda: outbox.dropped_refused}
     bodies |= {"dropped": lambda: outbox.dropped_full, "waiting": lambda: len(outbox)}
@@ -84,8 +85,7 @@ def serve_probes(settings: DemoSettings, outbox: Outbox) -> None:
         gauge.labels(outcome).set_function(count)
 
     def components() -> dict[str, Component]:
-        taken = Component("ok") if outbox.accepted else Component("down", outbox.last_problem or "nothing pushed yet")
-        return {"ingest": taken}
+        return {"ingest": down_if(outbox.trouble(time.monotonic(), settings.demo_interval_s + SILENT_S))}
 
     Probes(settings.host, settings.demo_port, registry, components)
 

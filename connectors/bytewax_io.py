@@ -100,6 +100,10 @@ class KafkaSource(FixedPartitionedSource[T, Position], Generic[T]):  # type: ign
         """Queue depth, lag and counters of this process' reader."""
         return self._reader.stats()
 
+    def missing_reason(self) -> str:
+        """Why nothing may come from Kafka; empty while it answers."""
+        return self._reader.missing_reason()
+
     def stop(self) -> None:
         """End the reader's thread."""
         self._reader.stop()

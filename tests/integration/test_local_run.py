@@ -164,6 +164,25 @@ def test_a_taken_port_is_named_before_anything_starts(run: Run, tmp_path: Path) 
     assert not (tmp_path / "other" / "logs").exists()
 
 
+def test_a_frozen_broker_is_told_by_every_process_until_it_goes_on(run: Run) -> None:
+    names = ("INGEST", "FLOW", "API", "DEMO", "BROKER_PROBE")
+    died = run.printed.count("died")
+    [tansu] = [p.pid for p in marked_with(MARK, run.mark) if p.name() == "tansu"]
+    os.kill(tansu, signal.SIGSTOP)
+    try:
+        wait_until(lambda: all(httpx.get(run.url(name, "/ready")).status_code == 503 for name in names), 20, "silence")
+        for name in names:
+            health = httpx.get(run.url(name, "/health"))
+            assert (health.status_code, health.json()["status"]) == (503, "down")
+            if name != "DEMO":  # which knows only ingest
+                assert "TOCSIN_KAFKA" in httpx.get(run.url(name, "/ready")).json()["reason"]
+        assert httpx.get(run.url("INGEST", "/health")).json()["components"]["control"]["status"] == "down"
+    finally:
+        os.kill(tansu, signal.SIGCONT)
+    wait_until(lambda: all(httpx.get(run.url(name, "/ready")).is_success for name in names), 30, "all is well again")
+    assert run.printed.count("died") == died, run.printed
+
+
 def test_a_killed_process_is_named_and_started_again(run: Run) -> None:
     os.kill(run.pid_of("connectors.ingest"), signal.SIGKILL)
     run.until_printed("ingest died with signal SIGKILL; the end of ")
