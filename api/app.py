@@ -47,7 +47,12 @@ def create_app(
     )
     app.state.context = context
     app.openapi = partial(openapi_with_problems, app)  # type: ignore[method-assign]  # as FastAPI's docs do
-    app.add_middleware(Gate, meters=context.meters, max_body_bytes=settings.api_max_body_bytes)
+    app.add_middleware(
+        Gate,
+        meters=context.meters,
+        max_body_bytes=settings.api_max_body_bytes,
+        body_timeout_s=settings.api_body_timeout_s,
+    )
     install_problems(app)
     for module in (anomalies, detectors):
         app.include_router(module.router, responses=REFUSALS)

@@ -31,9 +31,19 @@ class ApiSettings(KafkaSettings):
     ] = 5.0
     api_max_socket_message_bytes: Annotated[int, Field(ge=64, description="largest message of a client")] = 16_384
     api_max_body_bytes: Annotated[int, Field(ge=64, description="largest REST request body")] = 65_536
+    api_body_timeout_s: Annotated[Seconds, Field(description="a REST body that is not whole by then gets 408")] = 30.0
+    api_origins: Annotated[
+        str,
+        Field(description="other origins whose pages may open a WebSocket: https://host[:port][,…], or * for any"),
+    ] = ""
     api_ping_interval_s: Annotated[Seconds, Field(description="time between pings to a WebSocket client")] = 20.0
     api_ping_timeout_s: Annotated[Seconds, Field(description="a client without pong for so long is closed")] = 20.0
     api_max_writes: Annotated[int, Field(ge=1, le=256, description="detector writes at a time; more get 429")] = 16
     api_read_back_timeout_s: Annotated[
         Seconds, Field(description="how long a write waits for its own record to come back from Kafka")
     ] = 10.0
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """The origins of ``api_origins``."""
+        return frozenset(origin.strip().rstrip("/").lower() for origin in self.api_origins.split(",") if origin.strip())

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from connectors.errors import Rejected
-from connectors.messages import Detector, DetectorConfig, Shape
+from connectors.messages import TENANT_RULE, Detector, DetectorConfig, Shape, is_tenant
 from flows.detectors import base
 from flows.detectors.registry import KINDS
 from flows.selector import Selector, SelectorError, parse_selector
@@ -60,8 +60,10 @@ class CompiledDetector:
 
 
 def compile_config(detector: Detector) -> CompiledDetector:
-    """Check kind, params and selector; raises ``ConfigError``."""
+    """Check kind, params, selector and tenant; raises ``ConfigError``."""
     config = detector.config
+    if not is_tenant(config.tenant):
+        raise ConfigError(field="tenant", value=config.tenant, expected=f"must be {TENANT_RULE}")
     try:
         selector = parse_selector(config.selector)
     except SelectorError as error:

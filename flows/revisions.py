@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from enum import StrEnum
 
 from connectors.messages import Detector, DetectorRevision
@@ -28,7 +29,8 @@ class DetectorTable:
         self.compiled: dict[str, CompiledDetector] = {}
         self._by_computation: dict[tuple[str, ...], str] = {}
         for detector in detectors:
-            self._put(compile_config(detector))
+            with suppress(ConfigError):  # what this version refuses is skipped in the log, too
+                self._put(compile_config(detector))
 
     @property
     def detectors(self) -> dict[str, Detector]:
