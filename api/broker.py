@@ -13,40 +13,24 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Annotated
 
 from prometheus_client import CollectorRegistry, Gauge
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from api.broker_settings import BrokerSettings
 from api.child import ANNOUNCE
 from api.default_detectors import first_revisions
-from api.embedded import DEFAULT_BOUND_BYTES, EmbeddedBroker
+from api.embedded import EmbeddedBroker
 from api.journal import FILE_NAME, Journal, Keeper, publish
 from connectors.errors import TocsinError
-from connectors.logs import configure_logging
 from connectors.probes import OK, Component, Probes, down_if
-from connectors.settings import KafkaSettings
-from connectors.topics import create_topics
+from connectors.settings import KafkaSettings, read_settings
+from connectors.startup import start_process
+from connectors.topics import create_topics_anew
 
 log = logging.getLogger(__name__)
 
 LOOK_MS = 1_000
 """Time between two looks at what the broker holds: at 100 MB/s in, the bound is overrun by 100 MB at most."""
-
-
-class BrokerSettings(BaseSettings):
-    """The embedded broker of ``make run``."""
-
-    model_config = SettingsConfigDict(env_prefix="TOCSIN_", frozen=True)
-
-    home: Annotated[Path, Field(description="folder of logs, recovery store and detectors")] = Path(".tocsin")
-    host: Annotated[str, Field(min_length=1, description="address to listen on")] = "127.0.0.1"
-    broker_port: Annotated[int, Field(ge=1, le=65_535, description="port of the embedded broker")] = 9092
-    broker_probe_port: Annotated[int, Field(ge=1, le=65_535, description="port of the embedded broker's probes")] = 8004
-    broker_bound_bytes: Annotated[
-        int, Field(ge=1 << 20, description="memory and disk of the embedded broker; beyond it ingest answers 429")
-    ] = DEFAULT_BOUND_BYTES
 
 
 def broker_home(home: Path) -> Path:
@@ -117,8 +101,8 @@ def serve(settings: BrokerSettings, stopping: threading.Event) -> int:
     Probes(settings.host, settings.broker_probe_port, registry, watch.components)
     broker.start()
     try:
-        kafka = KafkaSettings(kafka=broker.bootstrap)
-        for line in create_topics(kafka):
+        kafka = read_settings(KafkaSettings).model_copy(update={"kafka": broker.bootstrap})
+        for line in create_topics_anew(kafka):
             log.info("%s", line)
         journal = Journal(home / FILE_NAME)
         start = bring_back(kafka, journal, time.time_ns() // 1_000_000)
@@ -130,12 +114,12 @@ def serve(settings: BrokerSettings, stopping: threading.Event) -> int:
 
 def main() -> int:
     """Run until SIGTERM or SIGINT."""
-    configure_logging("broker")
+    settings = start_process("broker", BrokerSettings)
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     try:
-        return serve(BrokerSettings(), stopping)
+        return serve(settings, stopping)
     except TocsinError as error:
         log.critical("%s", error)
         return 1

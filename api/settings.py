@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import Field
-from pydantic_settings import SettingsConfigDict
 
 from connectors.settings import KafkaSettings
 
@@ -14,8 +13,6 @@ Seconds = Annotated[float, Field(gt=0)]
 
 class ApiSettings(KafkaSettings):
     """Where the api listens and the bounds of everything that it keeps."""
-
-    model_config = SettingsConfigDict(env_prefix="TOCSIN_", frozen=True)
 
     host: Annotated[str, Field(min_length=1, description="address to listen on")] = "127.0.0.1"
     api_port: Annotated[int, Field(ge=0, le=65_535, description="port of REST, WebSocket and probes")] = 8000

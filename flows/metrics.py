@@ -23,6 +23,7 @@ from connectors.follower import TopicLog
 from connectors.logs import configure_logging
 from connectors.messages import DetectorRevision, OutRecord
 from connectors.probes import Component, Probes, down_if
+from connectors.settings import read_settings
 from flows.block import Block
 from flows.chunks import Chunk, ReadRevisions
 from flows.decode import Decoder
@@ -58,7 +59,7 @@ class BlockLogic(StatefulBatchLogic[list[Chunk], OutRecord, bytes]):  # type: ig
 def build() -> Dataflow:
     """The dataflow with everything around it that a process needs: log, probes, detector log."""
     configure_logging("flow")
-    settings = FlowSettings()
+    settings = read_settings(FlowSettings)
     warm()
     gc.collect()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
