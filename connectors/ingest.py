@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import uvicorn
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import ValidationError
 
 from connectors.broker_gate import BrokerGate
 from connectors.codec.compression import Decompressor, actual_encoding, declared_bytes
@@ -32,9 +31,9 @@ from connectors.http_protocol import BoundedHttpProtocol
 from connectors.ingest_answers import Answer, error_answer, json_answer, written_answer
 from connectors.ingest_meters import IngestMeters
 from connectors.ingest_settings import MIB, IngestSettings
-from connectors.logs import configure_logging
 from connectors.messages import OutRecord
 from connectors.metadata import MetadataNews
+from connectors.startup import start_process
 
 REQUEST_BYTES = 4096
 """What a request costs beside its bytes; bounds how many may wait."""
@@ -341,13 +340,8 @@ async def serve(app: Ingest, server: uvicorn.Server) -> None:
 
 
 def main() -> int:
-    """Run ingest with the settings of the environment; 1 for bad settings, or when it should be started anew."""
-    try:
-        settings = IngestSettings()
-    except ValidationError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    configure_logging("ingest")
+    """Run ingest with the settings of the environment; 1 when it should be started anew."""
+    settings = start_process("ingest", IngestSettings)
     keep_freed_memory()
     app = Ingest(settings)
     server = make_server(app, settings)
