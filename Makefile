@@ -42,9 +42,11 @@ types: $(DEV)
 
 # First all tests as a user runs the code: the tests of a file share servers, so they stay with one worker, and files
 # come in their order, with the long ones of tests/integration first. Then the tests of the kernels with numba's compiler
-# off, so that the kernels' lines are seen. fail_under is in pyproject.toml.
+# off, so that the kernels' lines are seen. Kernels that changed are compiled before, not by several processes at once
+# while tests wait for them. fail_under is in pyproject.toml.
 coverage:
 	@rm -f .coverage .coverage.*
+	@$(BIN)/tocsin warm
 	$(PYTEST) --dist=loadfile --no-loadscope-reorder
 	NUMBA_DISABLE_JIT=1 $(PYTEST) --dist=worksteal -q tests/unit/flows tests/unit/connectors/codec
 	@$(BIN)/python -m coverage combine --quiet

@@ -9,7 +9,6 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
-from pydantic import ValidationError
 
 from api import anomalies, detectors, health, socket
 from api.context import Context, wall_clock_ms
@@ -18,7 +17,7 @@ from api.gate import Gate
 from api.problems import install_problems
 from api.server import make_server, run_server
 from api.settings import ApiSettings
-from connectors.logs import configure_logging
+from connectors.startup import start_process
 
 
 def create_app(
@@ -47,7 +46,12 @@ def create_app(
     )
     app.state.context = context
     app.openapi = partial(openapi_with_problems, app)  # type: ignore[method-assign]  # as FastAPI's docs do
-    app.add_middleware(Gate, meters=context.meters, max_body_bytes=settings.api_max_body_bytes)
+    app.add_middleware(
+        Gate,
+        meters=context.meters,
+        max_body_bytes=settings.api_max_body_bytes,
+        body_timeout_s=settings.api_body_timeout_s,
+    )
     install_problems(app)
     for module in (anomalies, detectors):
         app.include_router(module.router, responses=REFUSALS)
@@ -59,12 +63,7 @@ def create_app(
 
 def main() -> int:
     """Serve until asked to stop; 1 for bad settings, or when a reader ended and the process should start anew."""
-    try:
-        settings = ApiSettings()
-    except ValidationError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    configure_logging("api")
+    settings = start_process("api", ApiSettings)
     app = create_app(settings)
     context: Context = app.state.context
     server = make_server(app, settings)

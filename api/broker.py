@@ -13,40 +13,24 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Annotated
 
 from prometheus_client import CollectorRegistry, Gauge
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from api.broker_settings import BrokerSettings
 from api.child import ANNOUNCE
 from api.default_detectors import first_revisions
-from api.embedded import DEFAULT_BOUND_BYTES, EmbeddedBroker
+from api.embedded import EmbeddedBroker
 from api.journal import FILE_NAME, Journal, Keeper, publish
 from connectors.errors import TocsinError
-from connectors.logs import configure_logging
-from connectors.probes import Component, Probes
-from connectors.settings import KafkaSettings
-from connectors.topics import create_topics
+from connectors.probes import OK, Component, Probes, down_if
+from connectors.settings import KafkaSettings, read_settings
+from connectors.startup import start_process
+from connectors.topics import create_topics_anew
 
 log = logging.getLogger(__name__)
 
 LOOK_MS = 1_000
 """Time between two looks at what the broker holds: at 100 MB/s in, the bound is overrun by 100 MB at most."""
-
-
-class BrokerSettings(BaseSettings):
-    """The embedded broker of ``make run``."""
-
-    model_config = SettingsConfigDict(env_prefix="TOCSIN_", frozen=True)
-
-    home: Annotated[Path, Field(description="folder of logs, recovery store and detectors")] = Path(".tocsin")
-    host: Annotated[str, Field(min_length=1, description="address to listen on")] = "127.0.0.1"
-    broker_port: Annotated[int, Field(ge=1, le=65_535, description="port of the embedded broker")] = 9092
-    broker_probe_port: Annotated[int, Field(ge=1, le=65_535, description="port of the embedded broker's probes")] = 8004
-    broker_bound_bytes: Annotated[
-        int, Field(ge=1 << 20, description="memory and disk of the embedded broker; beyond it ingest answers 429")
-    ] = DEFAULT_BOUND_BYTES
 
 
 def broker_home(home: Path) -> Path:
@@ -68,12 +52,12 @@ def bring_back(kafka: KafkaSettings, journal: Journal, time_ms: int) -> int:
 
 
 class Watch:
-    """What is known of a running broker: whether it is full, and whether its detectors are back."""
+    """What is known of a running broker: whether it is full, whether it answers, and whether its detectors are back."""
 
     def __init__(self, broker: EmbeddedBroker, registry: CollectorRegistry) -> None:
         self._broker = broker
         self.full = False
-        self.restored = False
+        self.keeper: Keeper | None = None
         held = Gauge("tocsin_broker_held_bytes", "memory and disk of the embedded broker", registry=registry)
         bound = Gauge("tocsin_broker_bound_bytes", "beyond it ingest answers 429", registry=registry)
         held.set_function(self._held_bytes)
@@ -81,11 +65,13 @@ class Watch:
 
     def components(self) -> dict[str, Component]:
         """State for the probes; a full broker is told by /metrics and by ingest, it is no reason to restart."""
-        detectors = Component("ok") if self.restored else Component("down", "the detectors are not written back yet")
-        return {"broker": Component("ok"), "detectors": detectors}
+        if self.keeper is None:
+            return {"broker": OK, "detectors": down_if("the detectors are not written back yet")}
+        return {"broker": down_if(self.keeper.missing_reason()), "detectors": OK}
 
     def until_stopped(self, keeper: Keeper, stopping: threading.Event) -> int:
         """Look after broker and journal until asked to stop; returns the exit code."""
+        self.keeper = keeper
         while not stopping.is_set():
             keeper.keep(LOOK_MS)
             if self._broker.poll() is not None:
@@ -115,12 +101,11 @@ def serve(settings: BrokerSettings, stopping: threading.Event) -> int:
     Probes(settings.host, settings.broker_probe_port, registry, watch.components)
     broker.start()
     try:
-        kafka = KafkaSettings(kafka=broker.bootstrap)
-        for line in create_topics(kafka):
+        kafka = read_settings(KafkaSettings).model_copy(update={"kafka": broker.bootstrap})
+        for line in create_topics_anew(kafka):
             log.info("%s", line)
         journal = Journal(home / FILE_NAME)
         start = bring_back(kafka, journal, time.time_ns() // 1_000_000)
-        watch.restored = True
         log.info("ready; records are in memory only and forgotten at the stop, detectors are in %s", journal.path)
         return watch.until_stopped(Keeper(kafka, journal, start), stopping)
     finally:
@@ -129,12 +114,12 @@ def serve(settings: BrokerSettings, stopping: threading.Event) -> int:
 
 def main() -> int:
     """Run until SIGTERM or SIGINT."""
-    configure_logging("broker")
+    settings = start_process("broker", BrokerSettings)
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     try:
-        return serve(BrokerSettings(), stopping)
+        return serve(settings, stopping)
     except TocsinError as error:
         log.critical("%s", error)
         return 1

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from connectors.errors import TocsinError
+from connectors.settings import read_settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -27,10 +28,9 @@ def run_here(
     from api.local import LocalSettings, run
 
     try:
-        code = run(LocalSettings(), demo)
+        code = run(read_settings(LocalSettings), demo)
     except TocsinError as error:
-        typer.echo(f"error: {error}", err=True)
-        code = 1
+        code = _told(error)
     raise typer.Exit(code)
 
 
@@ -43,7 +43,10 @@ def tail(
     from api.local import LocalSettings
     from api.tail import run_tail
 
-    local = LocalSettings()
+    try:
+        local = read_settings(LocalSettings)
+    except TocsinError as error:
+        raise typer.Exit(_told(error)) from error
     raise typer.Exit(run_tail(url or f"http://{local.host}:{local.api_port}", as_json, sys.stdout))
 
 
@@ -90,6 +93,13 @@ def print_version() -> None:
         typer.echo(version("tocsin"))
     except PackageNotFoundError:
         typer.echo("not installed")
+
+
+def _told(error: TocsinError) -> int:
+    """Say each line of an error; the exit code for it."""
+    for line in str(error).splitlines():
+        typer.echo(f"error: {line}", err=True)
+    return 1
 
 
 if __name__ == "__main__":

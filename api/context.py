@@ -16,6 +16,7 @@ from api.revisions import RevisionLog
 from api.settings import ApiSettings
 from connectors.errors import Unavailable
 from connectors.follower import Follower
+from connectors.probes import Component, down_if
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class Context:
         self._watch: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to read both topics from their start; ready when ``unready_reason`` is empty."""
+        """Begin to read both topics from their start; ready when no part of ``components`` is down."""
         loop = asyncio.get_running_loop()
         handlers: dict[str, tuple[str, Handler]] = {
             DETECTORS: (self.settings.topics.detectors, self.revisions.handle),
@@ -79,13 +80,18 @@ class Context:
             message = f"the api still reads its topic of {name} from Kafka: ask again in a second"
             raise Unavailable(message)
 
-    def unready_reason(self) -> str:
-        """Why the api cannot serve yet; empty when it can."""
-        dead = self.dead_followers()
-        if dead:
-            return "; ".join(dead)
-        waiting = [follower.topic for name, follower in self.followers.items() if not self.loaded(name)]
-        return f"still reading {', '.join(waiting)}" if waiting else ""
+    def components(self) -> dict[str, Component]:
+        """How the reading of each topic is doing, for the probes."""
+        return {name: down_if(self._trouble(name)) for name in self.followers}
+
+    def _trouble(self, name: str) -> str:
+        follower = self.followers[name]
+        if follower.error is not None:
+            return str(follower.error)
+        silent = follower.missing_reason()
+        if not self.loaded(name):
+            return "; ".join(filter(None, (f"still reading {follower.topic}", silent)))
+        return silent
 
     def dead_followers(self) -> list[str]:
         """Readers that ended with an error, and why."""

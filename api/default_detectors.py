@@ -13,9 +13,9 @@ import time
 from api.journal import publish
 from connectors.errors import TocsinError
 from connectors.follower import TopicLog
-from connectors.logs import configure_logging
 from connectors.messages import DetectorConfig, DetectorRevision, Shape
 from connectors.settings import KafkaSettings
+from connectors.startup import start_process
 
 log = logging.getLogger(__name__)
 
@@ -90,9 +90,9 @@ def write_defaults(settings: KafkaSettings, time_ms: int) -> int:
 
 def main() -> int:
     """Write the defaults where the environment says."""
-    configure_logging("default_detectors")
+    settings = start_process("default_detectors", KafkaSettings)
     try:
-        written = write_defaults(KafkaSettings(), time.time_ns() // 1_000_000)
+        written = write_defaults(settings, time.time_ns() // 1_000_000)
     except TocsinError as error:
         log.critical("%s", error)
         return 1

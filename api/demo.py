@@ -7,19 +7,18 @@ import signal
 import sys
 import threading
 import time
-from typing import Annotated
 
 import httpx
 from prometheus_client import CollectorRegistry, Gauge
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from api.child import ANNOUNCE
+from api.demo_settings import DemoSettings
 from api.machine import ProcessTable, read_machine
 from api.push import Outbox, Sample
 from api.shop import FAULT_S, Fault, Shop
-from connectors.logs import configure_logging
-from connectors.probes import Component, Probes
+from connectors.answers import SILENT_S
+from connectors.probes import Component, Probes, down_if
+from connectors.startup import start_process
 
 log = logging.getLogger(__name__)
 
@@ -27,24 +26,6 @@ PROCESSES_EVERY = 5
 """Looking at every process costs more than all the rest, so it is done every so many pushes."""
 BEHIND = 5
 """Bodies waiting from which on a problem is worth a line in the log."""
-
-
-class DemoSettings(BaseSettings):
-    """Where the demo source pushes, and how often."""
-
-    model_config = SettingsConfigDict(env_prefix="TOCSIN_", frozen=True)
-
-    host: Annotated[str, Field(min_length=1, description="address to listen on")] = "127.0.0.1"
-    ingest_port: Annotated[int, Field(ge=1, le=65_535, description="port of remote write")] = 8001
-    demo_port: Annotated[int, Field(ge=1, le=65_535, description="port of the demo source's probes")] = 8003
-    demo_interval_s: Annotated[
-        float, Field(ge=0.1, le=60, description="time between two pushes of the demo source; also its scrape interval")
-    ] = 1.0
-
-    @property
-    def url(self) -> str:
-        """Where ingest takes remote write."""
-        return f"http://{self.host}:{self.ingest_port}/api/v1/write"
 
 
 class Source:
@@ -75,7 +56,7 @@ def announce(before: Fault | None, now: Fault | None) -> None:
 
 
 def serve_probes(settings: DemoSettings, outbox: Outbox) -> None:
-    """Ready once ingest has taken something; the counters of the outbox on /metrics."""
+    """Ready while ingest takes what is pushed; the counters of the outbox on /metrics."""
     registry = CollectorRegistry()
     bodies = {"accepted": lambda: outbox.accepted, "refused": lambda: outbox.dropped_refused}
     bodies |= {"dropped": lambda: outbox.dropped_full, "waiting": lambda: len(outbox)}
@@ -84,8 +65,7 @@ def serve_probes(settings: DemoSettings, outbox: Outbox) -> None:
         gauge.labels(outcome).set_function(count)
 
     def components() -> dict[str, Component]:
-        taken = Component("ok") if outbox.accepted else Component("down", outbox.last_problem or "nothing pushed yet")
-        return {"ingest": taken}
+        return {"ingest": down_if(outbox.trouble(time.monotonic(), settings.demo_interval_s + SILENT_S))}
 
     Probes(settings.host, settings.demo_port, registry, components)
 
@@ -121,11 +101,11 @@ def run(settings: DemoSettings, stopping: threading.Event) -> None:
 
 def main() -> int:
     """Run until SIGTERM or SIGINT."""
-    configure_logging("demo")
+    settings = start_process("demo", DemoSettings)
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
-    run(DemoSettings(), stopping)
+    run(settings, stopping)
     return 0
 
 

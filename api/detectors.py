@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import secrets
-from typing import Annotated
+from collections.abc import Awaitable, Callable
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Request, Response
 
@@ -18,7 +19,12 @@ from flows.revisions import MAX_DETECTORS, Outcome
 router = APIRouter(prefix="/api/detectors", tags=["detectors"])
 
 ID_BYTES = 6
+MAX_TRIES = 40
+"""How often a change of whatever holds (``If-Match: *``) is based anew after others were faster. In a race of n writers
+one wins each round, and there are at most TOCSIN_API_MAX_WRITES of them per replica."""
+ANYTHING = "*"
 ETAG = re.compile(r'"(\d{1,18})"')
+T = TypeVar("T")
 IfMatch = Annotated[
     str | None, Header(description='ETag that the change is based on, e.g. "3", or * for whatever holds')
 ]
@@ -69,8 +75,11 @@ async def replace_detector(
     detector_id: str, config: DetectorConfig, revisions: Revisions, response: Response, if_match: IfMatch = None
 ) -> Detector:
     """Replace the whole config, if nobody changed it since the revision in If-Match."""
-    base = _base_revision(_existing(revisions, detector_id), if_match)
-    detector = await _put(revisions, detector_id, base, config)
+
+    async def put(base: int) -> Detector:
+        return await _put(revisions, detector_id, base, config)
+
+    detector = await _change(revisions, detector_id, if_match, put)
     response.headers["ETag"] = _etag(detector)
     return detector
 
@@ -78,8 +87,25 @@ async def replace_detector(
 @router.delete("/{detector_id}", status_code=204, response_class=Response)
 async def delete_detector(detector_id: str, revisions: Revisions, if_match: IfMatch = None) -> None:
     """Delete a detector, if nobody changed it since the revision in If-Match; its open episodes are closed."""
-    base = _base_revision(_existing(revisions, detector_id), if_match)
-    _check(await revisions.write(detector_id, base, None), detector_id, base)
+
+    async def delete(base: int) -> None:
+        _check(await revisions.write(detector_id, base, None), detector_id, base)
+
+    await _change(revisions, detector_id, if_match, delete)
+
+
+async def _change(
+    revisions: RevisionLog, detector_id: str, if_match: str | None, change: Callable[[int], Awaitable[T]]
+) -> T:
+    """Make a change on the revision that If-Match asks for; one of whatever holds is tried again when overtaken."""
+    for _ in range(MAX_TRIES - 1):
+        base = _base_revision(_existing(revisions, detector_id), if_match)
+        try:
+            return await change(base)
+        except ApiError as error:
+            if error.code is not Code.STALE_REVISION or not _is_anything(if_match):
+                raise
+    return await change(_base_revision(_existing(revisions, detector_id), if_match))
 
 
 async def _put(revisions: RevisionLog, detector_id: str, base: int, config: DetectorConfig) -> Detector:
@@ -132,7 +158,7 @@ def _base_revision(detector: Detector, if_match: str | None) -> int:
     if if_match is None:
         message = f"If-Match: missing; send the ETag that the change is based on, now {_etag(detector)}"
         raise ApiError(Code.PRECONDITION_REQUIRED, message)
-    if if_match.strip() == "*":
+    if _is_anything(if_match):
         return detector.revision
     tags = [ETAG.fullmatch(tag.strip()) for tag in if_match.split(",")]
     if None in tags:
@@ -142,6 +168,10 @@ def _base_revision(detector: Detector, if_match: str | None) -> int:
         message = f"detector {detector.id}: is at revision {detector.revision}, If-Match says {if_match}"
         raise ApiError(Code.STALE_REVISION, message)
     return detector.revision
+
+
+def _is_anything(if_match: str | None) -> bool:
+    return if_match is not None and if_match.strip() == ANYTHING
 
 
 def _etag(detector: Detector) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import psutil
 
+from api.broker_settings import DEFAULT_BOUND_BYTES
 from connectors.errors import TocsinError, Unavailable
 from connectors.kafka_clients import make_admin, unavailable
 from connectors.settings import KafkaSettings
@@ -25,8 +26,6 @@ from connectors.settings import KafkaSettings
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 1.0
 """It waits for its clients to go, and has nothing to save."""
-DEFAULT_BOUND_BYTES = 1024 * 1024 * 1024
-"""Memory and disk of the broker together; the demo source fills it in about 11 hours (25 kB a second)."""
 PORT_VARIABLE = "TOCSIN_BROKER_PORT"
 STATUS_NAME = "broker-status.json"
 

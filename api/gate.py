@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 from typing import Any
@@ -21,10 +22,11 @@ KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPT
 class Gate:
     """ASGI middleware; WebSockets pass untouched."""
 
-    def __init__(self, app: ASGIApp, meters: ApiMeters, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, meters: ApiMeters, max_body_bytes: int, body_timeout_s: float) -> None:
         self._app = app
         self._meters = meters
         self._max_body_bytes = max_body_bytes
+        self._body_timeout_s = body_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -49,11 +51,13 @@ class Gate:
             self._meters.requests.labels(method, _route(scope), str(status)).inc()
 
     def _bounded(self, receive: Receive) -> Receive:
-        read_bytes = 0
+        read_bytes, whole = 0, False
+        deadline_s = asyncio.get_running_loop().time() + self._body_timeout_s
 
         async def bounded() -> Message:
-            nonlocal read_bytes
-            message = await receive()
+            nonlocal read_bytes, whole
+            message = await (receive() if whole else self._in_time(receive, deadline_s))
+            whole = not message.get("more_body", False)
             read_bytes += len(message.get("body", b""))
             if read_bytes > self._max_body_bytes:
                 detail = f"the body is larger than {self._max_body_bytes} bytes (TOCSIN_API_MAX_BODY_BYTES)"
@@ -61,6 +65,14 @@ class Gate:
             return message
 
         return bounded
+
+    async def _in_time(self, receive: Receive, deadline_s: float) -> Message:
+        try:
+            async with asyncio.timeout_at(deadline_s):
+                return await receive()
+        except TimeoutError as error:
+            detail = f"the body was not whole within {self._body_timeout_s:g} s (TOCSIN_API_BODY_TIMEOUT_S)"
+            raise HTTPException(408, detail, {"Connection": "close"}) from error
 
 
 def _request_id(scope: Scope) -> str:

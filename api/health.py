@@ -1,51 +1,14 @@
-"""``/alive``, ``/ready``, ``/health`` and ``/metrics``, the same on every process of Tocsin."""
+"""``/alive``, ``/ready``, ``/health`` and ``/metrics`` in the api: what they say is decided in connectors/probes.py."""
 
 from __future__ import annotations
-
-from enum import StrEnum
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from api.context import Context
-from connectors.messages import Message
+from connectors.probes import Alive, Health, Ready
 
 router = APIRouter(tags=["probes"])
-
-
-class Alive(Message):
-    """The process answers."""
-
-    alive: bool = True
-
-
-class Ready(Message):
-    """Whether all topics have been read to their end, and if not, why."""
-
-    ready: bool
-    reason: str
-
-
-class Status(StrEnum):
-    """How a part is doing."""
-
-    OK = "ok"
-    DEGRADED = "degraded"
-    DOWN = "down"
-
-
-class Component(Message):
-    """One part of the process."""
-
-    status: Status
-    reason: str
-
-
-class Health(Message):
-    """The worst status of all parts, and each part's."""
-
-    status: Status
-    components: dict[str, Component]
 
 
 @router.get("/alive")
@@ -56,30 +19,18 @@ async def alive() -> Alive:
 
 @router.get("/ready", responses={503: {"model": Ready}})
 async def ready(request: Request, response: Response) -> Ready:
-    """200 once detectors and recent anomalies are loaded, else 503."""
-    reason = _context(request).unready_reason()
-    response.status_code = 503 if reason else 200
-    return Ready(ready=not reason, reason=reason)
+    """200 once detectors and recent anomalies are loaded and as long as Kafka answers, else 503."""
+    verdict = Ready.of(_context(request).components())
+    response.status_code = verdict.http_status
+    return verdict
 
 
 @router.get("/health", responses={503: {"model": Health}})
 async def health(request: Request, response: Response) -> Health:
-    """How each part is doing; 503 once one of them is down."""
-    context = _context(request)
-    components = {name: _component(context, name) for name in context.followers}
-    ranks = list(Status)
-    worst = max((part.status for part in components.values()), key=ranks.index, default=Status.DOWN)
-    response.status_code = 503 if worst is Status.DOWN else 200
-    return Health(status=worst, components=components)
-
-
-def _component(context: Context, name: str) -> Component:
-    follower = context.followers[name]
-    if follower.error is not None:
-        return Component(status=Status.DOWN, reason=str(follower.error))
-    if not context.loaded(name):
-        return Component(status=Status.DEGRADED, reason=f"still reading {follower.topic}")
-    return Component(status=Status.OK, reason="")
+    """How the reading of each topic is doing; 503 once one of them is down."""
+    verdict = Health.of(_context(request).components())
+    response.status_code = verdict.http_status
+    return verdict
 
 
 @router.get("/metrics", response_class=Response)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kafka import KafkaConsumer, TopicPartition
 
+from connectors.answers import Answers
 from connectors.errors import Rejected
 from connectors.follower import Received, receive
 from connectors.kafka_clients import confirm, make_consumer, make_producer
@@ -87,6 +88,12 @@ class Keeper:
         self._journal = journal
         self._next = start
         self._consumer = self._reader(FETCH_WAIT_MS)
+        self._answers = Answers(settings.kafka)
+        self._answers.listen(self._consumer)
+
+    def missing_reason(self) -> str:
+        """Why nothing may come to be kept: the broker does not answer; else empty."""
+        return self._answers.missing_reason()
 
     def keep(self, timeout_ms: int) -> None:
         """Keep what has come, waiting at most ``timeout_ms`` for it."""

@@ -10,17 +10,23 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from api.broker_settings import BrokerSettings
 from api.child import Shown, python
+from api.demo_settings import DemoSettings
+from api.settings import ApiSettings
 from api.supervisor import GaveUp, Patience, Service, Supervisor
 from connectors.errors import TocsinError
+from connectors.ingest_settings import IngestSettings
+from connectors.logs import LogSettings
+from connectors.settings import Servers, Settings, read_settings
+from flows.settings import FlowSettings
 
 CLEANUP_S = 15.0
 """After a ``kill -9`` of a run its guard needs up to this long to end what it left."""
@@ -32,14 +38,12 @@ clients are 40 MB)."""
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
 
-class LocalSettings(BaseSettings):
+class LocalSettings(Settings):
     """Where ``make run`` keeps its data, where its processes listen, and how patient it is."""
-
-    model_config = SettingsConfigDict(env_prefix="TOCSIN_", frozen=True)
 
     home: Annotated[Path, Field(description="folder of logs, recovery store and detectors")] = Path(".tocsin")
     host: Annotated[str, Field(min_length=1, description="address to listen on")] = "127.0.0.1"
-    kafka: Annotated[str | None, Field(description="a real Kafka instead of the embedded broker")] = None
+    kafka: Annotated[Servers | None, Field(description="a real Kafka instead of the embedded broker")] = None
     api_port: Annotated[Port, Field(description="port of REST, WebSocket and probes")] = 8000
     ingest_port: Annotated[Port, Field(description="port of remote write")] = 8001
     flow_port: Annotated[Port, Field(description="port of the flow's probes")] = 8002
@@ -99,6 +103,12 @@ class Plan:
         ]
         return [*(broker if s.kafka is None else ()), *own, *demo]
 
+    def settings_classes(self) -> list[type[Settings]]:
+        """The settings that the processes of this run will read."""
+        demo = [DemoSettings] if self.demo else []
+        broker = [BrokerSettings] if self.settings.kafka is None else []
+        return [LogSettings, *broker, IngestSettings, FlowSettings, ApiSettings, *demo]
+
     def broker(self) -> Service:
         """The embedded broker, which also creates the topics and brings the detectors back."""
         s = self.settings
@@ -139,9 +149,13 @@ def say(text: str) -> None:
 def run(settings: LocalSettings, demo: bool) -> int:
     """Start everything, watch it until a signal or until it gives up; returns the exit code.
 
-    Raises ``TocsinError`` before anything is started: another run in this folder, a taken port.
+    Raises ``TocsinError`` before anything is started: a setting that a process would refuse, a foreign address, an
+    unusable folder, another run in it, a port that is taken or wanted twice.
     """
     plan = Plan(settings, demo)
+    refuse_bad_settings(plan.settings_classes())
+    refuse_foreign_host(settings.host)
+    refuse_equal_ports(plan.listeners())
     with claimed(plan.home) as lock:
         for listener in plan.listeners():
             refuse_taken_port(settings.host, listener)
@@ -205,6 +219,7 @@ async def _work(plan: Plan, supervisor: Supervisor) -> None:
         if plan.settings.kafka is None:
             await supervisor.start(plan.broker(), tasks)
         else:
+            say(f"waiting for Kafka at {plan.bootstrap} (TOCSIN_KAFKA)")
             await supervisor.run_step("topics", python("connectors.topics"), plan.environment)
             await supervisor.run_step("detectors", python("api.default_detectors"), plan.environment)
         async with asyncio.TaskGroup() as starting:
@@ -218,9 +233,16 @@ async def _work(plan: Plan, supervisor: Supervisor) -> None:
 
 @contextlib.contextmanager
 def claimed(home: Path) -> Iterator[int]:
-    """Hold the folder for this run; yields the descriptor of the lock, which the guard keeps open too."""
-    home.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(home / "run.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    """Hold the folder for this run; yields the descriptor of the lock, which the guard keeps open too.
+
+    Raises ``TocsinError`` for a folder that cannot be made or written, or that another run holds.
+    """
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(home / "run.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        message = f"TOCSIN_HOME={home}: not a folder that can be written to ({error.strerror}): name another one"
+        raise TocsinError(message) from error
     try:
         _lock(descriptor, home)
         os.ftruncate(descriptor, 0)
@@ -256,6 +278,42 @@ def _lives(pid: str) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def refuse_bad_settings(classes: Iterable[type[Settings]]) -> None:
+    """Raise ``TocsinError`` with a line for each variable that one of the processes would refuse."""
+    lines: dict[str, None] = {}
+    for settings in classes:
+        try:
+            read_settings(settings)
+        except TocsinError as error:
+            lines.update(dict.fromkeys(str(error).splitlines()))
+    if lines:
+        raise TocsinError("\n".join(lines))
+
+
+def refuse_foreign_host(host: str) -> None:
+    """Raise ``TocsinError`` unless one can listen on this address at all."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(family) as probe:
+            probe.bind(address)
+    except (OSError, UnicodeError) as error:
+        message = f"TOCSIN_HOST={host}: not an address of this machine ({error}): set it to one, such as 127.0.0.1"
+        raise TocsinError(message) from error
+
+
+def refuse_equal_ports(listeners: Iterable[Listener]) -> None:
+    """Raise ``TocsinError`` when two processes are told the same port."""
+    taken: dict[int, Listener] = {}
+    for listener in listeners:
+        other = taken.setdefault(listener.port, listener)
+        if other is not listener:
+            message = (
+                f"{other.variable} and {listener.variable} are both {listener.port}: "
+                f"{other.name} and {listener.name} need a port each"
+            )
+            raise TocsinError(message)
 
 
 def refuse_taken_port(host: str, listener: Listener) -> None:

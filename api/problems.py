@@ -38,7 +38,9 @@ class Code(StrEnum):
     DUPLICATE_DETECTOR = "duplicate_detector"
     DETECTOR_LIMIT = "detector_limit"
     STALE_REVISION = "stale_revision"
+    TIMEOUT = "timeout"
     TOO_LARGE = "too_large"
+    HEADER_TOO_LARGE = "header_too_large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     INVALID = "invalid"
     PRECONDITION_REQUIRED = "precondition_required"
@@ -54,7 +56,9 @@ STATUS: Mapping[Code, HTTPStatus] = {
     Code.DUPLICATE_DETECTOR: HTTPStatus.CONFLICT,
     Code.DETECTOR_LIMIT: HTTPStatus.CONFLICT,
     Code.STALE_REVISION: HTTPStatus.PRECONDITION_FAILED,
+    Code.TIMEOUT: HTTPStatus.REQUEST_TIMEOUT,
     Code.TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    Code.HEADER_TOO_LARGE: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     Code.UNSUPPORTED_MEDIA_TYPE: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     Code.INVALID: HTTPStatus.UNPROCESSABLE_ENTITY,
     Code.PRECONDITION_REQUIRED: HTTPStatus.PRECONDITION_REQUIRED,
@@ -69,7 +73,9 @@ TITLES: Mapping[Code, str] = {
     Code.DUPLICATE_DETECTOR: "Another detector already computes this",
     Code.DETECTOR_LIMIT: "There are as many detectors as are allowed",
     Code.STALE_REVISION: "The detector was changed by someone else",
+    Code.TIMEOUT: "The request body did not come in time",
     Code.TOO_LARGE: "The request body is too large",
+    Code.HEADER_TOO_LARGE: "The request's headers are too large",
     Code.UNSUPPORTED_MEDIA_TYPE: "The body has a content type that is not read here",
     Code.INVALID: "A value is not allowed",
     Code.PRECONDITION_REQUIRED: "The If-Match header is missing",
@@ -77,7 +83,7 @@ TITLES: Mapping[Code, str] = {
     Code.INTERNAL: "The server failed",
     Code.UNAVAILABLE: "Kafka did not answer in time",
 }
-RETRYABLE = frozenset({Code.OVERLOADED, Code.UNAVAILABLE})
+RETRYABLE = frozenset({Code.TIMEOUT, Code.OVERLOADED, Code.UNAVAILABLE})
 RETRY_AFTER_S = 1
 
 
@@ -130,19 +136,24 @@ def problem_response(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Build the answer; the request id is the one that the middleware gave."""
-    problem = Problem(
+    problem = problem_of(code, detail, request.url.path, getattr(request.state, "request_id", ""), errors)
+    extra = {"Retry-After": str(RETRY_AFTER_S)} if code in RETRYABLE else {}
+    return Response(problem.encode(), STATUS[code], {**extra, **(headers or {})}, MEDIA_TYPE)
+
+
+def problem_of(code: Code, detail: str, instance: str, request_id: str, errors: Sequence[FieldProblem] = ()) -> Problem:
+    """All that a refusal says."""
+    return Problem(
         type=f"urn:tocsin:problem:{code}",
         title=TITLES[code],
         status=STATUS[code],
         detail=detail.encode(errors="backslashreplace").decode(),
-        instance=request.url.path,
+        instance=instance,
         code=code,
-        request_id=getattr(request.state, "request_id", ""),
+        request_id=request_id,
         retryable=code in RETRYABLE,
         errors=list(errors),
     )
-    extra = {"Retry-After": str(RETRY_AFTER_S)} if code in RETRYABLE else {}
-    return Response(problem.encode(), STATUS[code], {**extra, **(headers or {})}, MEDIA_TYPE)
 
 
 def shown(value: object) -> str:
@@ -210,6 +221,7 @@ _HTTP_CODES = {
     400: Code.BAD_REQUEST,
     404: Code.NOT_FOUND,
     405: Code.METHOD_NOT_ALLOWED,
+    408: Code.TIMEOUT,
     413: Code.TOO_LARGE,
     415: Code.UNSUPPORTED_MEDIA_TYPE,
 }

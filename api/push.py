@@ -35,6 +35,7 @@ class Outbox:
         self._not_before_s = 0.0
         self._backoff_s = FIRST_BACKOFF_S
         self.accepted = 0
+        self.accepted_s: float | None = None
         self.dropped_full = 0
         self.dropped_refused = 0
         self.last_problem = ""
@@ -62,13 +63,23 @@ class Outbox:
                 self._wait(now_s, f"{answer.status_code}: {answer.text}", answer.headers.get("Retry-After"))
                 return
             self._waiting.popleft()
-            self._settle(answer)
+            self._settle(answer, now_s)
 
-    def _settle(self, answer: httpx.Response) -> None:
+    def trouble(self, now_s: float, patience_s: float) -> str:
+        """Why nothing was accepted for ``patience_s``, or never; empty when something was."""
+        if self.accepted_s is None:
+            return self.last_problem or "nothing pushed yet"
+        idle_s = now_s - self.accepted_s
+        if idle_s <= patience_s:
+            return ""
+        return f"{self._url} has accepted nothing for {idle_s:.0f} s: {self.last_problem or 'it does not answer'}"
+
+    def _settle(self, answer: httpx.Response, now_s: float) -> None:
         """Accepted, or refused for good: 400 and 415 are never sent again."""
         self._backoff_s = FIRST_BACKOFF_S
         if answer.is_success:
             self.accepted += 1
+            self.accepted_s = now_s
             self.last_problem = ""
         else:
             self.dropped_refused += 1

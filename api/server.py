@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from contextlib import suppress
 
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from api.problems import MEDIA_TYPE, Code, problem_of
 from api.settings import ApiSettings
+from connectors.http_protocol import HEADER_TOO_LARGE, BoundedHttpProtocol, Refusal
 
 SHUTDOWN_S = 5
 """Requests under way get so long to end when the process is asked to stop."""
@@ -29,6 +32,15 @@ class CuttingWebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.abort()
 
 
+class ProblemHttpProtocol(BoundedHttpProtocol):
+    """Refuses as the application does: with a problem."""
+
+    def refusal_body(self, refusal: Refusal) -> tuple[bytes, bytes]:
+        """Content type and body of a refusal; the path is not known."""
+        code = Code.HEADER_TOO_LARGE if refusal is HEADER_TOO_LARGE else Code.BAD_REQUEST
+        return MEDIA_TYPE.encode(), problem_of(code, refusal.message, "", secrets.token_hex(8)).encode()
+
+
 def make_server(app: FastAPI, settings: ApiSettings) -> uvicorn.Server:
     """A server for the app on the host and port of the settings, logging through the root logger."""
     config = uvicorn.Config(
@@ -38,6 +50,7 @@ def make_server(app: FastAPI, settings: ApiSettings) -> uvicorn.Server:
         log_config=None,
         access_log=False,  # counted in /metrics instead
         server_header=False,
+        http=ProblemHttpProtocol,
         ws=CuttingWebSocketProtocol,
         ws_max_size=settings.api_max_socket_message_bytes,
         ws_ping_interval=settings.api_ping_interval_s,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import Field
-from pydantic_settings import SettingsConfigDict
 
 from connectors.settings import KafkaSettings
 
@@ -14,8 +13,6 @@ Seconds = Annotated[float, Field(gt=0)]
 
 class ApiSettings(KafkaSettings):
     """Where the api listens and the bounds of everything that it keeps."""
-
-    model_config = SettingsConfigDict(env_prefix="TOCSIN_", frozen=True)
 
     host: Annotated[str, Field(min_length=1, description="address to listen on")] = "127.0.0.1"
     api_port: Annotated[int, Field(ge=0, le=65_535, description="port of REST, WebSocket and probes")] = 8000
@@ -31,9 +28,19 @@ class ApiSettings(KafkaSettings):
     ] = 5.0
     api_max_socket_message_bytes: Annotated[int, Field(ge=64, description="largest message of a client")] = 16_384
     api_max_body_bytes: Annotated[int, Field(ge=64, description="largest REST request body")] = 65_536
+    api_body_timeout_s: Annotated[Seconds, Field(description="a REST body that is not whole by then gets 408")] = 30.0
+    api_origins: Annotated[
+        str,
+        Field(description="other origins whose pages may open a WebSocket: https://host[:port][,…], or * for any"),
+    ] = ""
     api_ping_interval_s: Annotated[Seconds, Field(description="time between pings to a WebSocket client")] = 20.0
     api_ping_timeout_s: Annotated[Seconds, Field(description="a client without pong for so long is closed")] = 20.0
     api_max_writes: Annotated[int, Field(ge=1, le=256, description="detector writes at a time; more get 429")] = 16
     api_read_back_timeout_s: Annotated[
         Seconds, Field(description="how long a write waits for its own record to come back from Kafka")
     ] = 10.0
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """The origins of ``api_origins``."""
+        return frozenset(origin.strip().rstrip("/").lower() for origin in self.api_origins.split(",") if origin.strip())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Container
 from contextlib import suppress
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
@@ -13,6 +14,7 @@ from api.feed import Client
 from api.socket_messages import (
     CLIENT_MESSAGE,
     CLOSE_BUSY,
+    CLOSE_POLICY,
     CLOSE_SLOW,
     ClientMessage,
     ErrorCode,
@@ -34,6 +36,10 @@ router = APIRouter()
 async def serve(socket: WebSocket) -> None:
     """One client from its upgrade to its end."""
     context: Context = socket.app.state.context
+    if not may_open(socket.headers.get("origin"), socket.headers.get("host", ""), context.settings.origins):
+        context.meters.closed_clients.labels("origin").inc()
+        await socket.close(CLOSE_POLICY)  # before it is accepted, which makes it an HTTP 403
+        return
     await socket.accept()
     try:
         client = context.feed.join()
@@ -45,6 +51,18 @@ async def serve(socket: WebSocket) -> None:
         await _converse(socket, client, context)
     finally:
         context.feed.leave(client)
+
+
+def may_open(origin: str | None, host: str, allowed: Container[str]) -> bool:
+    """Whether a page of this origin may connect: one that this host served, or an allowed one.
+
+    A browser lets any page open a WebSocket to any host and says only whose page it is; it cannot be made to lie about
+    that. Whoever names no origin is no browser.
+    """
+    if origin is None or "*" in allowed:
+        return True
+    own = origin.lower().partition("://")[2]
+    return (own != "" and own == host.lower()) or origin.lower() in allowed
 
 
 async def _converse(socket: WebSocket, client: Client, context: Context) -> None:

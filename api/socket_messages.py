@@ -12,6 +12,8 @@ from connectors.messages import Anomaly, Message
 SOCKET_VERSION: Literal[1] = 1
 CLOSE_SLOW = 4008
 """The client read more slowly than events came: connect again and load what was missed by REST."""
+CLOSE_POLICY = 1008
+"""A page of another origin; it sees a refused handshake."""
 CLOSE_BUSY = 1013
 """Too many clients: try again later (RFC 6455 registry, "Try Again Later")."""
 

@@ -117,8 +117,16 @@ def _parse(text: str | bytes) -> ServerMessage:
 
 
 def socket_url(url: str) -> str:
-    """The WebSocket address of an api given as ``http(s)://host:port`` or already as ``ws(s)://…``."""
-    parts = urlsplit(url if "://" in url else f"http://{url}")
+    """The WebSocket address of an api given as ``http(s)://host:port`` or already as ``ws(s)://…``.
+
+    Raises ``Refused`` for what is no address.
+    """
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        _ = parts.port  # read to be checked
+    except ValueError as error:
+        message = f"{url} is no address of an api: {error}"
+        raise Refused(message) from error
     scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
     path = parts.path.rstrip("/")
     return urlunsplit((scheme, parts.netloc, path if path.endswith(SOCKET_PATH) else path + SOCKET_PATH, "", ""))

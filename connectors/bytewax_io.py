@@ -29,10 +29,20 @@ from connectors.topics import topic_identity
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
-AWAKE_GRID = timedelta(milliseconds=25)
-"""Idle partitions look into their queues on one common grid, so that all of them cost one wake-up, 40 a second."""
-TIMER_SLACK_NS = 20_000_000
-"""How far the kernel may delay the worker's timers, to serve several by one wake-up (Linux only)."""
+
+class Pace(NamedTuple):
+    """How often empty queues are looked into: all of them at the points of one common grid, by one wake-up.
+
+    ``slack_ns`` is how far the kernel may delay the worker's timers, to serve several at once (Linux only).
+    """
+
+    grid: timedelta
+    slack_ns: int
+
+
+BUSY = Pace(timedelta(milliseconds=25), 20_000_000)
+IDLE = Pace(timedelta(milliseconds=100), 80_000_000)
+"""For a reader that has met nothing but control records for some seconds: what comes next may wait a tenth of one."""
 POSITION_VERSION = 1
 MAX_OUTSTANDING = 10_000
 """Sends that a process may have unconfirmed; at 1 kB an event this is 10 MB."""
@@ -83,13 +93,16 @@ class KafkaSource(FixedPartitionedSource[T, Position], Generic[T]):  # type: ign
         if offset < start:
             raise OffsetGone(gone(self._topic, partition, offset, start, None))
         self._reader.add(partition, offset)
-        coalesce_timers(TIMER_SLACK_NS)
         keep_freed_memory()
         return KafkaPartition(self._reader, partition, described.identity)
 
     def stats(self) -> ReaderStats:
         """Queue depth, lag and counters of this process' reader."""
         return self._reader.stats()
+
+    def missing_reason(self) -> str:
+        """Why nothing may come from Kafka; empty while it answers."""
+        return self._reader.missing_reason()
 
     def stop(self) -> None:
         """End the reader's thread."""
@@ -122,6 +135,7 @@ class KafkaPartition(StatefulSourcePartition[T, Position], Generic[T]):  # type:
         self._reader = reader
         self._partition = partition
         self._identity = identity
+        self._pace: Pace | None = None
 
     def next_batch(self) -> list[T]:
         """What was read, a bounded batch of it; empty when nothing came. Never blocks; raises the reader's error."""
@@ -131,7 +145,11 @@ class KafkaPartition(StatefulSourcePartition[T, Position], Generic[T]):  # type:
         """At once while records wait, else at the next point of the common grid."""
         if self._reader.waiting(self._partition):
             return None
-        return next_on_grid(datetime.now(tz=UTC))
+        pace = BUSY if self._reader.busy else IDLE
+        if pace is not self._pace:
+            coalesce_timers(pace.slack_ns)
+            self._pace = pace
+        return next_on_grid(datetime.now(tz=UTC), pace.grid)
 
     def snapshot(self) -> Position:
         """Where the next batch begins."""
@@ -222,6 +240,6 @@ def describe(settings: KafkaSettings, topic: str) -> _Topic:
     return _Topic(topic_identity(settings, topic), {p.partition: starts[p] for p in partitions})
 
 
-def next_on_grid(now: datetime) -> datetime:
+def next_on_grid(now: datetime, grid: timedelta) -> datetime:
     """The first point of the grid after ``now``."""
-    return now + AWAKE_GRID - (now - _EPOCH) % AWAKE_GRID
+    return now + grid - (now - _EPOCH) % grid

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from typing import Protocol
 
+from connectors.answers import SILENT_S
 from connectors.courier import Batch, Courier
 from connectors.errors import TocsinError, Unavailable
 from connectors.follower import Follower
@@ -74,8 +76,16 @@ class SecondHand:
 class Control:
     """Follows both logs and ticks each second while ``run`` runs."""
 
-    def __init__(self, settings: KafkaSettings, courier: Courier, meters: IngestMeters) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        courier: Courier,
+        meters: IngestMeters,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.error: TocsinError | None = None
+        self._clock_s = clock_s
+        self._confirmed_s: float | None = None
         self._courier = courier
         self._meters = meters
         self._detectors = Follower(settings, settings.topics.detectors, _ignore)
@@ -84,10 +94,13 @@ class Control:
 
     @property
     def unready_reason(self) -> str:
-        """Empty once control records are sent."""
+        """Empty while control records are confirmed."""
         if self.error is not None:
             return f"control records have stopped: {self.error}"
-        return "" if self._hand.started else "reading the logs of detectors and feedback"
+        if self._confirmed_s is None:
+            return "reading the logs of detectors and feedback"
+        silent_s = self._clock_s() - self._confirmed_s
+        return "" if silent_s <= SILENT_S else f"Kafka has confirmed no control record for {silent_s:.0f} s"
 
     async def run(self) -> None:
         """Tick until cancelled, or until a log can no longer be read; then ``error`` says why."""
@@ -113,6 +126,7 @@ class Control:
         if records:
             await self._courier.deliver(lambda: Batch([], records, None), lambda _: None, CONFIRM_TIMEOUT_S)
             self._meters.control_records.inc(len(records))
+            self._confirmed_s = self._clock_s()
 
 
 def _ignore(_: object) -> None:

@@ -20,6 +20,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
+from connectors.answers import SILENT_S
 from connectors.codec.walk import RECORD_BYTES
 from connectors.errors import Misplaced, Overloaded, TocsinError, Unavailable
 from connectors.kafka_clients import make_producer, send
@@ -93,13 +94,16 @@ class Budget:
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
+        self.arriving_bytes = 0
+        """those of ``used_bytes`` whose body is not yet whole"""
 
     def take(self, size: int) -> None:
         """Reserve; raises ``Overloaded`` when the limit does not allow it."""
         if self.used_bytes + size > self.limit_bytes:
             message = (
-                f"{self.used_bytes} bytes wait for Kafka's confirmation; with {size} more they would exceed "
-                f"{self.limit_bytes} (TOCSIN_INGEST_MAX_IN_FLIGHT_BYTES)"
+                f"{self.used_bytes} bytes are in flight: {self.arriving_bytes} of bodies that are still being sent, "
+                f"the rest not yet confirmed by Kafka; with {size} more they would exceed {self.limit_bytes} "
+                "(TOCSIN_INGEST_MAX_IN_FLIGHT_BYTES)"
             )
             raise Overloaded(message)
         self.used_bytes += size
@@ -162,10 +166,14 @@ class Courier:
 
     @property
     def failing_reason(self) -> str:
-        """Empty unless the last record was not confirmed; requests are taken all the same."""
-        return (
-            "" if self._failing_since_s is None else f"Kafka at {self._settings.kafka} confirms nothing (TOCSIN_KAFKA)"
-        )
+        """Empty unless the last record was not confirmed, or no record is for a while; requests are taken all the same.
+
+        A record a second and partition is always under way: the control records.
+        """
+        silent = self._outstanding > 0 and time.monotonic() - self._heard_s > SILENT_S
+        if self._failing_since_s is None and not silent:
+            return ""
+        return f"Kafka at {self._settings.kafka} confirms nothing (TOCSIN_KAFKA)"
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Connect and serve; the caller need not wait."""

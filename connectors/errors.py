@@ -3,7 +3,8 @@
 TocsinError
 ├── Rejected      the input is bad: answer 400, count the reason, never retry
 │   ├── TooLarge        over a size limit: 413
-│   └── Unsupported     a content type or encoding that nobody here reads: 415
+│   ├── Unsupported     a content type or encoding that nobody here reads: 415
+│   └── TooSlow         not whole within its time-out: 408
 ├── Overloaded    too much at once: 429 with Retry-After
 ├── Unavailable   Kafka did not confirm: 503, retry
 └── Misplaced     stored offsets do not fit the broker: stop loudly
@@ -30,6 +31,10 @@ class TooLarge(Rejected):
 
 class Unsupported(Rejected):
     """A content type or encoding that nobody here reads."""
+
+
+class TooSlow(Rejected):
+    """A body that was not whole in time."""
 
 
 class Overloaded(TocsinError):  # noqa: N818 - as Rejected

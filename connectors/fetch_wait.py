@@ -25,10 +25,12 @@ class FetchWait:
         self._config: dict[str, Any] = consumer._fetcher.config  # noqa: SLF001
         self._clock_s = clock_s
         self._busy_until_s = 0.0
+        self.busy = False
 
     def saw(self, data: bool) -> None:
         """A poll is over; ``data`` tells whether it gave more than control records."""
         now_s = self._clock_s()
         if data:
             self._busy_until_s = now_s + BUSY_S
-        self._config["fetch_max_wait_ms"] = BUSY_WAIT_MS if now_s < self._busy_until_s else FETCH_WAIT_MS
+        self.busy = now_s < self._busy_until_s
+        self._config["fetch_max_wait_ms"] = BUSY_WAIT_MS if self.busy else FETCH_WAIT_MS

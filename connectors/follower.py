@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Self
 
 from kafka import KafkaConsumer, TopicPartition
 
+from connectors.answers import Answers
 from connectors.errors import ForeignOffsets, Overloaded, TocsinError, Unavailable
 from connectors.fetch_wait import FetchWait
 from connectors.kafka_clients import LIST_TIMEOUT_MS, make_consumer, unavailable
@@ -62,6 +63,7 @@ class Follower:
         self.topic = topic
         self.error: BaseException | None = None
         self._settings = settings
+        self._answers = Answers(settings.kafka)
         self._on_records = on_records
         self._from_beginning = from_beginning
         self._offsets = dict(offsets or {})
@@ -87,6 +89,10 @@ class Follower:
     def lag(self) -> int:
         """Records not yet handed on, as far as the last fetches tell."""
         return sum(max(0, end - self.position(partition)) for partition, end in self._ends.items())
+
+    def missing_reason(self) -> str:
+        """Why what was read may be out of date: Kafka has not answered for a while, or not yet; else empty."""
+        return self._answers.missing_reason()
 
     def alive(self) -> bool:
         """Whether the thread still reads; if not, ``error`` says why (None after ``stop``)."""
@@ -136,6 +142,7 @@ class Follower:
             return
         try:
             self._seek(consumer)
+            self._answers.listen(consumer)
             wait = FetchWait(consumer)
             while not self._stopping.is_set():
                 wait.saw(data=self._poll(consumer))

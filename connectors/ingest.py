@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import json
 import signal
 import sys
 import time
@@ -17,23 +16,24 @@ from typing import Any, NamedTuple
 
 import uvicorn
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import ValidationError
 
 from connectors.broker_gate import BrokerGate
 from connectors.codec.compression import Decompressor, actual_encoding, declared_bytes
 from connectors.codec.encode import encode_write_request
-from connectors.codec.negotiation import Encoding, encoding_of, tenant_of, version_of
+from connectors.codec.negotiation import Encoding, encoding_of, headers_of, tenant_of, version_of
 from connectors.codec.remote_write import Split, Version, split_request
 from connectors.codec.runs import Runs
 from connectors.codec.series_hash import tenant_seed
 from connectors.control import Control
 from connectors.courier import Batch, Budget, Courier, Piece
-from connectors.errors import Overloaded, Rejected, TocsinError, TooLarge, Unavailable, Unsupported
+from connectors.errors import Overloaded, Rejected, TocsinError, TooLarge, TooSlow, Unavailable
+from connectors.http_protocol import BoundedHttpProtocol
+from connectors.ingest_answers import Answer, error_answer, json_answer, written_answer
 from connectors.ingest_meters import IngestMeters
 from connectors.ingest_settings import MIB, IngestSettings
-from connectors.logs import configure_logging
 from connectors.messages import OutRecord
 from connectors.metadata import MetadataNews
+from connectors.startup import start_process
 
 REQUEST_BYTES = 4096
 """What a request costs beside its bytes; bounds how many may wait."""
@@ -41,21 +41,14 @@ MAX_KNOWN_SERIES = 200_000
 """Series whose labels are remembered, at most some 100 MB; what comes beyond is checked and hashed each time."""
 WATCH_S = 0.5
 SHUTDOWN_S = 5
-RETRY_AFTER_S = 1
+WARM_2 = b'"\0"\x08__name__"\x04warm*\x0a\x0a\x02\x01\x02\x12\x04\x10\x01\x18\x01'
+"""A request of remote write 2.0: three symbols, and one series with a sample that has a start."""
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 """Options of mallopt(3)."""
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-
-
-class Answer(NamedTuple):
-    """A response: status, headers and body."""
-
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    body: bytes = b""
 
 
 class Disconnected(Exception):  # noqa: N818 - nobody is left to be told of an error
@@ -131,7 +124,7 @@ class Ingest:
     async def _write(self, scope: Scope, receive: Receive) -> Answer:
         held = Held(self.budget)
         try:
-            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+            headers = headers_of(scope["headers"])
             write = Write(version_of(headers), encoding_of(headers), tenant_of(headers))
             self._gate.check(time.monotonic())
             body = await self._read(receive, headers.get("content-length", ""), held)
@@ -147,26 +140,19 @@ class Ingest:
         return written_answer(write.version, split)
 
     async def _read(self, receive: Receive, length: str, held: Held) -> bytes:
-        """The body; refused as soon as it is known to be too large."""
-        limit = self.settings.ingest_max_body_bytes
+        """The body; refused as soon as it is known to be too large, or not whole in time."""
+        limit, timeout_s = self.settings.ingest_max_body_bytes, self.settings.ingest_body_timeout_s
         if length.isdecimal() and int(length) > limit:
             raise _body_too_large(limit)
-        held.take(REQUEST_BYTES)
-        chunks: list[bytes] = []
-        size = 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise Disconnected
-            chunk = message.get("body", b"")
-            size += len(chunk)
-            if size > limit:
-                raise _body_too_large(limit)
-            held.take(len(chunk))
-            chunks.append(chunk)
-            if not message.get("more_body", False):
-                break
-        self.meters.received.inc(size)
+        held.receive(REQUEST_BYTES)
+        try:
+            async with asyncio.timeout(timeout_s):
+                chunks = await _chunks(receive, limit, held)
+        except TimeoutError as error:
+            message = f"body: not whole within {timeout_s:g} s (TOCSIN_INGEST_BODY_TIMEOUT_S)"
+            raise TooSlow(reason="body_timeout", message=message) from error
+        held.whole()
+        self.meters.received.inc(sum(map(len, chunks)))
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     async def _deliver(self, write: Write, body: bytes, held: Held) -> Split:
@@ -203,7 +189,9 @@ class Ingest:
 
     def _probe(self, method: str, path: str) -> Answer:
         if path == "/api/v1/write":
-            return json_answer(405, {"error": f"{method} {path}: POST only"}, [(b"allow", b"POST")])
+            return json_answer(
+                405, {"error": f"{method} {path}: POST only", "reason": "method_not_allowed"}, [(b"allow", b"POST")]
+            )
         match path:
             case "/alive":
                 return json_answer(200, {"alive": True})
@@ -219,7 +207,8 @@ class Ingest:
             case "/metrics":
                 kind = [(b"content-type", CONTENT_TYPE_LATEST.encode())]
                 return Answer(200, kind, generate_latest(self.meters.registry))
-        return json_answer(404, {"error": f"{path}: try /api/v1/write, /alive, /ready, /health or /metrics"})
+        known = f"{path}: try /api/v1/write, /alive, /ready, /health or /metrics"
+        return json_answer(404, {"error": known, "reason": "not_found"})
 
     def _reasons(self) -> dict[str, str]:
         """Component to why it is not ready; empty when it is."""
@@ -251,12 +240,24 @@ class Held:
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
         self._size = 0
+        self._arriving = 0
         self._handed_over = False
 
     def take(self, size: int) -> None:
         """Reserve more; raises ``Overloaded``."""
         self._budget.take(size)
         self._size += size
+
+    def receive(self, size: int) -> None:
+        """Reserve for what has arrived of a body that is not yet whole; raises ``Overloaded``."""
+        self.take(size)
+        self._arriving += size
+        self._budget.arriving_bytes += size
+
+    def whole(self) -> None:
+        """All of the body has arrived, or no more of it is read."""
+        self._budget.arriving_bytes -= self._arriving
+        self._arriving = 0
 
     def hand_over(self) -> Callable[[], None]:
         """From now on another gives it back, by calling the function returned."""
@@ -269,6 +270,7 @@ class Held:
             self._give()
 
     def _give(self) -> None:
+        self.whole()
         self._budget.give(self._size)
         self._size = 0
 
@@ -287,49 +289,28 @@ def keep_freed_memory() -> None:
 
 def warm_kernels() -> None:
     """Compile, or load from numba's cache, what requests need, so that the first one does not wait."""
-    body = encode_write_request([({"__name__": "warm"}, [(1, 1.0)]), ({"z": "1", "__name__": "warm"}, [(1, 1.0)])])
-    for version in Version:
+    usual, unsorted = {"__name__": "warm"}, {"z": "1", "__name__": "warm"}
+    bodies = {Version.V1: encode_write_request([(usual, [(1, 1.0)]), (unsorted, [(1, 1.0)])]), Version.V2: WARM_2}
+    for version, body in bodies.items():
         split_request(body, version, tenant_seed("warm"), 1, expanded_bytes=1 << 20, known=Runs(1))
 
 
-def json_answer(status: int, body: dict[str, Any], headers: list[tuple[bytes, bytes]] | None = None) -> Answer:
-    """An answer with a JSON body."""
-    return Answer(status, [(b"content-type", b"application/json"), *(headers or [])], json.dumps(body).encode())
-
-
-def error_answer(error: TocsinError) -> Answer:
-    """Status, Retry-After and JSON body of an error."""
-    match error:
-        case Unsupported():
-            return json_answer(415, {"error": str(error), "reason": error.reason})
-        case TooLarge():
-            return json_answer(413, {"error": str(error), "reason": error.reason})
-        case Rejected():
-            return json_answer(400, {"error": str(error), "reason": error.reason})
-        case Overloaded():
-            retry = [(b"retry-after", str(error.retry_after_s).encode())]
-            return json_answer(429, {"error": str(error), "reason": "overloaded"}, retry)
-        case _:
-            retry = [(b"retry-after", str(RETRY_AFTER_S).encode())]
-            return json_answer(503, {"error": str(error), "reason": "kafka_unavailable"}, retry)
-
-
-def written_answer(version: Version, split: Split) -> Answer:
-    """204, or 400 naming the first bad series; for 2.0 with what was written."""
-    counts = written_headers(split) if version is Version.V2 else []
-    if split.complaint is None:
-        return Answer(204, counts)
-    refused = sum(split.refused.values())
-    message = f"{split.complaint} ({refused} of {split.series} series refused, the others are written)"
-    return json_answer(400, {"error": message, "reason": next(iter(split.refused))}, counts)
-
-
-def written_headers(split: Split) -> list[tuple[bytes, bytes]]:
-    """Headers by which a 2.0 receiver tells how much it has written."""
-    counts = {"samples": split.samples, "histograms": split.histograms, "exemplars": split.exemplars}
-    return [
-        (f"x-prometheus-remote-write-{what}-written".encode(), str(count).encode()) for what, count in counts.items()
-    ]
+async def _chunks(receive: Receive, limit: int, held: Held) -> list[bytes]:
+    """All pieces of a body; only what has really arrived counts as in flight."""
+    chunks: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise _body_too_large(limit)
+        held.receive(len(chunk))
+        chunks.append(chunk)
+        more = message.get("more_body", False)
+    return chunks
 
 
 def _body_too_large(limit: int) -> TooLarge:
@@ -340,8 +321,8 @@ def _body_too_large(limit: int) -> TooLarge:
 def make_server(app: Ingest, settings: IngestSettings) -> uvicorn.Server:
     """A server on httptools and uvloop; the log goes through the root logger."""
     config = uvicorn.Config(
-        app, host=settings.host, port=settings.ingest_port, loop="uvloop", http="httptools", ws="none", lifespan="off",
-        log_config=None, access_log=False, server_header=False, date_header=False,
+        app, host=settings.host, port=settings.ingest_port, loop="uvloop", http=BoundedHttpProtocol, ws="none",
+        lifespan="off", log_config=None, access_log=False, server_header=False, date_header=False,
         timeout_graceful_shutdown=SHUTDOWN_S,
     )  # fmt: skip
     return uvicorn.Server(config)
@@ -360,13 +341,8 @@ async def serve(app: Ingest, server: uvicorn.Server) -> None:
 
 
 def main() -> int:
-    """Run ingest with the settings of the environment; 1 for bad settings, or when it should be started anew."""
-    try:
-        settings = IngestSettings()
-    except ValidationError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    configure_logging("ingest")
+    """Run ingest with the settings of the environment; 1 when it should be started anew."""
+    settings = start_process("ingest", IngestSettings)
     keep_freed_memory()
     app = Ingest(settings)
     server = make_server(app, settings)

@@ -24,8 +24,15 @@ class IngestSettings(KafkaSettings):
         int, Field(ge=1024, description="bodies larger than this after decompression are refused with 413")
     ] = 32 * MIB
     ingest_max_in_flight_bytes: Annotated[
-        int, Field(ge=4096, description="bytes of requests that Kafka has not confirmed; beyond it 429")
+        int,
+        Field(
+            ge=4096,
+            description="bytes of requests, as far as they have arrived, that Kafka has not confirmed; beyond it 429",
+        ),
     ] = 256 * MIB
+    ingest_body_timeout_s: Annotated[
+        float, Field(gt=0, description="a body that is not whole by then is answered 408; it counts as in flight")
+    ] = 30.0
     ingest_request_timeout_s: Annotated[
         float, Field(gt=0, description="a request that Kafka has not confirmed by then is answered 503")
     ] = 10.0

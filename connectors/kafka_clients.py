@@ -16,8 +16,9 @@ from typing import Any
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError, MessageSizeTooLargeError
+from kafka.net import KafkaNetClient
 
-from connectors.errors import TocsinError, TooLarge, Unavailable
+from connectors.errors import TooLarge, Unavailable
 from connectors.messages import OutRecord
 from connectors.settings import KafkaSettings
 
@@ -39,7 +40,6 @@ LIST_TIMEOUT_MS = 10_000
 """How long to wait for the answer to "which offsets do you hold"."""
 CONNECT_PAUSE_S = 0.1
 _LEAN = {
-    "allow_auto_create_topics": False,
     "metrics_enabled": False,  # our own counters are what /metrics serves; kafka-python's cost CPU per record
 }
 
@@ -122,9 +122,6 @@ def _connect_any(settings: KafkaSettings) -> None:
     refused = OSError("no bootstrap server is named")
     for server in settings.bootstrap:
         host, _, port = server.rpartition(":")
-        if not port.isdecimal() or not host:
-            message = f"TOCSIN_KAFKA: {server!r} is not host:port"
-            raise TocsinError(message)
         try:
             socket.create_connection((host.strip("[]"), int(port)), settings.delivery_timeout_s).close()
         except OSError as error:
@@ -181,8 +178,19 @@ def unavailable(settings: KafkaSettings) -> Iterator[None]:
         raise Unavailable(message) from error
 
 
+def _asking_only(**config: Any) -> KafkaNetClient:
+    """A client whose questions for a topic do not make the topic.
+
+    kafka-python 3.0 takes ``allow_auto_create_topics`` and leaves it unused: it asks as if it were true.
+    """
+    client = KafkaNetClient(**config)
+    client.cluster.config["allow_auto_create_topics"] = False
+    return client
+
+
 def _shared(settings: KafkaSettings, client_id: str) -> dict[str, Any]:
     return {
+        "kafka_client": _asking_only,
         "bootstrap_servers": settings.bootstrap,
         "client_id": client_id,
         "bootstrap_timeout_ms": int(settings.delivery_timeout_s * 1000),

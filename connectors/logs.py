@@ -9,8 +9,9 @@ from types import TracebackType
 from typing import Annotated, Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 from pythonjsonlogger.json import JsonFormatter
+
+from connectors.settings import Settings, read_settings
 
 FIELDS = ["levelname", "name", "message"]
 RENAMED = {"levelname": "level", "name": "logger"}
@@ -18,10 +19,8 @@ CHATTY = ("kafka", "httpx", "httpcore", "uvicorn.access")
 """Loggers of libraries that tell every connection or request; only their warnings are of use to an operator."""
 
 
-class LogSettings(BaseSettings):
+class LogSettings(Settings):
     """What a process writes to its log."""
-
-    model_config = SettingsConfigDict(env_prefix="TOCSIN_", frozen=True)
 
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="least level that is written")
@@ -29,8 +28,11 @@ class LogSettings(BaseSettings):
 
 
 def configure_logging(process: str, settings: LogSettings | None = None) -> None:
-    """Send every log record of this process to standard error as JSON with ``process`` in it; uncaught errors too."""
-    settings = settings or LogSettings()
+    """Send every log record of this process to standard error as JSON with ``process`` in it; uncaught errors too.
+
+    Raises ``TocsinError`` for a bad setting.
+    """
+    settings = settings or read_settings(LogSettings)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         JsonFormatter(FIELDS, rename_fields=RENAMED, static_fields={"process": process}, timestamp="time")

@@ -5,6 +5,7 @@ Pure: no I/O. ``encode`` gives the record value, ``decode`` the model or ``Rejec
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -15,6 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from connectors.errors import Rejected
 
 DEFAULT_TENANT = "anonymous"
+TENANT_RULE = "1 to 150 characters of a-z A-Z 0-9 ! - _ . * ' ( ), and neither . nor .."
+"""Mimir's rule: https://grafana.com/docs/mimir/latest/configure/about-tenant-ids/"""
+_TENANT = re.compile(r"[a-zA-Z0-9!\-_.*'()]{1,150}")
 CONTROL_HEADER = "tocsin-control"
 """Kafka header that marks a control record; other readers of the topic skip records that bear it."""
 DEAD_LETTER_REASON_HEADER = "tocsin-reason"
@@ -28,6 +32,11 @@ class TopicSpec(NamedTuple):
     name: str
     partitions: int | None
     configs: dict[str, str]
+
+
+def is_tenant(name: str) -> bool:
+    """Whether the name keeps the TENANT_RULE; series and detectors of any other tenant are refused."""
+    return _TENANT.fullmatch(name) is not None and name not in (".", "..")
 
 
 HOUR_MS = 3_600_000
@@ -209,26 +218,38 @@ class DetectorConfig(Message):
     calibrate: Annotated[bool, Field(description="let the tail that each signal shows correct its surprises")] = True
     threshold: Annotated[
         float | None,
-        Field(gt=0, le=300, description="surprise (−log10 of the tail probability) from which it is an anomaly"),
+        Field(
+            strict=True,
+            gt=0,
+            le=300,
+            description="surprise (−log10 of the tail probability) from which it is an anomaly",
+        ),
     ] = None
     chance_per_week: Annotated[
         float | None,
-        Field(gt=0, le=10_000, description="in place of a threshold: samples a week that may reach it by chance"),
+        Field(
+            strict=True,
+            gt=0,
+            le=10_000,
+            description="in place of a threshold: samples a week that may reach it by chance",
+        ),
     ] = None
     quiet_s: Annotated[
-        float | None, Field(ge=1, le=86_400, description="an episode closes after so long without a surprising sample")
+        float | None,
+        Field(strict=True, ge=1, le=86_400, description="an episode closes after so long without a surprising sample"),
     ] = None
     close_ratio: Annotated[
-        float, Field(gt=0, le=1, description="an open episode goes on at this share of the threshold")
+        float, Field(strict=True, gt=0, le=1, description="an open episode goes on at this share of the threshold")
     ] = 1.0
     min_duration_s: Annotated[
-        float, Field(ge=0, le=86_400, description="an episode is told once it has lasted so long")
+        float, Field(strict=True, ge=0, le=86_400, description="an episode is told once it has lasted so long")
     ] = 0.0
     cooldown_s: Annotated[
-        float | None, Field(ge=0, le=604_800, description="no other episode on the same signal for so long after one")
+        float | None,
+        Field(strict=True, ge=0, le=604_800, description="no other episode on the same signal for so long after one"),
     ] = None
     tenant: Annotated[str, Field(min_length=1, max_length=150, description="whose series")] = DEFAULT_TENANT
-    enabled: Annotated[bool, Field(description="false stops it and closes its episodes")] = True
+    enabled: Annotated[bool, Field(strict=True, description="false stops it and closes its episodes")] = True
 
 
 class DetectorRevision(Message):

@@ -1,29 +1,125 @@
-"""/alive, /ready, /health and /metrics of a process that is not a web server."""
+"""/alive, /ready, /health and /metrics: what a process says of itself, and a server for one that has no other."""
 
 from __future__ import annotations
 
-import json
+import logging
+import sys
 import threading
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from connectors.messages import Message
+
 SHUTDOWN_POLL_S = 60.0
 """How often the serving thread looks whether it should end; a process that serves probes ends with its process."""
+REQUEST_TIMEOUT_S = 10.0
+"""A client that says nothing for so long gives its thread back."""
+_log = logging.getLogger(__name__)
 
 
-class Component(NamedTuple):
-    """State of one part of a process: ``ok`` or ``down``, and why."""
+class Status(StrEnum):
+    """How a part is doing: degraded does its work within limits, down does not."""
 
-    status: str
+    OK = "ok"
+    DEGRADED = "degraded"
+    DOWN = "down"
+
+
+class Component(Message):
+    """One part of the process."""
+
+    status: Status
     reason: str = ""
 
 
+OK = Component(status=Status.OK)
+
+
+def down_if(reason: str) -> Component:
+    """A part that is down for this reason, or fine when there is none."""
+    return Component(status=Status.DOWN, reason=reason) if reason else OK
+
+
+class Alive(Message):
+    """The process answers."""
+
+    alive: bool = True
+
+
+class Ready(Message):
+    """Whether no part is down, and if one is, why."""
+
+    ready: bool
+    reason: str
+
+    @classmethod
+    def of(cls, components: Mapping[str, Component]) -> Self:
+        """The verdict on these parts."""
+        reason = "; ".join(f"{name}: {c.reason}" for name, c in components.items() if c.status is Status.DOWN)
+        return cls(ready=not reason, reason=reason)
+
+    @property
+    def http_status(self) -> HTTPStatus:
+        """200 or 503."""
+        return HTTPStatus.OK if self.ready else HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class Health(Message):
+    """The worst status of all parts, and each part's."""
+
+    status: Status
+    components: dict[str, Component]
+
+    @classmethod
+    def of(cls, components: Mapping[str, Component]) -> Self:
+        """The verdict on these parts; without any, the process has not started yet."""
+        worst = max((part.status for part in components.values()), key=list(Status).index, default=Status.DOWN)
+        return cls(status=worst, components=dict(components))
+
+    @property
+    def http_status(self) -> HTTPStatus:
+        """503 once a part is down."""
+        return HTTPStatus.SERVICE_UNAVAILABLE if self.status is Status.DOWN else HTTPStatus.OK
+
+
+class Answer(NamedTuple):
+    """What a probe is answered."""
+
+    status: HTTPStatus
+    content_type: str
+    body: bytes
+
+
 Components = Callable[[], Mapping[str, Component]]
+
+
+def answer(path: str, registry: CollectorRegistry, components: Components) -> Answer | None:
+    """The answer of a process with these counters and parts; None for a path that is no probe's."""
+    match path.partition("?")[0]:
+        case "/alive":
+            return _json(HTTPStatus.OK, Alive())
+        case "/ready":
+            ready = Ready.of(components())
+            return _json(ready.http_status, ready)
+        case "/health":
+            health = Health.of(components())
+            return _json(health.http_status, health)
+        case "/metrics":
+            return Answer(HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(registry))
+    return None
+
+
+def _json(status: HTTPStatus, body: Message) -> Answer:
+    return Answer(status, "application/json", body.encode())
+
+
+NOT_FOUND = Answer(HTTPStatus.NOT_FOUND, "application/json", b'{"error": "try /alive, /ready, /health or /metrics"}')
 
 
 class Probes:
@@ -31,44 +127,27 @@ class Probes:
 
     def __init__(self, host: str, port: int, registry: CollectorRegistry, components: Components) -> None:
         handler = type("Handler", (_Handler,), {"registry": registry, "components": staticmethod(components)})
-        self._server = ThreadingHTTPServer((host, port), handler)
-        self._server.daemon_threads = True
+        self._server = _Server((host, port), handler)
         self.port: int = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(SHUTDOWN_POLL_S,), name="probes", daemon=True).start()
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the library's signature
+        """A client that hangs up, or says nothing, is not worth a line; anything else is an error of ours."""
+        expected = isinstance(sys.exception(), (ConnectionError, TimeoutError))
+        _log.log(logging.DEBUG if expected else logging.ERROR, "probe of %s failed", client_address, exc_info=True)
+
+
 class _Handler(BaseHTTPRequestHandler):
+    timeout = REQUEST_TIMEOUT_S
     registry: CollectorRegistry
     components: Components
 
     def do_GET(self) -> None:
-        match self.path.partition("?")[0]:
-            case "/alive":
-                self._answer(HTTPStatus.OK, {"alive": True})
-            case "/ready":
-                self._ready()
-            case "/health":
-                self._health()
-            case "/metrics":
-                self._send(HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(self.registry))
-            case _:
-                self._answer(HTTPStatus.NOT_FOUND, {"error": "try /alive, /ready, /health or /metrics"})
-
-    def _ready(self) -> None:
-        reason = "; ".join(f"{name}: {c.reason}" for name, c in self.components().items() if c.status != "ok")
-        status = HTTPStatus.SERVICE_UNAVAILABLE if reason else HTTPStatus.OK
-        self._answer(status, {"ready": not reason, "reason": reason})
-
-    def _health(self) -> None:
-        components = self.components()
-        down = any(component.status != "ok" for component in components.values())
-        body = {"status": "down" if down else "ok", "components": {n: c._asdict() for n, c in components.items()}}
-        self._answer(HTTPStatus.SERVICE_UNAVAILABLE if down else HTTPStatus.OK, body)
-
-    def _answer(self, status: HTTPStatus, body: object) -> None:
-        self._send(status, "application/json", json.dumps(body).encode())
-
-    def _send(self, status: HTTPStatus, content_type: str, body: bytes) -> None:
+        status, content_type, body = answer(self.path, self.registry, self.components) or NOT_FOUND
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))

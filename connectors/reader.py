@@ -16,6 +16,7 @@ from typing import Generic, NamedTuple, TypeVar
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import OffsetOutOfRangeError
 
+from connectors.answers import Answers
 from connectors.errors import OffsetGone
 from connectors.fetch_wait import FetchWait
 from connectors.follower import Received, receive
@@ -91,6 +92,7 @@ class Reader(Generic[T]):
     ) -> None:
         self.topic = topic
         self._settings = settings
+        self._answers = Answers(settings.kafka)
         self._decode = decode
         self._bound_bytes = bound_bytes
         self._bound_records = bound_records
@@ -104,6 +106,8 @@ class Reader(Generic[T]):
         self._empty_polls = 0
         self._error: BaseException | None = None
         self._stopping = False
+        self.busy = True
+        """Whether more than control records came in the last seconds."""
         self._thread: threading.Thread | None = None
 
     def add(self, partition: int, offset: int) -> None:
@@ -152,6 +156,16 @@ class Reader(Generic[T]):
                 len(self._queues),
             )
 
+    def missing_reason(self) -> str:
+        """Why nothing may come: no partition is read, or Kafka does not answer; else empty.
+
+        A reader with full queues asks for nothing, so it has no answer to miss.
+        """
+        with self._lock:
+            if not self._queues:
+                return "no partition is read yet"
+            return "" if self._full() else self._answers.missing_reason()
+
     def stop(self) -> None:
         """End the thread and wait for it."""
         with self._lock:
@@ -170,9 +184,11 @@ class Reader(Generic[T]):
             consumer = make_consumer(self._settings, f"tocsin-read-{self.topic}", max_poll_records=POLL_RECORDS)
             try:
                 wait = FetchWait(consumer)
+                self._answers.listen(consumer)
                 while not self._stopping:
                     self._assign_added(consumer)
                     wait.saw(data=self._poll(consumer))
+                    self.busy = wait.busy
                     self._wait_for_room()
             finally:
                 consumer.close()
@@ -230,6 +246,7 @@ class Reader(Generic[T]):
             if self._full():
                 self._full_waits += 1
                 self._lock.wait_for(lambda: self._stopping or not self._full())
+                self._answers.came()
 
     def _full(self) -> bool:
         return self._bytes >= self._bound_bytes or self._records >= self._bound_records

@@ -1,24 +1,49 @@
-"""Settings shared by every process, read from the environment in one place and validated whole at start."""
+"""Settings, read from the environment and validated whole at start; here how, and those that all processes share."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from connectors.errors import TocsinError
 from connectors.messages import Topics
 
+PREFIX = "TOCSIN_"
+MAX_PORT = 65_535
 
-class KafkaSettings(BaseSettings):
+
+def _servers(text: str) -> str:
+    """Refuse what is not a list of addresses."""
+    for server in text.split(","):
+        host, _, port = server.strip().rpartition(":")
+        if not (host and port.isascii() and port.isdecimal() and 1 <= int(port) <= MAX_PORT):
+            message = f"{server.strip()!r} is not host:port"
+            raise ValueError(message)
+    return text
+
+
+Servers = Annotated[str, AfterValidator(_servers)]
+"""Addresses of Kafka, ``host:port[,host:port]``."""
+
+
+class Settings(BaseSettings):
+    """Base of all settings: from variables with our prefix, immutable, no NaN and nothing infinite."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, allow_inf_nan=False)
+
+
+class KafkaSettings(Settings):
     """Where Kafka is and how the topics are laid out."""
 
-    model_config = SettingsConfigDict(env_prefix="TOCSIN_", frozen=True)
-
-    kafka: Annotated[str, Field(description="bootstrap servers, host:port[,host:port]")] = "127.0.0.1:9092"
-    topic_prefix: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]+$", description="first part of every topic name")] = (
-        "tocsin"
-    )
+    kafka: Annotated[Servers, Field(description="bootstrap servers, host:port[,host:port]")] = "127.0.0.1:9092"
+    topic_prefix: Annotated[
+        str, Field(pattern=r"^[a-zA-Z0-9._-]+$", max_length=200, description="first part of every topic name")
+    ] = "tocsin"
     partitions: Annotated[int, Field(ge=1, le=4096, description="partitions of the topics that have many")] = 8
     replication_factor: Annotated[int, Field(ge=1, le=16, description="replicas of every topic")] = 1
     delivery_timeout_s: Annotated[float, Field(gt=0, description="a send not confirmed by then has failed")] = 30.0
@@ -31,4 +56,55 @@ class KafkaSettings(BaseSettings):
     @property
     def bootstrap(self) -> list[str]:
         """Bootstrap servers as kafka-python takes them."""
-        return [server.strip() for server in self.kafka.split(",") if server.strip()]
+        return [server.strip() for server in self.kafka.split(",")]
+
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def read_settings(settings: type[S]) -> S:
+    """The settings of this class from the environment.
+
+    Raises ``TocsinError`` with a line for each bad variable: its name, its value, what would be right.
+    """
+    try:
+        return settings()
+    except ValidationError as error:
+        raise TocsinError("\n".join(complaints(settings, error))) from error
+
+
+def complaints(settings: type[BaseSettings], error: ValidationError) -> Iterator[str]:
+    """A line for each bad setting; what a validator of ours said stands as it is."""
+    for found in error.errors():
+        said = str(found["msg"]).removeprefix("Value error, ")
+        if not found["loc"]:
+            yield said
+            continue
+        name = str(found["loc"][0])
+        field = settings.model_fields[name]
+        wrong = said if found["type"] == "value_error" else f"must be {_wanted(field)}"
+        yield f"{PREFIX}{name.upper()}={found['input']!s}: {wrong} ({field.description})"
+
+
+def _wanted(field: FieldInfo) -> str:
+    """What a value of this field may be, in words."""
+    if get_origin(field.annotation) is Literal:
+        return f"one of {', '.join(get_args(field.annotation))}"
+    bounds = {key: value for bound in field.metadata for key, value in _bounds(bound)}
+    if "pattern" in bounds:
+        return f"text that matches {bounds['pattern']}"
+    kinds: dict[Any, str] = {int: "a whole number", float: "a number", Path: "a path", str: "text"}
+    kind = kinds.get(field.annotation, "a value that fits")
+    if {"ge", "le"} <= bounds.keys():
+        return f"{kind} from {bounds['ge']} to {bounds['le']}"
+    return " ".join([kind, *(f"{word} {bounds[key]}" for key, word in WORDS.items() if key in bounds)])
+
+
+WORDS = {"gt": "above", "ge": "of at least", "lt": "below", "le": "of at most"}
+
+
+def _bounds(bound: Any) -> Iterator[tuple[str, Any]]:
+    """The limits that one piece of a field's metadata sets, by pydantic's names."""
+    for key in (*WORDS, "pattern"):
+        if getattr(bound, key, None) is not None:
+            yield key, getattr(bound, key)

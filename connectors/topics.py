@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from kafka.admin import KafkaAdminClient
@@ -14,9 +18,11 @@ from kafka.errors import NoError, TopicAlreadyExistsError, for_code
 from connectors.errors import Misplaced, TocsinError, Unavailable
 from connectors.kafka_clients import make_admin, unavailable
 from connectors.messages import TopicSpec
-from connectors.settings import KafkaSettings
+from connectors.settings import KafkaSettings, read_settings
 
 READY_TIMEOUT_MS = 30_000
+ANEW_TIMEOUT_S = 10.0
+_log = logging.getLogger(__name__)
 
 
 def create_topics(settings: KafkaSettings) -> list[str]:
@@ -25,16 +31,39 @@ def create_topics(settings: KafkaSettings) -> list[str]:
     Idempotent. Raises ``Misplaced`` when an existing topic has another number of partitions (series would move),
     ``Unavailable`` when no broker answers. Settings of existing topics are left to the operator.
     """
-    specs = settings.topics.specs()
+    with _admin(settings) as admin:
+        return _check(admin, settings, _create(admin, settings))
+
+
+def create_topics_anew(settings: KafkaSettings) -> list[str]:
+    """As ``create_topics``, on a broker that has just started with nothing: topics that stand there are not ours.
+
+    The embedded broker makes a topic, with settings of its own, as soon as a client asks for it by name, and clients
+    that outlived the broker before ask at once. Such topics are deleted until all are made here. Raises ``Unavailable``
+    when that does not succeed in time.
+    """
+    names = {spec.name for spec in settings.topics.specs()}
+    deadline = time.monotonic() + ANEW_TIMEOUT_S
+    with _admin(settings) as admin:
+        made = _create(admin, settings)
+        while strays := sorted(names - made):
+            if time.monotonic() > deadline:
+                message = f"topics {', '.join(strays)}: clients make them faster than they can be replaced"
+                raise Unavailable(message)
+            _log.info("made by clients that asked for them, so made anew: %s", ", ".join(strays))
+            admin.delete_topics(strays, raise_errors=False)
+            made |= _create(admin, settings)
+        return _check(admin, settings, made)
+
+
+@contextmanager
+def _admin(settings: KafkaSettings) -> Iterator[KafkaAdminClient]:
     admin = make_admin(settings, "tocsin-topics")
     try:
         with unavailable(settings):
-            made = _create(admin, settings, specs)
-            admin.wait_for_topics([spec.name for spec in specs], timeout_ms=READY_TIMEOUT_MS)
-            counts = _partition_counts(admin, specs)
+            yield admin
     finally:
         admin.close()
-    return [_line(spec, settings, counts[spec.name], spec.name in made) for spec in specs]
 
 
 def broker_identity(settings: KafkaSettings) -> str:
@@ -62,14 +91,15 @@ def topic_identity(settings: KafkaSettings, topic: str) -> str:
     return f"{cluster}/{topic}/{described['topic_id']}"
 
 
-def _create(admin: KafkaAdminClient, settings: KafkaSettings, specs: list[TopicSpec]) -> set[str]:
+def _create(admin: KafkaAdminClient, settings: KafkaSettings) -> set[str]:
+    """Create what is missing; the names of what was."""
     wanted: dict[str, dict[str, Any]] = {
         spec.name: {
             "num_partitions": spec.partitions or settings.partitions,
             "replication_factor": settings.replication_factor,
             "configs": spec.configs,
         }
-        for spec in specs
+        for spec in settings.topics.specs()
     }
     made = set()
     for topic in admin.create_topics(wanted, raise_errors=False)["topics"]:
@@ -82,26 +112,35 @@ def _create(admin: KafkaAdminClient, settings: KafkaSettings, specs: list[TopicS
     return made
 
 
-def _partition_counts(admin: KafkaAdminClient, specs: list[TopicSpec]) -> dict[str, int]:
-    described = admin.describe_topics([spec.name for spec in specs])
-    return {topic["name"]: len(topic["partitions"]) for topic in described}
+def _check(admin: KafkaAdminClient, settings: KafkaSettings, made: set[str]) -> list[str]:
+    """A line for each topic; raises ``Misplaced``."""
+    specs = settings.topics.specs()
+    names = [spec.name for spec in specs]
+    admin.wait_for_topics(names, timeout_ms=READY_TIMEOUT_MS)
+    counts = {topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics(names)}
+    return [_line(spec, settings, counts[spec.name], spec.name in made) for spec in specs]
 
 
 def _line(spec: TopicSpec, settings: KafkaSettings, partitions: int, made: bool) -> str:
     wanted = spec.partitions or settings.partitions
-    if partitions != wanted:
+    if partitions == wanted:
+        return f"{'created' if made else 'found'} {spec.name} ({partitions} partitions)"
+    message = (
+        f"topic {spec.name}: has {partitions} partitions, TOCSIN_PARTITIONS asks for {wanted}; "
+        "the number cannot change while series are hashed to them"
+    )
+    if spec.partitions is not None:
         message = (
-            f"topic {spec.name}: has {partitions} partitions, TOCSIN_PARTITIONS asks for {wanted}; "
-            "the number cannot change while series are hashed to them"
+            f"topic {spec.name}: has {partitions} partitions and must have {wanted}, because its order counts: "
+            "somebody else has made it; delete it, and create the topics with python -m connectors.topics"
         )
-        raise Misplaced(message)
-    return f"{'created' if made else 'found'} {spec.name} ({partitions} partitions)"
+    raise Misplaced(message)
 
 
 def main() -> int:
     """Create the topics that the environment describes and print one line for each."""
     try:
-        lines = create_topics(KafkaSettings())
+        lines = create_topics(read_settings(KafkaSettings))
     except TocsinError as error:
         sys.stderr.write(f"{error}\n")
         return 1

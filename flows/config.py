@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from connectors.errors import Rejected
-from connectors.messages import Aggregate, Detector, DetectorConfig, Shape
+from connectors.messages import TENANT_RULE, Aggregate, Detector, DetectorConfig, Shape, is_tenant
 from flows.detectors import base
 from flows.detectors.registry import KINDS, Trait
 from flows.group import GroupPlan, problem_of
@@ -115,8 +115,10 @@ class CompiledDetector:
 
 
 def compile_config(detector: Detector) -> CompiledDetector:
-    """Check kind, params, selectors and group; raises ``ConfigError``."""
+    """Check kind, params, selectors, tenant and group; raises ``ConfigError``."""
     config = detector.config
+    if not is_tenant(config.tenant):
+        raise ConfigError(field="tenant", value=config.tenant, expected=f"must be {TENANT_RULE}")
     selector = _selector("selector", config.selector)
     params = _params(config).model_dump_json()
     program = ProgramKey(config.kind, params, config.shape, config.calibrate and KINDS[config.kind].calibrable)

@@ -24,7 +24,8 @@ from connectors.errors import Rejected
 from connectors.follower import TopicLog
 from connectors.logs import configure_logging
 from connectors.messages import DetectorRevision, OutRecord
-from connectors.probes import Component, Probes
+from connectors.probes import Component, Probes, down_if
+from connectors.settings import read_settings
 from flows.block import Block
 from flows.chunks import Chunk, ReadRevisions
 from flows.decode import Decoder
@@ -98,7 +99,7 @@ class MergeLogic(StatefulBatchLogic[tuple[int, Part], OutRecord, bytes]):  # typ
 def build() -> Dataflow:
     """The dataflow with everything around it that a process needs: log, probes, detector log."""
     configure_logging("flow")
-    settings = FlowSettings()
+    settings = read_settings(FlowSettings)
     warm()
     gc.collect()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -107,7 +108,7 @@ def build() -> Dataflow:
     decoder = Decoder(settings.flow_idle_s // 2, settings.flow_max_series)
     source = KafkaSource(settings, settings.topics.metrics, decoder.decode)
     vitals = Vitals(decoder, source.stats)
-    _serve_probes(settings, vitals, detectors)
+    _serve_probes(settings, vitals, source, detectors)
     read_revisions = _revisions_of(detectors, settings.flow_config_timeout_s)
     return dataflow(settings, lambda flow: op.input("read", flow, source), KafkaSink(settings), vitals, read_revisions)
 
@@ -165,17 +166,15 @@ def _revision(value: bytes | None) -> DetectorRevision | None:
         return None
 
 
-def _serve_probes(settings: FlowSettings, vitals: Vitals, detectors: TopicLog) -> None:
+def _serve_probes(settings: FlowSettings, vitals: Vitals, source: KafkaSource[Chunk], detectors: TopicLog) -> None:
     registry = CollectorRegistry()
     registry.register(vitals)
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
 
     def components() -> dict[str, Component]:
-        reading = Component("ok") if vitals.reader().partitions else Component("down", "no partition is read yet")
-        known = (
-            Component("ok") if detectors.follower.caught_up() else Component("down", "the detector log is not read yet")
-        )
-        return {"source": reading, "detectors": known}
+        log = detectors.follower
+        unread = "" if log.caught_up() else f"{log.topic} is not read to its end yet"
+        return {"source": down_if(source.missing_reason()), "detectors": down_if(log.missing_reason() or unread)}
 
     Probes(settings.host, settings.flow_port, registry, components)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from enum import StrEnum
 
 import cramjam
@@ -53,7 +54,8 @@ class DetectorTable:
         self._by_computation: dict[tuple[str, ...], str] = {}
         self._packed: bytes | None = None
         for detector in detectors:
-            self.put(compiled(detector))
+            with suppress(ConfigError):  # what this version refuses is skipped in the log, too
+                self.put(compiled(detector))
 
     @property
     def detectors(self) -> dict[str, Detector]:

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from bytewax.recovery import init_db_dir
 
-from connectors.errors import Unavailable
-from connectors.logs import configure_logging
+from connectors.errors import TocsinError, Unavailable
+from connectors.startup import start_process
 from connectors.topics import broker_identity
 from flows.settings import FlowSettings
 
@@ -89,18 +89,24 @@ def process_id(options: Sequence[str]) -> int:
     return int(os.environ.get("BYTEWAX_PROCESS_ID", "0"))
 
 
-def main(options: Sequence[str]) -> None:
-    """Prepare, then exec."""
-    configure_logging("flow")
-    settings = FlowSettings()
-    identity = broker_identity(settings)
-    if process_id(options) == 0:
-        prepare(settings.recovery, identity, datetime.now(UTC))
-    else:
-        await_store(settings.recovery, identity)
+def main(options: Sequence[str]) -> int:
+    """Prepare, then exec; returns 1, having said why, when that cannot be."""
+    settings = start_process("flow", FlowSettings)
+    try:
+        identity = broker_identity(settings)
+        if process_id(options) == 0:
+            prepare(settings.recovery, identity, datetime.now(UTC))
+        else:
+            await_store(settings.recovery, identity)
+    except TocsinError as error:
+        _log.critical("%s", error)
+        return 1
+    except OSError as error:
+        _log.critical("TOCSIN_HOME=%s: the recovery store cannot be kept there: %s", settings.home, error)
+        return 1
     line = command(settings, options)
     os.execv(line[0], line)  # noqa: S606 - our own interpreter with our own arguments
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -119,6 +119,20 @@ def _check_whole(reader: _Reader, matchers: list[Matcher]) -> None:
         reader.fail("the metric name is given twice")
     if all(matcher.matches("") for matcher in matchers):
         reader.fail('would match every series; name one, e.g. {__name__="up"} or {job=~".+"}')
+    contradiction = _contradiction(matchers)
+    if contradiction is not None:
+        one, other = contradiction
+        reader.fail(f"no series can fulfil both {one} and {other}; leave one of them out")
+
+
+def _contradiction(matchers: list[Matcher]) -> tuple[Matcher, Matcher] | None:
+    """Two matchers that exclude each other: the value that a label must have is checked against all others of it."""
+    equal = {matcher.name: matcher for matcher in matchers if matcher.op is Op.EQUAL}
+    for matcher in matchers:
+        required = equal.get(matcher.name)
+        if required is not None and not matcher.matches(required.value):
+            return required, matcher
+    return None
 
 
 class _Reader:

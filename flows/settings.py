@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
-from pydantic_settings import SettingsConfigDict
 
 from connectors.settings import KafkaSettings
-from flows.block import BlockLimits
 from flows.models import MAX_MODELS
+
+if TYPE_CHECKING:
+    from flows.block import BlockLimits
 
 
 class FlowSettings(KafkaSettings):
     """Bounds of every block, where the recovery store is, and where the probes listen."""
-
-    model_config = SettingsConfigDict(env_prefix="TOCSIN_", frozen=True)
 
     host: Annotated[str, Field(min_length=1, description="address to listen on")] = "127.0.0.1"
     flow_port: Annotated[int, Field(ge=0, le=65_535, description="port of the flow's probes")] = 8002
@@ -45,6 +44,8 @@ class FlowSettings(KafkaSettings):
     @property
     def limits(self) -> BlockLimits:
         """The bounds as a block takes them."""
+        from flows.block import BlockLimits  # with it comes numba, which who only checks settings does not need
+
         return BlockLimits(
             max_series=self.flow_max_series,
             max_episodes=self.flow_max_episodes,

@@ -8,43 +8,46 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings
+
+from connectors.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "settings.md"
 HEAD = """# Settings
 
 Every process reads its settings from the environment once, at its start, and checks them whole: a bad one ends the
-process with a message that names it. This page is written from the code: `python -m tests.settings_page`.
+process with a line that tells variable, value and what would be right. `tocsin run` checks the settings of all
+processes, that its ports differ, and that address and folder can be used, before it starts any. This page is written
+from the code: `python -m tests.settings_page`.
 
 `make run` (`tocsin run`) hands its own environment on to every process that it starts, so setting a variable there is
 enough.
 """
 
 
-def settings_classes() -> list[type[BaseSettings]]:
+def settings_classes() -> list[type[Settings]]:
     """Every Settings class of the product, by module and name."""
     for package in ("connectors", "flows", "api"):
         for path in sorted((ROOT / package).rglob("*.py")):
-            if "BaseSettings" in (text := path.read_text()) or "KafkaSettings)" in text:
+            if "Settings):" in path.read_text():
                 importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
-    return sorted(below(BaseSettings), key=lambda found: (found.__module__, found.__name__))
+    return sorted(below(Settings), key=lambda found: (found.__module__, found.__name__))
 
 
-def below(base: type[BaseSettings]) -> Iterator[type[BaseSettings]]:
+def below(base: type[Settings]) -> Iterator[type[Settings]]:
     for child in base.__subclasses__():
         if child.__module__.partition(".")[0] in {"connectors", "flows", "api"}:
             yield child
         yield from below(child)
 
 
-def own_fields(settings: type[BaseSettings]) -> dict[str, FieldInfo]:
+def own_fields(settings: type[Settings]) -> dict[str, FieldInfo]:
     """Fields that the class adds to those of its parents."""
     inherited = {name for parent in settings.__bases__ for name in getattr(parent, "model_fields", {})}
     return {name: field for name, field in settings.model_fields.items() if name not in inherited}
 
 
-def variable(settings: type[BaseSettings], name: str) -> str:
+def variable(settings: type[Settings], name: str) -> str:
     return f"{settings.model_config['env_prefix']}{name}".upper()
 
 
@@ -53,7 +56,7 @@ def default_of(field: FieldInfo) -> str:
     return "" if value is None else f"`{value}`"
 
 
-def rows(settings: type[BaseSettings]) -> Iterator[str]:
+def rows(settings: type[Settings]) -> Iterator[str]:
     for name, field in own_fields(settings).items():
         yield f"| `{variable(settings, name)}` | {default_of(field)} | {field.description} |"
 

@@ -20,7 +20,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 STALE_BITS = 0x7FF0000000000002
 QUIET_NAN_BITS = 0x7FF8000000000001
-GROUP = 3
+BYTES, GROUP = 2, 3
 _F = descriptor_pb2.FieldDescriptorProto
 _TYPES = {
     "bytes": _F.TYPE_BYTES, "fixed64": _F.TYPE_FIXED64, "int64": _F.TYPE_INT64, "int32": _F.TYPE_INT32,
@@ -95,6 +95,10 @@ class Malformed(Exception):  # noqa: N818 - a verdict
     """No such protobuf message, or one with groups, which nobody writes and we refuse."""
 
 
+class OtherVersion(Malformed):
+    """A message of the other version of remote write."""
+
+
 def parse(kind: Any, body: bytes) -> Any:
     message = kind()
     try:
@@ -155,8 +159,14 @@ class Twin:
                 yield series
 
 
+def _refuse_other_version(request: Message, numbers: set[int]) -> None:
+    if any(field.field_number in numbers and field.wire_type == BYTES for field in UnknownFieldSet(request)):
+        raise OtherVersion
+
+
 def split_1(body: bytes) -> Twin:
     request = parse(V1["Request"], body)
+    _refuse_other_version(request, {4, 5})
     series = []
     for given in request.timeseries:
         pairs = [(label.name, label.value) for label in given.labels]
@@ -170,6 +180,7 @@ def split_1(body: bytes) -> Twin:
 
 def split_2(body: bytes) -> Twin:
     request = parse(V2["Request"], body)
+    _refuse_other_version(request, {1, 3})
     symbols = list(request.symbols)
     series, families = [], []
     for given in request.timeseries:
@@ -208,7 +219,7 @@ def _series(pairs: list[tuple[bytes, bytes]], given: Any, exemplars: Any, start:
             "empty_label_name": b"" in names,
             "invalid_utf8": not all(_is_utf8(part) for pair in kept for part in pair)
             or not all(_is_utf8(part) for labels, _, _ in exemplars for pair in labels for part in pair),
-            "too_many_labels": len(pairs) > 256,
+            "too_many_labels": len(kept) > 256,
         }.items()
         if found
     }

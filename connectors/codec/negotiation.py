@@ -6,18 +6,16 @@ with zstd, and parameters of the content type come in any case, quoting and spac
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from connectors.codec.remote_write import Version
 from connectors.errors import Rejected, Unsupported
-from connectors.messages import DEFAULT_TENANT
+from connectors.messages import DEFAULT_TENANT, TENANT_RULE, is_tenant
 
 MEDIA_TYPE = "application/x-protobuf"
 PROTOS = {"prometheus.writerequest": Version.V1, "io.prometheus.write.v2.request": Version.V2}
-TENANT = re.compile(r"[a-zA-Z0-9!\-_.*'()]{1,150}")
-"""Mimir's rule: https://grafana.com/docs/mimir/latest/configure/about-tenant-ids/"""
+TENANT_HEADER = "x-scope-orgid"
 
 
 class Encoding(StrEnum):
@@ -26,6 +24,15 @@ class Encoding(StrEnum):
     SNAPPY = "snappy"
     ZSTD = "zstd"
     UNSAID = ""
+
+
+def headers_of(pairs: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers by name in small letters; raises ``Rejected`` when more than one tenant is named."""
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in pairs}
+    if len(headers) < len(pairs) and [name for name, _ in pairs].count(TENANT_HEADER.encode()) > 1:
+        message = "X-Scope-OrgID: stands more than once; send it once, or not at all"
+        raise Rejected(reason="bad_tenant", message=message)
+    return headers
 
 
 def version_of(headers: Mapping[str, str]) -> Version:
@@ -59,8 +66,8 @@ def encoding_of(headers: Mapping[str, str]) -> Encoding:
 
 def tenant_of(headers: Mapping[str, str]) -> str:
     """Tenant by ``X-Scope-OrgID`` (none or empty: the default one); raises ``Rejected`` for a name out of the rule."""
-    tenant = headers.get("x-scope-orgid", "") or DEFAULT_TENANT
-    if TENANT.fullmatch(tenant) is None or tenant in (".", ".."):
-        message = f"X-Scope-OrgID: {tenant[:200]!r} is not 1 to 150 characters of a-z A-Z 0-9 ! - _ . * ' ( )"
+    tenant = headers.get(TENANT_HEADER, "") or DEFAULT_TENANT
+    if not is_tenant(tenant):
+        message = f"X-Scope-OrgID: {tenant[:200]!r} is not {TENANT_RULE}"
         raise Rejected(reason="bad_tenant", message=message)
     return tenant

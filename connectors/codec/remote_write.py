@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +68,13 @@ class Family:
     help: str
 
 
+class Complaint(NamedTuple):
+    """What is wrong with the first bad series of a request."""
+
+    reason: str
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class Split:
     """A request, split. Counts are of what stands in ``parts``, bad series not among them."""
@@ -80,8 +88,8 @@ class Split:
     """series in the request, the refused ones among them"""
     refused: dict[str, int]
     """refused series by reason"""
-    complaint: str | None
-    """what is wrong with the first bad series; None if none is"""
+    complaint: Complaint | None
+    """about the first bad series; None if none is bad"""
 
 
 def split_request(
@@ -108,6 +116,7 @@ def split_request(
         )  # fmt: skip
     known.make_room()
     _refuse_whole(status, len(buf), expanded_bytes)
+    _refuse_other_version(int(total[split.N_FOREIGN]), version)
     out, records = gather(buf, arena, rows, total[split.ROWS], partitions)
     view = out.data
     return Split(
@@ -145,6 +154,17 @@ def _refuse_whole(status: int, size: int, expanded_bytes: int) -> None:
         raise TooLarge(reason="too_large", message=message)
 
 
+def _refuse_other_version(foreign_fields: int, version: Version) -> None:
+    if foreign_fields > 0:
+        other = Version.V2 if version is Version.V1 else Version.V1
+        proto = "prometheus.WriteRequest" if other is Version.V1 else "io.prometheus.write.v2.Request"
+        message = (
+            f"body: a remote-write {other}.0 request, but its Content-Type says {version}.0; send "
+            f"application/x-protobuf;proto={proto}"
+        )
+        raise Rejected(reason="other_version", message=message)
+
+
 def _families(body: bytes | memoryview, rows: list[list[int]], version: Version) -> list[Family]:
     def text(row: list[int], column: int) -> str:
         return bytes(body[row[column] : min(row[column + 1], row[column] + MAX_TEXT_BYTES)]).decode(errors="replace")
@@ -176,7 +196,7 @@ def _refused(total: npt.NDArray[np.int64]) -> dict[str, int]:
     return {word: count for code, (word, _) in REASONS.items() if (count := int(total[split.REFUSED + code])) > 0}
 
 
-def _complaint(total: npt.NDArray[np.int64], arena: npt.NDArray[np.uint8]) -> str | None:
+def _complaint(total: npt.NDArray[np.int64], arena: npt.NDArray[np.uint8]) -> Complaint | None:
     code = int(total[split.BAD_CODE])
     if code == spans.GOOD:
         return None
@@ -184,4 +204,5 @@ def _complaint(total: npt.NDArray[np.int64], arena: npt.NDArray[np.uint8]) -> st
     shown = "{" + ", ".join(f'{name}="{value}"' for name, value in labels) + "}"
     if len(shown) > SHOWN_CHARACTERS:
         shown = shown[:SHOWN_CHARACTERS] + "…"
-    return f"series {total[split.BAD_SERIES]} of the request, {shown}: {REASONS[code][1]}"
+    reason, problem = REASONS[code]
+    return Complaint(reason, f"series {total[split.BAD_SERIES]} of the request, {shown}: {problem}")

@@ -33,18 +33,6 @@ def is_metric_name(buf, spans, i):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def drop_empty(spans, n):  # type: ignore[no-untyped-def]
-    """Remove labels with an empty value, which mean the same as no label; returns how many stay."""
-    kept = 0
-    for i in range(n):
-        if spans[i, VALUE_TO] > spans[i, VALUE_FROM]:
-            for column in range(4):
-                spans[kept, column] = spans[i, column]
-            kept += 1
-    return kept
-
-
-@kernel
 def ascending(buf, spans, n):  # type: ignore[no-untyped-def]
     """Whether every name is greater than the one before: sorted, and none twice."""
     i = 1
@@ -201,6 +189,17 @@ def write_label(out, at, buf, spans, i):  # type: ignore[no-untyped-def]
     out[at] = 0x12
     at = write_varint(out, at + 1, spans[i, VALUE_TO] - spans[i, VALUE_FROM])
     return write_bytes(out, at, buf, spans[i, VALUE_FROM], spans[i, VALUE_TO])
+
+
+@kernel
+def cut_labels(spans, n, part_bytes, total_bytes):  # type: ignore[no-untyped-def]
+    """Cut names and values to ``part_bytes`` in place; how many of the first labels then fit into ``total_bytes``."""
+    for i in range(n):
+        spans[i, NAME_TO] = min(spans[i, NAME_TO], spans[i, NAME_FROM] + part_bytes)
+        spans[i, VALUE_TO] = min(spans[i, VALUE_TO], spans[i, VALUE_FROM] + part_bytes)
+    while labels_size(spans, n) > total_bytes:
+        n -= 1
+    return n
 
 
 @kernel

@@ -18,7 +18,7 @@ from connectors.codec.spans import (
     ascii_only,
     check_labels,
     clean_label,
-    drop_empty,
+    cut_labels,
     is_metric_name,
     labels_size,
     sort_labels,
@@ -52,11 +52,13 @@ from connectors.codec.walk import (
 TIMESERIES_1, METADATA_1 = 1 << 3 | BYTES, 3 << 3 | BYTES
 SYMBOL_2, TIMESERIES_2 = 4 << 3 | BYTES, 5 << 3 | BYTES
 LABELS_TOO_LARGE = 18
+SHOWN_PART_BYTES, SHOWN_BYTES = 512, 2048
+"""The first bad series is named in an error message: names and values up to the former, together up to the latter."""
 
-ROWS, USED, METADATA, SERIES, N_SAMPLES, N_HISTOGRAMS, N_EXEMPLARS = range(7)
-BAD_CODE, BAD_SERIES, BAD_FROM, BAD_TO, REFUSED = 7, 8, 9, 10, 11
-"""``total``: what was found so far, the first bad series (code, number, span of its labels in the arena), and from
-REFUSED on how many series were refused for each code."""
+ROWS, USED, METADATA, SERIES, N_SAMPLES, N_HISTOGRAMS, N_EXEMPLARS, N_FOREIGN = range(8)
+BAD_CODE, BAD_SERIES, BAD_FROM, BAD_TO, REFUSED = 8, 9, 10, 11, 12
+"""``total``: what was found so far, fields that only the other version of the protocol has among it, the first bad
+series (code, number, span of its labels in the arena), and from REFUSED on how many were refused for each code."""
 CODES = 32
 TOTALS = REFUSED + CODES
 TYPE, FAMILY_FROM, FAMILY_TO, HELP_FROM, HELP_TO, UNIT_FROM, UNIT_TO = range(7)
@@ -101,33 +103,30 @@ def _clean(buf, to):  # type: ignore[no-untyped-def]
 def _judge(buf, to, version):  # type: ignore[no-untyped-def]
     """Bring the labels into canonical order and judge them; the code of what is wrong first, or GOOD."""
     series = to.series
-    kept = drop_empty(to.spans, series[LABELS])
-    unique = ascending(buf, to.spans, kept)
-    series[PLAIN] &= unique and kept == series[LABELS]
-    series[LABELS] = kept
+    labels = series[LABELS]
+    unique = ascending(buf, to.spans, labels)
+    series[PLAIN] &= unique
     if not unique:
-        sort_labels(buf, to.spans, kept)
+        sort_labels(buf, to.spans, labels)
     if series[STATUS] != GOOD:
         return series[STATUS]
     if version == 1 and not _clean(buf, to):
         return BAD_UTF8
-    if labels_size(to.spans, kept) > MAX_LABEL_BYTES:
+    if labels_size(to.spans, labels) > MAX_LABEL_BYTES:
         return LABELS_TOO_LARGE
-    return check_labels(buf, to.spans, kept, unique)
+    return check_labels(buf, to.spans, labels, unique)
 
 
 @allocating
 def _refuse(buf, to, code, total, arena):  # type: ignore[no-untyped-def]
-    """Count a bad series; of the first one keep code, number and labels."""
+    """Count a bad series; of the first one keep code, number and, as far as they are shown, labels."""
     total[REFUSED + code] += 1
     if total[BAD_CODE] == GOOD:
         total[BAD_CODE], total[BAD_SERIES] = code, total[SERIES]
-        size = labels_size(to.spans, to.series[LABELS])
-        size = size if size <= MAX_LABEL_BYTES else 0
-        arena = arena_room(arena, total[USED], size)
+        shown = cut_labels(to.spans, to.series[LABELS], SHOWN_PART_BYTES, SHOWN_BYTES)
+        arena = arena_room(arena, total[USED], labels_size(to.spans, shown))
         total[BAD_FROM] = total[USED]
-        if size > 0:
-            total[USED] = write_labels(arena, total[USED], buf, to.spans, to.series[LABELS])
+        total[USED] = write_labels(arena, total[USED], buf, to.spans, shown)
         total[BAD_TO] = total[USED]
     return arena
 
@@ -283,9 +282,18 @@ def mark_clean(buf, spans, clean):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _other_field(buf, pos, end, tag, version, row):  # type: ignore[no-untyped-def]
+def _foreign(tag, version):  # type: ignore[no-untyped-def]
+    """Whether only the other version of the protocol has this field."""
+    if version == 1:
+        return tag in (SYMBOL_2, TIMESERIES_2)
+    return tag in (TIMESERIES_1, METADATA_1)
+
+
+@kernel
+def _other_field(buf, pos, end, tag, version, total, row):  # type: ignore[no-untyped-def]
     """A field that is no series: position after it, and whether ``row`` now holds metadata."""
     if tag != METADATA_1 or version != 1:
+        total[N_FOREIGN] += _foreign(tag, version)
         return skip_value(buf, pos, end, tag & 7), False
     pos, after = read_length(buf, pos, end)
     return (_family(buf, pos, after, row) if pos >= 0 else pos), True
@@ -322,7 +330,7 @@ def scan_request(  # type: ignore[no-untyped-def]
         first = pos
         tag, pos = read_tag(buf, pos, end)
         if pos >= 0 and tag != timeseries:
-            pos, found = _other_field(buf, pos, end, tag, version, row)
+            pos, found = _other_field(buf, pos, end, tag, version, total, row)
             if pos >= 0 and found:
                 metadata = _add_metadata(total, metadata, row)
             if pos >= 0:

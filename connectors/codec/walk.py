@@ -96,6 +96,10 @@ def blame(series, code):  # type: ignore[no-untyped-def]
 
 @kernel
 def _add_span(to, name_from, name_to, value_from, value_to):  # type: ignore[no-untyped-def]
+    """Enter a label; one with an empty value means the same as no label and is dropped, before labels are counted."""
+    if value_to == value_from:
+        to.series[PLAIN] = 0
+        return
     n = to.series[LABELS]
     if n == len(to.spans):
         blame(to.series, TOO_MANY_LABELS)

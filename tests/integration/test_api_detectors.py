@@ -261,8 +261,8 @@ def test_before_the_topics_are_read_nothing_is_answered_wrongly() -> None:
     with running_api(api_settings(nowhere), until_ready=False) as api:
         ready = api.http.get("/ready")
         assert (ready.status_code, ready.json()["ready"]) == (503, False)
-        assert "tocsin.detectors" in ready.json()["reason"]
-        assert api.http.get("/health").json()["status"] == "degraded"
+        assert "still reading tocsin.detectors; Kafka at" in ready.json()["reason"]
+        assert api.http.get("/health").json()["status"] == "down"
         for path in ("/api/detectors", "/api/anomalies"):
             answer = api.http.get(path)
             assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")

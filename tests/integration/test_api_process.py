@@ -50,21 +50,6 @@ def test_it_ends_with_1_when_a_topic_is_missing(broker: str, tmp_path: Path) -> 
     assert "absent.detectors" in log.read_text()
 
 
-def test_a_bad_setting_is_named(tmp_path: Path) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", "api.app"],
-        cwd=ROOT,
-        env={"TOCSIN_API_PORT": "eighty"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert ended.returncode == 1
-    assert "api_port" in ended.stderr
-    assert "Traceback" not in ended.stderr
-
-
 def test_tail_prints_anomalies_and_survives_a_restart_of_the_api(kafka_settings: KafkaSettings, tmp_path: Path) -> None:
     settings = api_settings(kafka_settings)
     out, notes = tmp_path / "out", tmp_path / "notes"

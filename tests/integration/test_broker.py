@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from kafka import KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.errors import KafkaError
 from kafka.record import MemoryRecords
 
 from connectors.bytewax_io import KafkaPartition, KafkaSinkPart, KafkaSource
@@ -23,7 +24,7 @@ from connectors.follower import Follower, Received, TopicLog
 from connectors.kafka_clients import confirm, make_admin, make_consumer, make_producer, send
 from connectors.messages import OutRecord
 from connectors.settings import KafkaSettings
-from connectors.topics import broker_identity, create_topics
+from connectors.topics import broker_identity, create_topics, create_topics_anew
 from tests.brokers import ApacheKafka, Broker, free_port, read_all
 from tests.conftest import unique_settings
 
@@ -127,16 +128,48 @@ def test_the_topics_command_prints_each_topic_and_refuses_another_count(settings
     assert f"topic {settings.topics.metrics}: has 4 partitions" in refused.stderr
 
 
+def test_a_one_partition_topic_that_somebody_else_made_is_not_blamed_on_the_settings(running: Broker) -> None:
+    settings = unique_settings(running.bootstrap)
+    admin = make_admin(settings, "tests")
+    admin.create_topics({settings.topics.detectors: {"num_partitions": 4, "replication_factor": 1}})
+    admin.close()
+    with pytest.raises(Misplaced, match=r"has 4 partitions and must have 1, .* delete it") as raised:
+        create_topics(settings)
+    assert "TOCSIN_PARTITIONS" not in str(raised.value)
+
+
+def test_the_embedded_broker_s_topics_are_made_anew(embedded: Broker) -> None:
+    settings = unique_settings(embedded.bootstrap)
+    admin = make_admin(settings, "tests")
+    strays = {settings.topics.detectors: 4, settings.topics.metrics: 1}
+    admin.create_topics({name: {"num_partitions": n, "replication_factor": 1} for name, n in strays.items()})
+    admin.close()
+    assert all(line.startswith("created ") for line in create_topics_anew(settings))
+    assert all(line.startswith("found ") for line in create_topics(settings))
+
+
+def test_asking_for_a_topic_does_not_make_it(embedded: Broker) -> None:
+    """The embedded broker makes topics for whoever asks and does not object."""
+    settings = unique_settings(embedded.bootstrap).model_copy(update={"delivery_timeout_s": 0.3})
+    topics, producer = settings.topics, make_producer(settings, "tests")
+    with pytest.raises(KafkaError):
+        producer.partitions_for(topics.metrics)
+    producer.close()
+    consumer = make_consumer(settings, "tests")
+    consumer.assign([TopicPartition(topics.detectors, 0)])
+    consumer.seek(TopicPartition(topics.detectors, 0), 0)
+    consumer.poll(300)
+    consumer.close()
+    admin = make_admin(settings, "tests")
+    assert not {topics.metrics, topics.detectors} & set(admin.list_topics())
+    admin.close()
+
+
 def test_a_missing_broker_is_named_with_its_variable() -> None:
     nowhere = KafkaSettings(kafka=f"127.0.0.1:{free_port()}", delivery_timeout_s=0.2)
     for make in (make_producer, make_consumer, make_admin):
         with pytest.raises(Unavailable, match=rf"{nowhere.kafka} \(TOCSIN_KAFKA\)"):
             make(nowhere, "tests")
-
-
-def test_an_address_without_port_is_refused() -> None:
-    with pytest.raises(TocsinError, match=r"TOCSIN_KAFKA: 'localhost' is not host:port"):
-        make_admin(KafkaSettings(kafka="localhost"), "tests")
 
 
 def test_a_record_keeps_key_value_headers_and_time(settings: KafkaSettings, producer: KafkaProducer) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -21,6 +24,7 @@ from api.journal import FILE_NAME, Journal, publish
 from connectors.follower import TopicLog
 from connectors.messages import DetectorRevision
 from connectors.settings import KafkaSettings
+from connectors.topics import create_topics
 from tests.brokers import free_port
 from tests.processes import environment, gone, wait_until
 
@@ -30,13 +34,15 @@ pytestmark = pytest.mark.integration
 @contextmanager
 def broker_process(home: Path, **more: str) -> Iterator[tuple[subprocess.Popen[bytes], KafkaSettings]]:
     """The process, once it said that it is ready."""
-    port, probe_port = free_port(), free_port()
+    port, probe_port = int(more.get("TOCSIN_BROKER_PORT", free_port())), free_port()
     log = home / "broker-process.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "api.broker"],
             stderr=output,
-            env=environment(home, TOCSIN_BROKER_PORT=str(port), TOCSIN_BROKER_PROBE_PORT=str(probe_port), **more),
+            env=environment(
+                home, **{"TOCSIN_BROKER_PORT": str(port), "TOCSIN_BROKER_PROBE_PORT": str(probe_port), **more}
+            ),
         )
     try:
         wait_until(lambda: answers(f"http://127.0.0.1:{probe_port}/ready"), 30, "the broker is ready")
@@ -73,13 +79,56 @@ def test_the_detectors_outlive_the_broker_and_the_deleted_stay_deleted(tmp_path:
         assert len(journal.load()) == 6
 
 
+class Survivor(threading.Thread):
+    """A stranger that outlived the broker before: asks for a topic by name, as Java consumers do, until stopped."""
+
+    def __init__(self, port: int, topic: str) -> None:
+        super().__init__(name="survivor")
+        metadata = struct.pack(">hhih", 3, 4, 1, -1) + struct.pack(">ih", 1, len(topic)) + topic.encode() + b"\1"
+        self._request = struct.pack(">i", len(metadata)) + metadata
+        self._address = ("127.0.0.1", port)
+        self._stopping = threading.Event()
+        self.answers = 0
+
+    def run(self) -> None:
+        while not self._stopping.wait(0.005):
+            with suppress(OSError), socket.create_connection(self._address, 5.0) as client:
+                client.sendall(self._request)
+                self.answers += bool(client.recv(4))
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self.join()
+
+
+def test_topics_that_clients_of_a_dead_broker_ask_for_do_not_hinder_its_successor(tmp_path: Path) -> None:
+    """The embedded broker makes a topic of four partitions for who asks for one by name and does not object."""
+    port = free_port()
+    survivors = [Survivor(port, name) for name in ("tocsin.detectors", "tocsin.metrics")]
+    for survivor in survivors:
+        survivor.start()
+    try:
+        with broker_process(tmp_path, TOCSIN_BROKER_PORT=str(port)) as (_, kafka):
+            assert all(survivor.answers for survivor in survivors)
+            assert len(revisions_in(kafka)) == len(DEFAULTS)
+            assert all(line.startswith("found ") for line in create_topics(kafka))
+    finally:
+        for survivor in survivors:
+            survivor.stop()
+    assert "made by clients that asked for them, so made anew: tocsin.detectors" in logged(tmp_path)
+
+
+def logged(home: Path) -> str:
+    return (home / "broker-process.log").read_text()
+
+
 def test_it_ends_when_the_broker_dies(tmp_path: Path) -> None:
     with broker_process(tmp_path) as (process, _):
         [tansu] = psutil.Process(process.pid).children()
         os.kill(tansu.pid, signal.SIGKILL)
         assert process.wait(15) == 1
     assert gone(tansu.pid)
-    assert "the broker ended with code -9" in (tmp_path / "broker-process.log").read_text()
+    assert "the broker ended with code -9" in logged(tmp_path)
 
 
 def test_the_bound_is_announced_and_stands_in_the_status_file(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import math
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -324,6 +325,8 @@ WHOLE = encode_write_request([({"__name__": "whole"}, [(T, 1.0)])])
         (b"0" + snappy(WHOLE), {**V1, "Content-Encoding": "gzip"}, 415, "content_encoding"),
         (b"0" + snappy(WHOLE), {**V1, "Content-Encoding": "deflate"}, 415, "content_encoding"),
         (snappy(WHOLE), {**V1, "X-Scope-OrgID": "a/b"}, 400, "bad_tenant"),
+        (snappy(WHOLE), V2, 400, "other_version"),
+        (snappy(wire.V2["Request"](symbols=[b""]).SerializeToString()), V1, 400, "other_version"),
         (snappy(wire.V2["Request"](symbols=[b"x"]).SerializeToString()), V2, 400, "bad_symbols"),
     ],
 )
@@ -400,6 +403,8 @@ def test_too_much_in_flight(kafka_settings: KafkaSettings) -> None:
             wait_until(lambda: ingest.metric("tocsin_ingest_in_flight_bytes") > 40_000, 10.0, "the budget to fill")
             answer = ingest.write(encode_write_request([({"__name__": "m", "pad": "x" * 4_000}, [(T, 1.0)])]))
             assert (answer.status, answer.headers["retry-after"]) == (429, "1")
+            held = int(ingest.metric("tocsin_ingest_in_flight_bytes"))
+            assert f"in flight: {held} of bodies that are still being sent" in answer.error["error"]
             assert "TOCSIN_INGEST_MAX_IN_FLIGHT_BYTES" in answer.error["error"]
         finally:
             for connection in slow:
@@ -407,6 +412,50 @@ def test_too_much_in_flight(kafka_settings: KafkaSettings) -> None:
         wait_until(lambda: ingest.metric("tocsin_ingest_in_flight_bytes") == 0, 10.0, "the budget to be free again")
         assert ingest.write(sample("later")).status == 204
         assert ingest.names() == ["later"]
+
+
+def test_bodies_that_are_never_whole_hold_the_budget_for_a_while_only(kafka_settings: KafkaSettings) -> None:
+    limits = {
+        "ingest_max_body_bytes": 8_000,
+        "ingest_max_decoded_bytes": 20_000,
+        "ingest_max_in_flight_bytes": 50_000,
+        "ingest_body_timeout_s": 0.5,
+    }
+    head = b"POST /api/v1/write HTTP/1.1\r\nHost: x\r\nContent-Length: 7500\r\n\r\n"
+    with running(kafka_settings, **limits) as ingest, ExitStack() as stack:
+        for _ in range(4):
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", ingest.port), 30))
+            connection.sendall(head + b"x" * 7_499)
+            response = stack.enter_context(closing(http.client.HTTPResponse(connection, method="POST")))
+            response.begin()
+            assert (response.status, response.headers["connection"]) == (408, "close")
+            error = json.loads(response.read())
+            assert error["reason"] == "body_timeout"
+            assert "TOCSIN_INGEST_BODY_TIMEOUT_S" in error["error"]
+            assert connection.recv(1) == b""
+        assert ingest.metric("tocsin_ingest_in_flight_bytes") == 0
+        assert ingest.metric('tocsin_ingest_rejected_requests_total{reason="body_timeout"}') == 4
+        assert ingest.write(sample("later")).status == 204
+        assert ingest.names() == ["later"]
+
+
+def test_a_header_without_end_is_refused(ingest: RunningIngest) -> None:
+    with socket.create_connection(("127.0.0.1", ingest.port), 30) as connection:
+        connection.sendall(b"POST /api/v1/write HTTP/1.1\r\nHost: x\r\nX-A: " + b"a" * 100_000)
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 431 ")
+        assert ingest.write(sample("beside_a_header")).status == 204
+
+
+def test_two_tenants_are_refused(ingest: RunningIngest) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", ingest.port, timeout=30)
+    with closing(connection):
+        connection.putrequest("POST", "/api/v1/write")
+        for name, value in [*V1.items(), ("X-Scope-OrgID", "a"), ("X-Scope-OrgID", "b"), ("Content-Length", "0")]:
+            connection.putheader(name, value)
+        connection.endheaders()
+        response = connection.getresponse()
+        assert response.status == 400
+        assert json.loads(response.read())["reason"] == "bad_tenant"
 
 
 def test_a_full_embedded_broker(kafka_settings: KafkaSettings, tmp_path: Path) -> None:
@@ -434,8 +483,9 @@ def test_probes(ingest: RunningIngest) -> None:
     before = ingest.metric('tocsin_ingest_requests_total{code="204"}')
     assert ingest.write(sample("counted")).status == 204
     assert ingest.metric('tocsin_ingest_requests_total{code="204"}') == before + 1
-    assert ingest.request("GET", "/api/v1/write").status == 405
-    assert ingest.request("GET", "/nowhere").status == 404
+    for path, status, reason in (("/api/v1/write", 405, "method_not_allowed"), ("/nowhere", 404, "not_found")):
+        answer = ingest.request("GET", path)
+        assert (answer.status, answer.error["reason"]) == (status, reason)
 
 
 def test_not_ready_without_kafka(kafka_settings: KafkaSettings) -> None:

@@ -135,6 +135,7 @@ def test_the_commands_of_the_readme_work(run: Run) -> None:
 
 def test_an_anomaly_is_seen_in_the_terminal(run: Run) -> None:
     """A minute of a calm series and a spike, pushed as the demo source pushes; the default detector sees it."""
+    run.until_printed("connected to ws://")  # tail is called ready when the api is, and shows only what comes later
     labels = {"__name__": "shop_latency_seconds", "job": "shop", "service": "test"}
     now_ms = time.time_ns() // 1_000_000
     with httpx.Client(trust_env=False) as client:
@@ -162,6 +163,25 @@ def test_a_taken_port_is_named_before_anything_starts(run: Run, tmp_path: Path) 
     assert other.process.wait(30) == 1
     assert re.search(rf"port {run.ports['API']} of api is taken .*TOCSIN_API_PORT", other.printed)
     assert not (tmp_path / "other" / "logs").exists()
+
+
+def test_a_frozen_broker_is_told_by_every_process_until_it_goes_on(run: Run) -> None:
+    names = ("INGEST", "FLOW", "API", "DEMO", "BROKER_PROBE")
+    died = run.printed.count("died")
+    [tansu] = [p.pid for p in marked_with(MARK, run.mark) if p.name() == "tansu"]
+    os.kill(tansu, signal.SIGSTOP)
+    try:
+        wait_until(lambda: all(httpx.get(run.url(name, "/ready")).status_code == 503 for name in names), 20, "silence")
+        for name in names:
+            health = httpx.get(run.url(name, "/health"))
+            assert (health.status_code, health.json()["status"]) == (503, "down")
+            if name != "DEMO":  # which knows only ingest
+                assert "TOCSIN_KAFKA" in httpx.get(run.url(name, "/ready")).json()["reason"]
+        assert httpx.get(run.url("INGEST", "/health")).json()["components"]["control"]["status"] == "down"
+    finally:
+        os.kill(tansu, signal.SIGCONT)
+    wait_until(lambda: all(httpx.get(run.url(name, "/ready")).is_success for name in names), 30, "all is well again")
+    assert run.printed.count("died") == died, run.printed
 
 
 def test_a_killed_process_is_named_and_started_again(run: Run) -> None:
@@ -196,6 +216,18 @@ def test_control_c_leaves_no_process_behind_and_the_next_start_has_the_detectors
     finally:
         again.end()
     assert again.descendants() == set()
+
+
+def test_a_kafka_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    run = Run(tmp_path / "home", TOCSIN_KAFKA=address, TOCSIN_DELIVERY_TIMEOUT_S="3600")
+    try:
+        run.until_printed(f"waiting for Kafka at {address} (TOCSIN_KAFKA)", timeout_s=20)
+        assert run.process.poll() is None
+        assert run.interrupt() == 0
+    finally:
+        run.end()
+    assert run.descendants() == set()
 
 
 def test_a_killed_run_leaves_no_process_behind_and_a_full_broker_is_said(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from typer.testing import CliRunner
 
 from api import default_detectors
 from api.cli import app
+from connectors import startup
 from connectors.messages import Topics
 from connectors.settings import KafkaSettings
 from tests.brokers import free_port
@@ -44,7 +45,7 @@ def test_warm_runs_every_kernel() -> None:
 
 
 def test_default_detectors_as_a_command(kafka_settings: KafkaSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(default_detectors, "configure_logging", lambda _: None)  # it would replace pytest's handlers
+    monkeypatch.setattr(startup, "configure_logging", lambda _: None)  # it would replace pytest's handlers
     monkeypatch.setenv("TOCSIN_KAFKA", kafka_settings.kafka)
     monkeypatch.setenv("TOCSIN_TOPIC_PREFIX", kafka_settings.topic_prefix)
     assert default_detectors.main() == 0
@@ -58,4 +59,22 @@ def test_a_run_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setenv("TOCSIN_HOST", "192.0.2.1")
     refused = RUN.invoke(app, ["run"])
     assert refused.exit_code == 1
-    assert "error: port 9092 of broker is not to be had" in refused.output
+    assert "error: TOCSIN_HOST=192.0.2.1: not an address of this machine" in refused.output
+
+
+@pytest.mark.parametrize("command", ["run", "tail"])
+def test_bad_settings_are_a_line_each(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.setenv("TOCSIN_API_PORT", "abc")
+    monkeypatch.setenv("TOCSIN_READY_TIMEOUT_S", "nan")
+    refused = RUN.invoke(app, [command])
+    assert refused.exit_code == 1
+    assert [line.partition("=")[0] for line in refused.output.splitlines()] == [
+        "error: TOCSIN_API_PORT",
+        "error: TOCSIN_READY_TIMEOUT_S",
+    ]
+
+
+def test_topics_with_a_bad_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOCSIN_PARTITIONS", "0")
+    refused = RUN.invoke(app, ["topics"])
+    assert (refused.exit_code, refused.output.partition(":")[0]) == (1, "TOCSIN_PARTITIONS=0")

@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from api.child import ANNOUNCE
-from api.demo import PROCESSES_EVERY, DemoSettings, Source, announce, push_once
+from api.demo import PROCESSES_EVERY, Source, announce, push_once
+from api.demo_settings import DemoSettings
 from api.push import Outbox
 from api.shop import FAULTS
 from connectors.codec.record import decode_record

@@ -12,6 +12,7 @@ from api.problems import REQUEST_ID_HEADER, install_problems
 from connectors.messages import Message
 
 MAX_BODY_BYTES = 100
+BODY_TIMEOUT_S = 20.0
 
 
 class Thing(Message):
@@ -21,7 +22,7 @@ class Thing(Message):
 def make_app() -> tuple[FastAPI, ApiMeters]:
     meters = ApiMeters()
     app = FastAPI()
-    app.add_middleware(Gate, meters=meters, max_body_bytes=MAX_BODY_BYTES)
+    app.add_middleware(Gate, meters=meters, max_body_bytes=MAX_BODY_BYTES, body_timeout_s=BODY_TIMEOUT_S)
     install_problems(app)
 
     @app.post("/things/{thing_id}")

@@ -32,7 +32,7 @@ def test_a_problem_says_all_that_rfc_9457_and_we_ask(code: Code) -> None:
     assert (answer.status_code, problem.status) == (STATUS[code], STATUS[code])
     assert problem.type == f"urn:tocsin:problem:{code}"
     assert (problem.detail, problem.instance, problem.request_id) == ("why", "/api/x", "r1")
-    assert problem.retryable is (answer.status_code in (429, 503))
+    assert problem.retryable is (answer.status_code in (408, 429, 503))
     assert ("retry-after" in answer.headers) is problem.retryable
 
 

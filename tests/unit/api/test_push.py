@@ -107,3 +107,15 @@ def test_a_server_that_is_gone_is_waited_for() -> None:
     box.flush(now_s=0.0)
     assert len(box) == 1
     assert "ConnectError" in box.last_problem
+
+
+def test_trouble_is_told_when_nothing_is_accepted_for_a_while() -> None:
+    ingest = Ingest(httpx.Response(503, text="Kafka at k:1 (TOCSIN_KAFKA) is silent"))
+    box = outbox(ingest)
+    assert box.trouble(now_s=0.0, patience_s=5.0) == "nothing pushed yet"
+    box.put(SAMPLES, time_ms=1)
+    box.flush(now_s=10.0)
+    assert "TOCSIN_KAFKA" in box.trouble(now_s=10.0, patience_s=5.0)
+    box.flush(now_s=20.0)
+    assert box.trouble(now_s=25.0, patience_s=5.0) == ""
+    assert box.trouble(now_s=27.0, patience_s=5.0) == f"{URL} has accepted nothing for 7 s: it does not answer"

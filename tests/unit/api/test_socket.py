@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from api.context import ANOMALIES, Context
 from api.feed import Client
 from api.settings import ApiSettings
-from api.socket import _answer
+from api.socket import _answer, may_open
 from api.socket_messages import SERVER_MESSAGE, SocketError, SocketTopic
 
 SUBSCRIBE = '{"type": "subscribe", "topics": ["anomalies"]}'
@@ -21,6 +21,26 @@ def answer(text: str | None, client: Client | None = None, *, loaded: bool = Tru
     reply = _answer(text, client or Client(10), context)
     found: dict[str, object] = json.loads(reply.encode())
     return found
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "allowed", "may"),
+    [
+        (None, "a:1", [], True),
+        ("http://a:1", "a:1", [], True),
+        ("https://A", "a", [], True),
+        ("http://a:2", "a:1", [], False),
+        ("http://a:1.evil", "a:1", [], False),
+        ("null", "", [], False),
+        ("", "", [], False),
+        ("http://[", "a:1", [], False),
+        ("http://b", "a:1", ["http://b"], True),
+        ("https://b", "a:1", ["http://b"], False),
+        ("http://b", "a:1", ["*"], True),
+    ],
+)
+def test_whose_pages_may_connect(origin: str | None, host: str, allowed: list[str], may: bool) -> None:
+    assert may_open(origin, host, allowed) is may
 
 
 def test_subscribe_and_unsubscribe_are_acknowledged_with_what_holds() -> None:

@@ -132,7 +132,15 @@ def test_an_address_that_is_no_tocsin_api_ends_it(capsys: pytest.CaptureFixture[
     with server(lambda _: None, process_request=refuse) as url:
         assert run_tail(url, as_json=True, out=io.StringIO()) == 1
     assert "answered 404" in capsys.readouterr().err
-    assert run_tail("ftp://127.0.0.1", as_json=True, out=io.StringIO()) == 1
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://127.0.0.1", "http://127.0.0.1:99999", "http://[::1", "http://h:port", "http://"]
+)
+def test_what_is_no_address_ends_it(capsys: pytest.CaptureFixture[str], url: str) -> None:
+    assert run_tail(url, as_json=True, out=io.StringIO()) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("tocsin tail: ")
 
 
 @pytest.mark.parametrize("text", ['{"type": "weather"}', "no json", '{"type":"error","code":"bad_json","detail":"d"}'])

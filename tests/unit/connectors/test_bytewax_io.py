@@ -1,21 +1,60 @@
 from __future__ import annotations
 
+import ctypes
+import sys
+import threading
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.bytewax_io import AWAKE_GRID, next_on_grid
+from connectors.bytewax_io import BUSY, IDLE, KafkaPartition, next_on_grid
+from connectors.reader import Reader
 
+PR_GET_TIMERSLACK = 30  # linux/prctl.h
 times = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)).map(lambda naive: naive.replace(tzinfo=UTC))  # noqa: DTZ001 - made aware at once
 
 
+@pytest.mark.parametrize("grid", [BUSY.grid, IDLE.grid])
 @given(times)
-def test_the_next_point_lies_within_one_step_ahead(now: datetime) -> None:
-    assert timedelta(0) < next_on_grid(now) - now <= AWAKE_GRID
+def test_the_next_point_lies_within_one_step_ahead(grid: timedelta, now: datetime) -> None:
+    assert timedelta(0) < next_on_grid(now, grid) - now <= grid
 
 
-@given(times, st.integers(0, AWAKE_GRID // timedelta(microseconds=1) - 1))
-def test_partitions_that_ask_within_one_step_wake_together(now: datetime, after_us: int) -> None:
-    point = next_on_grid(now)
-    assert next_on_grid(point + timedelta(microseconds=after_us)) == point + AWAKE_GRID
+@pytest.mark.parametrize("grid", [BUSY.grid, IDLE.grid])
+@given(times, st.floats(0, 1, exclude_max=True))
+def test_partitions_that_ask_within_one_step_wake_together(grid: timedelta, now: datetime, share: float) -> None:
+    point = next_on_grid(now, grid)
+    assert next_on_grid(point + (share * 0.999) * grid, grid) == point + grid
+
+
+class Quiet:
+    """A reader without records."""
+
+    busy = True
+
+    def waiting(self, partition: int) -> bool:  # noqa: ARG002 - as a reader has it
+        return False
+
+
+def test_an_idle_partition_looks_less_often_and_lets_the_kernel_gather_timers() -> None:
+    seen: list[tuple[timedelta, int]] = []
+
+    def look() -> None:
+        reader = Quiet()
+        partition = KafkaPartition[bytes](cast("Reader[bytes]", reader), 0, "topic")
+        for reader.busy in (True, False, True):
+            now = datetime.now(tz=UTC)
+            awake = partition.next_awake()
+            assert awake is not None
+            slack_ns = int(ctypes.CDLL(None).prctl(PR_GET_TIMERSLACK)) if sys.platform == "linux" else 0
+            seen.append((awake - now, slack_ns))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    for (ahead, slack_ns), pace in zip(seen, (BUSY, IDLE, BUSY), strict=True):
+        assert ahead <= pace.grid + timedelta(milliseconds=20)
+        assert sys.platform != "linux" or slack_ns == pace.slack_ns

@@ -117,3 +117,12 @@ def test_an_error_comes_after_the_records_before_it(reader: Fed) -> None:
 def test_a_gone_offset_names_where_and_what_is_held(start: int | None, end: int | None, holds: str) -> None:
     message = gone(TOPIC, 3, 42, start, end)
     assert message.startswith(f"{TOPIC} partition 3: must continue at offset 42, but the broker holds records {holds}:")
+
+
+def test_a_reader_with_full_queues_misses_no_answer() -> None:
+    fed = Fed(KafkaSettings(kafka="k:1"), TOPIC, list, bound_bytes=100)
+    assert fed.missing_reason() == "no partition is read yet"
+    fed.add(0, 0)
+    assert fed.missing_reason() == "Kafka at k:1 (TOCSIN_KAFKA) has not answered yet"
+    fed.feed(0, [100])
+    assert fed.missing_reason() == ""

@@ -22,6 +22,10 @@ OUTLIER = {"kind": "outlier", "params": {}}
 @pytest.mark.parametrize(("changes", "field", "expected"), [
     ({"kind": "median"}, "kind", f"must be one of {', '.join(sorted(KINDS))}"),
     ({"selector": "{"}, "selector", "character 2"),
+    ({"selector": 'up{a="b",a="c"}'}, "selector", "no series can fulfil both"),
+    ({"tenant": "a|b"}, "tenant", "a-z A-Z 0-9"),
+    ({"tenant": ".."}, "tenant", "neither . nor .."),
+    ({"tenant": "ü"}, "tenant", "a-z A-Z 0-9"),
     ({"params": {"window": 4}}, "params.window", "greater than or equal to 5"),
     ({"params": {"window": "60"}}, "params.window", "valid integer"),
     ({"params": {"window": 60.5}}, "params.window", "valid integer"),

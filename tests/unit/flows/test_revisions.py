@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 import flows.revisions
-from connectors.messages import DetectorConfig, DetectorRevision
+from connectors.messages import Detector, DetectorConfig, DetectorRevision
 from flows.revisions import DetectorTable, Outcome
 from tests.streams import config
 
@@ -65,6 +65,18 @@ def test_there_is_a_bound_for_new_ones_only(monkeypatch: pytest.MonkeyPatch) -> 
     table.apply(revision("a", 0, config()))
     assert table.apply(revision("b", 0, config(threshold=9.0))) is Outcome.LIMIT
     assert table.apply(revision("a", 1, config(threshold=9.0))) is Outcome.APPLIED
+
+
+NEVER = [config(tenant="a|b"), config(selector='m{a="1",a="2"}')]
+"""What an older version accepted."""
+
+
+@pytest.mark.parametrize("old", NEVER)
+def test_what_an_older_version_accepted_is_skipped_in_the_log_and_in_what_was_saved(old: DetectorConfig) -> None:
+    table = DetectorTable()
+    assert table.apply(revision("a", 0, old)) is Outcome.INVALID
+    saved = Detector(id="a", revision=1, config=old, author="ann", updated_ms=5)
+    assert DetectorTable([saved]).detectors == table.detectors == {}
 
 
 def test_a_table_made_from_detectors_goes_on_like_the_one_they_came_from() -> None:

@@ -58,6 +58,30 @@ def test_errors_name_the_place(text: str, where: int, problem: str) -> None:
     assert caught.value.reason == "bad_selector"
 
 
+@pytest.mark.parametrize(("text", "one", "other"), [
+    ('up{a="b",a="c"}', 'a="c"', 'a="b"'),
+    ('up{a="x",a!="x"}', 'a="x"', 'a!="x"'),
+    ('up{a!="x",b="1",a="x"}', 'a="x"', 'a!="x"'),
+    ('up{__name__!="up"}', '__name__="up"', '__name__!="up"'),
+    ('{__name__=~"u",__name__="up"}', '__name__="up"', '__name__=~"u"'),
+    ('up{a="x",a=~"y"}', 'a="x"', 'a=~"y"'),
+    ('up{a="x",a!~"x|y"}', 'a="x"', 'a!~"x|y"'),
+    ('up{a="",a!=""}', 'a=""', 'a!=""'),
+])  # fmt: skip
+def test_matchers_that_exclude_each_other_are_refused(text: str, one: str, other: str) -> None:
+    with pytest.raises(SelectorError) as caught:
+        parse_selector(text)
+    assert f"no series can fulfil both {one} and {other}" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", [
+    'up{job="api",job="api"}', 'up{job="api",job!="web",job=~"a.*",job!~"w.*"}', 'up{x="",x!="y"}',
+    'up{job!="a",job!="b"}',
+])  # fmt: skip
+def test_matchers_that_agree_are_taken(text: str) -> None:
+    assert parse_selector(text).matches(UP)
+
+
 def test_too_many_matchers_are_refused() -> None:
     matchers = ",".join(f'l{n}="x"' for n in range(MAX_MATCHERS + 1))
     with pytest.raises(SelectorError, match="at most 64"):
@@ -94,6 +118,7 @@ MATCHERS = st.builds(Matcher, NAMES, st.sampled_from([Op.EQUAL, Op.NOT_EQUAL]), 
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.lists(MATCHERS, max_size=4))
 def test_what_is_printed_reads_back(matchers: list[Matcher]) -> None:
+    matchers = list({m.name: m for m in matchers if m.name != "sure"}.values())  # none may exclude another
     text = "{" + ",".join([*(str(m) for m in matchers if m.name != "__name__"), 'sure="1"']) + "}"
     selector = parse_selector(text)
     assert parse_selector(str(selector)) == selector

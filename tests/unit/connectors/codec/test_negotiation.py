@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.codec.negotiation import Encoding, encoding_of, tenant_of, version_of
+from connectors.codec.negotiation import Encoding, encoding_of, headers_of, tenant_of, version_of
 from connectors.codec.remote_write import Version
 from connectors.errors import Rejected, Unsupported
 
@@ -52,4 +52,16 @@ def test_no_tenant_is_the_default_one() -> None:
 def test_bad_tenants(tenant: str) -> None:
     with pytest.raises(Rejected, match="X-Scope-OrgID") as refused:
         tenant_of({"x-scope-orgid": tenant})
+    assert refused.value.reason == "bad_tenant"
+
+
+def test_headers_by_name() -> None:
+    pairs = [(b"x-scope-orgid", b"a"), (b"via", b"1"), (b"via", b"2"), (b"x", b"\xfc")]
+    assert headers_of(pairs) == {"x-scope-orgid": "a", "via": "2", "x": "ü"}
+
+
+@pytest.mark.parametrize("second", [b"b", b"a", b""])
+def test_two_tenants_are_refused(second: bytes) -> None:
+    with pytest.raises(Rejected, match="more than once") as refused:
+        headers_of([(b"x-scope-orgid", b"a"), (b"via", b"1"), (b"x-scope-orgid", second)])
     assert refused.value.reason == "bad_tenant"

@@ -154,7 +154,8 @@ def check_against_twin(body: bytes, version: Version) -> None:
     assert sum(found.refused.values()) == len(refused)
     assert (found.complaint is None) == (not refused)
     if found.complaint is not None:
-        assert found.complaint.startswith(f"series {refused[0]} of the request")
+        assert found.complaint.text.startswith(f"series {refused[0]} of the request")
+        assert found.complaint.reason in twin.series[refused[0]][1]
     assert set(found.refused) <= set().union(*(problems for _, problems in twin.series))
     by_partition: dict[int, list[wire.Series]] = {}
     for series in twin.good():
@@ -279,9 +280,83 @@ def test_one_bad_series_among_good_ones(labels: list[tuple[bytes, bytes]], reaso
     assert found.refused == {reason: 1}
     assert found.samples == 2
     assert found.complaint is not None
-    assert found.complaint.startswith("series 1 of the request")
+    assert found.complaint.reason == reason
+    assert found.complaint.text.startswith("series 1 of the request")
     names = [dict(series.labels)[b"__name__"] for part in found.parts for series in wire.read_record(part.value)]
     assert names == [b"before", b"after"]
+
+
+def with_labels(*all_labels: list[tuple[bytes, bytes]]) -> bytes:
+    """A 1.0 request of series with one sample each."""
+    request = wire.V1["Request"]()
+    for labels in all_labels:
+        series = request.timeseries.add()
+        for label, value in labels:
+            series.labels.add(name=label, value=value)
+        series.samples.add(value=0, timestamp=1)
+    return bytes(request.SerializeToString())
+
+
+NAMED = (b"__name__", b"up")
+BAD_LABELS = {
+    "invalid_utf8": [NAMED, (b"a", b"\xff")],
+    "duplicate_label": [NAMED, (b"a", b"1"), (b"a", b"2")],
+    "no_name": [(b"a", b"1")],
+    "no_labels": [],
+}
+
+
+@pytest.mark.parametrize("first", BAD_LABELS)
+def test_the_complaint_is_about_the_first_bad_series(first: str) -> None:
+    found = split(with_labels(BAD_LABELS[first], *BAD_LABELS.values()), Version.V1)
+    assert found.complaint is not None
+    assert found.complaint.reason == first
+    assert found.complaint.text.startswith("series 0 of the request")
+
+
+@pytest.mark.parametrize("version", Version)
+def test_labels_are_counted_without_the_empty_ones(version: Version) -> None:
+    empty = [(f"l{n:03}".encode(), b"") for n in range(2 * MAX_LABELS)]
+    if version is Version.V1:
+        body = with_labels([*empty, NAMED, *empty])
+    else:
+        request = wire.V2["Request"](symbols=[b"", NAMED[0], NAMED[1], *(name for name, _ in empty)])
+        refs = [ref for n in range(len(empty)) for ref in (3 + n, 0)]
+        request.timeseries.add(labels_refs=[*refs, 1, 2, *refs]).samples.add(value=0, timestamp=1)
+        body = request.SerializeToString()
+    (part,) = split(body, version).parts
+    (read,) = wire.read_record(part.value)
+    assert read.labels == (NAMED,)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [NAMED, (b"job", b"api"), (b"long", b"x" * MAX_LABEL_BYTES)],
+        [NAMED, (b"job", b"api"), *((f"l{n:03}".encode(), b"x" * 400) for n in range(MAX_LABELS - 2))],
+    ],
+)
+def test_a_series_with_too_large_labels_is_named_by_the_first_of_them(labels: list[tuple[bytes, bytes]]) -> None:
+    found = split(with_labels(labels), Version.V1)
+    assert found.complaint is not None
+    assert found.complaint.reason == "labels_too_large"
+    assert '{__name__="up", job="api", l' in found.complaint.text
+    assert "xxx…: " in found.complaint.text
+    assert len(found.complaint.text) < 500
+
+
+@pytest.mark.parametrize(
+    ("body", "version", "right"),
+    [
+        (wire.V2["Request"](symbols=[b""]).SerializeToString(), Version.V1, "io.prometheus.write.v2.Request"),
+        (with_labels([NAMED]), Version.V2, "prometheus.WriteRequest"),
+        (b"\x1a\x02\x08\x01", Version.V2, "prometheus.WriteRequest"),
+    ],
+)
+def test_a_request_of_the_other_version_is_refused(body: bytes, version: Version, right: str) -> None:
+    with pytest.raises(Rejected, match=f"proto={right}$") as refused:
+        split(body, version)
+    assert refused.value.reason == "other_version"
 
 
 def test_a_series_larger_than_a_record_is_cut() -> None:

@@ -1,0 +1,62 @@
+"""What ingest answers: an error or what was written, to status, headers and body. Pure."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from connectors.codec.remote_write import Split, Version
+from connectors.errors import Overloaded, Rejected, TocsinError, TooLarge, TooSlow, Unsupported
+
+RETRY_AFTER_S = 1
+
+
+class Answer(NamedTuple):
+    """A response: status, headers and body."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes = b""
+
+
+def json_answer(status: int, body: dict[str, Any], headers: list[tuple[bytes, bytes]] | None = None) -> Answer:
+    """An answer with a JSON body."""
+    return Answer(status, [(b"content-type", b"application/json"), *(headers or [])], json.dumps(body).encode())
+
+
+def error_answer(error: TocsinError) -> Answer:
+    """Status, Retry-After and JSON body of an error."""
+    match error:
+        case Unsupported():
+            return json_answer(415, {"error": str(error), "reason": error.reason})
+        case TooLarge():
+            return json_answer(413, {"error": str(error), "reason": error.reason})
+        case TooSlow():  # what else comes of the body is not read
+            close = [(b"connection", b"close")]
+            return json_answer(408, {"error": str(error), "reason": error.reason}, close)
+        case Rejected():
+            return json_answer(400, {"error": str(error), "reason": error.reason})
+        case Overloaded():
+            retry = [(b"retry-after", str(error.retry_after_s).encode())]
+            return json_answer(429, {"error": str(error), "reason": "overloaded"}, retry)
+        case _:
+            retry = [(b"retry-after", str(RETRY_AFTER_S).encode())]
+            return json_answer(503, {"error": str(error), "reason": "kafka_unavailable"}, retry)
+
+
+def written_answer(version: Version, split: Split) -> Answer:
+    """204, or 400 naming the first bad series; for 2.0 with what was written."""
+    counts = written_headers(split) if version is Version.V2 else []
+    if split.complaint is None:
+        return Answer(204, counts)
+    refused = sum(split.refused.values())
+    message = f"{split.complaint.text} ({refused} of {split.series} series refused, the others are written)"
+    return json_answer(400, {"error": message, "reason": split.complaint.reason}, counts)
+
+
+def written_headers(split: Split) -> list[tuple[bytes, bytes]]:
+    """Headers by which a 2.0 receiver tells how much it has written."""
+    counts = {"samples": split.samples, "histograms": split.histograms, "exemplars": split.exemplars}
+    return [
+        (f"x-prometheus-remote-write-{what}-written".encode(), str(count).encode()) for what, count in counts.items()
+    ]
