@@ -33,6 +33,7 @@ from flows.hash_table import Hashes
 from flows.labels_archive import LabelsArchive
 from flows.models import MAX_MODELS
 from flows.program import Program
+from flows.readiness import Readiness, readiness_of
 from flows.report import EVENT, Reports, Watched
 from flows.revisions import DetectorTable, Outcome
 from flows.routes import sort_by_program
@@ -81,6 +82,8 @@ class Block:
         self.feedback_offset = 0
         self.swept_s = 0
         self.counts: Counter[str] = Counter()
+        self.readiness: dict[str, Readiness] = {}
+        """what detectors still need, as of the last sweep"""
         self._parts: list[Part] = []
         self._drops = np.zeros(len(DROPS) + 1, np.int64)
 
@@ -309,6 +312,7 @@ class Block:
             return
         self.swept_s = log_s
         self.watch.forget_columns()
+        self.readiness = readiness_of(self.watch)
         for row in self.series.idle(log_s - self.limits.idle_s):
             self._close_lanes(self.watch.lanes_of_series(row), ClosedBy.SERIES_GONE, out)
             self.watch.remove_series(row)

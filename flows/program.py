@@ -101,9 +101,9 @@ class Program:
         assert isinstance(self.detector, Silent)  # noqa: S101 - asked only if ``silent``
         return self.detector.advance(self.state, slots, until_ms)
 
-    def warming_up(self, slots: Ints) -> int:
-        """How many of these slots are not scored yet."""
-        return int(np.count_nonzero(self.detector.needs(self.state, slots)))
+    def needs(self, slots: Ints) -> Ints:
+        """How many more samples each of these slots needs before it is scored, 0 when ready."""
+        return self.detector.needs(self.state, slots)
 
     def save(self, slots: Ints) -> dict[str, NDArray[Any]]:
         """Columns of these slots that cannot be derived, for a snapshot."""
