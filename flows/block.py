@@ -213,9 +213,11 @@ class Block:
         routes = self.watch.routes
         row = int(routes.entries["row"][routes.lanes["entry"][lane]])
         detector = self.watch.detector(int(routes.lanes["detector"][lane]))
+        shape, expression = self.signal or (self.watch.key_of_lane(lane).shape, None)
         return Watched(
             detector, self.series.tenant(row), self.series.labels[row] or b"", self.series.labels_of(row),
-            *(self.signal or (self.watch.key_of_lane(lane).shape, None)),
+            shape, expression,
+            tuple((self.series.labels_of(led), value) for led, value in self.watch.leaders_of_lane(lane)),
         )  # fmt: skip
 
     # log time and configuration
