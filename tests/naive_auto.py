@@ -207,7 +207,7 @@ class Auto:
         found, rate = 0.0, max(0.001, 1 / self.n)
         change = abs(value - self.last)
         if self.n > 30 and self.usual_change.value > 0:
-            change = min(change, 1e6 * self.usual_change.value)
+            change = min(change, 1e3 * self.usual_change.value)
         self.quick.learn(change, max(0.1, 1 / self.n))
         if self.usual_change.value > 0 and self.quick.value > 0:
             away = math.log(self.quick.value / self.usual_change.value)
@@ -292,10 +292,10 @@ class Auto:
         self.learn_hour(time_ms // DAY_MS, hour, away, usual, per_hour)
         self.mean.learn(self.mean.value + away, rate)
         self.variance = (1 - rate) * (self.variance + rate * away**2)
-        seen = self.last + cut(value - self.last, 1e6 * limit)
+        seen = self.last + cut(value - self.last, 1e3 * limit)
         self.fast.learn(seen, max(0.2, 1 / (n + 1)))
         self.slow.learn(self.slow.value + cut(seen - self.slow.value, limit), max(0.02, 1 / (n + 1)))
-        self.offset.learn(cut(rest, 1e6 * limit), 0.05)
+        self.offset.learn(cut(rest, 1e3 * limit), 0.05)
         self.last, self.last_ms, self.n = seen, time_ms, n + 1
 
     def learn_error(self, i: int, off: float, rate: float) -> None:
@@ -303,7 +303,7 @@ class Auto:
         if self.n >= 10:
             gain = -math.log(mean) - min(off / mean, 20) if mean > 0 else 60.0 * (off == 0)
             self.likelihoods[i] = 0.995 * self.likelihoods[i] + gain
-        self.errors[i].learn(min(off, 1e6 * mean) if self.n > 30 and mean > 0 else off, rate)
+        self.errors[i].learn(min(off, 1e3 * mean) if self.n > 30 and mean > 0 else off, rate)
 
     def learn_hour(self, day: int, hour: int, away: float, usual: float, per_hour: float) -> None:
         if hour in self.hours:

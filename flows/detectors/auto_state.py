@@ -16,7 +16,7 @@ from flows.detectors.base import Column, Table
 
 WARMUP = 60
 """Samples before the first score: the fewest from which a tail of peaks could be told from the body."""
-FAR = 1e6
+FAR = 1e3
 """What is farther out, in its scale, is learned as if it were so far: an absurd value must not blind what follows."""
 CUT_FROM = 30
 """Samples from which what is learned is cut."""
