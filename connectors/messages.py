@@ -210,7 +210,7 @@ class DetectorConfig(Message):
     """What an operator writes. Kind, selector and params are checked by ``flows.config.compile_config``."""
 
     name: Annotated[str, Field(min_length=1, max_length=200, description="for people; free to change")]
-    kind: Annotated[str, Field(description="which detector, see docs/detectors.md")]
+    kind: Annotated[str, Field(description="which detector, see docs/detectors.md")] = "auto"
     selector: Annotated[str, Field(min_length=1, max_length=4096, description="PromQL matchers")]
     params: Annotated[dict[str, Any], Field(description="parameters of the kind")] = {}
     shape: Annotated[Shape, Field(description="what of a series is judged: its value or how it changes")] = Shape.AUTO

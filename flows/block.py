@@ -33,6 +33,7 @@ from flows.hash_table import Hashes
 from flows.labels_archive import LabelsArchive
 from flows.models import MAX_MODELS
 from flows.program import Program
+from flows.readiness import Readiness, readiness_of
 from flows.report import EVENT, Reports, Watched
 from flows.revisions import DetectorTable, Outcome
 from flows.routes import sort_by_program
@@ -81,6 +82,8 @@ class Block:
         self.feedback_offset = 0
         self.swept_s = 0
         self.counts: Counter[str] = Counter()
+        self.readiness: dict[str, Readiness] = {}
+        """what detectors still need, as of the last sweep"""
         self._parts: list[Part] = []
         self._drops = np.zeros(len(DROPS) + 1, np.int64)
 
@@ -210,9 +213,11 @@ class Block:
         routes = self.watch.routes
         row = int(routes.entries["row"][routes.lanes["entry"][lane]])
         detector = self.watch.detector(int(routes.lanes["detector"][lane]))
+        shape, expression = self.signal or (self.watch.key_of_lane(lane).shape, None)
         return Watched(
             detector, self.series.tenant(row), self.series.labels[row] or b"", self.series.labels_of(row),
-            *(self.signal or (self.watch.key_of_lane(lane).shape, None)),
+            shape, expression,
+            tuple((self.series.labels_of(led), value) for led, value in self.watch.leaders_of_lane(lane)),
         )  # fmt: skip
 
     # log time and configuration
@@ -309,6 +314,7 @@ class Block:
             return
         self.swept_s = log_s
         self.watch.forget_columns()
+        self.readiness = readiness_of(self.watch)
         for row in self.series.idle(log_s - self.limits.idle_s):
             self._close_lanes(self.watch.lanes_of_series(row), ClosedBy.SERIES_GONE, out)
             self.watch.remove_series(row)

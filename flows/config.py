@@ -53,7 +53,8 @@ class ProgramKey:
     def make(self) -> base.Detector:
         """The detector itself."""
         kind = KINDS[self.kind]
-        return kind.make(kind.params.model_validate_json(self.params))
+        make = kind.vectors if self.peers and kind.vectors is not None else kind.make
+        return make(kind.params.model_validate_json(self.params))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,12 @@ def _check_together(config: DetectorConfig) -> None:
         field, value = ("group", None) if aggregate is None else ("group.aggregate", str(aggregate))
         expected = f"{config.kind} compares the members of a group: give group with aggregate members"
         raise ConfigError(field=field, value=value, expected=expected)
+    vectors = KINDS[config.kind].vectors
+    if aggregate is Aggregate.MEMBERS and vectors is not None:
+        try:
+            vectors(_params(config))
+        except ValueError as error:
+            raise ConfigError(field="params", value=config.params, expected=str(error)) from error
     if aggregate is Aggregate.MEMBERS and not traits & {Trait.TOGETHER, Trait.VECTORS}:
         able = ", ".join(sorted(kind for kind in KINDS if KINDS[kind].traits & {Trait.TOGETHER, Trait.VECTORS}))
         expected = f"{config.kind} judges one signal: choose sum, avg or the like, or one of the kinds {able}"

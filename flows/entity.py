@@ -19,7 +19,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from flows.detectors.auto_ladder import STEEP, STEEPER, climb, steepened
+from flows.detectors.auto_ladder import STEEP, STEEPER, begin_ladder, height_of, learn_rungs, steepened
 from flows.detectors.auto_state import RUNGS
 from flows.detectors.base import Floats, Ints
 
@@ -51,6 +51,7 @@ def combine_step(scores: Floats, out: Floats) -> None:
     """Judge then learn ``n`` rows."""
     ladder, usual, seen = np.zeros(RUNGS), 0.0, 0
     signals = scores.shape[1]
+    begin_ladder(ladder, np.float64(signals))
     for i in range(scores.shape[0]):
         total, known = 0.0, 0
         for j in range(signals):
@@ -60,7 +61,9 @@ def combine_step(scores: Floats, out: Floats) -> None:
         if known == 0:
             continue
         total *= signals / known
-        out[i] = steepened(climb(ladder, max(total - usual, 0.0), np.float64(seen), np.float64(signals)))
+        surprise = height_of(ladder, max(total - usual, 0.0))
+        learn_rungs(ladder, surprise, np.float64(seen), np.float64(signals))
+        out[i] = steepened(surprise)
         usual += max(USUAL_RATE, 1.0 / (seen + 1.0)) * (total - usual)
         seen += 1
 

@@ -15,13 +15,15 @@ from typing import NamedTuple
 import numpy as np
 
 from connectors.codec.series_hash import series_hash
-from connectors.messages import ClosedBy, ControlRecord, OutRecord, Shape, Topics
+from connectors.messages import Aggregate, ClosedBy, ControlRecord, OutRecord, Shape, Topics
 from flows.block import Block, BlockLimits
 from flows.chunks import NewSeries, Samples
 from flows.config import compile_config, compile_merged
+from flows.detectors.registry import KINDS
 from flows.gather import MAX_GROUPS, Part
 from flows.group import GroupPlan
 from flows.partial import Merged, merge_portions
+from flows.peers import with_entities
 
 MAX_QUEUED = 2048
 """Parts of one partition that wait for the others: 8 hours of steps of 15 s. Beyond, the oldest is a gap."""
@@ -117,6 +119,8 @@ class Merge:
             block.signal = (shape, plan.expression(shape))
         time_ms = step * plan.step_ms
         merged = merge_portions(plan.group, portions)
+        if plan.group.aggregate is Aggregate.MEMBERS and KINDS[heads[0].detector.config.kind].vectors is not None:
+            merged = with_entities(merged, plan.group)
         control = ControlRecord(time_ms=time_ms, detectors_offset=0, feedback_offset=0)
         out += block.take([control, _samples(merged, heads[0].detector.config.tenant, time_ms)])
         self.counts["steps"] += 1

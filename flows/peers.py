@@ -4,9 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from connectors.codec.encode import encode_labels
+from connectors.codec.labels import parse_labels
 from connectors.messages import Group
 from flows.group import labels_kept
+from flows.partial import Merged
+
+
+def with_entities(merged: Merged, group: Group) -> Merged:
+    """Members at a step, then one more signal for each of their groups, unless a member has its very labels."""
+    kept = labels_kept(group)
+    names = {
+        encode_labels({name: value for name, value in parse_labels(labels).items() if kept(name)})
+        for labels in merged.labels
+    }
+    entities = sorted(names.difference(merged.labels))
+    return Merged((*merged.labels, *entities), np.concatenate([merged.values, np.zeros(len(entities))]))
 
 
 class Peers:
@@ -43,6 +58,10 @@ class Peers:
         self._sizes[number] -= 1
         if not self._sizes[number]:
             del self._numbers[self._names[number]]
+
+    def is_entity(self, labels: Mapping[str, str]) -> bool:
+        """Whether a series stands for a whole group: its labels are those of the group and no more."""
+        return all(map(self._kept, labels))
 
     def name_of(self, labels: Mapping[str, str]) -> bytes:
         """Canonical labels of a series' group."""

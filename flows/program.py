@@ -13,6 +13,7 @@ from flows.config import ProgramKey
 from flows.detectors.base import Floats, Ints, Scored, Silences, Silent, Table
 from flows.detectors.models import Modelled
 from flows.detectors.outlier import GROUP
+from flows.detectors.river_vector import ENTITY, SERIES, RiverVector
 from flows.peers import Peers
 from flows.shape.rate import CHANGES, allocate_rates, rates
 
@@ -44,10 +45,17 @@ class Program:
             table.reserve(self.used)
         return self.used - 1
 
-    def join(self, slot: int, labels: Mapping[str, str]) -> None:
+    def join(self, slot: int, labels: Mapping[str, str], series: int) -> None:
         """Tell which series an empty slot is for, where those of a group are judged together."""
         if self.peers is not None:
             self.state[GROUP][slot] = self.peers.join(slot, labels)
+            if isinstance(self.detector, RiverVector):
+                self.state[ENTITY][slot] = self.peers.is_entity(labels)
+                self.state[SERIES][slot] = series
+
+    def wants_model(self, labels: Mapping[str, str]) -> bool:
+        """Whether a series with these labels would get a Python object."""
+        return self.max_models is not None and (self.peers is None or self.peers.is_entity(labels))
 
     def take_slots(self, n: int) -> Ints:
         """``n`` empty slots."""
@@ -78,13 +86,25 @@ class Program:
         if isinstance(self.detector, Silent):
             _, pauses_s, scored = self.detector.hear(self.state, slots, times_ms, values)
             return pauses_s, scored
+        if isinstance(self.detector, RiverVector):
+            values, scored = self.detector.judge(self.state, slots, times_ms, values)
+            return values, scored if self.tails is None else calibrate(self.tails, slots, values, scored)
         scored = self.detector.step(self.state, slots, times_ms, values)
         return values, scored if self.tails is None else calibrate(self.tails, slots, values, scored)
+
+    def leaders(self, slot: int) -> list[tuple[int, float]]:
+        """Of an entity: series hashes and values of the members that led when it surprised at last."""
+        if not isinstance(self.detector, RiverVector):
+            return []
+        series, values = self.state["top"][slot].tolist(), self.state["top_value"][slot].tolist()
+        return [(one, value) for one, value in zip(series, values, strict=True) if one]
 
     @property
     def models(self) -> int:
         """Python objects among its memory."""
-        return len(self) if self.max_models is not None else 0
+        if self.max_models is None:
+            return 0
+        return len(self) if self.peers is None else int(np.count_nonzero(self.state[ENTITY]))
 
     @property
     def faults(self) -> int:
@@ -101,9 +121,9 @@ class Program:
         assert isinstance(self.detector, Silent)  # noqa: S101 - asked only if ``silent``
         return self.detector.advance(self.state, slots, until_ms)
 
-    def warming_up(self, slots: Ints) -> int:
-        """How many of these slots are not scored yet."""
-        return int(np.count_nonzero(self.detector.needs(self.state, slots)))
+    def needs(self, slots: Ints) -> Ints:
+        """How many more samples each of these slots needs before it is scored, 0 when ready."""
+        return self.detector.needs(self.state, slots)
 
     def save(self, slots: Ints) -> dict[str, NDArray[Any]]:
         """Columns of these slots that cannot be derived, for a snapshot."""

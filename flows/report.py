@@ -33,6 +33,8 @@ class Watched(NamedTuple):
     labels: dict[str, str]
     shape: Shape
     expression: str | None = None
+    contributors: tuple[tuple[dict[str, str], float], ...] = ()
+    """labels and values of the members that weigh most"""
 
 
 def anomaly_id(watched: Watched, start_ms: int) -> str:
@@ -143,6 +145,6 @@ def _explanation(watched: Watched, episode: Episode, manner: Manner, *, closed: 
     return {
         "change": change_of(episode, manner),
         "chance_per_week": chance_per_week(episode, manner),
-        "contributors": [],
+        "contributors": [{"labels": labels, "value": value} for labels, value in watched.contributors],
         "sentence": sentence(signal, episode, manner, closed=closed),
     }

@@ -14,6 +14,9 @@ from flows.block import Block
 from flows.decode import Decoder
 from flows.merge import Merge
 
+MAX_WARMING = 1000
+"""Detectors whose readiness is told."""
+
 
 class Stops:
     """How long snapshots keep the worker from the data: from the first one of an epoch to the next batch.
@@ -78,6 +81,7 @@ class Vitals(Collector):
         yield from self._samples(counts)
         yield from self._outputs(counts)
         yield from self._memory()
+        yield from self._readiness()
         yield from self._snapshots()
 
     def _samples(self, counts: Counter[str]) -> Iterator[Metric]:
@@ -149,6 +153,24 @@ class Vitals(Collector):
         log_times_ms = [b.log_ms for b in blocks if b.log_ms]
         oldest_s = min(log_times_ms, default=0) / 1000
         yield _gauge("tocsin_flow_log_time_seconds", "Log time of the partition that is furthest behind", oldest_s)
+
+    def _readiness(self) -> Iterator[Metric]:
+        """Of the ``MAX_WARMING`` detectors with most signals that warm up."""
+        warming: Counter[str] = Counter()
+        needs: dict[str, int] = {}
+        for block in [*self.blocks, *(merge.running.block for merge in list(self.merges) if merge.running is not None)]:
+            for detector, found in block.readiness.items():
+                warming[detector] += found.warming
+                needs[detector] = max(found.needs, needs.get(detector, 0))
+        signals = GaugeMetricFamily("tocsin_flow_warming_up", "Signals not judged yet", labels=["detector"])
+        samples = GaugeMetricFamily(
+            "tocsin_flow_warming_up_samples", "Most samples that any of these still needs", labels=["detector"]
+        )
+        for detector, n in warming.most_common(MAX_WARMING):
+            if n:
+                signals.add_metric([detector], n)
+                samples.add_metric([detector], needs[detector])
+        yield from (signals, samples)
 
     def _snapshots(self) -> Iterator[Metric]:
         stops = self.stops

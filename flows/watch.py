@@ -195,6 +195,16 @@ class Watch:
         """The program that a lane hangs on."""
         return self._program(int(self.routes.entries["program"][self.routes.lanes["entry"][lane]])).key
 
+    def leaders_of_lane(self, lane: int) -> list[tuple[int, float]]:
+        """Where a lane's signal is an entity: rows and values of the members that led when it surprised at last."""
+        entry = int(self.routes.lanes["entry"][lane])
+        program = self._program(int(self.routes.entries["program"][entry]))
+        led = program.leaders(int(self.routes.entries["slot"][entry])) if isinstance(program, Program) else []
+        if not led:
+            return []
+        rows = self.series.index.find(np.array([series for series, _ in led], np.uint64)).tolist()
+        return [(row, value) for row, (_, value) in zip(rows, led, strict=True) if row >= 0]
+
     def slots(self, key: Key) -> tuple[Program | Gather, Ints, Ints]:
         """A program with the rows it watches and their slots, (n,) each, ascending by row."""
         number = self._program_numbers[key]
@@ -247,7 +257,7 @@ class Watch:
         entry = self.routes.find_entry(int(heads[row]), made)
         if entry == NONE:
             program = self._program(made)
-            if isinstance(program, Program) and not self._has_room(program, row, number):
+            if isinstance(program, Program) and not self._has_room(program, row, number, labels):
                 self._drop_if_empty(made)
                 return
             series = int(self.series.table["series"][row])
@@ -255,7 +265,7 @@ class Watch:
                 slot = program.take_slot(labels, series)
             else:
                 slot = program.take_slot()
-                program.join(slot, labels)
+                program.join(slot, labels, series)
             entry = self.routes.entries.take(row=row, program=made, slot=slot, next=int(heads[row]), lane=NONE)
             heads[row] = entry
         self.routes.add_lane(entry, number)
@@ -286,8 +296,8 @@ class Watch:
             if isinstance(program, Gather):
                 program.gathering.gathers.pop(program.key, None)
 
-    def _has_room(self, program: Program, row: int, number: int) -> bool:
-        if program.max_models is None:
+    def _has_room(self, program: Program, row: int, number: int, labels: Mapping[str, str]) -> bool:
+        if program.max_models is None or not program.wants_model(labels):
             return True
         source = self.detector(number).source
         counts = (program.models, self.objects)

@@ -84,38 +84,29 @@ class Tail:
         self.run_peak = peak
         self.peaks = sorted([*self.peaks, peak], reverse=True)
 
-    def reach(self, k: int) -> float:
-        """Size with a surprise of 3, linear and exponential part solved apart, without compression."""
-        base = math.log10((k + 1) / 20) if k >= 20 else 0.0
-        prior = 500 / (500 + k)
-        smallest = self.peaks[19]
-        below = 3 / (prior * LAPLACE + ((1 - prior) * base / smallest if smallest else 0.0))
-        if smallest == 0 or below <= smallest:
-            return below
-        slope = 1 / (self.excess(self.peaks[5], smallest) * math.log(10))
-        return (3 - (1 - prior) * (base - smallest * slope)) / (prior * LAPLACE + (1 - prior) * slope)
-
 
 @dataclass
 class Ladder:
     """What 1 of 10, 100, … samples exceed."""
 
     signals: float = 1.0
-    widths: list[float] = field(default_factory=list)
+    widths: list[float] = field(init=False)
 
-    def surprise(self, evidence: float, n: int) -> float:
-        root = math.sqrt(self.signals)
-        self.widths = self.widths or [root * width for width in (8.0, 3.0, 2.0, 1.0, 1.0)]
-        edges = [math.fsum(self.widths[:rung]) for rung in range(5)]
+    def __post_init__(self) -> None:
+        self.widths = [math.sqrt(self.signals) * width for width in (8.0, 3.0, 2.0, 1.0, 1.0)]
+
+    def height(self, evidence: float) -> float:
+        edges = [sum(self.widths[:rung]) for rung in range(5)]
         rung = max(i for i, edge in enumerate(edges) if i == 0 or evidence >= edge)
-        found = rung + (evidence - edges[rung]) / self.widths[rung]
-        for i, (edge, width, prior) in enumerate(zip(edges, self.widths, (5000, 500, 300, 100, 30), strict=True)):
+        return rung + (evidence - edges[rung]) / self.widths[rung]
+
+    def learn(self, height: float, n: int) -> None:
+        for i, prior in enumerate((5000, 500, 300, 100, 30)):
             gain = 10 / math.log(10) / (min(n, 300_000) * 0.1**i + prior)
-            above = evidence > edge + width
-            self.widths[i] = max(width * (1 + gain * (above - 0.1)), 0.6 * root)
+            above = height > i + 1
+            self.widths[i] = max(self.widths[i] * (1 + gain * (above - 0.1)), 0.6 * math.sqrt(self.signals))
             if not above:
                 break
-        return found
 
 
 def steepened(r: float) -> float:
@@ -159,6 +150,7 @@ class Auto:
     bar: float = 0.0
     rest_ms: float = 0.0
     height: float = 0.0
+    reach: float = 4.0
 
     def sample(self, time_ms: int, value: float) -> Verdict:
         n = self.n
@@ -185,10 +177,12 @@ class Auto:
         told = NO_VERDICT
         if n >= 60:
             k = n - 60
-            around, beside = hourly * self.tails[0].reach(k), missing * self.tails[3].reach(k)
+            around, beside = hourly * self.reach, missing * self.reach
             lower, upper = max(middle - around, guess - beside), min(middle + around, guess + beside)
             if lower > upper:
                 lower, upper = middle - around, middle + around
+            outside = not lower <= value <= upper
+            self.reach *= 1 + 0.14 / (0.001 * min(k, 300_000) + 5) * (outside - 0.001)
             score = self.judge(k, sizes, pause_ms, step_h)
             told = Verdict(score, min(max(middle, lower), upper), lower, upper)
         self.learn(time_ms, hour, value, usual, middle, predictions, guess, steady, missing, step_h)
@@ -213,7 +207,7 @@ class Auto:
         found, rate = 0.0, max(0.001, 1 / self.n)
         change = abs(value - self.last)
         if self.n > 30 and self.usual_change.value > 0:
-            change = min(change, 1e6 * self.usual_change.value)
+            change = min(change, 1e3 * self.usual_change.value)
         self.quick.learn(change, max(0.1, 1 / self.n))
         if self.usual_change.value > 0 and self.quick.value > 0:
             away = math.log(self.quick.value / self.usual_change.value)
@@ -251,11 +245,12 @@ class Auto:
             usual.learn(surprise, max(min(1.0, step_h / 36), 1 / (k + 1)))
         above = max(evidence - self.evidence.value / 2, 0.0)
         self.evidence.learn(evidence, max(min(1.0, step_h / 168), 1 / (k + 1)))
-        found = self.barred(self.ladder.surprise(above, k), sizes[1], pause_ms, step_h)
+        found = self.ladder.height(above)
         self.height *= math.exp(-pause_ms / (6 * HOUR_MS))
         lowered = max(found - max(self.height - 3, 0.0) / 2, 0.0)
-        self.height = max(self.height, found)
-        score = steepened(lowered)
+        self.height = min(max(self.height, found), 8.0)
+        self.ladder.learn(lowered, k)
+        score = steepened(self.barred(lowered, sizes[1], pause_ms, step_h))
         return min(score, math.log10(k + 61) + 2) if self.rest_square.value == 0 else score
 
     def barred(self, surprise: float, size: float, pause_ms: float, step_h: float) -> float:
@@ -266,10 +261,10 @@ class Auto:
                 self.bursts += 1
                 self.burst.learn(math.log(size / 5), max(0.05, 1 / self.bursts))
             self.gap = 0
-        self.bar = max(self.bar - 3 * pause_ms / WEEK_MS, 0.0)
+        self.bar = max(self.bar - 2 * pause_ms / WEEK_MS, 0.0)
         self.rest_ms = max(self.rest_ms - pause_ms, 0.0)
         gate = min(max((self.burst.value - 0.6) / 0.4, 0.0), 1.0) if self.bursts >= 5 else 0.0
-        over = 0.15 * gate * max(self.bar - 4, 0.0)
+        over = 0.2 * gate * max(self.bar - 4, 0.0)
         if self.rest_ms == 0 and surprise >= max(1.0, math.log10(168 / step_h / 5)) + over / 2:
             self.bar += 1
             self.rest_ms = max(6, 6 * step_h) * HOUR_MS
@@ -297,10 +292,10 @@ class Auto:
         self.learn_hour(time_ms // DAY_MS, hour, away, usual, per_hour)
         self.mean.learn(self.mean.value + away, rate)
         self.variance = (1 - rate) * (self.variance + rate * away**2)
-        seen = self.last + cut(value - self.last, 1e6 * limit)
+        seen = self.last + cut(value - self.last, 1e3 * limit)
         self.fast.learn(seen, max(0.2, 1 / (n + 1)))
         self.slow.learn(self.slow.value + cut(seen - self.slow.value, limit), max(0.02, 1 / (n + 1)))
-        self.offset.learn(cut(rest, 1e6 * limit), 0.05)
+        self.offset.learn(cut(rest, 1e3 * limit), 0.05)
         self.last, self.last_ms, self.n = seen, time_ms, n + 1
 
     def learn_error(self, i: int, off: float, rate: float) -> None:
@@ -308,7 +303,7 @@ class Auto:
         if self.n >= 10:
             gain = -math.log(mean) - min(off / mean, 20) if mean > 0 else 60.0 * (off == 0)
             self.likelihoods[i] = 0.995 * self.likelihoods[i] + gain
-        self.errors[i].learn(min(off, 1e6 * mean) if self.n > 30 and mean > 0 else off, rate)
+        self.errors[i].learn(min(off, 1e3 * mean) if self.n > 30 and mean > 0 else off, rate)
 
     def learn_hour(self, day: int, hour: int, away: float, usual: float, per_hour: float) -> None:
         if hour in self.hours:
@@ -342,7 +337,9 @@ def entity(rows: Sequence[Sequence[float]]) -> list[float]:
             continue
         decades = [s if s <= 5 else 4 + math.sqrt(1 + 2 * (s - 5)) for s in known]
         total = sum(4 * min(d, 1.0) + 2.4 * max(d - 1, 0.0) for d in decades) * len(row) / len(known)
-        out.append(steepened(ladder.surprise(max(total - usual.value, 0.0), seen)))
+        height = ladder.height(max(total - usual.value, 0.0))
+        ladder.learn(height, seen)
+        out.append(steepened(height))
         seen += 1
         usual.learn(total, max(0.1, 1 / seen))
     return out

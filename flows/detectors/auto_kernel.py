@@ -8,7 +8,16 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from flows.detectors.auto_ladder import barred, climb, evidence_above, follow_bursts, lowered, steepened
+from flows.detectors.auto_ladder import (
+    barred,
+    begin_ladder,
+    evidence_above,
+    follow_bursts,
+    height_of,
+    learn_rungs,
+    lowered,
+    steepened,
+)
 from flows.detectors.auto_mixture import learn_levels, learn_predictors, predict
 from flows.detectors.auto_profile import (
     CUT,
@@ -40,8 +49,8 @@ from flows.detectors.auto_state import (
     Records,
     Signal,
 )
-from flows.detectors.auto_tails import POOLED, learn_peak, reach, surprise_of
-from flows.detectors.base import VALUE_LIMIT, Floats, Ints
+from flows.detectors.auto_tails import POOLED, learn_peak, surprise_of
+from flows.detectors.base import BAND_SURPRISE, VALUE_LIMIT, Floats, Ints
 
 NEVER = 1e3
 """Size of what differs from what never did, in standard deviations."""
@@ -58,6 +67,10 @@ WINDOW_CUT = 25.0
 """Squares of means are learned up to so many times their usual; from twice ``WINDOW_FROM`` samples on."""
 MISS_CUT = 8.0
 SHARE_RATE = 0.002
+REACH, OUTSIDE = 4.0, 10.0**-BAND_SURPRISE
+"""The band in standard deviations at first, between Gauss (3.3) and Laplace (4.9), and what is to be outside."""
+REACH_GAIN, REACH_PRIOR, REACH_LIMIT = 0.14, 5.0, 300_000
+"""Robbins and Monro again: an exponential tail has its scale at 1/7 of this quantile."""
 CONSTANT_EXTRA = 2.0
 """The first change of what was constant for n samples has a surprise of log10(n + 1) and so much more at most."""
 
@@ -104,8 +117,9 @@ def one(it: Signal, time_ms: int, value: float, sizes: Floats) -> tuple[float, f
     measure(it, n, value, e, step_ms, sizes)
     score = middle = lower = upper = math.nan
     if n >= WARMUP:
-        lower, upper = band(it, n - WARMUP, e)
+        lower, upper = band(it, e)
         middle = min(max(e.middle, lower), upper)
+        learn_reach(it, n - WARMUP, not lower <= value <= upper)
         score = judge(it, n - WARMUP, sizes, pause_ms, step_ms)
     learn(it, n, time_ms, value, e, max(1.0, HOUR_MS / step_ms) if n > 1 else 1.0)
     return score, middle, lower, upper
@@ -118,6 +132,7 @@ def begin(it: Signal, value: float) -> None:
     it["last"] = value
     it["fast"] = value
     it["slow"] = value
+    it["reach"] = REACH
 
 
 @njit(cache=True)
@@ -226,24 +241,34 @@ def judge(it: Signal, k: int, sizes: Floats, pause_ms: float, step_ms: float) ->
         surprise = surprise_of(it, member * PEAKS, sizes[member], base, prior)
         evidence += surprise if member < WINDOW else begun(it, member - WINDOW, surprise, k, step_ms)
         learn_peak(it, member, sizes[member], k)
-    surprise = climb(it["ladder"], evidence_above(it, evidence, k, step_ms), np.float64(k), 1.0)
+    if k == 0:
+        begin_ladder(it["ladder"], 1.0)
+    surprise = lowered(it, height_of(it["ladder"], evidence_above(it, evidence, k, step_ms)), pause_ms)
+    learn_rungs(it["ladder"], surprise, np.float64(k), 1.0)
     follow_bursts(it, sizes[STEADY])
-    surprise = steepened(lowered(it, barred(it, surprise, pause_ms, step_ms), pause_ms))
+    surprise = steepened(barred(it, surprise, pause_ms, step_ms))
     if it["rest_variance"] == 0.0:
         return min(surprise, math.log10(k + WARMUP + 1.0) + CONSTANT_EXTRA)
     return surprise
 
 
 @njit(cache=True)
-def band(it: Signal, k: int, e: Expectation) -> tuple[float, float]:
-    """Values that neither level nor prediction find surprising; those of the level alone if there are none."""
-    base, prior = tail_weights(k)
-    around = e.hourly * reach(it, HOURLY * PEAKS, base, prior)
-    beside = e.missing * reach(it, MISS * PEAKS, base, prior)
+def band(it: Signal, e: Expectation) -> tuple[float, float]:
+    """Values that are usual by level and by prediction; by the level alone if there are none."""
+    reach = np.float64(it["reach"])
+    around, beside = reach * e.hourly, reach * e.missing
     lower, upper = max(e.middle - around, e.guess - beside), min(e.middle + around, e.guess + beside)
     if lower <= upper:
         return lower, upper
     return e.middle - around, e.middle + around
+
+
+@njit(cache=True)
+def learn_reach(it: Signal, k: int, outside: bool) -> None:
+    """Move the edges of the band, in standard deviations, to where one value of 1,000 is outside."""
+    reach = np.float64(it["reach"])
+    gain = REACH_GAIN / (OUTSIDE * min(k, REACH_LIMIT) + REACH_PRIOR)
+    it["reach"] = reach * (1.0 + gain * ((1.0 if outside else 0.0) - OUTSIDE))
 
 
 @njit(cache=True)

@@ -38,41 +38,43 @@ LIGHT, HEAVY = 0.6, 1.0
 CHANCES = 5.0
 """Exceedances a week at which the bar takes a surprise for an alarm."""
 REST_MS, REST_STEPS = 6 * 3_600_000.0, 6.0
-PER_WEEK, FREE, PER_ALARM = 3.0, 4.0, 0.15
+PER_WEEK, FREE, PER_ALARM = 2.0, 4.0, 0.2
 STEEPER, STEEP = 5.0, 0.5
 """No rung was learned beyond: surprise grows ever faster there, so that what goes on growing is told again."""
-HEIGHT, HEIGHT_SHARE, HEIGHT_MS = 3.0, 0.5, 6.0 * HOUR_MS
-"""Half of what the highest surprise of some hours exceeds 3 is taken off: what follows an alarm must be worse."""
+HEIGHT, HEIGHT_LIMIT, HEIGHT_SHARE, HEIGHT_MS = 3.0, 8.0, 0.5, 6.0 * HOUR_MS
+"""Half of what the highest surprise of some hours exceeds 3, up to 8, is taken off: what follows must be worse."""
 
 
 @njit(cache=True)
-def climb(widths: Floats, evidence: float, n: float, columns: float) -> float:
-    """Surprise of ``evidence`` on a ladder with these (5,) widths, then learns it.
+def begin_ladder(widths: Floats, signals: float) -> None:
+    """Where it begins, for evidence of so many signals added up: deviations grow with the root."""
+    for rung in range(RUNGS):
+        widths[rung] = WIDTHS[rung] * math.sqrt(signals)
 
-    ``n`` counts the samples before it; ``columns`` signals were added up: deviations grow with its root.
-    """
-    root = math.sqrt(columns)
-    if n == 0:
-        for rung in range(RUNGS):
-            widths[rung] = WIDTHS[rung] * root
-    surprise, below = float(RUNGS - 1), 0.0
-    for rung in range(RUNGS):
+
+@njit(cache=True)
+def height_of(widths: Floats, evidence: float) -> float:
+    """How many rungs up the evidence reaches, between and beyond them in shares."""
+    below = 0.0
+    for rung in range(RUNGS - 1):
         width = np.float64(widths[rung])
-        if evidence < below + width or rung == RUNGS - 1:
-            surprise = rung + (evidence - below) / width
-            break
+        if evidence < below + width:
+            return rung + (evidence - below) / width
         below += width
-    below, share, n = 0.0, 1.0, min(n, SAMPLES_LIMIT)
+    return RUNGS - 1.0 + (evidence - below) / np.float64(widths[RUNGS - 1])
+
+
+@njit(cache=True)
+def learn_rungs(widths: Floats, height: float, n: float, signals: float) -> None:
+    """Learn what height was told, after ``n`` others."""
+    share, n, narrowest = 1.0, min(n, SAMPLES_LIMIT), NARROWEST * math.sqrt(signals)
     for rung in range(RUNGS):
-        width = np.float64(widths[rung])
-        above = 1.0 if evidence > below + width else 0.0
+        above = 1.0 if height > rung + 1.0 else 0.0
         gain = PER_E_FOLD / (share * n + PRIOR_VISITS[rung])
-        widths[rung] = max(width * (1.0 + gain * (above - 0.1)), NARROWEST * root)
+        widths[rung] = max(np.float64(widths[rung]) * (1.0 + gain * (above - 0.1)), narrowest)
         if above == 0.0:
             break
-        below += width
         share *= 0.1
-    return surprise
 
 
 @njit(cache=True)
@@ -95,7 +97,7 @@ def evidence_above(it: Signal, evidence: float, n: int, step_ms: float) -> float
 def lowered(it: Signal, surprise: float, pause_ms: float) -> float:
     """What the height of the last hours leaves of a surprise; then learns it."""
     height = np.float64(it["height"]) * math.exp(-pause_ms / HEIGHT_MS)
-    it["height"] = max(height, surprise)
+    it["height"] = min(max(height, surprise), HEIGHT_LIMIT)
     return max(surprise - HEIGHT_SHARE * max(height - HEIGHT, 0.0), 0.0)
 
 

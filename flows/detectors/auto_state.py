@@ -1,4 +1,4 @@
-"""What ``auto`` remembers of a signal: one record of 880 bytes, every number in as few bits as it needs.
+"""What ``auto`` remembers of a signal: one record of 888 bytes, every number in as few bits as it needs.
 
 Levels and squares are float64, so a signal at 10¹² with a spread of 1 loses nothing; deviations and ratios are
 float32, peaks have 11 bits of mantissa (``auto_tails``). Nothing is derived: a snapshot holds all of it. A record lies
@@ -16,7 +16,7 @@ from flows.detectors.base import Column, Table
 
 WARMUP = 60
 """Samples before the first score: the fewest from which a tail of peaks could be told from the body."""
-FAR = 1e6
+FAR = 1e3
 """What is farther out, in its scale, is learned as if it were so far: an absurd value must not blind what follows."""
 CUT_FROM = 30
 """Samples from which what is learned is cut."""
@@ -38,7 +38,7 @@ _EXACT = ("mean", "last", "fast", "slow", "variance", "rest_variance", "miss_var
 _SIZES = ("quick_change", "usual_change", "offset")
 _RATIOS = (
     "step_ms", "roughness_square", "evidence", "burst", "bursts", "burst_gap", "bar", "bar_rest_ms", "height",
-    "rises", "falls", "zeros",
+    "rises", "falls", "zeros", "reach",
 )  # fmt: skip
 RECORD = np.dtype(
     [
@@ -61,7 +61,7 @@ RECORD = np.dtype(
         ("visit_day", np.uint16, HOURS),
         ("visit_samples", np.uint16, HOURS),
         ("visits", np.uint8, HOURS),
-        ("unused", np.uint8, 2),
+        ("unused", np.uint8, 6),
     ]
 )
 COLUMNS = (Column("signal", np.uint8, RECORD.itemsize),)

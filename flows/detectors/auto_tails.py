@@ -108,17 +108,3 @@ def place_of(it: Signal, first: int, code: int) -> int:
         if it["peaks"][first + at] == code:
             return at
     return -1
-
-
-@njit(cache=True)
-def reach(it: Signal, first: int, base: float, prior: float) -> float:
-    """The size of a member at which its own surprise is 3, for the band: ``surprise_of`` solved for it."""
-    peaks = it["peaks"]
-    smallest = size_of(peaks[first + PEAKS - 1])
-    slope = prior * LAPLACE + ((1.0 - prior) * base / smallest if smallest > 0.0 else 0.0)
-    size = COMPRESS / slope
-    if smallest == 0.0 or size <= smallest:
-        return size
-    per_size = _PER_E / excess_of(size_of(peaks[first + _FIFTH]), smallest)
-    rest = COMPRESS - (1.0 - prior) * (base - smallest * per_size)
-    return rest / (prior * LAPLACE + (1.0 - prior) * per_size)

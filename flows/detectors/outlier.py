@@ -124,7 +124,7 @@ def _judge_group(
     score: Floats, expected: Floats, lower: Floats, upper: Floats,
 ) -> None:  # fmt: skip
     """One group at one step; its values ascend along ``order``, NaN at the end."""
-    known = np.array([at for at in order if abs(values[at]) <= VALUE_LIMIT])
+    known = order[np.abs(values[order]) <= VALUE_LIMIT]
     count = known.shape[0]
     line = values[known]
     enough = count >= min_members and count > neighbours

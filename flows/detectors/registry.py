@@ -21,6 +21,7 @@ from flows.detectors.missing import Missing, MissingParams
 from flows.detectors.outlier import Outlier, OutlierParams
 from flows.detectors.quantile import Quantile, QuantileParams
 from flows.detectors.river import River, RiverParams
+from flows.detectors.river_vector import RiverVector
 from flows.detectors.seasonal import Seasonal, SeasonalParams
 from flows.detectors.threshold import Threshold, ThresholdParams
 from flows.detectors.zscore import Zscore, ZscoreParams
@@ -53,6 +54,9 @@ class Kind(NamedTuple):
     traits: frozenset[Trait] = frozenset()
     example: Mapping[str, Any] = MappingProxyType({})
     """Parameters that make one which can fire, where the defaults alone do not."""
+
+    vectors: Callable[[Any], Detector] | None = None
+    """How one is made that judges all members of a group as one signal; raises ``ValueError`` if it cannot."""
 
     @property
     def calibrable(self) -> bool:
@@ -92,7 +96,13 @@ KINDS: dict[str, Kind] = {
     "outlier": Kind(
         OutlierParams, Outlier, "one series against the others of its group now", frozenset({Trait.TOGETHER})
     ),
-    "river": Kind(RiverParams, River, "models of the library river, for few signals", frozenset({Trait.OBJECTS})),
+    "river": Kind(
+        RiverParams,
+        River,
+        "models of the library river, for few signals",
+        frozenset({Trait.OBJECTS, Trait.VECTORS}),
+        vectors=RiverVector,
+    ),
     "flatline": Kind(FlatlineParams, Flatline, "a signal that used to move stands still", frozenset({Trait.TIMES})),
     "missing": Kind(MissingParams, Missing, "nothing comes for longer than it ever took", frozenset({Trait.TIMES})),
 }

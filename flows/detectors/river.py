@@ -163,31 +163,44 @@ class River:
         try:
             return self._judge(state, row, time_ms, value)
         except FAULTS:
-            faults = state["faults"][row] + 1
-            state.clear(np.array([row]))
-            state["faults"][row] = faults
+            begin_anew(state, row)
             return NOTHING
 
     def _judge(self, state: Table, row: int, time_ms: int, value: float) -> Verdict:
-        model = state[MODEL][row]
-        if not model:
-            model = state[MODEL][row] = self.make()
         seen = int(state["seen"][row])
-        verdict = NOTHING
         if self.spec.gaussian is None:
-            surprise = self.surprise(state, row, model.score_one({VALUE: value})) if seen >= self.silent else math.nan
-            if seen >= self.needed:
-                verdict = Verdict(surprise, *self.shown(state, row))
-        elif seen >= self.needed:
-            verdict = self.distance(model, value)
-        state["seen"][row] = min(seen + 1, COUNT_LIMIT)
-        if learns(state["held_ms"], row, verdict.surprise, time_ms, self.params.hold_ms, self.params.hold_from):
-            if self.spec.gaussian is not None:  # river's models of one value take it as the target
-                model.learn_one(None, value)
-            else:
-                model.learn_one({VALUE: value})
-                _follow(state, row, "mean", "variance", value, max(1.0 / VALUE_MEMORY, 1.0 / (seen + 1.0)))
+            shown = self.shown(state, row)
+            surprise, learned = self.rate(state, row, time_ms, {VALUE: value})
+            if learned:
+                follow(state, row, "mean", "variance", value, max(1.0 / VALUE_MEMORY, 1.0 / (seen + 1.0)))
+            return NOTHING if math.isnan(surprise) else Verdict(surprise, *shown)
+        model = self.model_of(state, row)
+        verdict = self.distance(model, value) if seen >= self.needed else NOTHING
+        if self.count(state, row, time_ms, verdict.surprise):
+            model.learn_one(None, value)  # river's models of one value take it as the target
         return verdict
+
+    def rate(self, state: Table, row: int, time_ms: int, features: dict[Any, float]) -> tuple[float, bool]:
+        """Surprise of a model that scores, NaN while warming up, then learn; and whether it was learned."""
+        model, seen = self.model_of(state, row), int(state["seen"][row])
+        surprise = self.surprise(state, row, model.score_one(features)) if seen >= self.silent else math.nan
+        if seen < self.needed:
+            surprise = math.nan
+        learned = self.count(state, row, time_ms, surprise)
+        if learned:
+            model.learn_one(features)
+        return surprise, learned
+
+    def model_of(self, state: Table, row: int) -> Any:
+        """The model of a row, made when it is first asked for."""
+        if not state[MODEL][row]:
+            state[MODEL][row] = self.make()
+        return state[MODEL][row]
+
+    def count(self, state: Table, row: int, time_ms: int, surprise: float) -> bool:
+        """One more was seen; whether it is to be learned."""
+        state["seen"][row] = min(state["seen"][row] + 1, COUNT_LIMIT)
+        return learns(state["held_ms"], row, surprise, time_ms, self.params.hold_ms, self.params.hold_from)
 
     def distance(self, model: Any, value: float) -> Verdict:
         """Of a model that measures distances: its own centre and deviation, where its score would end at 1."""
@@ -209,7 +222,7 @@ class River:
         spread = max(math.sqrt(state["usual_variance"][row]), LEAST_SPREAD)
         z = (level - usual) / spread
         cut = max(-FURTHEST, min(FURTHEST, z)) if seen >= self.params.warmup else z
-        _follow(state, row, "usual", "usual_variance", usual + cut * spread, max(1.0 / MEMORY, 1.0 / (seen + 1.0)))
+        follow(state, row, "usual", "usual_variance", usual + cut * spread, max(1.0 / MEMORY, 2.0 / (seen + 2.0)))
         far = abs(z) if self.spec.two_sided else z
         return min(SURPRISE_MAX, LOG10_E * max(0.0, 1.0 + far))
 
@@ -227,7 +240,16 @@ class River:
         return np.maximum(self.needed - state["seen"][rows].astype(np.int64), 0)
 
 
-def _follow(state: Table, row: int, mean: str, variance: str, value: float, weight: float) -> None:
+def begin_anew(state: Table, row: int) -> None:
+    """Forget a model that failed."""
+    faults = state["faults"][row] + 1
+    for column in state.columns:
+        if not column.derived:
+            state[column.name][row] = 0
+    state["faults"][row] = faults
+
+
+def follow(state: Table, row: int, mean: str, variance: str, value: float, weight: float) -> None:
     """Finch (2009), *Incremental calculation of weighted mean and variance*, eq. 143."""
     away = value - state[mean][row] if weight < 1.0 else 0.0
     state[mean][row] = value if weight == 1.0 else state[mean][row] + weight * away

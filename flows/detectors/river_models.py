@@ -74,7 +74,7 @@ class Spec(NamedTuple):
     read: Callable[[float, Any], float]
     """from its score to a number that grows with it and neither ends nor stands still, see ``river.Usual``"""
     silent: Callable[[Any], int]
-    """samples for which it answers 0 whatever comes"""
+    """samples for which it answers 0 whatever comes, or by chance"""
     size_bytes: Callable[[Any], int]
     """about what it takes in memory, per signal"""
     gaussian: Callable[[Any], tuple[float, float]] | None = None
@@ -163,6 +163,16 @@ def _at_once(_: _Params) -> int:
     return 0
 
 
+def _settled(_: _Params) -> int:
+    """What histograms and random features need to settle at all."""
+    return 30
+
+
+def _neighbourhoods(p: FactorParams) -> int:
+    """Neighbours' neighbours must be others than these."""
+    return min(3 * p.n_neighbors, p.window_size)
+
+
 def _centre_of_gaussian(model: Any) -> tuple[float, float]:
     return model.gaussian.mu, model.gaussian.sigma
 
@@ -183,12 +193,12 @@ MODELS: dict[str, Spec] = {
         ForestParams, _forest, _to_unit, _decades_of_mass, lambda p: p.window_size,
         lambda p: 270 * p.n_trees * 2 ** (p.height + 1),
     ),
-    "LODA": Spec(LodaParams, _loda, _standard, _as_it_is, _at_once, lambda p: 170 * p.n_random_cuts * p.n_bins),
+    "LODA": Spec(LodaParams, _loda, _standard, _as_it_is, _settled, lambda p: 170 * p.n_random_cuts * p.n_bins),
     "LocalOutlierFactor": Spec(
-        FactorParams, _factor, _standard, _log_of_ratio, _at_once, lambda p: 4_000 + 350 * p.window_size,
+        FactorParams, _factor, _standard, _log_of_ratio, _neighbourhoods, lambda p: 4_000 + 350 * p.window_size,
     ),
     "OneClassSVM": Spec(
-        SvmParams, _svm, _random_features, _as_it_is, _at_once, lambda p: 6_000 + 150 * p.n_components,
+        SvmParams, _svm, _random_features, _as_it_is, _settled, lambda p: 6_000 + 150 * p.n_components,
         two_sided=True,
     ),
 }  # fmt: skip

@@ -33,6 +33,7 @@ OUTLIER = {"kind": "outlier", "params": {}}
     ({"params": {"floor_ratio": 2}}, "params.floor_ratio", "less than or equal to 1"),
     ({"params": {"floor_ratio": float("nan")}}, "params.floor_ratio", ""),
     ({"threshold": 8.0, "chance_per_week": 2.0}, "chance_per_week", "left out beside threshold = 8"),
+    ({"kind": "river", "params": {}, "group": Group(aggregate="members")}, "params", "GaussianScorer judges one value"),
     ({**OUTLIER}, "group", "outlier compares the members"),
     ({**OUTLIER, "group": Group(by=("job",))}, "group.aggregate", "give group with aggregate members"),
     ({"group": Group(aggregate="members")}, "group.aggregate", "mad judges one signal: choose sum"),

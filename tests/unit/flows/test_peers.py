@@ -11,6 +11,7 @@ import pytest
 from connectors.messages import Anomaly, Group
 from flows.detectors.outlier import GROUP, Outlier, OutlierParams
 from flows.peers import Peers
+from flows.program import Program
 from tests.groups import Partitions
 from tests.series import START_MS
 from tests.streams import Log, anomalies, by_id, config
@@ -18,7 +19,7 @@ from tests.streams import Log, anomalies, by_id, config
 STEP_S = 15
 PARTITIONS = 3
 MEMBERS = 9
-ODD = {("web", 4): range(30, 36), ("db", 2): range(40, 44)}
+ODD = {("web", 4): range(45, 51), ("db", 2): range(54, 58)}
 
 
 def outlier(**changes: Any) -> Any:
@@ -31,7 +32,7 @@ def labels_of(job: str, n: int) -> dict[str, str]:
     return {"__name__": "m", "job": job, "n": str(n)}
 
 
-def logs_of(detector: Any, steps: int = 60) -> list[Log]:
+def logs_of(detector: Any, steps: int = 70) -> list[Log]:
     """Two groups of members on any partition, two of them odd for a while; one is away for some steps."""
     logs = [Log(partition) for partition in range(PARTITIONS)]
     for log in logs[1:]:
@@ -44,7 +45,7 @@ def logs_of(detector: Any, steps: int = 60) -> list[Log]:
         at_s = STEP_S * step - 5
         for job, level in (("web", 100.0), ("db", 5.0)):
             for n in range(MEMBERS):
-                if (job, n) == ("db", 7) and 20 <= step < 45:
+                if (job, n) == ("db", 7) and 20 <= step < 40:
                     continue
                 value = rng.normal(level, 1.0) + (60.0 if step in ODD.get((job, n), ()) else 0.0)
                 logs[(7 * n + len(job)) % PARTITIONS].samples((labels_of(job, n), at_s, value))
@@ -109,3 +110,63 @@ def test_a_number_is_used_again_when_its_group_is_gone() -> None:
     assert peers.join(4, {"job": "shop"}) == 0
     assert peers.join(5, web) == 3
     assert len(peers) == 4
+
+
+def vectors(**params: Any) -> Any:
+    group = Group(by=("job",), aggregate="members", grace_s=0)
+    chosen = {"model": "LocalOutlierFactor", "model_params": {"n_neighbors": 5, "window_size": 30}, "warmup": 15}
+    return config("river", "m", group=group, threshold=6.0, quiet_s=60.0, calibrate=False, params={**chosen, **params})
+
+
+def test_an_anomaly_of_several_signals_is_the_entity_s() -> None:
+    world = Partitions(logs_of(vectors()))
+    world.run(np.random.default_rng(0))
+    events = list({event.id: event for event in anomalies(world.out)}.values())
+    first = {(event.signal.labels["job"], event.start_ms) for event in events}
+    assert {("web", START_MS + 1000 * (STEP_S * 45 - 5)), ("db", START_MS + 1000 * (STEP_S * 54 - 5))} == first
+    for event in events:
+        assert set(event.signal.labels) == {"job"}
+        assert event.signal.expression == "m"
+        assert event.value > 60.0, "the value of the member that leads"
+        assert event.upper < event.value
+        first_of_all, *others = event.contributors
+        assert (first_of_all.labels["job"], int(first_of_all.labels["n"])) in ODD
+        assert first_of_all.value == pytest.approx(event.value, abs=10.0)
+        assert len(others) == 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_entities_do_not_depend_on_order_or_restarts(seed: int) -> None:
+    logs = logs_of(vectors())
+    whole, other = Partitions(logs), Partitions(logs)
+    whole.run(np.random.default_rng(99))
+    other.run(np.random.default_rng(seed), restarts=0.1)
+    assert by_id(anomalies(other.out)) == by_id(anomalies(whole.out))
+    for world in (whole, other):
+        running = world.merges["d"].running
+        assert running is not None
+        assert running.block.watch.objects == 2
+    assert leaders_of(whole) == leaders_of(other)
+    assert {labels["n"] for labels in leaders_of(whole)} == {"4", "2"}
+
+
+def leaders_of(world: Partitions) -> list[dict[str, str]]:
+    """The first of the members that led when each entity surprised at last."""
+    running = world.merges["d"].running
+    assert running is not None
+    block = running.block
+    (key,) = block.watch.program_keys()
+    program, rows, slots = block.watch.slots(key)
+    assert isinstance(program, Program)
+    led = [program.leaders(slot)[:1] for slot, row in zip(slots.tolist(), rows.tolist(), strict=True)]
+    found = block.series.index.find(np.array([one[0][0] for one in led if one], np.uint64))
+    return sorted((block.series.labels_of(row) for row in found.tolist()), key=str)
+
+
+def test_entities_are_bounded_and_their_members_are_not() -> None:
+    world = Partitions(logs_of(vectors(max_keys=1), steps=20))
+    world.run(np.random.default_rng(0), restarts=0.2)
+    running = world.merges["d"].running
+    assert running is not None
+    assert running.block.watch.objects == 1
+    assert len(running.block.series) == 2 * MEMBERS + 2

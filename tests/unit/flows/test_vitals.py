@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, generate_latest
 
+from connectors.messages import Group
 from connectors.reader import ReaderStats
 from flows.decode import Decoder
+from flows.readiness import Readiness
 from flows.vitals import Stops, Vitals
-from tests.streams import Log, busy_log
+from tests.streams import Log, busy_log, config
 
 STATS = ReaderStats(
     queued_records=3, queued_bytes=400, lag_records=5, received_records_total=60, received_bytes_total=7000,
@@ -52,6 +54,29 @@ def test_what_is_held_is_shown() -> None:
     assert metrics["tocsin_flow_lanes"] == len(block.watch.routes.lanes) > 0
     assert metrics["tocsin_flow_state_bytes"] == block.size_bytes
     assert metrics["tocsin_flow_snapshot_bytes"] == 1234
+
+
+def test_what_still_warms_up_is_shown_by_detector() -> None:
+    log = Log()
+    log.detector("long", config(params={"window": 60}))
+    log.detector("short", config(params={"window": 5}))
+    log.detector("grouped", config(group=Group()))
+    log.detector("other", config(selector="nothing"))
+    log.control(0)
+    for step in range(9):
+        log.samples(*(({"__name__": "m", "n": str(n)}, step, 1.0) for n in range(3) if n or step < 2))
+    log.control(61)
+    block, _ = log.run()
+    assert block.readiness == {"long": Readiness(3, 3, 58), "short": Readiness(3, 1, 3)}
+    vitals = Vitals(Decoder(60, 100), lambda: STATS)
+    vitals.blocks += [block, block]
+    metrics = {name: value for name, value in exposed(vitals).items() if "warming" in name}
+    assert metrics == {
+        'tocsin_flow_warming_up{detector="long"}': 6,
+        'tocsin_flow_warming_up{detector="short"}': 2,
+        'tocsin_flow_warming_up_samples{detector="long"}': 58,
+        'tocsin_flow_warming_up_samples{detector="short"}': 3,
+    }
 
 
 def test_the_reader_is_shown() -> None:

@@ -89,7 +89,7 @@ def test_it_agrees_with_its_twin_at_another_cadence_and_over_gaps() -> None:
 
 def test_a_signal_takes_less_than_a_kilobyte() -> None:
     assert make().allocate(10).size_bytes == 10 * RECORD.itemsize
-    assert RECORD.itemsize == 880
+    assert RECORD.itemsize == 888
     assert all(offset % np.dtype(kind.base).itemsize == 0 for kind, offset, *_ in RECORD.fields.values())
 
 
@@ -139,6 +139,14 @@ def test_it_says_how_many_samples_it_needs() -> None:
     _, state = watch(normal(np.random.default_rng(0), 23))
     assert make().needs(state, np.zeros(1, np.int64)).tolist() == [37]
     assert describe(state, np.zeros(1, np.int64)) == ["needs 37 more samples"]
+
+
+@pytest.mark.parametrize("family", [normal, seasonal, walk], ids=lambda family: family.__name__)
+def test_one_value_of_a_thousand_is_outside_the_band(family: Callable[[np.random.Generator, int], Floats]) -> None:
+    values = family(np.random.default_rng(9), 100_000)
+    scored, _ = watch(values)
+    outside = (values < scored.lower) | (values > scored.upper)
+    assert 0.0004 < outside[20_000:].mean() < 0.0025
 
 
 def counter(rng: np.random.Generator, n: int) -> Floats:
