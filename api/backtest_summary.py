@@ -20,6 +20,7 @@ class Loud(NamedTuple):
     alarms: int
     name: str
     weeks: float
+    learned: str
 
 
 class Summary:
@@ -43,7 +44,10 @@ class Summary:
         self.weeks += weeks
         self.severities.update(anomaly.severity for anomaly in replayed.anomalies)
         self.drops.update(replayed.drops)
-        self._loud = sorted([*self._loud, Loud(alarms, name, weeks)], key=lambda loud: (-loud.alarms, loud.name))
+        learned = (replayed.learned[0] or "") if len(replayed.learned) == 1 else ""
+        self._loud = sorted(
+            [*self._loud, Loud(alarms, name, weeks, learned)], key=lambda loud: (-loud.alarms, loud.name)
+        )
         del self._loud[LOUDEST:]
 
     def print(self, out: TextIO, folder: Path) -> None:
@@ -56,11 +60,18 @@ class Summary:
         lines += [f"not judged: {dropped}"] * bool(dropped)
         lines += [f"could not be read or written: {self.failed}"] * bool(self.failed)
         loud = [
-            f"  {one.alarms:6} ({_rate(one.alarms, one.weeks)} a week)  {one.name}" for one in self._loud if one.alarms
+            f"  {one.alarms:6} ({_rate(one.alarms, one.weeks)} a week)  {one.name}{_learned(one)}"
+            for one in self._loud
+            if one.alarms
         ]
         lines += ["loudest:", *loud] * bool(loud and self.series > 1)
+        lines += [f"learned: {one.learned}" for one in self._loud if one.learned] * (self.series == 1)
         lines.append(f"written to {folder}")
         out.write("\n".join(lines) + "\n")
+
+
+def _learned(one: Loud) -> str:
+    return f"  ({one.learned})" if one.learned else ""
 
 
 def _rate(alarms: int, weeks: float) -> str:

@@ -402,6 +402,7 @@ class Anomaly(Message):
     )
     contributors: list[Contributor] = Field(description="of a group: the members that weigh most, if known")
     sentence: str = Field(description="all of it in one English sentence")
+    learned: str | None = Field(None, description="what kind of signal the detector takes it for, and why, if it says")
 
 
 class OutRecord(NamedTuple):

@@ -218,6 +218,7 @@ class Block:
             detector, self.series.tenant(row), self.series.labels[row] or b"", self.series.labels_of(row),
             shape, expression,
             tuple((self.series.labels_of(led), value) for led, value in self.watch.leaders_of_lane(lane)),
+            self.watch.learned_of_lane(lane),
         )  # fmt: skip
 
     # log time and configuration
@@ -315,6 +316,7 @@ class Block:
         self.swept_s = log_s
         self.watch.forget_columns()
         self.readiness = readiness_of(self.watch)
+        self.watch.take_notes()
         for row in self.series.idle(log_s - self.limits.idle_s):
             self._close_lanes(self.watch.lanes_of_series(row), ClosedBy.SERIES_GONE, out)
             self.watch.remove_series(row)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from flows.calibration import allocate_tails, calibrate
 from flows.config import ProgramKey
-from flows.detectors.base import Floats, Ints, Scored, Silences, Silent, Table
+from flows.detectors.base import Floats, Ints, Learned, Scored, Silences, Silent, Table
 from flows.detectors.models import Modelled
 from flows.detectors.outlier import GROUP
 from flows.detectors.river_vector import ENTITY, SERIES, RiverVector
@@ -98,6 +98,15 @@ class Program:
             return []
         series, values = self.state["top"][slot].tolist(), self.state["top_value"][slot].tolist()
         return [(one, value) for one, value in zip(series, values, strict=True) if one]
+
+    def note(self) -> None:
+        """Note what kinds of signals these are, if the kind of detector knows."""
+        if isinstance(self.detector, Learned):
+            self.detector.note(self.state, np.arange(self.used))
+
+    def learned(self, slot: int) -> str | None:
+        """What was noted of a signal, in words."""
+        return self.detector.learned(self.state, slot) if isinstance(self.detector, Learned) else None
 
     @property
     def models(self) -> int:

@@ -66,7 +66,8 @@ class Replayed:
 
     ``value`` (n,) and ``scored`` (n,) each are those of the leading signal, but for ``scored.score``, which is the
     entity's; ``alert`` (n,) bool is True on the row at which a user would be notified; ``anomalies`` are the last
-    events of the episodes; ``drops`` counts samples that were not judged, by reason.
+    events of the episodes; ``drops`` counts samples that were not judged, by reason; ``learned`` says of each signal
+    what it was taken for in the end, if the kind says so.
     """
 
     value: Floats
@@ -74,6 +75,7 @@ class Replayed:
     alert: NDArray[np.bool_]
     anomalies: list[Anomaly]
     drops: dict[str, int]
+    learned: list[str | None]
 
 
 def replay(config: DetectorConfig, frame: Frame) -> Replayed:
@@ -88,7 +90,7 @@ def replay(config: DetectorConfig, frame: Frame) -> Replayed:
     signals.hear_silence()
     if len(frame.labels) == 1:
         value, *scored = signals.verdicts[:, :, 0]
-        return Replayed(value, Scored(*scored), told.alert, list(told.last.values()), signals.drops())
+        return _replayed(signals, told, value, Scored(*scored))
     return _replay_entity(config, frame, signals)
 
 
@@ -105,7 +107,11 @@ def _replay_entity(config: DetectorConfig, frame: Frame, signals: Witness) -> Re
         at = rows.start + np.flatnonzero(advancing[rows])
         told.samples(rows, entity.report(at, value, scored))
         told.control(rows, entity.take(entity.controls(rows)))
-    return Replayed(value, scored, told.alert, list(told.last.values()), signals.drops())
+    return _replayed(signals, told, value, scored)
+
+
+def _replayed(signals: Witness, told: Told, value: Floats, scored: Scored) -> Replayed:
+    return Replayed(value, scored, told.alert, list(told.last.values()), signals.drops(), signals.learned())
 
 
 class Witness(Block):
@@ -184,6 +190,12 @@ class Witness(Block):
         super().follow(lanes, entries, times_ms, values, scored, steps_s, out)
         # live, each sample comes at its own log time; here a chunk comes at once
         self.episodes.open["log_ms"] = self.episodes.open["time_ms"]
+
+    def learned(self) -> list[str | None]:
+        """What each signal is taken for by now."""
+        self.watch.take_notes()
+        rows = self.series.index.find(self._hashes).tolist()
+        return [self.watch.learned_of_lane(lane) for row in rows for lane in self.watch.lanes_of_series(row)]
 
     def hear_silence(self) -> None:
         """Let the silence before a row count as that row's verdict where it is the more surprising one."""

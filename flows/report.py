@@ -35,6 +35,8 @@ class Watched(NamedTuple):
     expression: str | None = None
     contributors: tuple[tuple[dict[str, str], float], ...] = ()
     """labels and values of the members that weigh most"""
+    learned: str | None = None
+    """what its kind takes the signal for"""
 
 
 def anomaly_id(watched: Watched, start_ms: int) -> str:
@@ -147,4 +149,5 @@ def _explanation(watched: Watched, episode: Episode, manner: Manner, *, closed: 
         "chance_per_week": chance_per_week(episode, manner),
         "contributors": [{"labels": labels, "value": value} for labels, value in watched.contributors],
         "sentence": sentence(signal, episode, manner, closed=closed),
+        "learned": watched.learned,
     }

@@ -205,6 +205,18 @@ class Watch:
         rows = self.series.index.find(np.array([series for series, _ in led], np.uint64)).tolist()
         return [(row, value) for row, (_, value) in zip(rows, led, strict=True) if row >= 0]
 
+    def learned_of_lane(self, lane: int) -> str | None:
+        """What a lane's signal was taken for when notes were taken last, in words."""
+        entry = int(self.routes.lanes["entry"][lane])
+        program = self._program(int(self.routes.entries["program"][entry]))
+        return program.learned(int(self.routes.entries["slot"][entry])) if isinstance(program, Program) else None
+
+    def take_notes(self) -> None:
+        """Let all programs note what kinds of signals they have."""
+        for program in self.programs:
+            if isinstance(program, Program):
+                program.note()
+
     def slots(self, key: Key) -> tuple[Program | Gather, Ints, Ints]:
         """A program with the rows it watches and their slots, (n,) each, ascending by row."""
         number = self._program_numbers[key]

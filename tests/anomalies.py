@@ -94,4 +94,5 @@ anomalies = st.builds(
         st.builds(Contributor, labels=st.dictionaries(_TEXT, _TEXT, max_size=3), value=_FLOATS), max_size=3
     ),
     sentence=_TEXT,
+    learned=st.none() | _TEXT,
 )

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict
 
 from flows.detectors.auto_kernel import auto_step
 from flows.detectors.auto_state import COLUMNS, WARMUP, records_of
+from flows.detectors.auto_words import take_notes, words
 from flows.detectors.base import Floats, Ints, Scored, Table
 
 
@@ -51,3 +52,11 @@ class Auto:
     def needs(self, state: Table, rows: Ints) -> Ints:
         """Samples until the first score."""
         return np.maximum(0, WARMUP - records_of(state)["seen"][rows].astype(np.int64))
+
+    def note(self, state: Table, rows: Ints) -> None:
+        """Note what kinds of signals these are by now."""
+        take_notes(records_of(state), rows)
+
+    def learned(self, state: Table, row: int) -> str | None:
+        """What was noted last, in words."""
+        return words(records_of(state)["noted"][row])

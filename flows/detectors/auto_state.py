@@ -61,7 +61,7 @@ RECORD = np.dtype(
         ("visit_day", np.uint16, HOURS),
         ("visit_samples", np.uint16, HOURS),
         ("visits", np.uint8, HOURS),
-        ("unused", np.uint8, 6),
+        ("noted", np.uint8, 6),
     ]
 )
 COLUMNS = (Column("signal", np.uint8, RECORD.itemsize),)

@@ -142,3 +142,16 @@ class Silent(Protocol):
     def advance(self, state: Table, rows: Ints, until_ms: int) -> Silences:
         """Judge rows at this log time, once per control record; gives those that are silent for too long."""
         ...
+
+
+@runtime_checkable
+class Learned(Protocol):
+    """What a kind offers besides, if it can say in words what it takes a signal for."""
+
+    def note(self, state: Table, rows: Ints) -> None:
+        """Note it for these rows, once a minute of log time: at fixed places of the log, so replays note the same."""
+        ...
+
+    def learned(self, state: Table, row: int) -> str | None:
+        """What was noted last, in words; None while nothing is judged."""
+        ...

@@ -12,7 +12,7 @@ from flows.replay import EVERYTHING, Frame, replay
 CONFIG = DetectorConfig(name="d", kind="zscore", selector=EVERYTHING, params={"window": 20})
 
 
-def summary_of(spikes: list[int]) -> str:
+def summary_of(spikes: list[int], config: DetectorConfig = CONFIG) -> str:
     """Two weeks of hourly values per series, with so many spikes each; two of the rows come twice."""
     summary = Summary()
     for number, n in enumerate(spikes):
@@ -21,7 +21,7 @@ def summary_of(spikes: list[int]) -> str:
         times_ms = 3_600_000 * np.arange(337)
         frame = Frame(np.append(times_ms, times_ms[-2:]), np.append(values, values[-2:], axis=0),
                       np.ones((339, 1), np.bool_), [{"__name__": "v"}])  # fmt: skip
-        summary.add(f"s{number:02}", frame, replay(CONFIG, frame))
+        summary.add(f"s{number:02}", frame, replay(config, frame))
     out = io.StringIO()
     summary.print(out, Path("out"))
     return out.getvalue()
@@ -45,6 +45,14 @@ def test_only_the_loudest_are_named() -> None:
     lines = summary_of([1] * 12 + [2]).splitlines()
     named = [line.split()[-1] for line in lines if "a week" in line]
     assert named == ["s12", *(f"s{number:02}" for number in range(LOUDEST - 1))]
+
+
+def test_what_auto_learned_is_told() -> None:
+    auto = DetectorConfig(name="d", kind="auto", selector=EVERYTHING)
+    (line,) = [line for line in summary_of([0], auto).splitlines() if line.startswith("learned: ")]
+    assert "predicted best by its level at this hour" in line
+    loudest = [line for line in summary_of([1, 2], auto).splitlines() if "a week)  s01  (" in line]
+    assert "predicted best by" in "".join(loudest)
 
 
 def test_nothing_at_all() -> None:

@@ -357,6 +357,25 @@ def test_a_stale_marker_is_counted_and_ends_the_run_of_a_counter() -> None:
     assert program.state["origin"][slots].tolist() == [2.0]
 
 
+def test_what_was_learned_is_told_alike_however_the_input_is_cut() -> None:
+    """A record holds an hour: by the time an anomaly is told, the state has learned what came after it."""
+    log = Log()
+    log.detector("d", config("auto", "m", params={}, threshold=3.0, quiet_s=400.0))
+    values = np.random.default_rng(1).normal(10.0, 1.0, (200, 12)).round(1)
+    values[::9, 5] = 60.0
+    for hour, row in enumerate(values.tolist()):
+        log.control(3600.0 * hour)
+        log.samples(*((M, 3600.0 * hour + 300.0 * at, value) for at, value in enumerate(row)))
+    log.control(3600.0 * 201)
+    chunks = log.chunks()
+    together = anomalies(log.block(idle_s=7200, too_new_ms=3_600_000).take(joined(chunks)))
+    block = log.block(idle_s=7200, too_new_ms=3_600_000)
+    apart = [event for chunk in chunks for piece in pieces(chunk) for event in anomalies(block.take([piece]))]
+    assert by_id(together) == by_id(apart)
+    assert len({event.learned for event in together}) > 5
+    assert all(event.learned and "predicted best by" in event.learned for event in together)
+
+
 def test_an_episode_closes_by_sample_time_or_by_log_time() -> None:
     log = watched()
     log.samples((M, 30, 99.0))
