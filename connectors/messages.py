@@ -378,6 +378,9 @@ class Anomaly(Message):
     version: Literal[1] = 1
     id: str = Field(pattern=r"^[0-9a-f]{32}$", description="same for all events of an episode, also after a crash")
     event: EventType
+    escalated: bool = Field(
+        False, description="true on an update that is a quarter more surprising than what was last notified: notify again"
+    )
     sequence: int = Field(ge=0, description="0 for opened, then counts up within the episode")
     tenant: str
     detector: AnomalyDetector

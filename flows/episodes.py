@@ -3,8 +3,9 @@
 An episode begins at the first sample whose surprise reaches the detector's threshold, goes on while samples reach
 ``close_ratio`` of it, and closes when none has for the detector's quiet time: in sample time (a later sample shows it)
 or in log time (no sample came at all). It is told once it has lasted for ``min_duration_ms``; then its end is told too,
-and updates when the surprise has grown by half, or once a minute. After it, while its lane rests, only a sample that is
-more surprising than its peak by a quarter begins another (``flows.policy``).
+and an update once a minute. It *escalates* with a sample that is a quarter more surprising than what an operator was
+last told, at its opening or the last escalation. After it, while its lane rests, only such a sample begins another
+(``flows.policy``).
 """
 
 from __future__ import annotations
@@ -17,9 +18,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from flows.detectors.base import Floats, Ints, Scored
-from flows.policy import REST_GROWTH, Policies, cooldown_of, quiet_of, threshold_at
+from flows.policy import WORSE, Policies, cooldown_of, quiet_of, threshold_at
 
-TELL_GROWTH = 1.5
 TELL_EVERY_MS = 60_000
 LARGEST_SIZE = 1e6
 """Sizes end here: a band may have no width."""
@@ -40,6 +40,7 @@ class Episode(NamedTuple):
     peak_size: float
     """distance from the expected, in half widths of the band"""
     told_surprise: float
+    """peak when it opened, or when it escalated last"""
     first_expected: float
     threshold: float
     """at the latest surprising sample, as the next"""
@@ -65,7 +66,8 @@ EPISODE = np.dtype(
 )
 """An ``Episode`` in a column."""
 Episodes = NDArray[Any]
-OPENED, UPDATED, CLOSED = 0, 1, 2
+OPENED, UPDATED, CLOSED, ESCALATED = 0, 1, 2, 3
+NO_NEWS = -1
 PENDING, TOLD, RESTING = 0, 1, 2
 """Phases: too short to be told so far; open; over, and its lane rests."""
 EVENTS_PER_CALL = 256
@@ -299,7 +301,7 @@ def bar_of(episodes: Episodes, at: int, threshold: float, close_ratio: float) ->
     if at == -1:
         return threshold
     if episodes[at]["phase"] == RESTING:
-        return max(threshold, REST_GROWTH * episodes[at]["peak_surprise"])
+        return max(threshold, WORSE * episodes[at]["told_surprise"])
     return close_ratio * threshold
 
 
@@ -351,23 +353,26 @@ def size_of(value: float, expected: float, lower: float, upper: float) -> float:
 
 @njit(cache=True)
 def tell(episodes: Episodes, at: int, min_duration_ms: int, told: Episodes, kinds: Ints, n: int) -> int:
-    """Tell that an episode opened, once it lasts, or an update that is due."""
-    opens = episodes[at]["phase"] == PENDING
-    if opens and episodes[at]["time_ms"] - episodes[at]["start_ms"] < min_duration_ms:
-        return n
-    if not opens and not worth_telling(episodes, at):
+    """Tell that an episode opened, once it lasts, that it escalated, or an update that is due."""
+    kind = news(episodes, at, min_duration_ms)
+    if kind == NO_NEWS:
         return n
     episodes[at]["phase"] = TOLD
     episodes[at]["sequence"] += 1
     episodes[at]["told_ms"] = episodes[at]["time_ms"]
-    episodes[at]["told_surprise"] = episodes[at]["peak_surprise"]
+    if kind != UPDATED:
+        episodes[at]["told_surprise"] = episodes[at]["peak_surprise"]
     told[n] = episodes[at]
-    kinds[n] = OPENED if opens else UPDATED
+    kinds[n] = kind
     return n + 1
 
 
 @njit(cache=True)
-def worth_telling(episodes: Episodes, at: int) -> bool:
-    """Whether an update is due."""
-    grown = episodes[at]["peak_surprise"] >= TELL_GROWTH * episodes[at]["told_surprise"]
-    return grown or episodes[at]["time_ms"] - episodes[at]["told_ms"] >= TELL_EVERY_MS
+def news(episodes: Episodes, at: int, min_duration_ms: int) -> int:
+    """What is to be told of an episode at its latest sample."""
+    if episodes[at]["phase"] == PENDING:
+        lasts = episodes[at]["time_ms"] - episodes[at]["start_ms"] >= min_duration_ms
+        return OPENED if lasts else NO_NEWS
+    if episodes[at]["peak_surprise"] >= WORSE * episodes[at]["told_surprise"]:
+        return ESCALATED
+    return UPDATED if episodes[at]["time_ms"] - episodes[at]["told_ms"] >= TELL_EVERY_MS else NO_NEWS

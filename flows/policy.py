@@ -23,8 +23,9 @@ QUIET_MS, QUIET_SAMPLES = 60_000, 6
 """Unless a config says otherwise, an episode waits for the next surprising sample so long, and so many samples."""
 REST_MS, REST_SAMPLES = 6 * 3_600_000, 6
 """So long an episode of ``auto`` is the only one of its series: who was told within a shift needs no second call."""
-REST_GROWTH = 1.25
-"""But a sample so much more surprising than the last episode's peak opens one even then."""
+WORSE = 1.25
+"""A sample so much more surprising than what was last told is told even then: it escalates an episode that is open, and
+ends the rest after one that is over."""
 LEAST = 1.0
 """Thresholds by chance end here: one sample in ten."""
 RELATIVE = -1

@@ -10,7 +10,7 @@ import orjson
 
 from connectors.messages import AnomalyDetector, ClosedBy, Direction, EventType, OutRecord, Severity, Shape
 from flows.config import CompiledDetector
-from flows.episodes import CLOSED, OPENED, UPDATED, Episode
+from flows.episodes import CLOSED, ESCALATED, OPENED, UPDATED, Episode
 from flows.explain import Manner, chance_per_week, change_of, is_long
 from flows.sentence import sentence, signal_text
 
@@ -20,7 +20,12 @@ LARGE_SIZE = 10.0
 """A value so many half bands from the expected is one degree worse: 33 standard deviations of a Gaussian."""
 MAX_TOLD = 10_000
 """Detectors of which a block remembers what to say; beyond, it is made anew."""
-EVENT = {OPENED: EventType.OPENED, UPDATED: EventType.UPDATED, CLOSED: EventType.CLOSED}
+EVENT = {
+    OPENED: EventType.OPENED,
+    UPDATED: EventType.UPDATED,
+    ESCALATED: EventType.UPDATED,
+    CLOSED: EventType.CLOSED,
+}
 SEVERITIES = tuple(Severity)
 
 
@@ -93,6 +98,7 @@ class Reports:
             "version": 1,
             "id": anomaly,
             "event": EVENT[kind],
+            "escalated": kind == ESCALATED,
             "sequence": episode.sequence,
             "tenant": watched.tenant,
             "detector": told.detector,

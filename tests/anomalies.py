@@ -70,6 +70,7 @@ anomalies = st.builds(
     Anomaly,
     id=st.text("0123456789abcdef", min_size=32, max_size=32),
     event=st.sampled_from(EventType),
+    escalated=st.booleans(),
     sequence=st.integers(0, 2**31),
     tenant=_TEXT,
     detector=st.builds(AnomalyDetector, id=_TEXT, name=_TEXT, kind=_TEXT, revision=st.integers(1, 2**31)),

@@ -281,7 +281,7 @@ class Episodes:
             if lane in self.open:
                 surprising = score >= policy.close_ratio * threshold
             elif lane in self.rests:
-                surprising = score >= threshold and score >= 1.25 * self.rests[lane].peak_surprise
+                surprising = score >= threshold and score >= 1.25 * self.rests[lane].told_surprise
             else:
                 surprising = score >= threshold
             if not surprising:
@@ -321,13 +321,19 @@ class Episodes:
         episode.samples += 1
         if score > episode.peak_surprise:
             episode.peak_surprise, episode.peak_ms = score, time_ms
-        opens = not episode.told and time_ms - episode.start_ms >= policy.min_duration_ms
-        due = episode.peak_surprise >= 1.5 * episode.told_surprise or time_ms - episode.told_ms >= 60_000
-        if not (opens or (episode.told and due)):
+        if not episode.told:
+            kind = "opened" if time_ms - episode.start_ms >= policy.min_duration_ms else None
+        elif episode.peak_surprise >= 1.25 * episode.told_surprise:
+            kind = "escalated"
+        else:
+            kind = "updated" if time_ms - episode.told_ms >= 60_000 else None
+        if kind is None:
             return []
         episode.sequence += 1
-        episode.told, episode.told_ms, episode.told_surprise = True, time_ms, episode.peak_surprise
-        return [self._event("opened" if opens else "updated", lane, episode)]
+        episode.told, episode.told_ms = True, time_ms
+        if kind != "updated":
+            episode.told_surprise = episode.peak_surprise
+        return [self._event(kind, lane, episode)]
 
     def end(self, lane: int) -> list[Event]:
         """The series or the detector went away."""

@@ -25,8 +25,12 @@ def test_a_line_tells_when_how_bad_and_on_what() -> None:
     )
 
 
+def test_an_escalation_is_told_apart_from_other_updates() -> None:
+    assert "  worse    " in plain(make_anomaly(1, 75, escalated=True))
+
+
 def test_lines_are_aligned() -> None:
-    events = [make_anomaly(1), make_anomaly(2, 4000, severity=Severity.CRITICAL, value=1.0), make_anomaly(3, 70)]
+    events = [make_anomaly(1), make_anomaly(1, 75, escalated=True), make_anomaly(2, 4000, severity=Severity.CRITICAL, value=1.0), make_anomaly(3, 70)]
     assert len({plain(event).index("up{") for event in events}) == 1
 
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from connectors.messages import DetectorConfig
 from flows.detectors.base import Scored
-from flows.episodes import CLOSED, EVENTS_PER_CALL, OPENED, UPDATED, EpisodeTable, Events, Lanes
+from flows.episodes import CLOSED, ESCALATED, EVENTS_PER_CALL, OPENED, UPDATED, EpisodeTable, Events, Lanes
 from flows.policy import POLICY, policy_of
 from tests import naive
 from tests.naive import Policy
 
-KIND = {OPENED: "opened", UPDATED: "updated", CLOSED: "closed"}
+KIND = {OPENED: "opened", UPDATED: "updated", ESCALATED: "escalated", CLOSED: "closed"}
 
 
 class Watched(NamedTuple):
@@ -163,20 +163,28 @@ def test_an_episode_opens_at_the_threshold_and_closes_after_its_quiet_time() -> 
     ]
 
 
-def test_an_update_is_told_when_surprise_grew_by_half_or_a_minute_went_by() -> None:
+def test_an_episode_escalates_by_a_quarter_over_what_was_told_and_is_told_each_minute_else() -> None:
     w, table = watched([[Policy(5.0, 90_000)]]), EpisodeTable(10)
-    events = follow(w, table, (0, 6.0), (1, 8.9), (2, 9.0), (61, 6.0), (62, 6.0), (63, 14.0))
-    assert [(e.kind, e.time_ms, e.sequence, e.peak_surprise) for e in events] == [
-        ("opened", 0, 0, 6.0),
-        ("updated", 2000, 1, 9.0),
-        ("updated", 62_000, 2, 9.0),
-        ("updated", 63_000, 3, 14.0),
+    verdicts = ((0, 8.0), (1, 9.9), (2, 10.0), (61, 6.0), (62, 12.4), (122, 12.5), (123, 12.5))
+    assert [(e.kind, e.time_ms // 1000, e.sequence, e.peak_surprise) for e in follow(w, table, *verdicts)] == [
+        ("opened", 0, 0, 8.0),
+        ("escalated", 2, 1, 10.0),
+        ("updated", 62, 2, 12.4),
+        ("escalated", 122, 3, 12.5),  # a quarter over the 10 of the last escalation, not over an update's peak
+    ]
+
+
+def test_what_does_not_last_cannot_escalate() -> None:
+    w, table = watched([[Policy(5.0, 10_000, min_duration_ms=3000)]]), EpisodeTable(9)
+    assert kinds(follow(w, table, (0, 6.0), (1, 9.0), (3, 5.0), (4, 11.2), (5, 11.25))) == [
+        ("opened", 3),
+        ("escalated", 5),
     ]
 
 
 def test_each_detector_of_an_entry_has_its_own_episode() -> None:
     w, table = watched([[Policy(5.0, 10_000), Policy(8.0, 10_000)]]), EpisodeTable(10)
-    assert [(e.kind, e.lane) for e in follow(w, table, (0, 6.0), (1, 8.0))] == [("opened", 0), ("opened", 1)]
+    assert [(e.kind, e.lane) for e in follow(w, table, (0, 7.0), (1, 8.0))] == [("opened", 0), ("opened", 1)]
 
 
 @pytest.mark.parametrize("lanes", [EVENTS_PER_CALL, 5 * EVENTS_PER_CALL])
@@ -202,7 +210,7 @@ def test_at_the_limit_samples_are_refused_and_counted_until_there_is_room() -> N
     other = (w.lanes, np.ones(2, np.int64), np.array([1000, 2000]), np.zeros(2), scored([9.0, 9.0]), steps(2), 0)
     assert told(table.take(*other)) == []
     assert table.refused == 2
-    assert [e.kind for e in follow(w, table, (3, 9.0))] == ["updated"] * 3
+    assert [e.kind for e in follow(w, table, (3, 9.0))] == ["escalated"] * 3
     table.end(np.array([0]), w.lanes[3])
     table.count()
     assert [e.kind for e in told(table.take(*other))] == ["opened"]
@@ -249,6 +257,12 @@ def test_a_lane_rests_after_an_episode_unless_something_worse_comes() -> None:
     events = follow(w, table, *verdicts)
     assert kinds(events) == [("opened", 0), ("closed", 0), ("opened", 60), ("closed", 60), ("opened", 161)]
     assert table.told == len(table) == 1
+
+
+def test_what_comes_in_a_rest_is_compared_with_what_was_told_last() -> None:
+    w, table = watched([[Policy(5.0, 10_000, cooldown_ms=100_000)]]), EpisodeTable(9)
+    events = follow(w, table, (0, 8.0), (1, 10.0), (2, 12.0), (40, 12.4), (60, 12.5))
+    assert kinds(events) == [("opened", 0), ("escalated", 1), ("closed", 2), ("opened", 60)]
 
 
 def test_rest_ends_by_the_log_clock_too() -> None:

@@ -55,8 +55,8 @@ def essence(anomaly: Anomaly) -> dict[str, Any]:
 
 
 def alerts_of(events: list[Anomaly], frame: Frame) -> list[int]:
-    opened = [event.time_ms for event in events if event.event is EventType.OPENED]
-    return np.searchsorted(frame.times_ms, opened).tolist()
+    told = [event.time_ms for event in events if event.event is EventType.OPENED or event.escalated]
+    return np.searchsorted(frame.times_ms, told).tolist()
 
 
 @pytest.mark.parametrize("kind", ["mad", "zscore", "ewma"])

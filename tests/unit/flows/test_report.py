@@ -25,7 +25,7 @@ from connectors.messages import (
     Shape,
 )
 from flows.config import compile_config
-from flows.episodes import CLOSED, EPISODE, OPENED, UPDATED, Episode
+from flows.episodes import CLOSED, EPISODE, ESCALATED, OPENED, UPDATED, Episode
 from flows.explain import Manner, chance_per_week, change_of
 from flows.report import Reports, Watched, anomaly_id, severity_of
 from flows.sentence import sentence, signal_text
@@ -68,7 +68,8 @@ def validated(one: Watched, state: Any, kind: int, closed_by: ClosedBy) -> Anoma
     signal = signal_text(one.labels, one.shape, one.expression)
     return Anomaly(
         id=anomaly_id(one, int(state["start_ms"])),
-        event=[EventType.OPENED, EventType.UPDATED, EventType.CLOSED][[OPENED, UPDATED, CLOSED].index(kind)],
+        event={OPENED: EventType.OPENED, CLOSED: EventType.CLOSED}.get(kind, EventType.UPDATED),
+        escalated=kind == ESCALATED,
         sequence=int(state["sequence"]),
         tenant=one.tenant,
         detector=AnomalyDetector(
@@ -114,7 +115,7 @@ words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=2
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(
-    states, st.sampled_from([OPENED, UPDATED, CLOSED]), st.sampled_from(list(ClosedBy)),
+    states, st.sampled_from([OPENED, UPDATED, ESCALATED, CLOSED]), st.sampled_from(list(ClosedBy)),
     st.dictionaries(words, words, max_size=4), words, st.sampled_from(list(Shape)),
 )  # fmt: skip
 def test_each_record_is_what_the_model_would_say(
@@ -144,10 +145,13 @@ def test_a_revised_detector_is_told_as_it_is_now(monkeypatch: pytest.MonkeyPatch
                 assert (anomaly.detector.id, anomaly.detector.name) == (detector_id, name)
 
 
-@pytest.mark.parametrize(("kind", "event"), [(OPENED, "opened"), (UPDATED, "updated"), (CLOSED, "closed")])
+@pytest.mark.parametrize(
+    ("kind", "event"), [(OPENED, "opened"), (UPDATED, "updated"), (ESCALATED, "updated"), (CLOSED, "closed")]
+)
 def test_all_that_is_known_stands_in_every_event(kind: int, event: str) -> None:
     anomaly = anomaly_of(watched(), state(), kind)
     assert (anomaly.event, anomaly.sequence, anomaly.samples) == (event, 4, 3)
+    assert anomaly.escalated == (kind == ESCALATED)
     assert (anomaly.start_ms, anomaly.time_ms) == (1000, 3000)
     assert (anomaly.value, anomaly.expected, anomaly.lower, anomaly.upper, anomaly.surprise) == (99, 10, 9, 11, 12)
     assert (anomaly.peak.time_ms, anomaly.peak.value, anomaly.peak.surprise) == (2000, 120.0, 20.0)

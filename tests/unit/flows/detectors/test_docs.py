@@ -16,12 +16,12 @@ from connectors.messages import DetectorConfig, Group, Shape
 from flows.config import check_config
 from flows.detectors.base import BAND_SURPRISE, SURPRISE_MAX, VALUE_LIMIT
 from flows.detectors.registry import KINDS
-from flows.episodes import TELL_EVERY_MS, TELL_GROWTH
+from flows.episodes import TELL_EVERY_MS
 from flows.explain import LONG_MS, LONG_SAMPLES
 from flows.gather import MAX_GROUPS, MAX_MEMBERS, MAX_WAITING
 from flows.group import MAX_RANGE_STEPS, RANGE_STEPS
 from flows.merge import MAX_MERGED_GROUPS, MAX_QUEUED
-from flows.policy import DEFAULT_THRESHOLD, LEAST, QUIET_MS, QUIET_SAMPLES, REST_GROWTH, WEEK_S
+from flows.policy import DEFAULT_THRESHOLD, LEAST, QUIET_MS, QUIET_SAMPLES, WEEK_S, WORSE
 from flows.report import CRITICAL_RATIO, LARGE_SIZE, WARNING_RATIO
 from flows.series import LONGEST_PAUSE
 from flows.shape.rate import MAX_GAP_MS
@@ -106,7 +106,6 @@ def test_every_field_of_a_group_is_named(name: str) -> None:
     f"surprise above {BAND_SURPRISE:g}",
     f"at most {SURPRISE_MAX:g}",
     f"beyond ±{VALUE_LIMIT:g}",
-    f"{TELL_GROWTH:g} times",
     f"every {TELL_EVERY_MS // 1000} s",
     f"{WARNING_RATIO:g} × the threshold",
     f"{CRITICAL_RATIO:g} × the threshold",
@@ -116,7 +115,7 @@ def test_every_field_of_a_group_is_named(name: str) -> None:
     f"at least {LEAST:g}: with 5 a surprise of {math.log10(WEEK_S / 60 / 5):.1f} on one sample a minute",
     f"{math.log10(WEEK_S / 5 / 5):.1f} on one every 5 s, {math.log10(WEEK_S / 300 / 5):.1f} on\none every 5 minutes",
     f"at most {('two', 'three', 'four')[int(LONGEST_PAUSE) - 2]})",
-    f"{REST_GROWTH:g} times as surprising",
+    f"{WORSE:g} times as surprising",
     f"peak is {LARGE_SIZE:g} half widths",
     f"for {LONG_MS // 60_000} minutes and {LONG_SAMPLES} samples",
 ])  # fmt: skip
