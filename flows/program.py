@@ -24,6 +24,9 @@ class Program:
     def __init__(self, key: ProgramKey) -> None:
         self.key = key
         self.detector = key.make()
+        self._silent = self.detector if isinstance(self.detector, Silent) else None  # asking a protocol takes 100 µs
+        self._learned = self.detector if isinstance(self.detector, Learned) else None
+        self._entities = self.detector if isinstance(self.detector, RiverVector) else None
         self.state = self.detector.allocate(0)
         changes = key.shape in CHANGES and not self.silent  # pauses are those between samples, not between rates
         self.rates: Table | None = allocate_rates(0) if changes else None
@@ -49,7 +52,7 @@ class Program:
         """Tell which series an empty slot is for, where those of a group are judged together."""
         if self.peers is not None:
             self.state[GROUP][slot] = self.peers.join(slot, labels)
-            if isinstance(self.detector, RiverVector):
+            if self._entities is not None:
                 self.state[ENTITY][slot] = self.peers.is_entity(labels)
                 self.state[SERIES][slot] = series
 
@@ -83,30 +86,30 @@ class Program:
         """Shape and judge ``n`` samples; gives the signal's values and their verdicts, (n,) each."""
         if self.rates is not None:
             values = rates(self.rates, slots, times_ms, values, starts_ms, self.key.shape)
-        if isinstance(self.detector, Silent):
-            _, pauses_s, scored = self.detector.hear(self.state, slots, times_ms, values)
+        if self._silent is not None:
+            _, pauses_s, scored = self._silent.hear(self.state, slots, times_ms, values)
             return pauses_s, scored
-        if isinstance(self.detector, RiverVector):
-            values, scored = self.detector.judge(self.state, slots, times_ms, values)
+        if self._entities is not None:
+            values, scored = self._entities.judge(self.state, slots, times_ms, values)
             return values, scored if self.tails is None else calibrate(self.tails, slots, values, scored)
         scored = self.detector.step(self.state, slots, times_ms, values)
         return values, scored if self.tails is None else calibrate(self.tails, slots, values, scored)
 
     def leaders(self, slot: int) -> list[tuple[int, float]]:
         """Of an entity: series hashes and values of the members that led when it surprised at last."""
-        if not isinstance(self.detector, RiverVector):
+        if self._entities is None:
             return []
         series, values = self.state["top"][slot].tolist(), self.state["top_value"][slot].tolist()
         return [(one, value) for one, value in zip(series, values, strict=True) if one]
 
     def note(self) -> None:
         """Note what kinds of signals these are, if the kind of detector knows."""
-        if isinstance(self.detector, Learned):
-            self.detector.note(self.state, np.arange(self.used))
+        if self._learned is not None:
+            self._learned.note(self.state, np.arange(self.used))
 
     def learned(self, slot: int) -> str | None:
         """What was noted of a signal, in words."""
-        return self.detector.learned(self.state, slot) if isinstance(self.detector, Learned) else None
+        return self._learned.learned(self.state, slot) if self._learned is not None else None
 
     @property
     def models(self) -> int:
@@ -123,12 +126,12 @@ class Program:
     @property
     def silent(self) -> bool:
         """Whether silence is judged."""
-        return isinstance(self.detector, Silent)
+        return self._silent is not None
 
     def advance(self, slots: Ints, until_ms: int) -> Silences:
         """Judge the silence of these slots at this log time."""
-        assert isinstance(self.detector, Silent)  # noqa: S101 - asked only if ``silent``
-        return self.detector.advance(self.state, slots, until_ms)
+        assert self._silent is not None  # noqa: S101 - asked only if ``silent``
+        return self._silent.advance(self.state, slots, until_ms)
 
     def needs(self, slots: Ints) -> Ints:
         """How many more samples each of these slots needs before it is scored, 0 when ready."""

@@ -1,8 +1,9 @@
 """``python -m tests.benchmarks.pipeline [PART …] [--json]``: samples per CPU second, memory and stops.
 
 Parts, each on its own: ``ingest`` (remote-write bodies to Kafka records), ``flow`` (Kafka records to anomalies, the
-very processes of ``make run``), ``naive`` (one Bytewax key per series), ``detectors`` (100 detectors of 1 % each) and
-``cluster`` (the flow in two processes). CPU seconds are those of the process under test, user and system.
+very processes of ``make run``), ``auto`` (the same, judged by ``auto``), ``naive`` (one Bytewax key per series),
+``detectors`` (100 detectors of 1 % each) and ``cluster`` (the flow in two processes). CPU seconds are those of the
+process under test, user and system.
 """
 
 from __future__ import annotations
@@ -35,6 +36,11 @@ Result = dict[str, float]
 def one_detector() -> dict[str, DetectorConfig]:
     """MAD over 60 samples on everything."""
     return {"all": DetectorConfig(name="all", kind="mad", selector='{job="kubernetes-pods"}', params={"window": 60})}
+
+
+def auto_detector() -> dict[str, DetectorConfig]:
+    """The default kind on everything."""
+    return {"all": DetectorConfig(name="all", kind="auto", selector='{job="kubernetes-pods"}')}
 
 
 def many_detectors() -> dict[str, DetectorConfig]:
@@ -125,6 +131,7 @@ def run_ingest() -> Result:
 PARTS: dict[str, Callable[[], Result]] = {
     "ingest": run_ingest,
     "flow": lambda: run_flow(one_detector()),
+    "auto": lambda: run_flow(auto_detector()),
     "naive": run_naive,
     "detectors": lambda: run_flow(many_detectors()),
     "cluster": lambda: run_flow(one_detector(), processes=2),
@@ -137,6 +144,8 @@ def ratios(results: Mapping[str, Result]) -> dict[str, float]:
     found: dict[str, float] = {}
     if {"flow", "naive"} <= per_s.keys():
         found["ratio_flow_naive"] = per_s["flow"] / per_s["naive"]
+    if {"flow", "auto"} <= per_s.keys():
+        found["ratio_auto_flow"] = per_s["auto"] / per_s["flow"]
     if {"flow", "detectors"} <= per_s.keys():
         found["cost_ratio_detectors_flow"] = per_s["flow"] / per_s["detectors"]
     if {"ingest", "flow"} <= per_s.keys():
