@@ -30,7 +30,8 @@ def test_an_escalation_is_told_apart_from_other_updates() -> None:
 
 
 def test_lines_are_aligned() -> None:
-    events = [make_anomaly(1), make_anomaly(1, 75, escalated=True), make_anomaly(2, 4000, severity=Severity.CRITICAL, value=1.0), make_anomaly(3, 70)]
+    critical = make_anomaly(2, 4000, severity=Severity.CRITICAL, value=1.0)
+    events = [make_anomaly(1), make_anomaly(1, 75, escalated=True), critical, make_anomaly(3, 70)]
     assert len({plain(event).index("up{") for event in events}) == 1
 
 
