@@ -31,7 +31,7 @@ def test_columns_become_signals_and_the_label_is_never_looked_at(tmp_path: Path)
 def test_gzip_reads_the_same(tmp_path: Path) -> None:
     text = "timestamp_ms,value\n1,2\n3,4\n"
     packed = tmp_path / "b.csv.gz"
-    packed.write_bytes(gzip.compress(text.encode()))
+    packed.write_bytes(gzip.compress(text.encode(, mtime=0)))
     plain = read_frame(written(tmp_path, text))
     assert all(np.array_equal(a, b) for a, b in zip(plain[:3], read_frame(packed)[:3], strict=True))
 
@@ -63,7 +63,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, problem: str) -> None
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("cut.csv.gz", gzip.compress(b"timestamp_ms,v\n" + b"1,2\n" * 1000)[:-20]),
+        ("cut.csv.gz", gzip.compress(b"timestamp_ms,v\n" + b"1,2\n" * 1000, mtime=0)[:-20]),
         ("plain.csv.gz", b"timestamp_ms,v\n1,2\n"),
         ("latin.csv", "timestamp_ms,größe\n1,2\n".encode("latin-1")),
         ("quote.csv", b'timestamp_ms,v\n1,"' + b"x" * 200_000 + b"\n"),
