@@ -89,7 +89,7 @@ def test_rows_are_written_as_they_were_judged(tmp_path: Path) -> None:
     frame = read_frame(written(tmp_path, "timestamp_ms,v\n1,0.1\n2,1e12\n3,\n"))
     nan = math.nan
     scored = Scored(*(np.array(column) for column in ([nan, 8.5, nan], [nan, 0.1, nan], [nan, 0, nan], [nan, 1, nan])))
-    replayed = Replayed(np.array([0.1, 1e12, nan]), scored, np.array([False, True, False]), [], {})
+    replayed = Replayed(np.array([0.1, 1e12, nan]), scored, np.array([False, True, False]), [], {}, [None])
     write_rows(tmp_path / "deep" / "out.csv", frame, replayed)
     assert (tmp_path / "deep" / "out.csv").read_text().splitlines() == [
         "timestamp_ms,value,score,expected,lower,upper,alert",
