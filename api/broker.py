@@ -45,6 +45,8 @@ def bring_back(kafka: KafkaSettings, journal: Journal, time_ms: int) -> int:
     """
     revisions = journal.load()
     if not revisions:
+        if journal.path.exists():
+            log.warning("%s holds no revision: back to the default detectors", journal.path, extra={ANNOUNCE: True})
         revisions = first_revisions(time_ms)
         journal.append(revisions)
     log.info("%d detector revisions written to the fresh broker", len(revisions))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 
 from kafka import KafkaConsumer, TopicPartition
 
+from api.child import ANNOUNCE
+from api.disk import refusal, replace_durably
 from connectors.answers import Answers
-from connectors.errors import Rejected
+from connectors.errors import Rejected, Unavailable
 from connectors.follower import Received, receive
 from connectors.kafka_clients import confirm, make_consumer, make_producer
 from connectors.messages import DetectorRevision
@@ -22,6 +25,8 @@ FILE_NAME = "detectors.jsonl"
 FETCH_WAIT_MS = 2_000
 """The embedded broker answers a waiting fetch after half of this at the latest; each fetch costs it and us CPU."""
 LAST_LOOK_MS = 200
+SHOWN_LINES = 10
+SHOWN_CHARS = 200
 
 
 class Journal:
@@ -31,12 +36,20 @@ class Journal:
         self.path = path
 
     def load(self) -> list[DetectorRevision]:
-        """All revisions; a last line that a crash cut off is dropped from the file too, and said in the log."""
+        """All revisions that can be read.
+
+        Lines that cannot (a crash cut the last one off, someone edited the file) are said in log and terminal, and
+        taken out; the file as it was stays beside it, under a name of its own. Raises ``Unavailable`` when that
+        cannot be written.
+        """
         if not self.path.exists():
             return []
-        lines = self.path.read_bytes().splitlines()
-        revisions = [revision for line in lines if (revision := self._decode(line)) is not None]
-        if len(revisions) < len(lines):
+        content = self.path.read_bytes()
+        revisions, damages = _read(content)
+        if damages:
+            kept = self._set_aside(content, revisions)
+            log.warning("%s", _told(self.path, damages, kept), extra={ANNOUNCE: True})
+        elif content and not content.endswith(b"\n"):  # whole but for its end, to which the next would be appended
             self._replace(revisions)
         return revisions
 
@@ -49,19 +62,56 @@ class Journal:
 
     def keep(self, received: Sequence[Received]) -> None:
         """Append what was read from the topic; what no reader can apply is not worth keeping."""
-        self.append(revision for record in received if (revision := self._decode(record.value or b"")) is not None)
+        self.append(revision for record in received if (revision := self._decode(record)) is not None)
 
-    def _decode(self, line: bytes) -> DetectorRevision | None:
+    def _decode(self, record: Received) -> DetectorRevision | None:
         try:
-            return DetectorRevision.decode(line)
+            return DetectorRevision.decode(record.value or b"")
         except Rejected as error:
-            log.warning("%s: a revision is left out: %s", self.path, error)
+            log.warning("%s: the revision at offset %d is left out: %s", self.path, record.offset, error)
             return None
 
-    def _replace(self, revisions: Sequence[DetectorRevision]) -> None:
-        fresh = self.path.with_suffix(".new")
-        fresh.write_bytes(b"".join(revision.encode() + b"\n" for revision in revisions))
-        fresh.replace(self.path)
+    def _set_aside(self, content: bytes, revisions: Sequence[DetectorRevision]) -> Path:
+        """Keep the damaged file under the first free name, then leave only what can be read; returns the name."""
+        names = (self.path.with_name(f"{self.path.name}.damaged-{number}") for number in count(1))
+        kept = next(name for name in names if not name.exists())
+        try:
+            replace_durably(kept, content)
+        except OSError as error:
+            message = f"{refusal(error, kept)}: {self.path} has lines that cannot be read, and no copy can be kept"
+            raise Unavailable(message) from error
+        self._replace(revisions)
+        return kept
+
+    def _replace(self, revisions: Iterable[DetectorRevision]) -> None:
+        try:
+            replace_durably(self.path, b"".join(revision.encode() + b"\n" for revision in revisions))
+        except OSError as error:
+            raise Unavailable(refusal(error, self.path)) from error
+
+
+def _read(content: bytes) -> tuple[list[DetectorRevision], dict[int, Rejected]]:
+    """The revisions in a journal, and by number the lines that are none, with why."""
+    revisions: list[DetectorRevision] = []
+    damages: dict[int, Rejected] = {}
+    for number, line in enumerate(content.split(b"\n"), 1):
+        try:
+            revisions += [DetectorRevision.decode(line)] if line else []
+        except Rejected as error:
+            damages[number] = error
+    return revisions, damages
+
+
+def _told(path: Path, damages: Mapping[int, Rejected], kept: Path) -> str:
+    """What was damaged, for the terminal: each line by number, as long as they are few."""
+    first, reason = next(iter(damages.items()))
+    others = list(damages)[1:]
+    named = "".join(f", {number}" for number in others[: SHOWN_LINES - 1])
+    more = f" and {len(others) - SHOWN_LINES + 1} more" if len(others) >= SHOWN_LINES else ""
+    return (
+        f"{path}: line {first}{named}{more} cannot be read and is left out, with the detectors or changes in it; "
+        f"the file as it was is kept as {kept.name} (line {first}: {str(reason)[:SHOWN_CHARS]})"
+    )
 
 
 def publish(settings: KafkaSettings, revisions: Sequence[DetectorRevision]) -> int:

@@ -19,6 +19,7 @@ import httpx
 import psutil
 import pytest
 
+from api.child import ANNOUNCE, parse_event
 from api.default_detectors import DEFAULTS, write_defaults
 from api.journal import FILE_NAME, Journal, publish
 from connectors.follower import TopicLog
@@ -77,6 +78,20 @@ def test_the_detectors_outlive_the_broker_and_the_deleted_stay_deleted(tmp_path:
     with broker_process(tmp_path) as (_, kafka):
         assert revisions_in(kafka) == [*first, deletion]
         assert len(journal.load()) == 6
+
+
+def test_a_journal_of_which_nothing_can_be_read_is_said_and_kept(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_bytes(b'{"broken')
+    with broker_process(tmp_path) as (_, kafka):
+        assert [revision.detector_id for revision in revisions_in(kafka)] == list(DEFAULTS)
+    assert (tmp_path / f"{FILE_NAME}.damaged-1").read_bytes() == b'{"broken'
+    said = [
+        event["message"]
+        for line in logged(tmp_path).splitlines()
+        if (event := parse_event(line.encode())).get(ANNOUNCE)
+    ]
+    assert "line 1 cannot be read" in said[0]
+    assert "back to the default detectors" in said[1]
 
 
 class Survivor(threading.Thread):

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from api.child import ANNOUNCE
 from api.default_detectors import DEFAULTS, first_revisions
 from api.journal import Journal
 from connectors.follower import Received
@@ -23,13 +26,59 @@ def test_what_was_appended_is_loaded_in_order(tmp_path: Path) -> None:
     assert Journal(tmp_path / "detectors.jsonl").load() == REVISIONS
 
 
-def test_a_line_that_a_crash_cut_off_is_dropped_from_the_file(tmp_path: Path) -> None:
+def announced(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if getattr(record, ANNOUNCE, False)]
+
+
+def test_a_line_that_a_crash_cut_off_is_said_and_the_file_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     journal = Journal(tmp_path / "detectors.jsonl")
     journal.append(REVISIONS)
-    journal.path.write_bytes(journal.path.read_bytes()[:-20])
+    cut_off = journal.path.read_bytes()[:-20]
+    journal.path.write_bytes(cut_off)
+    assert journal.load() == REVISIONS[:-1]
+    [said] = announced(caplog)
+    assert f"{journal.path}: line 5 cannot be read" in said
+    assert (tmp_path / "detectors.jsonl.damaged-1").read_bytes() == cut_off
+    journal.append(REVISIONS[-1:])
+    assert journal.load() == REVISIONS
+    assert len(announced(caplog)) == 1
+
+
+def test_each_damaged_file_is_kept_under_a_name_of_its_own(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    journal = Journal(tmp_path / "detectors.jsonl")
+    for number in (1, 2):
+        journal.path.unlink(missing_ok=True)
+        journal.append(REVISIONS)
+        lines = journal.path.read_bytes().splitlines(keepends=True)
+        damaged = b"".join([*lines[:2], b"GARBAGE %d\n" % number, *lines[3:4], b'{"broken', *lines[4:]])
+        journal.path.write_bytes(damaged)
+        assert journal.load() == [*REVISIONS[:2], REVISIONS[3]]
+        kept = tmp_path / f"detectors.jsonl.damaged-{number}"
+        assert kept.read_bytes() == damaged
+        assert f"{journal.path}: line 3, 5 cannot be read" in announced(caplog)[-1]
+        assert kept.name in announced(caplog)[-1]
+        assert "Invalid JSON" in announced(caplog)[-1]
+
+
+def test_many_damaged_lines_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    journal = Journal(tmp_path / "detectors.jsonl")
+    journal.path.write_bytes(b"x\n" * 30)
+    assert journal.load() == []
+    assert "line 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 20 more cannot be read" in announced(caplog)[0]
+
+
+def test_a_last_line_that_lacks_only_its_end_is_kept_and_the_next_does_not_join_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = Journal(tmp_path / "detectors.jsonl")
+    journal.append(REVISIONS[:-1])
+    journal.path.write_bytes(journal.path.read_bytes().rstrip())
     assert journal.load() == REVISIONS[:-1]
     journal.append(REVISIONS[-1:])
     assert journal.load() == REVISIONS
+    assert announced(caplog) == []
 
 
 def test_what_no_reader_can_apply_is_not_kept(tmp_path: Path) -> None:
