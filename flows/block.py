@@ -30,6 +30,7 @@ from flows.detectors.base import Floats, Ints, Scored
 from flows.episodes import CLOSED, EpisodeTable, Events, Lanes
 from flows.gather import Gather, Part
 from flows.hash_table import Hashes
+from flows.keys import MAX_KEYS
 from flows.labels_archive import LabelsArchive
 from flows.models import MAX_MODELS
 from flows.program import Program
@@ -54,6 +55,7 @@ class BlockLimits:
     max_series: int = 1_000_000
     max_episodes: int = 100_000
     max_models: int = MAX_MODELS
+    max_keys: int = MAX_KEYS
     idle_s: int = 3600
     too_old_ms: int = 24 * 3_600_000
     too_new_ms: int = 600_000
@@ -69,7 +71,7 @@ class Block:
         self.topics, self.limits, self.read_revisions, self.compile = topics, limits, read_revisions, compiled
         self.series = SeriesTable()
         self.archive = LabelsArchive()
-        self.watch = Watch(self.series, limits.max_models)
+        self.watch = Watch(self.series, limits.max_models, limits.max_keys)
         self.episodes = EpisodeTable(limits.max_episodes)
         self.revisions = DetectorTable(compiled=compiled)
         self.reports = Reports(topics.anomalies)

@@ -44,7 +44,7 @@ class Merge:
     """What is known of one detector's groups."""
 
     def __init__(self, topics: Topics, limits: BlockLimits, partitions: int) -> None:
-        self.topics, self.limits = topics, replace(limits, max_series=MAX_MERGED_GROUPS)
+        self.topics, self.limits = topics, replace(limits, max_series=MAX_MERGED_GROUPS, max_keys=MAX_MERGED_GROUPS)
         self.queues: list[deque[Part]] = [deque() for _ in range(partitions)]
         self.running: Running | None = None
         self.counts: Counter[str] = Counter()

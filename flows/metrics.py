@@ -40,6 +40,8 @@ from flows.warm import warm
 
 SWITCH_INTERVAL_S = 0.02
 """Reader and worker take turns in Python; asking for the turn every 5 ms costs a twentieth of the CPU."""
+SAVING_INTERVAL_S = 0.001
+"""The same from a snapshot to the next batch: each large copy gives the turn away, and data stands still meanwhile."""
 
 
 Judged = OutRecord | Part
@@ -56,6 +58,7 @@ class BlockLogic(StatefulBatchLogic[list[Chunk], Judged, bytes]):  # type: ignor
     def on_batch(self, values: list[list[Chunk]]) -> tuple[list[Judged], bool]:
         """Hand the chunks to the block."""
         self._vitals.stops.end()
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         records = self._block.take(chunk for chunks in values for chunk in chunks)
         _warn(self._block)
         return [*records, *self._block.parts()], StatefulBatchLogic.RETAIN
@@ -63,13 +66,14 @@ class BlockLogic(StatefulBatchLogic[list[Chunk], Judged, bytes]):  # type: ignor
     def snapshot(self) -> bytes:
         """The block as bytes: never the live object."""
         self._vitals.stops.begin()
+        sys.setswitchinterval(SAVING_INTERVAL_S)
         saved = save(self._block)
         self._vitals.saved(self._block, len(saved))
         return saved
 
 
 def _warn(block: Block) -> None:
-    for notice in block.watch.models.notices():
+    for notice in block.watch.notices():
         _log.warning("%s", notice)
 
 

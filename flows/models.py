@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from flows.notices import Notices
+
 MAX_MODELS = 500
 """Of one block, unless the settings say otherwise."""
-MAX_NOTICES = 100
-"""Detectors of which it is said that they found no room; the refusals themselves are all counted."""
 
 
 class Models:
@@ -24,8 +24,7 @@ class Models:
         """While a snapshot is read: rows that have a model, by program. Others had been refused."""
         self.refused = 0
         """series that found no room since the process started"""
-        self._told: set[str] = set()
-        self._notices: list[str] = []
+        self.notices = Notices()
 
     def admits(self, key: Any, row: int, counts: tuple[int, int], of_detector: int, name: str) -> bool:
         """Whether a series gets a model; ``counts`` are those of the program and of the block."""
@@ -36,20 +35,12 @@ class Models:
             return True
         self.refused += 1
         if mine >= of_detector:
-            self._notice(name, f"it has {mine} models, its params.max_keys")
+            why = f"it has {mine} models, its params.max_keys"
         else:
-            self._notice(name, f"the partition has {all_} models, its TOCSIN_FLOW_MAX_MODELS")
+            why = f"the partition has {all_} models, its TOCSIN_FLOW_MAX_MODELS"
+        self.notices.add(
+            name,
+            f"{why}; further series are not judged. Narrow its selector, or raise the bound: "
+            "each model costs memory, and time at every sample and snapshot (docs/detectors.md)",
+        )
         return False
-
-    def notices(self) -> list[str]:
-        """What is to be said since the last call, once per detector."""
-        notices, self._notices = self._notices, []
-        return notices
-
-    def _notice(self, name: str, why: str) -> None:
-        if name not in self._told and len(self._told) < MAX_NOTICES:
-            self._told.add(name)
-            self._notices.append(
-                f"detector {name}: {why}; further series are not judged. Narrow its selector, or raise the bound: "
-                "each model costs memory, and time at every sample and snapshot (docs/detectors.md)"
-            )

@@ -37,6 +37,7 @@ def save(block: Block) -> bytes:
         arrays[prefix + "rows"] = np.searchsorted(rows, watched).astype(np.int32)
         arrays |= {prefix + name: column for name, column in program.save(slots).items()}
         programs.append(_save_key(key))
+    full = _save_keys(block, rows, arrays)
     arrays["detectors"] = np.frombuffer(block.revisions.pack(), np.uint8)
     arrays["episodes"], owners = _save_episodes(block, rows)
     header = {
@@ -50,6 +51,7 @@ def save(block: Block) -> bytes:
         "families": block.watch.families.saved(),
         "gatherings": {g.detector.source.id: [g.incarnation, g.next_step, g.begun, g.overflowed]
                        for g in block.watch.gatherings.values()},
+        "full": full,
         "signal": block.signal,
         "episodes": owners,
         "episodes_full": block.episodes.full,
@@ -62,6 +64,16 @@ def _save_tenants(tenants: Sequence[str]) -> tuple[list[str], NDArray[Any]]:
     numbers: dict[str, int] = {}
     column = [numbers.setdefault(tenant, len(numbers)) for tenant in tenants]
     return list(numbers), np.array(column, np.min_scalar_type(len(numbers)))
+
+
+def _save_keys(block: Block, rows: Ints, arrays: dict[str, Any]) -> list[str]:
+    """Ids of the detectors that refused a series; what each watches goes to ``arrays``."""
+    watch, routes = block.watch, block.watch.routes
+    full = sorted((watch.detector(number).source.id, number) for number in watch.keys.full)
+    for at, (_, number) in enumerate(full):
+        watched = np.sort(routes.entries["row"][routes.lanes["entry"][routes.lanes_of_detector(number)]])
+        arrays[f"keys/{at}"] = np.searchsorted(rows, watched).astype(np.int32)
+    return [detector_id for detector_id, _ in full]
 
 
 def _save_episodes(block: Block, rows: Ints) -> tuple[Episodes, list[list[Any]]]:
@@ -89,8 +101,11 @@ def load(raw: bytes, block: Block) -> Block:
     gathered = {key: (i, step, begun, over) for key, (i, step, begun, over) in header.get("gatherings", {}).items()}
     programs = {_load_key(key): f"{number}/" for number, key in enumerate(header["programs"])}
     block.watch.models.kept = {key: set(saved.arrays[f"{prefix}rows"].tolist()) for key, prefix in programs.items()}
+    full = header.get("full", ())
+    block.watch.keys.kept = {detector_id: saved.arrays[f"keys/{at}"] for at, detector_id in enumerate(full)}
     block.watch.add_detectors(block.revisions.compiled.values(), gathered)
-    block.watch.models.kept = None
+    block.watch.models.kept = block.watch.keys.kept = None
+    block.watch.keys.full = {block.watch.numbers[detector_id] for detector_id in full}
     block.signal = _load_signal(header.get("signal"))
     for key, prefix in programs.items():
         _load_program(block, saved, prefix, key)

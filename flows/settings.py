@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from connectors.settings import KafkaSettings
+from flows.keys import MAX_KEYS
 from flows.models import MAX_MODELS
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ class FlowSettings(KafkaSettings):
         int, Field(ge=1, description="series of one partition; more are counted, not watched")
     ] = 1_000_000
     flow_max_episodes: Annotated[int, Field(ge=1, description="open episodes of one partition")] = 100_000
+    flow_max_keys: Annotated[
+        int, Field(ge=1, description="series that one detector watches on one partition; more are counted, not watched")
+    ] = MAX_KEYS
     flow_max_models: Annotated[
         int, Field(ge=1, description="Python-object models (kind river) of one partition; more are counted, not made")
     ] = MAX_MODELS
@@ -49,6 +53,7 @@ class FlowSettings(KafkaSettings):
         return BlockLimits(
             max_series=self.flow_max_series,
             max_episodes=self.flow_max_episodes,
+            max_keys=self.flow_max_keys,
             max_models=self.flow_max_models,
             idle_s=self.flow_idle_s,
             too_old_ms=round(self.flow_too_old_s * 1000),

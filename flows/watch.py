@@ -14,6 +14,7 @@ from flows.detectors.base import Ints
 from flows.episodes import Lanes
 from flows.families import Families
 from flows.gather import Gather, Gathering
+from flows.keys import MAX_KEYS, Keys
 from flows.models import MAX_MODELS, Models
 from flows.policy import POLICY, Policies, policy_of
 from flows.program import Program
@@ -39,9 +40,10 @@ WORK_PER_REVISION, WORK_PER_LANE, WORK_PER_SINGLE = 1_000, 1, 200
 class Watch:
     """Detectors and programs by number; numbers are reused."""
 
-    def __init__(self, series: SeriesTable, max_models: int = MAX_MODELS) -> None:
+    def __init__(self, series: SeriesTable, max_models: int = MAX_MODELS, max_keys: int = MAX_KEYS) -> None:
         self.series = series
         self.models = Models(max_models)
+        self.keys = Keys(max_keys)
         self.routes = Routes()
         self.detectors: list[CompiledDetector | None] = []
         self.programs: list[Program | Gather | None] = []
@@ -94,6 +96,7 @@ class Watch:
         """Forget a detector, its lanes, and programs that only it needed."""
         self._drop_lanes(self.routes.lanes_of_detector(number))
         self._audiences.remove(number)
+        self.keys.forget(number)
         del self.numbers[self.detector(number).source.id]
         self.gatherings.pop(number, None)
         self.detectors[number] = None
@@ -121,6 +124,9 @@ class Watch:
                     pairs = zip(rows.tolist(), grows.tolist(), strict=True)
                     singly += [(order(row), detector.source.id, number, row, counter) for row, counter in pairs]
                     continue
+                if not self.keys.admits_all(number, len(rows)):
+                    admitted = self.keys.admitted(number, detector.source, rows, order)
+                    rows, grows = rows[admitted], grows[admitted]
                 for counter, mine in ((False, rows[~grows]), (True, rows[grows])):
                     if len(mine):
                         (key,) = detector.keys_for(NO_LABELS, counter=counter)
@@ -139,6 +145,8 @@ class Watch:
         entries, made = self.routes.entries_for(self.series.table["head"], rows, np.repeat(programs, sizes))
         self.routes.add_lanes(entries, np.repeat(numbers, sizes))
         self.work += WORK_PER_LANE * len(entries)
+        for number, size in zip(numbers, sizes, strict=True):
+            self.keys.add(number, size)
         for number, mine in self._by_program(made):
             program = self._program(number)
             assert isinstance(program, Program)  # noqa: S101 - groups come singly
@@ -281,11 +289,13 @@ class Watch:
             entry = self.routes.entries.take(row=row, program=made, slot=slot, next=int(heads[row]), lane=NONE)
             heads[row] = entry
         self.routes.add_lane(entry, number)
+        self.keys.add(number, 1)
         self.work += WORK_PER_SINGLE
 
     def _drop_lanes(self, lanes: Ints) -> None:
         if not len(lanes):
             return
+        self.keys.drop(self.routes.lanes["detector"][lanes])
         entries = self.routes.drop_lanes(self.series.table["head"], lanes)
         for number, mine in self._by_program(entries):
             program, slots = self._program(number), self.routes.entries["slot"][mine].astype(np.int64)
@@ -314,6 +324,10 @@ class Watch:
         source = self.detector(number).source
         counts = (program.models, self.objects)
         return self.models.admits(program.key, row, counts, program.max_models, f"{source.id} ({source.config.name!r})")
+
+    def notices(self) -> list[str]:
+        """What is to be said of detectors since the last call."""
+        return [*self.keys.notices.take(), *self.models.notices.take()]
 
     @property
     def faults(self) -> int:

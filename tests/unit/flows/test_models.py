@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from flows.block import Block
-from flows.models import MAX_NOTICES, Models
+from flows.models import Models
+from flows.notices import MAX_NOTICES
 from flows.persistence import load, save
 from tests.streams import Log, anomalies, by_id, config
 
@@ -35,10 +36,10 @@ def test_a_detector_has_no_more_models_than_it_may() -> None:
     block, _ = log.run()
     assert judged(block) == {"a", "b"}
     assert (block.watch.objects, block.watch.models.refused) == (2, 2)
-    (notice,) = block.watch.models.notices()
+    (notice,) = block.watch.notices()
     assert "detector a (" in notice
     assert "it has 2 models, its params.max_keys" in notice
-    assert block.watch.models.notices() == []
+    assert block.watch.notices() == []
 
 
 def test_a_block_has_no_more_models_than_it_may() -> None:
@@ -49,7 +50,7 @@ def test_a_block_has_no_more_models_than_it_may() -> None:
     feed(log, 1, 4, "abcd")
     block, _ = log.run(max_models=3)
     assert (block.watch.objects, block.watch.models.refused) == (3, 5)
-    assert any("TOCSIN_FLOW_MAX_MODELS" in notice for notice in block.watch.models.notices())
+    assert any("TOCSIN_FLOW_MAX_MODELS" in notice for notice in block.watch.notices())
 
 
 def test_room_is_given_back_with_the_series_and_to_new_ones_only() -> None:
@@ -104,5 +105,5 @@ def test_notices_are_bounded() -> None:
     models = Models(0)
     for number in range(2 * MAX_NOTICES):
         assert not models.admits("key", 0, (0, 0), 1, f"d{number}")
-    assert len(models.notices()) == MAX_NOTICES
+    assert len(models.notices.take()) == MAX_NOTICES
     assert models.refused == 2 * MAX_NOTICES

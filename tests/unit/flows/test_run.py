@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import sys
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 
 from connectors.errors import Unavailable
 from flows import run
-from flows.run import KEPT_ASIDE, LABEL, await_store, command, prepare, process_id
+from flows.run import KEPT_ASIDE, LABEL, PAGE_BYTES, await_store, command, prepare, process_id
 from flows.settings import FlowSettings
 
 NOW = datetime(2026, 8, 1, 12, 30, tzinfo=UTC)
@@ -27,6 +29,15 @@ def test_a_store_is_made_once_and_kept(tmp_path: Path) -> None:
     prepare(store, "broker-1", NOW)
     assert (store / "mark").exists()
     assert [path.name for path in store.parent.iterdir()] == ["metrics"]
+
+
+def test_a_store_has_large_pages_and_what_bytewax_put_there(tmp_path: Path) -> None:
+    prepare(tmp_path / "metrics", "broker-1", NOW)
+    with closing(sqlite3.connect(tmp_path / "metrics" / "part-0.sqlite3")) as store:
+        found = [store.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "journal_mode")]
+        assert found == [PAGE_BYTES, "wal"]
+        assert store.execute("PRAGMA user_version").fetchone()[0] > 0
+        assert store.execute("SELECT part_index, part_count FROM parts").fetchall() == [(0, 1)]
 
 
 def test_a_store_of_another_broker_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
