@@ -25,7 +25,7 @@ from api.supervisor import GaveUp, Patience, Service, Supervisor
 from connectors.errors import TocsinError
 from connectors.ingest_settings import IngestSettings
 from connectors.logs import LogSettings
-from connectors.settings import Servers, Settings, read_settings
+from connectors.settings import NamedPath, Servers, Settings, read_settings
 from flows.settings import FlowSettings
 
 CLEANUP_S = 15.0
@@ -41,7 +41,7 @@ Port = Annotated[int, Field(ge=1, le=65_535)]
 class LocalSettings(Settings):
     """Where ``make run`` keeps its data, where its processes listen, and how patient it is."""
 
-    home: Annotated[Path, Field(description="folder of logs, recovery store and detectors")] = Path(".tocsin")
+    home: Annotated[NamedPath, Field(description="folder of logs, recovery store and detectors")] = Path(".tocsin")
     host: Annotated[str, Field(min_length=1, description="address to listen on")] = "127.0.0.1"
     kafka: Annotated[Servers | None, Field(description="a real Kafka instead of the embedded broker")] = None
     api_port: Annotated[Port, Field(description="port of REST, WebSocket and probes")] = 8000

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from connectors.settings import KafkaSettings
+from connectors.settings import KafkaSettings, NamedPath
 
 MIB = 1024 * 1024
 
@@ -37,7 +36,7 @@ class IngestSettings(KafkaSettings):
         float, Field(gt=0, description="a request that Kafka has not confirmed by then is answered 503")
     ] = 10.0
     broker_status_file: Annotated[
-        Path | None,
+        NamedPath | None,
         Field(description='JSON {"full": bool, "message": str} of the embedded broker; while full, writes get 429'),
     ] = None
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -29,6 +29,18 @@ def _servers(text: str) -> str:
 
 Servers = Annotated[str, AfterValidator(_servers)]
 """Addresses of Kafka, ``host:port[,host:port]``."""
+
+
+def _named(path: object) -> object:
+    """Refuse an empty path, which would silently mean the working folder."""
+    if isinstance(path, str) and not path.strip():
+        message = "must be a path, . for the working folder"
+        raise ValueError(message)
+    return path
+
+
+NamedPath = Annotated[Path, BeforeValidator(_named)]
+"""A path that somebody named: not empty."""
 
 
 class Settings(BaseSettings):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from connectors.settings import KafkaSettings
+from connectors.settings import KafkaSettings, NamedPath
 from flows.keys import MAX_KEYS
 from flows.models import MAX_MODELS
 
@@ -20,7 +20,7 @@ class FlowSettings(KafkaSettings):
 
     host: Annotated[str, Field(min_length=1, description="address to listen on")] = "127.0.0.1"
     flow_port: Annotated[int, Field(ge=0, le=65_535, description="port of the flow's probes")] = 8002
-    home: Annotated[Path, Field(description="folder of the recovery store")] = Path(".tocsin")
+    home: Annotated[NamedPath, Field(description="folder of the recovery store")] = Path(".tocsin")
     flow_snapshot_interval_s: Annotated[
         int, Field(ge=1, le=3600, description="length of an epoch: so much is replayed after a crash")
     ] = 10

@@ -64,6 +64,19 @@ def test_every_number_of_every_process_refuses_nonsense_by_name(
                 assert said.startswith(f"{variable(settings, name)}=nan: must be a "), said
 
 
-def test_a_path_may_be_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("settings", settings_classes(), ids=lambda found: found.__name__)
+def test_every_path_of_every_process_refuses_to_be_empty(
+    monkeypatch: pytest.MonkeyPatch, settings: type[Settings]
+) -> None:
+    """An empty TOCSIN_HOME would be the working folder: a clone, full of logs and stores."""
+    for name, field in own_fields(settings).items():
+        if "Path" in str(field.annotation):
+            for empty in ("", " "):
+                with monkeypatch.context() as patch:
+                    said = complaint(patch, settings, **{variable(settings, name): empty})
+                    assert said.startswith(f"{variable(settings, name)}={empty}: must be a path"), said
+
+
+def test_a_path_but_an_empty_one_may_be_anything(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOCSIN_BROKER_STATUS_FILE", "/nowhere")
     assert read_settings(IngestSettings).broker_status_file == Path("/nowhere")
