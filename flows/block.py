@@ -26,14 +26,14 @@ from connectors.messages import (
 )
 from flows.chunks import Chunk, Histograms, NewSeries, Poison, ReadRevisions, Samples, Types
 from flows.config import Compile, CompiledDetector, compile_config
-from flows.detectors.base import Floats, Ints, Scored
+from flows.detectors.base import Floats, Ints
 from flows.episodes import CLOSED, EpisodeTable, Events, Lanes
 from flows.gather import Gather, Part
 from flows.hash_table import Hashes
 from flows.keys import MAX_KEYS
 from flows.labels_archive import LabelsArchive
 from flows.models import MAX_MODELS
-from flows.program import Program
+from flows.program import Judged, Program, unlimited
 from flows.readiness import Readiness, readiness_of
 from flows.report import EVENT, Reports, Watched
 from flows.revisions import DetectorTable, Outcome
@@ -192,16 +192,16 @@ class Block:
             if isinstance(program, Gather):
                 self.counts["late"] += program.collect(slots, times_ms, values, starts_ms)
                 continue
-            values, scored = program.step(slots, times_ms, values, starts_ms)
+            judged = program.step(slots, times_ms, values, starts_ms)
             self.counts["judged"] += len(at)
-            self.follow(lanes, here, times_ms, values, scored, steps_s[at], out)
+            self.follow(lanes, here, times_ms, judged, steps_s[at], out)
 
     def follow(
-        self, lanes: Lanes, entries: Ints, times_ms: Ints, values: Floats, scored: Scored,
-        steps_s: NDArray[np.float32], out: list[OutRecord],
+        self, lanes: Lanes, entries: Ints, times_ms: Ints, judged: Judged, steps_s: NDArray[np.float32],
+        out: list[OutRecord],
     ) -> None:  # fmt: skip
         """Report: verdicts on ``n`` signals to events. A backtest (``flows.replay``) looks on here."""
-        self._tell(self.episodes.take(lanes, entries, times_ms, values, scored, steps_s, self.log_ms), out)
+        self._tell(self.episodes.take(lanes, entries, times_ms, *judged, steps_s, self.log_ms), out)
 
     def _tell(self, events: Events, out: list[OutRecord]) -> None:
         for state, kind in events:
@@ -253,7 +253,8 @@ class Block:
             at, silence_s, scored = program.advance(slots, self.log_ms)
             times_ms = np.full(len(at), self.log_ms)
             steps_s = self.series.table["step_s"][self.watch.routes.entries["row"][entries[at]]]
-            self.follow(self.watch.lanes(), entries[at], times_ms, silence_s, scored, steps_s, out)
+            judged = Judged(silence_s, scored, unlimited(len(at)))
+            self.follow(self.watch.lanes(), entries[at], times_ms, judged, steps_s, out)
 
     def _begin(self, time_ms: int) -> None:
         """What came before the time was known begins to wait now; times far ahead, never judged, are forgotten."""

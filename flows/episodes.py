@@ -2,10 +2,13 @@
 
 An episode begins at the first sample whose surprise reaches the detector's threshold, goes on while samples reach
 ``close_ratio`` of it, and closes when none has for the detector's quiet time: in sample time (a later sample shows it)
-or in log time (no sample came at all). It is told once it has lasted for ``min_duration_ms``; then its end is told too,
-and an update once a minute. It *escalates* with a sample that is a quarter more surprising than what an operator was
-last told, at its opening or the last escalation. After it, while its lane rests, only such a sample begins another
-(``flows.policy``).
+or in log time (no sample came at all). Where too little was seen of a signal for one sample to count so much
+(``flows.policy.ceiling_of``), samples that reach their ceiling are *suspected*, and the episode begins, with the first
+of them, when those in a row add up to the threshold.
+
+It is told once it has lasted for ``min_duration_ms``; then its end is told too, and an update once a minute. It
+*escalates* with a sample that is a quarter more surprising than what an operator was last told, at its opening or the
+last escalation. After it, while its lane rests, only such a sample begins another (``flows.policy``).
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from flows.detectors.base import Floats, Ints, Scored
-from flows.policy import WORSE, Policies, cooldown_of, quiet_of, threshold_at
+from flows.policy import WORSE, Policies, ceiling_of, cooldown_of, quiet_of, threshold_at
 
 TELL_EVERY_MS = 60_000
 LARGEST_SIZE = 1e6
@@ -41,6 +44,8 @@ class Episode(NamedTuple):
     """distance from the expected, in half widths of the band"""
     told_surprise: float
     """peak when it opened, or when it escalated last"""
+    evidence: float
+    """surprises of its samples, each up to its ceiling, added; in a rest, of those that might end it"""
     first_expected: float
     threshold: float
     """at the latest surprising sample, as the next"""
@@ -68,8 +73,8 @@ EPISODE = np.dtype(
 Episodes = NDArray[Any]
 OPENED, UPDATED, CLOSED, ESCALATED = 0, 1, 2, 3
 NO_NEWS = -1
-PENDING, TOLD, RESTING = 0, 1, 2
-"""Phases: too short to be told so far; open; over, and its lane rests."""
+PENDING, TOLD, RESTING, SUSPECTED = 0, 1, 2, 3
+"""Phases: too short to be told so far; open; over, and its lane rests; not believed so far."""
 EVENTS_PER_CALL = 256
 
 
@@ -97,10 +102,13 @@ class EpisodeTable:
         return int(np.count_nonzero((self.open["lane"] >= 0) & (self.open["phase"] == TOLD)))
 
     def take(
-        self, lanes: Lanes, entries: Ints, times_ms: Ints, values: Floats, scored: Scored, steps_s: NDArray[Any],
-        log_ms: int,
+        self, lanes: Lanes, entries: Ints, times_ms: Ints, values: Floats, scored: Scored, seen: NDArray[Any],
+        steps_s: NDArray[Any], log_ms: int,
     ) -> Events:  # fmt: skip
-        """Follow ``n`` verdicts, each with the cadence of its series; gives the events they cause, in order."""
+        """Follow ``n`` verdicts; gives the events they cause, in order.
+
+        ``seen`` (n,) is how many samples of its signal each rests on, ``steps_s`` (n,) the cadence of its series.
+        """
         events = Events()
         done, room = 0, EVENTS_PER_CALL
         while done < len(entries):
@@ -108,7 +116,7 @@ class EpisodeTable:
             told, kinds = np.empty(room, EPISODE), np.empty(room, np.int64)
             before = done
             done, n, refused = follow(
-                done, self.open, free, self.full, *lanes, entries, times_ms, values, *scored, steps_s,
+                done, self.open, free, self.full, *lanes, entries, times_ms, values, *scored, seen, steps_s,
                 log_ms, told, kinds,
             )  # fmt: skip
             events.add(told[:n], kinds[:n])
@@ -182,8 +190,8 @@ def follow(
     begin: int, episodes: Episodes, free: Ints, full: bool,
     entry_lane: NDArray[Any], lane_next: NDArray[Any], lane_detector: NDArray[Any], lane_episode: NDArray[Any],
     policies: Policies, entries: Ints, times_ms: Ints, values: Floats,
-    score: Floats, expected: Floats, lower: Floats, upper: Floats, steps_s: NDArray[Any], log_ms: int,
-    told: Episodes, kinds: Ints,
+    score: Floats, expected: Floats, lower: Floats, upper: Floats, seen: NDArray[Any], steps_s: NDArray[Any],
+    log_ms: int, told: Episodes, kinds: Ints,
 ) -> tuple[int, int, int]:  # fmt: skip
     """Follow verdicts from ``begin`` on until all are done or room for events or episodes runs out.
 
@@ -203,18 +211,19 @@ def follow(
             policy = policies[lane_detector[lane]]
             n = settle(episodes, lane, lane_episode, policy, times_ms[i], steps_s[i], told, kinds, n)
             at = lane_episode[lane]
-            threshold = threshold_at(policy, steps_s[i])
-            if score[i] >= bar_of(episodes, at, threshold, policy["close_ratio"]):
-                if at == -1 and full:
-                    refused += 1
-                else:
-                    if at == -1:
-                        at = free[used]
-                        used += 1
-                        lane_episode[lane] = at
-                        start(episodes, at, lane, times_ms[i], expected[i])
-                    elif episodes[at]["phase"] == RESTING:
-                        start(episodes, at, lane, times_ms[i], expected[i])
+            threshold, ceiling = threshold_at(policy, steps_s[i]), ceiling_of(policy, seen[i])
+            if score[i] < bar_of(episodes, at, min(threshold, ceiling), policy["close_ratio"]):
+                if at != -1 and doubt(episodes, at):
+                    lane_episode[lane] = -1
+            elif at == -1 and full:
+                refused += 1
+            else:
+                if at == -1:
+                    at = free[used]
+                    used += 1
+                    lane_episode[lane] = at
+                    start(episodes, at, lane, times_ms[i], expected[i])
+                if believe(episodes, at, lane, times_ms[i], expected[i], min(score[i], ceiling), threshold):
                     grow(episodes, at, times_ms[i], values[i], score[i], expected[i], lower[i], upper[i], log_ms)
                     episodes[at]["threshold"] = threshold
                     episodes[at]["step_s"] = steps_s[i]
@@ -290,7 +299,8 @@ def wait(
         kinds[n] = CLOSED
         n += 1
         episodes[at]["phase"] = RESTING
-    if phase == PENDING or quiet_ms >= cooldown_of(policy, step_s):
+        episodes[at]["evidence"] = 0.0
+    if phase in (PENDING, SUSPECTED) or quiet_ms >= cooldown_of(policy, step_s):
         episodes[at]["lane"] = -1
     return n
 
@@ -298,7 +308,7 @@ def wait(
 @njit(cache=True)
 def bar_of(episodes: Episodes, at: int, threshold: float, close_ratio: float) -> float:
     """The surprise that a sample needs to begin an episode, to go on with one, or to end the lane's rest."""
-    if at == -1:
+    if at == -1 or episodes[at]["phase"] == SUSPECTED:
         return threshold
     if episodes[at]["phase"] == RESTING:
         return max(threshold, WORSE * episodes[at]["told_surprise"])
@@ -307,14 +317,40 @@ def bar_of(episodes: Episodes, at: int, threshold: float, close_ratio: float) ->
 
 @njit(cache=True)
 def start(episodes: Episodes, at: int, lane: int, time_ms: int, expected: float) -> None:
-    """Begin an episode."""
+    """Suspect an episode."""
     episodes[at]["lane"] = lane
-    episodes[at]["phase"] = PENDING
+    episodes[at]["phase"] = SUSPECTED
+    episodes[at]["evidence"] = 0.0
     episodes[at]["samples"] = episodes[at]["ups"] = 0
     episodes[at]["sequence"] = -1
     episodes[at]["start_ms"] = time_ms
     episodes[at]["first_expected"] = expected
     episodes[at]["peak_surprise"] = -1.0
+
+
+@njit(cache=True)
+def believe(
+    episodes: Episodes, at: int, lane: int, time_ms: int, expected: float, worth: float, threshold: float
+) -> bool:
+    """Add what a surprising sample counts, and see whether that is enough; gives whether it belongs to an episode."""
+    evidence = episodes[at]["evidence"] + worth
+    if evidence >= threshold and episodes[at]["phase"] == RESTING:
+        start(episodes, at, lane, time_ms, expected)
+    if evidence >= threshold and episodes[at]["phase"] == SUSPECTED:
+        episodes[at]["phase"] = PENDING
+    episodes[at]["evidence"] = evidence
+    return bool(episodes[at]["phase"] != RESTING)
+
+
+@njit(cache=True)
+def doubt(episodes: Episodes, at: int) -> bool:
+    """Forget what was suspected only, since a sample does not bear it out; gives whether the row is free now."""
+    if episodes[at]["phase"] == RESTING:
+        episodes[at]["evidence"] = 0.0
+    if episodes[at]["phase"] != SUSPECTED:
+        return False
+    episodes[at]["lane"] = -1
+    return True
 
 
 @njit(cache=True)
@@ -370,6 +406,8 @@ def tell(episodes: Episodes, at: int, min_duration_ms: int, told: Episodes, kind
 @njit(cache=True)
 def news(episodes: Episodes, at: int, min_duration_ms: int) -> int:
     """What is to be told of an episode at its latest sample."""
+    if episodes[at]["phase"] == SUSPECTED:
+        return NO_NEWS
     if episodes[at]["phase"] == PENDING:
         lasts = episodes[at]["time_ms"] - episodes[at]["start_ms"] >= min_duration_ms
         return OPENED if lasts else NO_NEWS

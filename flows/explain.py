@@ -80,7 +80,7 @@ def has_become_usual(episode: Episode) -> bool:
 
 
 def chance_per_week(episode: Episode, manner: Manner) -> float | None:
-    """How often a sample as surprising as the peak comes by chance on this signal; None where that means nothing."""
+    """How often one like it comes by chance on this signal, as far as that was seen; None where that means nothing."""
     if manner is Manner.BOUNDS or episode.step_s <= 0.0:
         return None
-    return float(10.0**-episode.peak_surprise * WEEK_S / episode.step_s)
+    return float(10.0 ** -min(episode.peak_surprise, episode.evidence) * WEEK_S / episode.step_s)

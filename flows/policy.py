@@ -2,6 +2,11 @@
 
 Quiet time and cool-down may follow the series' own cadence, and the threshold may be stated as how many samples a week
 would reach it by chance: five a week is a surprise of 3.3 on a sample a minute, of 4.4 on one every five seconds.
+
+Such a threshold is a statement about chance, and chance is known only as far as a signal was seen: were its samples
+exchangeable, the next one would exceed all n before it with probability 1/(n + 1), however far. So where the threshold
+is by chance, no sample counts for more than its ``ceiling``; what lasts is believed sooner than what flashes, because
+the surprises of successive samples add up (``flows.episodes``).
 """
 
 from __future__ import annotations
@@ -28,6 +33,11 @@ WORSE = 1.25
 ends the rest after one that is over."""
 LEAST = 1.0
 """Thresholds by chance end here: one sample in ten."""
+KNOWN_EXTRA = 1.0
+"""Decades by which a sample may surprise more than the number of those before it bears out: most tails are not so heavy
+that the next record is as far away as it can be. A decade less, and a load of a minute is not found after an hour."""
+UNLIMITED = -1
+"""Number of samples seen where surprise does not rest on how many samples of this signal were seen."""
 RELATIVE = -1
 """In ``quiet_ms`` and ``cooldown_ms``: follows from the cadence."""
 
@@ -87,6 +97,14 @@ def threshold_at(policy: Policies, step_s: float) -> float:
     if step_s <= 0.0:
         return math.inf
     return max(LEAST, math.log10(WEEK_S / step_s) - float(policy["log_chance"]))
+
+
+@njit(cache=True)
+def ceiling_of(policy: Policies, seen: int) -> float:
+    """The most that the surprise of a sample counts that came after ``seen`` others; infinite if none is set."""
+    if seen == UNLIMITED or not math.isnan(policy["threshold"]):
+        return math.inf
+    return math.log10(seen + 1.0) + KNOWN_EXTRA
 
 
 @njit(cache=True)

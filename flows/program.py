@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from flows.calibration import allocate_tails, calibrate
 from flows.config import ProgramKey
-from flows.detectors.base import Floats, Ints, Learned, Scored, Silences, Silent, Table
+from flows.detectors.base import Column, Floats, Ints, Learned, Scored, Silences, Silent, Table
 from flows.detectors.models import Modelled
 from flows.detectors.outlier import GROUP
 from flows.detectors.river_vector import ENTITY, SERIES, RiverVector
 from flows.peers import Peers
+from flows.policy import UNLIMITED
 from flows.shape.rate import CHANGES, allocate_rates, rates
+
+SEEN_LIMIT = 1 << 30
+
+
+class Judged(NamedTuple):
+    """The signal's values at ``n`` samples, the verdicts on them, and how many samples each rests on; (n,) each."""
+
+    values: Floats
+    scored: Scored
+    seen: NDArray[Any]
 
 
 class Program:
@@ -31,6 +44,7 @@ class Program:
         changes = key.shape in CHANGES and not self.silent  # pauses are those between samples, not between rates
         self.rates: Table | None = allocate_rates(0) if changes else None
         self.tails: Table | None = allocate_tails(0) if key.calibrated else None
+        self.counts = Table((Column("known", np.int32),))
         self.max_models = self.detector.max_models if isinstance(self.detector, Modelled) else None
         self.peers = Peers(key.peers) if key.peers else None
         self.used = 0
@@ -80,20 +94,23 @@ class Program:
 
     def tables(self) -> list[Table]:
         """All memory, rows are slots."""
-        return [table for table in (self.state, self.rates, self.tails) if table is not None]
+        return [table for table in (self.state, self.rates, self.tails, self.counts) if table is not None]
 
-    def step(self, slots: Ints, times_ms: Ints, values: Floats, starts_ms: Ints | None) -> tuple[Floats, Scored]:
-        """Shape and judge ``n`` samples; gives the signal's values and their verdicts, (n,) each."""
+    def step(self, slots: Ints, times_ms: Ints, values: Floats, starts_ms: Ints | None) -> Judged:
+        """Shape and judge ``n`` samples."""
         if self.rates is not None:
             values = rates(self.rates, slots, times_ms, values, starts_ms, self.key.shape)
         if self._silent is not None:
             _, pauses_s, scored = self._silent.hear(self.state, slots, times_ms, values)
-            return pauses_s, scored
+            return Judged(pauses_s, scored, unlimited(len(slots)))
         if self._entities is not None:
             values, scored = self._entities.judge(self.state, slots, times_ms, values)
-            return values, scored if self.tails is None else calibrate(self.tails, slots, values, scored)
-        scored = self.detector.step(self.state, slots, times_ms, values)
-        return values, scored if self.tails is None else calibrate(self.tails, slots, values, scored)
+        else:
+            scored = self.detector.step(self.state, slots, times_ms, values)
+        scored = scored if self.tails is None else calibrate(self.tails, slots, values, scored)
+        seen = np.empty(len(slots), np.int32)
+        count(self.counts["known"], slots, values, seen)
+        return Judged(values, scored, seen)
 
     def leaders(self, slot: int) -> list[tuple[int, float]]:
         """Of an entity: series hashes and values of the members that led when it surprised at last."""
@@ -151,3 +168,17 @@ class Program:
     def size_bytes(self) -> int:
         """Memory of all tables."""
         return sum(table.size_bytes for table in self.tables())
+
+
+def unlimited(n: int) -> NDArray[Any]:
+    """Of ``n`` verdicts that do not rest on how many samples were seen: (n,) int32."""
+    return np.full(n, UNLIMITED, np.int32)
+
+
+@njit(cache=True, nogil=True)
+def count(counts: NDArray[Any], slots: Ints, values: Floats, seen: NDArray[Any]) -> None:
+    """How many samples came before each of ``n``, gaps left out, into ``seen``; then count it."""
+    for i in range(slots.shape[0]):
+        seen[i] = counts[slots[i]]
+        if not math.isnan(values[i]) and seen[i] < SEEN_LIMIT:
+            counts[slots[i]] += 1

@@ -33,7 +33,7 @@ from flows.config import check_config
 from flows.detectors.base import Floats, Ints, Scored, Silent
 from flows.entity import combine
 from flows.episodes import Lanes
-from flows.program import Program
+from flows.program import Judged, Program
 from flows.selector import NAME_LABEL
 
 ROWS_PER_CHUNK = 256
@@ -169,25 +169,26 @@ class Witness(Block):
         times_ms, entries = self.frame.times_ms[at], np.full(len(at), int(self.series.table["head"][0]))
         part = Scored(*(column[at] for column in scored))
         _, _, steps_s = self.admit(np.full(len(at), self._hashes[0]), times_ms, values[at])
-        self.follow(self.watch.lanes(), entries, times_ms, values[at], part, steps_s, out)
+        judged = Judged(values[at], part, at.astype(np.int32))  # every row so far taught the entity's ladder
+        self.follow(self.watch.lanes(), entries, times_ms, judged, steps_s, out)
         return out
 
     def follow(
-        self, lanes: Lanes, entries: Ints, times_ms: Ints, values: Floats, scored: Scored,
-        steps_s: NDArray[np.float32], out: list[OutRecord],
+        self, lanes: Lanes, entries: Ints, times_ms: Ints, judged: Judged, steps_s: NDArray[np.float32],
+        out: list[OutRecord],
     ) -> None:  # fmt: skip
         """Keep the verdicts; rows of the block's series are columns of the frame, as both count in order."""
         signals = self.watch.routes.entries["row"][entries]
         for signal in np.unique(signals).tolist():
             mine = signals == signal
             at = self._columns[signal].rows_at(times_ms[mine])
-            judged = np.stack([values, *scored])[:, mine]
-            self.verdicts[:, at[at >= 0], signal] = judged[:, at >= 0]
+            verdicts = np.stack([judged.values, *judged.scored])[:, mine]
+            self.verdicts[:, at[at >= 0], signal] = verdicts[:, at >= 0]
             # at a time without a sample: known when the next row comes; after the last row, never
             following = np.searchsorted(self._reached_ms, times_ms[mine])
             silent = (at < 0) & (following < len(self._reached_ms))
-            self._silences[:, following[silent], signal] = judged[:, silent]
-        super().follow(lanes, entries, times_ms, values, scored, steps_s, out)
+            self._silences[:, following[silent], signal] = verdicts[:, silent]
+        super().follow(lanes, entries, times_ms, judged, steps_s, out)
         # live, each sample comes at its own log time; here a chunk comes at once
         self.episodes.open["log_ms"] = self.episodes.open["time_ms"]
 

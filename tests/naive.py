@@ -190,16 +190,26 @@ def ewma(
 def rates(samples: Sequence[tuple[int, float, int]], max_gap_ms: int) -> list[float]:
     """Rate per second of one counter from (time_ms, value, start_ms), NaN where there is none."""
     before: tuple[int, float] | None = None
+    was_reset, usual_ms = False, 0.0
     out = []
     for time_ms, value, start_ms in samples:
-        rate = NAN
+        rate, reset = NAN, False
         if not math.isfinite(value):
             before = None
         else:
             if before is not None and time_ms - before[0] <= max_gap_ms:
-                reset = value < before[1] or start_ms > before[0]
-                rate = (value if reset else value - before[1]) / ((time_ms - before[0]) / 1000)
+                pause_ms = time_ms - before[0]
+                created = start_ms > before[0]
+                reset = created or value < before[1]
+                if not reset:
+                    rate = 1000 * (value - before[1]) / pause_ms
+                elif created and time_ms > start_ms and time_ms - start_ms >= usual_ms / 2:
+                    rate = 1000 * value / (time_ms - start_ms)
+                elif not created and was_reset and pause_ms >= usual_ms / 2:
+                    rate = 1000 * value / pause_ms
+                usual_ms = usual_ms + (min(pause_ms, 4 * usual_ms) - usual_ms) / 16 if usual_ms else pause_ms
             before = (time_ms, value)
+        was_reset = reset
         out.append(rate)
     return out
 
@@ -219,6 +229,9 @@ class Policy:
         if self.threshold is not None:
             return self.threshold
         return max(1.0, math.log10(7 * 24 * 3600 / step_s / self.chance_per_week)) if step_s else math.inf
+
+    def ceiling(self, seen: int) -> float:
+        return math.log10(seen + 1) + 1.0 if self.threshold is None and seen >= 0 else math.inf
 
     def quiet(self, step_s: float) -> float:
         return max(60_000, 6 * 1000 * step_s) if self.quiet_ms is None else self.quiet_ms
@@ -243,6 +256,8 @@ class Episode:
     told_surprise: float = 0.0
     step_s: float = 0.0
     told: bool = False
+    believed: bool = False
+    evidence: float = 0.0
 
 
 class Event(NamedTuple):
@@ -270,28 +285,48 @@ class Episodes:
     def __len__(self) -> int:
         return len(self.open) + len(self.rests)
 
-    def take(self, entry: int, time_ms: int, score: float, step_s: float, log_ms: int) -> list[Event]:
+    def take(self, entry: int, time_ms: int, score: float, step_s: float, log_ms: int, seen: int = -1) -> list[Event]:
         events: list[Event] = []
         if math.isnan(score):
             return events
         for lane, policy in self.lanes[entry]:
             last = self.open.get(lane) or self.rests.get(lane)
             events += self._wait(lane, policy, time_ms - last.time_ms if last else 0, step_s)
-            threshold = policy.bar(step_s)
-            if lane in self.open:
-                surprising = score >= policy.close_ratio * threshold
-            elif lane in self.rests:
-                surprising = score >= threshold and score >= 1.25 * self.rests[lane].told_surprise
-            else:
-                surprising = score >= threshold
+            threshold, ceiling = policy.bar(step_s), policy.ceiling(seen)
+            surprising = score >= min(threshold, ceiling)
+            if lane in self.open and self.open[lane].believed:
+                surprising = score >= policy.close_ratio * min(threshold, ceiling)
+            if lane in self.rests:
+                surprising = surprising and score >= 1.25 * self.rests[lane].told_surprise
             if not surprising:
-                continue
-            if lane not in self.open and lane not in self.rests and self.full:
+                self._doubt(lane)
+            elif lane not in self.open and lane not in self.rests and self.full:
                 self.refused += 1
-            else:
-                self.rests.pop(lane, None)
+            elif self._believes(lane, time_ms, min(score, ceiling), threshold):
                 events += self._surprising(lane, policy, time_ms, score, step_s, log_ms)
         return events
+
+    def _doubt(self, lane: int) -> None:
+        """What was only suspected is forgotten at the first sample that is as usual."""
+        if lane in self.open and not self.open[lane].believed:
+            del self.open[lane]
+        if lane in self.rests:
+            self.rests[lane].evidence = 0.0
+
+    def _believes(self, lane: int, time_ms: int, worth: float, threshold: float) -> bool:
+        """Whether the sample belongs to an episode, suspected or believed; else the lane goes on to rest."""
+        resting = self.rests.get(lane)
+        if resting:
+            resting.evidence += worth
+            if resting.evidence < threshold:
+                return False
+            self.open[lane] = Episode(time_ms, evidence=resting.evidence, believed=True)
+            del self.rests[lane]
+            return True
+        episode = self.open.setdefault(lane, Episode(time_ms))
+        episode.evidence += worth
+        episode.believed |= episode.evidence >= threshold
+        return True
 
     def calm(self, log_ms: int) -> list[Event]:
         """Log time went on."""
@@ -308,6 +343,7 @@ class Episodes:
             if episode.told:
                 episode.sequence += 1
                 events.append(self._event("closed", lane, episode))
+                episode.evidence = 0.0
                 self.rests[lane] = episode
         if lane in self.rests and quiet_ms >= policy.cooldown(step_s):
             del self.rests[lane]
@@ -316,12 +352,14 @@ class Episodes:
     def _surprising(
         self, lane: int, policy: Policy, time_ms: int, score: float, step_s: float, log_ms: int
     ) -> list[Event]:
-        episode = self.open.setdefault(lane, Episode(time_ms))
+        episode = self.open[lane]
         episode.time_ms, episode.log_ms, episode.surprise, episode.step_s = time_ms, log_ms, score, step_s
         episode.samples += 1
         if score > episode.peak_surprise:
             episode.peak_surprise, episode.peak_ms = score, time_ms
-        if not episode.told:
+        if not episode.believed:
+            kind = None
+        elif not episode.told:
             kind = "opened" if time_ms - episode.start_ms >= policy.min_duration_ms else None
         elif episode.peak_surprise >= 1.25 * episode.told_surprise:
             kind = "escalated"

@@ -101,7 +101,7 @@ def count(kind: str, sort: str) -> Ratios:
     for begin in range(0, WARM + MEASURED, CHUNK):
         values = signals.take(CHUNK)
         times_ms = START_MS + 60_000 * (begin + np.arange(CHUNK, dtype=np.int64))
-        _, scored = program.step(np.zeros(CHUNK, np.int64), times_ms, values, None)
+        _, scored, _ = program.step(np.zeros(CHUNK, np.int64), times_ms, values, None)
         if begin >= WARM:
             seen += [int(np.count_nonzero(scored.score >= power)) for power in POWERS]
             outside += int(np.count_nonzero((values < scored.lower) | (values > scored.upper)))

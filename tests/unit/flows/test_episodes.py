@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from connectors.messages import DetectorConfig
 from flows.detectors.base import Scored
 from flows.episodes import CLOSED, ESCALATED, EVENTS_PER_CALL, OPENED, UPDATED, EpisodeTable, Events, Lanes
-from flows.policy import POLICY, policy_of
+from flows.policy import POLICY, UNLIMITED, policy_of
 from tests import naive
 from tests.naive import Policy
 
@@ -65,6 +65,10 @@ def steps(n: int, step_s: float = 1.0) -> np.ndarray:
     return np.full(n, step_s, np.float32)
 
 
+def after(n: int, seen: int = UNLIMITED) -> np.ndarray:
+    return np.full(n, seen, np.int32)
+
+
 def told(events: Events) -> list[naive.Event]:
     return [event_of(KIND[kind], state) for state, kind in events]
 
@@ -85,7 +89,8 @@ POLICIES = st.builds(
 )
 SCORES = st.one_of(st.sampled_from([math.nan, 0.0, 4.0, 5.0, 6.25, 8.0, 10.0, 300.0]), st.floats(0, 20))
 PAUSES_MS, STEPS_S = st.sampled_from([1, 900, 5000, 61_000]), st.sampled_from([0.0, 0.5, 15.0])
-VERDICTS = st.lists(st.tuples(st.integers(0, 2), PAUSES_MS, SCORES, STEPS_S), max_size=60)
+SEEN = st.sampled_from([UNLIMITED, UNLIMITED, 0, 60, 300, 100_000])
+VERDICTS = st.lists(st.tuples(st.integers(0, 2), PAUSES_MS, SCORES, SEEN, STEPS_S), max_size=60)
 ENTRIES = st.tuples(*(st.lists(POLICIES, max_size=4) for _ in range(3)))
 
 
@@ -93,7 +98,7 @@ ENTRIES = st.tuples(*(st.lists(POLICIES, max_size=4) for _ in range(3)))
 @given(ENTRIES, VERDICTS, st.lists(st.integers(0, 60), max_size=4), st.integers(1, 4), st.sets(st.integers(0, 9)))
 def test_they_agree_with_their_twin(
     entries: tuple[list[Policy], ...],
-    verdicts: list[tuple[int, int, float, float]],
+    verdicts: list[tuple[int, int, float, int, float]],
     cuts: list[int],
     limit: int,
     ends: set[int],
@@ -101,17 +106,18 @@ def test_they_agree_with_their_twin(
     """Batches cut anywhere; between them log time passes, quiet episodes close, the limit is looked at, lanes end."""
     w = watched(list(entries))
     table, twin = EpisodeTable(limit), w.twin
-    times_ms = np.cumsum([pause for _, pause, _, _ in verdicts], dtype=np.int64)
+    times_ms = np.cumsum([pause for _, pause, *_ in verdicts], dtype=np.int64)
     edges = [0, *sorted(min(cut, len(verdicts)) for cut in cuts), len(verdicts)]
     for log_ms, (a, b) in enumerate(pairwise(edges)):
         part = verdicts[a:b]
         events = table.take(
-            w.lanes, np.array([entry for entry, _, _, _ in part], np.int64), times_ms[a:b], np.arange(float(b - a)),
-            scored([score for _, _, score, _ in part]), np.array([s for _, _, _, s in part], np.float32), 2000 * log_ms,
+            w.lanes, np.array([entry for entry, *_ in part], np.int64), times_ms[a:b], np.arange(float(b - a)),
+            scored([score for _, _, score, *_ in part]), np.array([seen for *_, seen, _ in part], np.int32),
+            np.array([step_s for *_, step_s in part], np.float32), 2000 * log_ms,
         )  # fmt: skip
         expected = [
-            event for (entry, _, score, step_s), time_ms in zip(part, times_ms[a:b].tolist(), strict=True)
-            for event in twin.take(entry, time_ms, score, step_s, 2000 * log_ms)
+            event for (entry, _, score, seen, step_s), time_ms in zip(part, times_ms[a:b].tolist(), strict=True)
+            for event in twin.take(entry, time_ms, score, step_s, 2000 * log_ms, seen)
         ]  # fmt: skip
         assert told(events) == expected
         now_ms = 2000 * (log_ms + 1)
@@ -129,29 +135,32 @@ def test_they_agree_with_their_twin(
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(ENTRIES, VERDICTS, st.lists(st.integers(0, 60), max_size=6))
 def test_batches_may_be_cut_anywhere(
-    entries: tuple[list[Policy], ...], verdicts: list[tuple[int, int, float, float]], cuts: list[int]
+    entries: tuple[list[Policy], ...], verdicts: list[tuple[int, int, float, int, float]], cuts: list[int]
 ) -> None:
     def run(edges: list[int]) -> list[naive.Event]:
         w, table = watched(list(entries)), EpisodeTable(10)
-        times_ms = np.cumsum([pause for _, pause, _, _ in verdicts], dtype=np.int64)
+        times_ms = np.cumsum([pause for _, pause, *_ in verdicts], dtype=np.int64)
         out = []
         for a, b in pairwise(edges):
-            columns = [np.array(column[a:b]) for column in zip(*verdicts, strict=True)] or 4 * [np.zeros(0)]
-            found, _, scores, steps_s = columns
+            columns = [np.array(column[a:b]) for column in zip(*verdicts, strict=True)] or 5 * [np.zeros(0)]
+            found, _, scores, seen, steps_s = columns
             batch = (found.astype(np.int64), times_ms[a:b], np.zeros(b - a), scored(scores.tolist()))
-            out += told(table.take(w.lanes, *batch, steps_s.astype(np.float32), 0))
+            out += told(table.take(w.lanes, *batch, seen.astype(np.int32), steps_s.astype(np.float32), 0))
         return out
 
     n = len(verdicts)
     assert run([0, *sorted(min(cut, n) for cut in cuts), n]) == run([0, n])
 
 
-def follow(w: Watched, table: EpisodeTable, *verdicts: tuple[int, float]) -> list[naive.Event]:
-    """One entry: (seconds, score) each."""
+def follow(
+    w: Watched, table: EpisodeTable, *verdicts: tuple[int, float], seen: int = UNLIMITED, step_s: float = 1.0
+) -> list[naive.Event]:
+    """One entry: (seconds, score) each, after so many samples."""
     times_ms = np.array([1000 * s for s, _ in verdicts], np.int64)
     zeros = np.zeros(len(verdicts), np.int64)
     scores = scored([score for _, score in verdicts])
-    return told(table.take(w.lanes, zeros, times_ms, zeros.astype(float), scores, steps(len(verdicts)), 0))
+    n = len(verdicts)
+    return told(table.take(w.lanes, zeros, times_ms, zeros.astype(float), scores, after(n, seen), steps(n, step_s), 0))
 
 
 def test_an_episode_opens_at_the_threshold_and_closes_after_its_quiet_time() -> None:
@@ -207,7 +216,16 @@ def test_at_the_limit_samples_are_refused_and_counted_until_there_is_room() -> N
     w, table = watched([[Policy(5.0, 10_000)] * 3, [Policy(5.0, 10_000)]]), EpisodeTable(3)
     follow(w, table, (0, 6.0))
     table.count()
-    other = (w.lanes, np.ones(2, np.int64), np.array([1000, 2000]), np.zeros(2), scored([9.0, 9.0]), steps(2), 0)
+    other = (
+        w.lanes,
+        np.ones(2, np.int64),
+        np.array([1000, 2000]),
+        np.zeros(2),
+        scored([9.0, 9.0]),
+        after(2),
+        steps(2),
+        0,
+    )
     assert told(table.take(*other)) == []
     assert table.refused == 2
     assert [e.kind for e in follow(w, table, (3, 9.0))] == ["escalated"] * 3
@@ -282,7 +300,9 @@ def test_quiet_time_and_rest_follow_the_cadence() -> None:
         w.lanes[3][:] = -1
         times_ms = np.array([0, 1000 * closes_s - 1, 2000 * closes_s - 1])
         scores = scored([9.0, 5.0, 0.0])
-        events = table.take(w.lanes, np.zeros(3, np.int64), times_ms, np.zeros(3), scores, steps(3, step_s), 0)
+        events = table.take(
+            w.lanes, np.zeros(3, np.int64), times_ms, np.zeros(3), scores, after(3), steps(3, step_s), 0
+        )
         assert [(e.kind, e.samples) for e in told(events) if e.kind != "updated"] == [("opened", 1), ("closed", 2)]
 
 
@@ -292,5 +312,37 @@ def test_a_threshold_by_chance_follows_the_cadence() -> None:
     for step_s, score, opens in ((6.048, 4.99, False), (6.048, 5.01, True), (60.48, 4.01, True), (0.0, 300.0, False)):
         w.lanes[3][:] = -1
         one = np.zeros(1, np.int64)
-        events = EpisodeTable(9).take(w.lanes, one, one, np.zeros(1), scored([score]), steps(1, step_s), 0)
+        events = EpisodeTable(9).take(w.lanes, one, one, np.zeros(1), scored([score]), after(1), steps(1, step_s), 0)
         assert len(told(events)) == opens
+
+
+ONE_IN_100_000 = Policy(None, 60_000, chance_per_week=1.0, cooldown_ms=100_000)
+"""At a sample every 6.048 s: a threshold of 5."""
+
+
+def test_a_sample_counts_no_more_than_its_past_bears_out_and_those_in_a_row_add_up() -> None:
+    """After 99 samples the ceiling is 3: no sample alone, but any two in a row."""
+    w, table = watched([[ONE_IN_100_000]]), EpisodeTable(9)
+    assert follow(w, table, (0, 300.0), (6, 2.9), (12, 300.0), (18, 0.0), seen=99, step_s=6.048) == []
+    assert len(table) == 0, "what was only suspected is forgotten"
+    (opened,) = follow(w, table, (24, 3.1), (30, 3.1), seen=99, step_s=6.048)
+    assert (opened.kind, opened.start_ms, opened.samples) == ("opened", 24_000, 2)
+    assert kinds(follow(w, table, (36, 3.0), (100, 0.0), seen=99, step_s=6.048)) == [("closed", 36)]
+
+
+@pytest.mark.parametrize(("seen", "opens"), [(9_998, False), (10_000, True), (UNLIMITED, True)])
+def test_one_sample_is_enough_once_so_much_was_seen(seen: int, opens: bool) -> None:
+    events = follow(watched([[ONE_IN_100_000]]), EpisodeTable(9), (0, 5.1), seen=seen, step_s=6.048)
+    assert [event.kind for event in events] == ["opened"] * opens
+
+
+def test_a_stated_threshold_has_no_ceiling() -> None:
+    assert kinds(follow(watched([[Policy(8.0)]]), EpisodeTable(9), (0, 8.0), seen=0)) == [("opened", 0)]
+
+
+def test_a_rest_is_ended_by_samples_in_a_row_as_well() -> None:
+    w, table = watched([[ONE_IN_100_000]]), EpisodeTable(9)
+    flashes = ((0, 4.0), (6, 4.0), (70, 300.0), (76, 0.0), (82, 300.0), (88, 4.9))
+    assert kinds(follow(w, table, *flashes, seen=99, step_s=6.048)) == [("opened", 6), ("closed", 6)]
+    (opened,) = follow(w, table, (94, 5.0), (100, 5.0), seen=99, step_s=6.048)
+    assert (opened.kind, opened.start_ms) == ("opened", 100_000)

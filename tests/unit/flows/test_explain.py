@@ -62,5 +62,12 @@ def test_how_often_chance_brings_it(one: Episode, manner: Manner, expected: floa
     assert chance_per_week(one, manner) == (None if expected is None else pytest.approx(expected))
 
 
+def test_chance_is_told_as_far_as_the_signal_was_seen() -> None:
+    """Two samples that counted 3 each, whatever the highest was."""
+    seen = episode(peak_surprise=300.0, evidence=6.0, step_s=60.48)
+    assert chance_per_week(seen, Manner.VALUES) == pytest.approx(0.01)
+    assert chance_per_week(episode(peak_surprise=4.0, evidence=9.0, step_s=60.48), Manner.VALUES) == pytest.approx(1.0)
+
+
 def test_even_the_highest_surprise_has_a_chance() -> None:
     assert 0.0 < (chance_per_week(episode(peak_surprise=300.0, step_s=1e9), Manner.VALUES) or 0.0) < 1e-300

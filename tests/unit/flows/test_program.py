@@ -17,7 +17,7 @@ CALIBRATED = ProgramKey("zscore", '{"window":5}', Shape.RATE, calibrated=True)
 
 def feed(program: Program, slot: int, values: list[float], first: int = 0) -> tuple[list[float], list[float]]:
     times_ms = 1000 * (first + np.arange(len(values), dtype=np.int64))
-    shaped, scored = program.step(np.full(len(values), slot), times_ms, np.array(values), None)
+    shaped, scored, _ = program.step(np.full(len(values), slot), times_ms, np.array(values), None)
     return shaped.tolist(), scored.score.tolist()
 
 
@@ -49,7 +49,7 @@ def test_surprises_are_those_that_the_tail_of_the_series_bears_out() -> None:
     program = Program(replace(CALIBRATED, params='{"window":60}', shape=Shape.RAW))
     for _ in range(2):
         program.take_slot()
-    shaped, scored = program.step(rows, times_ms, values, None)
+    shaped, scored, _ = program.step(rows, times_ms, values, None)
     bare = program.detector.step(program.detector.allocate(2), rows, times_ms, values)
     np.testing.assert_array_equal(shaped, values)
     for got, expected in zip(scored, calibrate(allocate_tails(2), rows, values, bare), strict=True):
