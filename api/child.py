@@ -19,6 +19,8 @@ from api.guard import signal_group
 LOG_MAX_BYTES = 5_000_000
 """A log file larger than this becomes NAME.log.1 and a new one begins: at most twice as much per process."""
 TAIL_LINES = 12
+CHATTER = b'"logger": "kafka'
+"""In lines of the Kafka client: it tells a lost connection again and again, and crowds out why its process ended."""
 LINE_MAX_BYTES = 65_536
 DRAIN_S = 1.0
 """How long the output of an ended process is read on, in case a child of it still holds the pipe."""
@@ -76,6 +78,7 @@ class Child:
         self._log = log
         self._show = show
         self._tail: deque[bytes] = deque(maxlen=TAIL_LINES)
+        self._chatter: deque[bytes] = deque(maxlen=TAIL_LINES)
         self._reading = asyncio.create_task(self._read())
 
     @classmethod
@@ -136,8 +139,8 @@ class Child:
         signal_group(self.group, signal.SIGKILL)
 
     def last_lines(self) -> list[str]:
-        """The end of what it wrote, readable."""
-        return [readable(line) for line in self._tail]
+        """The end of what it wrote, readable; what the Kafka client wrote only when nothing else was."""
+        return [readable(line) for line in self._tail or self._chatter]
 
     async def _read(self) -> None:
         reader = asyncio.StreamReader()
@@ -163,7 +166,7 @@ class Child:
 
     def _take(self, line: bytes) -> None:
         self._log.write(line)
-        self._tail.append(line)
+        (self._chatter if CHATTER in line else self._tail).append(line)
         if self._shown is Shown.ALL:
             self._show(line.decode(errors="replace"))
         elif ANNOUNCE.encode() in line:

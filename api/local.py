@@ -84,7 +84,12 @@ class Plan:
     @property
     def environment(self) -> dict[str, str]:
         """What all processes are told beside what this one was told."""
-        told = {"TOCSIN_KAFKA": self.bootstrap, "TOCSIN_HOME": str(self.home), "PYTHONUNBUFFERED": "1"}
+        told = {
+            "TOCSIN_KAFKA": self.bootstrap,
+            "TOCSIN_HOME": str(self.home),
+            "PYTHONUNBUFFERED": "1",
+            "RUST_BACKTRACE": "0",  # frames of Bytewax and Python, which would push the reason out of the log's end
+        }
         full = {"TOCSIN_BROKER_STATUS_FILE": str(self.home / BROKER_STATUS)}
         return {**told, **(full if self.settings.kafka is None else {})}
 

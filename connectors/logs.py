@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from collections.abc import Iterator
+from itertools import islice
 from types import TracebackType
 from typing import Annotated, Literal
 
@@ -17,6 +19,9 @@ FIELDS = ["levelname", "name", "message"]
 RENAMED = {"levelname": "level", "name": "logger"}
 CHATTY = ("kafka", "httpx", "httpcore", "uvicorn.access")
 """Loggers of libraries that tell every connection or request; only their warnings are of use to an operator."""
+NOISY = ("kafka.net.selector",)
+"""Loggers that warn of what is no trouble: here a callback that ran for longer than 0.1 s, as they do on a busy machine."""
+MAX_CAUSES = 5
 
 
 class LogSettings(Settings):
@@ -40,6 +45,8 @@ def configure_logging(process: str, settings: LogSettings | None = None) -> None
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in NOISY:
+        logging.getLogger(name).setLevel(logging.ERROR)
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_thread
 
@@ -47,7 +54,15 @@ def configure_logging(process: str, settings: LogSettings | None = None) -> None
 def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if issubclass(kind, KeyboardInterrupt):
         return
-    logging.getLogger("uncaught").critical("%s: %s", kind.__name__, error, exc_info=(kind, error, trace))
+    told = ", because of ".join(f"{type(cause).__name__}: {cause}" for cause in islice(causes(error), MAX_CAUSES))
+    logging.getLogger("uncaught").critical("%s", told, exc_info=(kind, error, trace))
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, what it was raised from, and so on: what a library wraps tells least, the first cause most."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def _log_uncaught_in_thread(args: threading.ExceptHookArgs) -> None:

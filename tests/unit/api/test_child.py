@@ -123,6 +123,26 @@ def test_the_log_has_a_bound(tmp_path: Path) -> None:
     assert kept[-1] == b"line 49"
 
 
+CHATTING = """
+import json
+if %r:
+    print(json.dumps({"level": "ERROR", "logger": "connectors.reader", "message": "offset 13 is gone"}))
+for number in range(50):
+    print(json.dumps({"level": "ERROR", "logger": "kafka.net.manager", "message": f"no node {number}"}))
+"""
+
+
+@pytest.mark.parametrize(("reason", "first"), [("known", "ERROR offset 13 is gone"), ("", "ERROR no node 38")])
+def test_the_kafka_client_does_not_crowd_out_the_reason(log: BoundedLog, reason: str, first: str) -> None:
+    async def scenario() -> list[str]:
+        child = await start(log, CHATTING % reason, [])
+        await child.wait()
+        return child.last_lines()
+
+    assert asyncio.run(scenario())[0] == first
+    assert len(lines_of(log)) == 50 + bool(reason)
+
+
 @pytest.mark.parametrize(
     ("line", "text"),
     [

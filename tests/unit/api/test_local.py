@@ -144,6 +144,7 @@ def test_all_processes_are_told_the_same_broker_and_folder(tmp_path: Path) -> No
     for service in services:
         assert service.environment["TOCSIN_KAFKA"] == "127.0.0.1:19092"
         assert service.environment["TOCSIN_HOME"] == str(tmp_path)
+        assert service.environment["RUST_BACKTRACE"] == "0"  # else the frames are all that is seen of a death
 
 
 def test_ingest_reads_the_status_file_that_the_broker_writes(tmp_path: Path) -> None:

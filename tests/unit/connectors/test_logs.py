@@ -48,6 +48,48 @@ def test_uncaught_error_is_one_json_line_with_its_trace() -> None:
     assert "Traceback" in line["exc_info"]
 
 
+def test_an_uncaught_error_names_its_causes() -> None:
+    code = """
+from connectors.logs import configure_logging
+configure_logging("flow")
+try:
+    try:
+        [][0]
+    except IndexError as error:
+        raise ValueError("broken") from error
+except ValueError:
+    raise RuntimeError("step read failed")
+"""
+    [line] = log_lines(code)
+    assert line["message"] == (
+        "RuntimeError: step read failed, because of ValueError: broken, because of IndexError: list index out of range"
+    )
+
+
+def test_a_cause_that_was_hidden_stays_hidden() -> None:
+    code = """
+from connectors.logs import configure_logging
+configure_logging("flow")
+try:
+    [][0]
+except IndexError:
+    raise ValueError("broken") from None
+"""
+    [line] = log_lines(code)
+    assert line["message"] == "ValueError: broken"
+
+
+def test_slow_callbacks_of_the_kafka_client_are_not_told() -> None:
+    code = """
+import logging
+from connectors.logs import configure_logging
+configure_logging("flow")
+logging.getLogger("kafka.net.selector").warning("Task ran for 0.109s")
+logging.getLogger("kafka.net.manager").warning("no node")
+"""
+    assert [line["message"] for line in log_lines(code)] == ["no node"]
+
+
 def test_uncaught_error_in_a_thread_is_logged_too() -> None:
     code = """
 import threading
