@@ -546,3 +546,19 @@ def test_its_size_follows_what_it_holds() -> None:
     small = log.run()[0].size_bytes
     log.samples(*(({"__name__": "m", "n": str(n)}, 30, 1.0) for n in range(1, 200)))
     assert log.run()[0].size_bytes > small + 199 * 5 * 8
+
+
+def test_a_restart_of_a_counter_is_no_anomaly() -> None:
+    """A minute away in a cadence of 5 s, then counting from zero as before."""
+    log = Log()
+    log.detector("d", config("mad", "requests_total", params={"window": 20}, shape=Shape.RATE))
+    log.control(0.0)
+    rng, value = np.random.default_rng(1), 0.0
+    at_s = [5.0 * i for i in range(30)] + [205.0 + 5.0 * i for i in range(30)]
+    for i, second in enumerate(at_s):
+        value = 500.0 if i == 30 else value + 1000.0 + rng.normal(0.0, 10.0)
+        log.samples(({"__name__": "requests_total"}, second, value))
+        log.control(second)
+    assert log.run()[1] == []
+    log.samples(({"__name__": "requests_total"}, 355.0, value + 9000.0))
+    assert len(log.run()[1]) == 1, "and it does watch"

@@ -38,8 +38,8 @@ def test_increase_per_second() -> None:
 
 
 def test_increase_is_not_per_second_and_knows_resets() -> None:
-    samples = [(0, 10.0), (2000, 15.0), (4000, 3.0), (5000, math.nan), (6000, 9.0)]
-    assert equal(change(Shape.INCREASE, samples), [math.nan, 5.0, 3.0, math.nan, math.nan])
+    samples = [(0, 10.0), (2000, 15.0), (4000, 3.0), (6000, 9.0), (7000, math.nan), (8000, 9.0)]
+    assert equal(change(Shape.INCREASE, samples), [math.nan, 5.0, math.nan, 6.0, math.nan, math.nan])
 
 
 def test_delta_goes_down_too() -> None:
@@ -51,15 +51,36 @@ def test_milliseconds_are_not_lost() -> None:
     assert equal(signal([(0, 0.0), (1500, 3.0)]), [math.nan, 2.0])
 
 
-def test_a_reset_counts_from_zero() -> None:
-    assert equal(signal([(0, 100.0), (1000, 7.0), (2000, 9.0)]), [math.nan, 7.0, 2.0])
+@pytest.mark.parametrize("away_ms", [1000, 5000, 60_000, 240_000])
+def test_a_restart_gives_no_rate_until_two_samples_have_come(away_ms: int) -> None:
+    """Nobody knows how long the counter has been counting: all else would be a dip that never was."""
+    steady = [(5000 * i, 1000.0 * i) for i in range(25)]
+    back = [(steady[-1][0] + away_ms + 5000 * i, 500.0 + 1000.0 * i) for i in range(3)]
+    out = signal([*steady, *back])
+    assert equal(out[24:], [200.0, math.nan, 200.0, 200.0])
 
 
 def test_a_created_timestamp_shows_a_reset_that_the_value_hides() -> None:
     samples = [(1000, 10.0), (2000, 15.0)]
     assert equal(signal(samples, [500, 500]), [math.nan, 5.0])
-    assert equal(signal(samples, [500, 1500]), [math.nan, 15.0])
+    assert equal(signal(samples, [500, 1500]), [math.nan, 30.0])
     assert equal(signal(samples, [0, 0]), [math.nan, 5.0])
+
+
+@pytest.mark.parametrize(
+    ("created_ms", "rate"),
+    [(62_000, 100 / 3), (60_001, 100 / 4.999), (62_500, 40.0), (62_501, math.nan), (65_000, math.nan), (1, math.nan)],
+)
+def test_after_a_restart_the_rate_is_since_the_counter_was_created(created_ms: int, rate: float) -> None:
+    """Unless that is less than half a usual step, of which a few events would make any rate, or not in the gap."""
+    samples = [(5000 * i, 500.0 * i) for i in range(5)]
+    out = signal([*samples, (65_000, 100.0)], [0] * 5 + [created_ms])
+    assert equal(out[-2:], [100.0, rate])
+
+
+def test_a_counter_that_is_reset_at_every_sample_counts_from_one_to_the_next() -> None:
+    samples = [(0, 9.0), (1000, 8.0), (2000, 7.0), (4000, 6.0), (5000, 8.0), (6000, 5.0)]
+    assert equal(signal(samples), [math.nan, math.nan, 7.0, 3.0, 2.0, math.nan])
 
 
 @pytest.mark.parametrize("gap", [math.nan, math.inf])
