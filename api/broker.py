@@ -19,10 +19,11 @@ from prometheus_client import CollectorRegistry, Gauge
 from api.broker_settings import BrokerSettings
 from api.child import ANNOUNCE
 from api.default_detectors import first_revisions
+from api.disk import refusal
 from api.embedded import EmbeddedBroker
-from api.journal import FILE_NAME, Journal, Keeper, publish
-from connectors.errors import TocsinError
-from connectors.probes import OK, Component, Probes, down_if
+from api.journal import FILE_NAME, KEPT, Journal, Keeper, publish
+from connectors.errors import TocsinError, Unavailable
+from connectors.probes import OK, Component, Probes, degraded_if, down_if
 from connectors.settings import KafkaSettings, read_settings
 from connectors.startup import start_process
 from connectors.topics import create_topics_anew
@@ -56,8 +57,10 @@ def bring_back(kafka: KafkaSettings, journal: Journal, time_ms: int) -> int:
 class Watch:
     """What is known of a running broker: whether it is full, whether it answers, and whether its detectors are back."""
 
-    def __init__(self, broker: EmbeddedBroker, registry: CollectorRegistry) -> None:
+    def __init__(self, broker: EmbeddedBroker, journal: Journal, registry: CollectorRegistry) -> None:
         self._broker = broker
+        self._journal = journal
+        self._unkept = ""
         self.full = False
         self.keeper: Keeper | None = None
         held = Gauge("tocsin_broker_held_bytes", "memory and disk of the embedded broker", registry=registry)
@@ -66,22 +69,43 @@ class Watch:
         bound.set(broker.bound_bytes)
 
     def components(self) -> dict[str, Component]:
-        """State for the probes; a full broker is told by /metrics and by ingest, it is no reason to restart."""
+        """State for the probes; a full broker is told by /metrics and by ingest, it is no reason to restart.
+
+        The api asks before each change of a detector, so what it is told of the disk must hold now.
+        """
         if self.keeper is None:
-            return {"broker": OK, "detectors": down_if("the detectors are not written back yet")}
-        return {"broker": down_if(self.keeper.missing_reason()), "detectors": OK}
+            return {"broker": OK, KEPT: down_if("the detectors are not written back yet")}
+        unkept = self._unkept or _unkept(self._journal.room_reason())
+        return {"broker": down_if(self.keeper.missing_reason()), KEPT: degraded_if(unkept)}
 
     def until_stopped(self, keeper: Keeper, stopping: threading.Event) -> int:
         """Look after broker and journal until asked to stop; returns the exit code."""
         self.keeper = keeper
         while not stopping.is_set():
-            keeper.keep(LOOK_MS)
+            self._keep(keeper, stopping)
             if self._broker.poll() is not None:
                 log.error("the broker ended with code %s:\n%s", self._broker.poll(), self._broker.log_end())
                 return 1
             self._look()
-        keeper.finish()
+        try:
+            keeper.finish()
+        except Unavailable as error:
+            log.critical("%s: the last changes of detectors are lost", error, extra={ANNOUNCE: True})
         return 0
+
+    def _keep(self, keeper: Keeper, stopping: threading.Event) -> None:
+        """Keep what comes; a disk that does not take it is said once, and tried again: to end would forget all."""
+        was = self._unkept
+        try:
+            keeper.keep(LOOK_MS)
+            self._unkept = _unkept(self._journal.room_reason())
+        except Unavailable as error:
+            self._unkept = _unkept(str(error))
+            stopping.wait(LOOK_MS / 1000)
+        if self._unkept and not was:
+            log.error("%s", self._unkept, extra={ANNOUNCE: True})
+        elif was and not self._unkept:
+            log.warning("there is room again: detectors are kept", extra={ANNOUNCE: True})
 
     def _look(self) -> None:
         was, self.full = self.full, self._broker.check_bound()
@@ -94,19 +118,24 @@ class Watch:
         return usage.memory_bytes + usage.disk_bytes
 
 
+def _unkept(reason: str) -> str:
+    """What a reason of the disk means."""
+    return f"{reason}: detectors cannot be kept, so changes of them are refused until there is room" if reason else ""
+
+
 def serve(settings: BrokerSettings, stopping: threading.Event) -> int:
     """Everything from start to stop; returns the exit code, raises ``TocsinError``."""
     home = settings.home.absolute()
     broker = EmbeddedBroker(settings.broker_port, broker_home(home), settings.host, settings.broker_bound_bytes)
     registry = CollectorRegistry()
-    watch = Watch(broker, registry)
+    journal = Journal(home / FILE_NAME)
+    watch = Watch(broker, journal, registry)
     Probes(settings.host, settings.broker_probe_port, registry, watch.components)
     broker.start()
     try:
         kafka = read_settings(KafkaSettings).model_copy(update={"kafka": broker.bootstrap})
         for line in create_topics_anew(kafka):
             log.info("%s", line)
-        journal = Journal(home / FILE_NAME)
         start = bring_back(kafka, journal, time.time_ns() // 1_000_000)
         log.info("ready; records are in memory only and forgotten at the stop, detectors are in %s", journal.path)
         return watch.until_stopped(Keeper(kafka, journal, start), stopping)
@@ -124,6 +153,9 @@ def main() -> int:
         return serve(settings, stopping)
     except TocsinError as error:
         log.critical("%s", error)
+        return 1
+    except OSError as error:
+        log.critical("TOCSIN_HOME: %s", refusal(error, Path(error.filename or settings.home)))
         return 1
 
 

@@ -11,9 +11,11 @@ import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
+from api.disk import put, refusal
 from api.guard import signal_group
 
 LOG_MAX_BYTES = 5_000_000
@@ -36,29 +38,52 @@ class Shown(StrEnum):
 
 
 class BoundedLog:
-    """A log file of at most ``max_bytes``, and one older of the same size."""
+    """A log file of at most ``max_bytes``, and one older of the same size.
 
-    def __init__(self, path: Path, max_bytes: int = LOG_MAX_BYTES) -> None:
+    Lines that the disk refuses are dropped and counted: ``tell`` hears why at the first of them, and an empty reason
+    when lines are written again. The log itself then says how many are missing.
+    """
+
+    def __init__(
+        self, path: Path, max_bytes: int = LOG_MAX_BYTES, tell: Callable[[str], None] = lambda _reason: None
+    ) -> None:
         self.path = path
+        self.dropped_lines = 0
         self._max_bytes = max_bytes
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._open()
+        self._tell = tell
+        self._file: FileIO | None = None
+        with contextlib.suppress(OSError):  # the first line will tell
+            self._file = self._open()
 
     def write(self, line: bytes) -> None:
         """Append one line."""
-        self._file.write(line + b"\n")
-        self._file.flush()
-        if self._file.tell() >= self._max_bytes:
-            self._file.close()
-            self.path.replace(self.path.with_suffix(".log.1"))
-            self._file = self._open()
+        try:
+            self._append(line)
+        except OSError as error:
+            self.dropped_lines += 1
+            if self.dropped_lines == 1:
+                self._tell(refusal(error, self.path))
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
-    def _open(self) -> BinaryIO:
-        return self.path.open("ab")
+    def _append(self, line: bytes) -> None:
+        file = self._file = self._file or self._open()
+        if self.dropped_lines:
+            put(file, b"\n(%d lines were dropped here: the disk did not take them)\n" % self.dropped_lines)
+            self.dropped_lines = 0
+            self._tell("")
+        put(file, line + b"\n")
+        if file.tell() >= self._max_bytes:
+            self.close()
+            self.path.replace(self.path.with_suffix(".log.1"))
+
+    def _open(self) -> FileIO:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return self.path.open("ab", buffering=0)
 
 
 class Child:

@@ -14,6 +14,7 @@ from api.meters import ApiMeters
 from api.recent import RecentAnomalies
 from api.revisions import RevisionLog
 from api.settings import ApiSettings
+from api.upkeep import Upkeep
 from connectors.errors import Unavailable
 from connectors.follower import Follower
 from connectors.probes import Component, down_if
@@ -40,7 +41,8 @@ class Context:
         self.feed = Feed(
             self.recent, self.meters, max_clients=settings.api_max_clients, queue_limit=settings.api_client_queue
         )
-        self.revisions = RevisionLog(settings, self.meters, now_ms)
+        self.upkeep = Upkeep(settings.api_broker_health)
+        self.revisions = RevisionLog(settings, self.meters, now_ms, self.upkeep)
         self.on_death: Callable[[], None] = lambda: None
         self.followers: Mapping[str, Follower] = {}
         self._loaded: set[str] = set()
@@ -67,6 +69,7 @@ class Context:
             self._watch.cancel()
         await asyncio.gather(*(asyncio.to_thread(follower.stop) for follower in self.followers.values()))
         await self.revisions.stop()
+        await self.upkeep.stop()
 
     def loaded(self, name: str) -> bool:
         """Whether the topic has once been read to its end, as it was when reading began."""
@@ -83,6 +86,10 @@ class Context:
     def components(self) -> dict[str, Component]:
         """How the reading of each topic is doing, for the probes."""
         return {name: down_if(self._trouble(name)) for name in self.followers}
+
+    async def all_components(self) -> dict[str, Component]:
+        """The same, and whether changes of detectors are kept, for which another process is asked."""
+        return {**self.components(), **await self.upkeep.components()}
 
     def _trouble(self, name: str) -> str:
         follower = self.followers[name]

@@ -1,9 +1,11 @@
-"""Files that must not be half: written beside and put in place, and a word for what a disk refuses."""
+"""Files that must not be half: written beside and put in place; and what a disk refuses, in words."""
 
 from __future__ import annotations
 
 import errno
 import os
+import tempfile
+from io import FileIO
 from pathlib import Path
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -14,6 +16,22 @@ def refusal(error: OSError, path: Path) -> str:
     if error.errno in FULL:
         return f"disk full at {path}"
     return f"cannot write to {path}: {error.strerror}"
+
+
+def room_reason(folder: Path, size_bytes: int) -> str:
+    """Why ``size_bytes`` more cannot be written in the folder now; empty when they can. Leaves nothing behind."""
+    try:
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+            put(file, bytes(size_bytes))
+    except OSError as error:
+        return refusal(error, folder)
+    return ""
+
+
+def put(file: FileIO, content: bytes) -> None:
+    """Write all of ``content`` to an unbuffered file; raises ``OSError`` when only a part of it found room."""
+    while content:
+        content = content[file.write(content) or 0 :]
 
 
 def replace_durably(path: Path, content: bytes) -> None:

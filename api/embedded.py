@@ -28,6 +28,8 @@ STOP_TIMEOUT_S = 1.0
 """It waits for its clients to go, and has nothing to save."""
 PORT_VARIABLE = "TOCSIN_BROKER_PORT"
 STATUS_NAME = "broker-status.json"
+STATUS_BYTES = 512
+"""Length of the status file, filled up with blanks, so that another status can be written over it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +132,15 @@ class EmbeddedBroker:
         return full
 
     def _write_status(self, *, full: bool, message: str) -> None:
+        """Replace the file; on a full disk write over it, which needs no room."""
+        content = json.dumps({"full": full, "message": message}).ljust(STATUS_BYTES)
         fresh = self.status_path.with_suffix(".new")
-        fresh.write_text(json.dumps({"full": full, "message": message}))
-        fresh.replace(self.status_path)
+        try:
+            fresh.write_text(content)
+            fresh.replace(self.status_path)
+        except OSError:
+            with self.status_path.open("r+") as file:
+                file.write(content)
 
     def _command(self) -> list[str]:
         address = f"tcp://{self.bootstrap}"

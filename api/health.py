@@ -27,8 +27,8 @@ async def ready(request: Request, response: Response) -> Ready:
 
 @router.get("/health", responses={503: {"model": Health}})
 async def health(request: Request, response: Response) -> Health:
-    """How the reading of each topic is doing; 503 once one of them is down."""
-    verdict = Health.of(_context(request).components())
+    """How the reading of each topic is doing, 503 once one is down; and whether changes of detectors are kept."""
+    verdict = Health.of(await _context(request).all_components())
     response.status_code = verdict.http_status
     return verdict
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from io import FileIO
 from itertools import count
 from pathlib import Path
 
 from kafka import KafkaConsumer, TopicPartition
 
 from api.child import ANNOUNCE
-from api.disk import refusal, replace_durably
+from api.disk import put, refusal, replace_durably, room_reason
 from connectors.answers import Answers
 from connectors.errors import Rejected, Unavailable
 from connectors.follower import Received, receive
@@ -22,9 +24,13 @@ from connectors.settings import KafkaSettings
 log = logging.getLogger(__name__)
 
 FILE_NAME = "detectors.jsonl"
+KEPT = "detectors"
+"""The part of the broker process' health that says whether changes of detectors are kept."""
 FETCH_WAIT_MS = 2_000
 """The embedded broker answers a waiting fetch after half of this at the latest; each fetch costs it and us CPU."""
 LAST_LOOK_MS = 200
+ROOM_BYTES = 131_072
+"""Two of the largest configs that the api takes; with less room on the disk, changes of detectors are refused."""
 SHOWN_LINES = 10
 SHOWN_CHARS = 200
 
@@ -54,11 +60,16 @@ class Journal:
         return revisions
 
     def append(self, revisions: Iterable[DetectorRevision]) -> None:
-        """Add revisions; they are on disk when this returns."""
-        with self.path.open("ab") as file:
-            file.writelines(revision.encode() + b"\n" for revision in revisions)
-            file.flush()
-            os.fsync(file.fileno())
+        """Add revisions; they are on disk when this returns, all or none. Raises ``Unavailable`` for a full disk."""
+        try:
+            with self.path.open("ab", buffering=0) as file:
+                _append(file, b"".join(revision.encode() + b"\n" for revision in revisions))
+        except OSError as error:
+            raise Unavailable(refusal(error, self.path)) from error
+
+    def room_reason(self) -> str:
+        """Why the next revisions could not be kept; empty while there is room for them."""
+        return room_reason(self.path.parent, ROOM_BYTES)
 
     def keep(self, received: Sequence[Received]) -> None:
         """Append what was read from the topic; what no reader can apply is not worth keeping."""
@@ -88,6 +99,18 @@ class Journal:
             replace_durably(self.path, b"".join(revision.encode() + b"\n" for revision in revisions))
         except OSError as error:
             raise Unavailable(refusal(error, self.path)) from error
+
+
+def _append(file: FileIO, content: bytes) -> None:
+    """All of it or nothing: half a line would spoil the next one too."""
+    before_bytes = file.seek(0, os.SEEK_END)
+    try:
+        put(file, content)
+        os.fsync(file.fileno())
+    except OSError:
+        with contextlib.suppress(OSError):
+            file.truncate(before_bytes)
+        raise
 
 
 def _read(content: bytes) -> tuple[list[DetectorRevision], dict[int, Rejected]]:
@@ -137,6 +160,7 @@ class Keeper:
         self._settings = settings
         self._journal = journal
         self._next = start
+        self._partition = TopicPartition(settings.topics.detectors, 0)
         self._consumer = self._reader(FETCH_WAIT_MS)
         self._answers = Answers(settings.kafka)
         self._answers.listen(self._consumer)
@@ -146,26 +170,34 @@ class Keeper:
         return self._answers.missing_reason()
 
     def keep(self, timeout_ms: int) -> None:
-        """Keep what has come, waiting at most ``timeout_ms`` for it."""
+        """Keep what has come, waiting at most ``timeout_ms`` for it.
+
+        Raises ``Unavailable`` when the disk does not take it; the next call reads it again.
+        """
         self._take(self._consumer, timeout_ms)
 
     def finish(self) -> None:
-        """Keep what came last; afterwards the process ends.
+        """Keep what came last; afterwards the process ends. Raises ``Unavailable`` as ``keep`` does.
 
         The fetch under way may wait long, and closing its consumer would wait for it, so another consumer looks.
         """
         last = self._reader(1)
-        self._take(last, LAST_LOOK_MS)
-        last.close()
+        try:
+            self._take(last, LAST_LOOK_MS)
+        finally:
+            last.close()
 
     def _reader(self, fetch_wait_ms: int) -> KafkaConsumer:
         consumer = make_consumer(self._settings, "tocsin-journal", fetch_max_wait_ms=fetch_wait_ms)
-        partition = TopicPartition(self._settings.topics.detectors, 0)
-        consumer.assign([partition])
-        consumer.seek(partition, self._next)
+        consumer.assign([self._partition])
+        consumer.seek(self._partition, self._next)
         return consumer
 
     def _take(self, consumer: KafkaConsumer, timeout_ms: int) -> None:
         for records in consumer.poll(timeout_ms).values():
-            self._journal.keep([receive(record) for record in records])
+            try:
+                self._journal.keep([receive(record) for record in records])
+            except Unavailable:
+                consumer.seek(self._partition, self._next)
+                raise
             self._next = records[-1].offset + 1

@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -20,6 +21,7 @@ from pydantic import Field
 from api.broker_settings import BrokerSettings
 from api.child import Shown, python
 from api.demo_settings import DemoSettings
+from api.disk import room_reason
 from api.settings import ApiSettings
 from api.supervisor import GaveUp, Patience, Service, Supervisor
 from connectors.errors import TocsinError
@@ -30,6 +32,10 @@ from flows.settings import FlowSettings
 
 CLEANUP_S = 15.0
 """After a ``kill -9`` of a run its guard needs up to this long to end what it left."""
+
+ROOM_BYTES = 2 << 20
+"""A process that died with less room than this on the disk is started again when there is: the flow's recovery store
+takes a third of it even when it is empty."""
 
 BROKER_STATUS = Path("broker") / "broker-status.json"
 """Where the broker's process says whether it is full (``api.broker``, which this process does not import: Kafka
@@ -90,8 +96,11 @@ class Plan:
             "PYTHONUNBUFFERED": "1",
             "RUST_BACKTRACE": "0",  # frames of Bytewax and Python, which would push the reason out of the log's end
         }
-        full = {"TOCSIN_BROKER_STATUS_FILE": str(self.home / BROKER_STATUS)}
-        return {**told, **(full if self.settings.kafka is None else {})}
+        embedded = {
+            "TOCSIN_BROKER_STATUS_FILE": str(self.home / BROKER_STATUS),
+            "TOCSIN_API_BROKER_HEALTH": f"http://{self.settings.host}:{self.settings.broker_probe_port}/health",
+        }
+        return {**told, **(embedded if self.settings.kafka is None else {})}
 
     def listeners(self) -> list[Listener]:
         """All ports, to be checked before anything starts."""
@@ -170,7 +179,8 @@ def run(settings: LocalSettings, demo: bool) -> int:
 async def _run(plan: Plan, lock: int) -> int:
     s = plan.settings
     patience = Patience(s.ready_timeout_s, s.stop_grace_s, s.restarts, s.restart_pause_s)
-    supervisor = Supervisor(plan.home / "logs", patience, say, keep_open=[lock])
+    room = partial(room_reason, plan.home, ROOM_BYTES)
+    supervisor = Supervisor(plan.home / "logs", patience, say, keep_open=[lock], room_reason=room)
     work = asyncio.create_task(_work(plan, supervisor))
     _end_on_signals(work, supervisor)
     try:

@@ -81,7 +81,7 @@ TITLES: Mapping[Code, str] = {
     Code.PRECONDITION_REQUIRED: "The If-Match header is missing",
     Code.OVERLOADED: "Too much at once",
     Code.INTERNAL: "The server failed",
-    Code.UNAVAILABLE: "Kafka did not answer in time",
+    Code.UNAVAILABLE: "What this needs does not answer or has no room now",
 }
 RETRYABLE = frozenset({Code.TIMEOUT, Code.OVERLOADED, Code.UNAVAILABLE})
 RETRY_AFTER_S = 1

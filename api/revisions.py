@@ -19,6 +19,7 @@ from kafka import KafkaProducer
 
 from api.meters import ApiMeters
 from api.settings import ApiSettings
+from api.upkeep import Upkeep
 from connectors.errors import Overloaded, Rejected, Unavailable
 from connectors.follower import Received
 from connectors.kafka_clients import confirm, make_producer, send
@@ -44,10 +45,11 @@ class Written(NamedTuple):
 class RevisionLog:
     """The detectors as they stand, and the way to change them. Everything but ``_send`` runs on the event loop."""
 
-    def __init__(self, settings: ApiSettings, meters: ApiMeters, now_ms: Callable[[], int]) -> None:
+    def __init__(self, settings: ApiSettings, meters: ApiMeters, now_ms: Callable[[], int], upkeep: Upkeep) -> None:
         self._settings = settings
         self._meters = meters
         self._now_ms = now_ms
+        self._upkeep = upkeep
         self._table = DetectorTable()
         self._waiting: dict[bytes, asyncio.Future[Written]] = {}
         self._threads = ThreadPoolExecutor(settings.api_max_writes, "write-detectors")
@@ -93,8 +95,9 @@ class RevisionLog:
     async def write(self, detector_id: str, base_revision: int, config: DetectorConfig | None) -> Written:
         """Append a revision (``config`` None deletes) and wait until this process has read and judged it.
 
-        Raises ``Overloaded`` with too many writes at a time; ``Unavailable`` when Kafka does not confirm, or the
-        record does not come back: then it may have been applied nevertheless.
+        Raises ``Overloaded`` with too many writes at a time; ``Unavailable`` when it would not be kept, and nothing is
+        written, or when Kafka does not confirm, or the record does not come back: then it may have been applied
+        nevertheless.
         """
         if len(self._waiting) >= self._settings.api_max_writes:
             message = f"{len(self._waiting)} detector writes wait for Kafka (TOCSIN_API_MAX_WRITES)"
@@ -110,6 +113,7 @@ class RevisionLog:
         token = secrets.token_bytes(TOKEN_BYTES)
         waiter = self._waiting[token] = loop.create_future()
         try:
+            await self._upkeep.require()
             await loop.run_in_executor(self._threads, self._send, revision, token)
             async with asyncio.timeout(self._settings.api_read_back_timeout_s):
                 return await waiter

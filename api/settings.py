@@ -28,6 +28,13 @@ class ApiSettings(KafkaSettings):
     ] = 5.0
     api_max_socket_message_bytes: Annotated[int, Field(ge=64, description="largest message of a client")] = 16_384
     api_max_body_bytes: Annotated[int, Field(ge=64, description="largest REST request body")] = 65_536
+    api_broker_health: Annotated[
+        str,
+        Field(
+            pattern="^(https?://.+)?$",
+            description="/health of the embedded broker's process, which keeps the detectors; empty: Kafka keeps them",
+        ),
+    ] = ""
     api_body_timeout_s: Annotated[Seconds, Field(description="a REST body that is not whole by then gets 408")] = 30.0
     api_origins: Annotated[
         str,

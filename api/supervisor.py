@@ -8,6 +8,7 @@ import os
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -17,6 +18,7 @@ from connectors.errors import TocsinError
 
 LOOK_S = 0.1
 """Time between two questions for readiness, while a process starts; a running one is not asked."""
+ROOM_LOOK_S = 1.0
 STEADY_S = 60.0
 """A process that lived so long died of something new: its deaths are counted afresh."""
 
@@ -50,10 +52,22 @@ class GaveUp(TocsinError):  # noqa: N818 - as the other verdicts of the error tr
 
 
 class Supervisor:
-    """Starts and watches services until cancelled; ``stop`` ends them all, last started first."""
+    """Starts and watches services until cancelled; ``stop`` ends them all, last started first.
 
-    def __init__(self, logs: Path, patience: Patience, show: Callable[[str], None], keep_open: Sequence[int]) -> None:
+    ``room_reason`` tells why there is too little room on the disk for a process to start, or nothing.
+    """
+
+    def __init__(
+        self,
+        logs: Path,
+        patience: Patience,
+        show: Callable[[str], None],
+        keep_open: Sequence[int],
+        room_reason: Callable[[], str] = lambda: "",
+    ) -> None:
         self._logs = logs
+        self._room_reason = room_reason
+        self._refused_logs: set[str] = set()
         self._patience = patience
         self._show = show
         self._children: dict[str, Child] = {}
@@ -111,18 +125,30 @@ class Supervisor:
                 continue
             lived_s = asyncio.get_running_loop().time() - started_s
             deaths = 1 if lived_s >= STEADY_S else deaths + 1
-            await self._mourn(service, child, code, deaths)
+            deaths = await self._mourn(service, child, code, deaths)
 
-    async def _mourn(self, service: Service, child: Child, code: int, deaths: int) -> None:
-        """Say who died and how; wait before the next start, or give up."""
+    async def _mourn(self, service: Service, child: Child, code: int, deaths: int) -> int:
+        """Say who died and how; wait before the next start, or give up. Returns how many deaths in a row count."""
         found = f"{service.name} died with {describe_exit(code)}; the end of {self._path(service.name)}:"
         self._show(f"{found}\n{indent(child.last_lines())}")
+        if await self._until_room(service):
+            return 0
         if deaths > self._patience.restarts:
             message = f"{service.name} died {deaths} times in a row: giving up"
             raise GaveUp(message)
         pause_s = self._patience.restart_pause_s * 2 ** (deaths - 1)
         self._show(f"{service.name} starts again in {pause_s:g} s ({deaths} of {self._patience.restarts})")
         await asyncio.sleep(pause_s)
+        return deaths
+
+    async def _until_room(self, service: Service) -> bool:
+        """Whether the disk was full, which no restart mends: then it is waited for."""
+        reason = self._room_reason()
+        if reason:
+            self._show(f"{reason}: {service.name} starts again when there is room")
+            while self._room_reason():  # noqa: ASYNC110 - no disk tells
+                await asyncio.sleep(ROOM_LOOK_S)
+        return bool(reason)
 
     async def _live(self, service: Service, first_ready: asyncio.Event) -> tuple[int, Child]:
         """One life of a process: its exit code and itself."""
@@ -158,8 +184,10 @@ class Supervisor:
         await asyncio.gather(*(child.stop(self._patience.stop_grace_s) for child in stale.values()))
 
     async def _start(self, service: Service) -> Child:
-        log = self._open_logs.get(service.name) or BoundedLog(self._path(service.name))
-        self._open_logs[service.name] = log
+        name = service.name
+        if name not in self._open_logs:
+            self._open_logs[name] = BoundedLog(self._path(name), tell=partial(self._log_refused, name))
+        log = self._open_logs[name]
         environment = {**os.environ, **service.environment}
         child = await Child.start(service.command, environment, log, self._show, service.shown)
         self._tell_guard(f"+{child.group} ")
@@ -182,6 +210,12 @@ class Supervisor:
         with contextlib.suppress(BrokenPipeError):
             self._guard.stdin.write(word.encode())
             self._guard.stdin.flush()
+
+    def _log_refused(self, name: str, reason: str) -> None:
+        """Say that a log cannot be written, once for all logs: it is the same disk."""
+        if reason and not self._refused_logs:
+            self._show(f"{reason}: lines of logs are dropped until there is room")
+        (self._refused_logs.add if reason else self._refused_logs.discard)(name)
 
     def _path(self, name: str) -> Path:
         return self._logs / f"{name}.log"

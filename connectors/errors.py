@@ -6,7 +6,7 @@ TocsinError
 │   ├── Unsupported     a content type or encoding that nobody here reads: 415
 │   └── TooSlow         not whole within its time-out: 408
 ├── Overloaded    too much at once: 429 with Retry-After
-├── Unavailable   Kafka did not confirm: 503, retry
+├── Unavailable   Kafka did not confirm, or a disk is full: 503, retry
 └── Misplaced     stored offsets do not fit the broker: stop loudly
     ├── OffsetGone      Kafka no longer holds the offset
     └── ForeignOffsets  the offsets belong to another broker or topic
@@ -46,7 +46,7 @@ class Overloaded(TocsinError):  # noqa: N818 - as Rejected
 
 
 class Unavailable(TocsinError):  # noqa: N818 - as Rejected
-    """Kafka did not confirm in time; the same request may succeed later."""
+    """Kafka did not confirm in time, or a disk did not take it; the same request may succeed later."""
 
 
 class Misplaced(TocsinError):  # noqa: N818 - as Rejected

@@ -20,7 +20,7 @@ RENAMED = {"levelname": "level", "name": "logger"}
 CHATTY = ("kafka", "httpx", "httpcore", "uvicorn.access")
 """Loggers of libraries that tell every connection or request; only their warnings are of use to an operator."""
 NOISY = ("kafka.net.selector",)
-"""Loggers that warn of what is no trouble: here a callback that ran for longer than 0.1 s, as they do on a busy machine."""
+"""Loggers that warn of what is no trouble: of a callback that ran for longer than 0.1 s, as on any busy machine."""
 MAX_CAUSES = 5
 
 

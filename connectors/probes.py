@@ -46,6 +46,11 @@ def down_if(reason: str) -> Component:
     return Component(status=Status.DOWN, reason=reason) if reason else OK
 
 
+def degraded_if(reason: str) -> Component:
+    """A part that works within limits for this reason, or fine when there is none."""
+    return Component(status=Status.DEGRADED, reason=reason) if reason else OK
+
+
 class Alive(Message):
     """The process answers."""
 

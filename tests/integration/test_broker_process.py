@@ -26,6 +26,7 @@ from connectors.follower import TopicLog
 from connectors.messages import DetectorRevision
 from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
+from tests.apis import api_settings, running_api
 from tests.brokers import free_port
 from tests.processes import environment, gone, wait_until
 
@@ -35,7 +36,8 @@ pytestmark = pytest.mark.integration
 @contextmanager
 def broker_process(home: Path, **more: str) -> Iterator[tuple[subprocess.Popen[bytes], KafkaSettings]]:
     """The process, once it said that it is ready."""
-    port, probe_port = int(more.get("TOCSIN_BROKER_PORT", free_port())), free_port()
+    port = int(more.get("TOCSIN_BROKER_PORT", free_port()))
+    probe_port = int(more.get("TOCSIN_BROKER_PROBE_PORT", free_port()))
     log = home / "broker-process.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -51,6 +53,18 @@ def broker_process(home: Path, **more: str) -> Iterator[tuple[subprocess.Popen[b
     finally:
         process.terminate()
         process.wait(20)
+
+
+@contextmanager
+def disk_refusing(pid: int, size_bytes: int) -> Iterator[None]:
+    """The files of a process may not grow beyond a size, as on a full disk; nothing else of it is touched."""
+    process = psutil.Process(pid)
+    soft, hard = process.rlimit(psutil.RLIMIT_FSIZE)
+    process.rlimit(psutil.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        process.rlimit(psutil.RLIMIT_FSIZE, (soft, hard))
 
 
 def answers(url: str) -> bool:
@@ -92,6 +106,34 @@ def test_a_journal_of_which_nothing_can_be_read_is_said_and_kept(tmp_path: Path)
     ]
     assert "line 1 cannot be read" in said[0]
     assert "back to the default detectors" in said[1]
+
+
+def test_a_full_disk_refuses_changes_of_detectors_and_ends_nothing(tmp_path: Path) -> None:
+    config = {"name": "Up", "kind": "mad", "selector": "up", "params": {"window": 60}}
+    deletion = DetectorRevision(detector_id="default-cpu", base_revision=1, config=None, author="me", time_ms=7)
+    journal = Journal(tmp_path / FILE_NAME)
+    probe_port = free_port()
+    health_url = f"http://127.0.0.1:{probe_port}/health"
+    with broker_process(tmp_path, TOCSIN_BROKER_PROBE_PORT=str(probe_port)) as (process, kafka):
+        with running_api(api_settings(kafka, api_broker_health=health_url)) as api:
+            with disk_refusing(process.pid, journal.path.stat().st_size):
+                refused = api.http.post("/api/detectors", json=config)
+                publish(kafka, [deletion])  # of a writer that does not ask
+                said = f"cannot write to {journal.path}: File too large: detectors cannot be kept"
+                wait_until(lambda: said in httpx.get(health_url).text, 15, "the revision could not be kept")
+                assert httpx.get(health_url).json()["status"] == "degraded"
+                assert httpx.get(health_url.replace("health", "ready")).is_success
+                assert api.http.get("/health").json()["components"]["journal"]["status"] == "degraded"
+            wait_until(lambda: len(journal.load()) == 6, 15, "kept as soon as there is room")
+            created = api.http.post("/api/detectors", json=config)
+        assert (refused.status_code, refused.json()["retryable"]) == (503, True)
+        assert str(tmp_path) in refused.json()["detail"]
+        assert created.status_code == 201
+        wait_until(lambda: len(journal.load()) == 7, 15, "later changes are kept as ever")
+        assert len(revisions_in(kafka)) == 7
+        assert process.poll() is None
+    announced = [event for line in logged(tmp_path).splitlines() if ANNOUNCE in (event := parse_event(line.encode()))]
+    assert [event["level"] for event in announced] == ["ERROR", "WARNING"]
 
 
 class Survivor(threading.Thread):

@@ -123,3 +123,16 @@ def test_a_wheel_that_lost_its_executable_bit_is_copied(tmp_path: Path, monkeypa
     assert copy == tmp_path / "tansu"
     assert copy.stat().st_size == bundled.stat().st_size
     assert copy.stat().st_mode & 0o111
+
+
+def test_the_status_is_told_on_a_full_disk_too(broker: Embedded) -> None:
+    """Else ingest would go on filling a broker that is at its bound."""
+    broker.start()
+    assert broker.check_bound() is False
+    broker.status_path.with_suffix(".new").symlink_to("/dev/full")
+    broker.bound_bytes = 0
+    assert broker.check_bound() is True
+    assert status(broker)["full"] is True
+    broker.bound_bytes = 1 << 40
+    assert broker.check_bound() is False
+    assert status(broker) == {"full": False, "message": ""}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from api.child import BoundedLog, Child, Shown, describe_exit, parse_event, readable
-from tests.processes import gone, wait_until
+from tests.processes import files_bounded, gone, wait_until
 
 GRANDCHILD = """
 import subprocess, sys, time
@@ -121,6 +121,30 @@ def test_the_log_has_a_bound(tmp_path: Path) -> None:
     assert all(file.stat().st_size <= 100 + len("line 00\n") for file in files)
     kept = b"".join(file.read_bytes() for file in reversed(files)).splitlines()
     assert kept[-1] == b"line 49"
+
+
+def test_lines_that_the_disk_refuses_are_dropped_counted_and_told(tmp_path: Path) -> None:
+    told: list[str] = []
+    log = BoundedLog(tmp_path / "logs" / "x.log", tell=told.append)
+    log.write(b"before")
+    with files_bounded(len("before\nha")):
+        for number in range(3):
+            log.write(b"half a line %d" % number)
+    assert log.dropped_lines == 3
+    assert told == [f"cannot write to {log.path}: File too large"]
+    log.write(b"after")
+    log.close()
+    assert told[1:] == [""]
+    assert lines_of(log) == ["before", "ha", "(3 lines were dropped here: the disk did not take them)", "after"]
+
+
+def test_a_log_that_cannot_even_be_made_is_no_reason_to_end(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    told: list[str] = []
+    log = BoundedLog(tmp_path / "file" / "x.log", tell=told.append)
+    log.write(b"line")
+    log.close()
+    assert (log.dropped_lines, len(told)) == (1, 1)
 
 
 CHATTING = """

@@ -6,10 +6,12 @@ import pytest
 
 from api.child import ANNOUNCE
 from api.default_detectors import DEFAULTS, first_revisions
-from api.journal import Journal
+from api.journal import ROOM_BYTES, Journal
+from connectors.errors import Unavailable
 from connectors.follower import Received
 from connectors.messages import DetectorRevision
 from flows.revisions import DetectorTable, Outcome
+from tests.processes import files_bounded
 
 REVISIONS = first_revisions(time_ms=1_800_000_000_000)
 
@@ -79,6 +81,28 @@ def test_a_last_line_that_lacks_only_its_end_is_kept_and_the_next_does_not_join_
     journal.append(REVISIONS[-1:])
     assert journal.load() == REVISIONS
     assert announced(caplog) == []
+
+
+def test_a_full_disk_is_named_and_leaves_no_half_line(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "detectors.jsonl")
+    journal.append(REVISIONS[:2])
+    before = journal.path.read_bytes()
+    with files_bounded(len(before) + 10), pytest.raises(Unavailable, match=f"cannot write to {journal.path}"):
+        journal.append(REVISIONS[2:])
+    assert journal.path.read_bytes() == before
+    journal.append(REVISIONS[2:])
+    assert journal.load() == REVISIONS
+    full = Journal(tmp_path / "full")
+    full.path.symlink_to("/dev/full")
+    with pytest.raises(Unavailable, match=f"^disk full at {full.path}$"):
+        full.append(REVISIONS)
+
+
+def test_room_for_the_next_revision_is_looked_for(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "detectors.jsonl")
+    assert journal.room_reason() == ""
+    with files_bounded(ROOM_BYTES - 1):
+        assert str(tmp_path) in journal.room_reason()
 
 
 def test_what_no_reader_can_apply_is_not_kept(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import pytest
 from api.meters import ApiMeters
 from api.revisions import RevisionLog
 from api.settings import ApiSettings
+from api.upkeep import Upkeep
 from connectors.errors import Overloaded
 from connectors.follower import Received
 from connectors.messages import DetectorConfig, DetectorRevision
@@ -13,7 +14,7 @@ from flows.config import ConfigError
 
 def make_log(**settings: int) -> tuple[RevisionLog, ApiMeters]:
     meters = ApiMeters()
-    return RevisionLog(ApiSettings(kafka="127.0.0.1:1", **settings), meters, lambda: 1_000), meters
+    return RevisionLog(ApiSettings(kafka="127.0.0.1:1", **settings), meters, lambda: 1_000, Upkeep("")), meters
 
 
 def make_config(name: str = "n", **changes: object) -> DetectorConfig:

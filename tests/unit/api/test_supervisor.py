@@ -109,6 +109,40 @@ def test_it_gives_up_on_what_dies_again_and_again(tmp_path: Path) -> None:
     ]
 
 
+def test_what_died_of_a_full_disk_waits_for_room_and_is_not_given_up(tmp_path: Path) -> None:
+    """Twice as many deaths as are allowed, each on a full disk, do not count; those afterwards do."""
+    told = ["disk full at /home", ""] * 6
+
+    async def scenario() -> Terminal:
+        terminal = Terminal()
+        supervisor = Supervisor(
+            tmp_path, QUICK, terminal.show, keep_open=[], room_reason=lambda: told.pop(0) if told else ""
+        )
+        try:
+            with pytest.RaisesGroup(pytest.RaisesExc(GaveUp, match="died 3 times in a row")):
+                async with asyncio.TaskGroup() as tasks:
+                    await supervisor.start(Service("flow", (sys.executable, "-c", DIES), "", NOWHERE), tasks)
+        finally:
+            await supervisor.stop()
+        return terminal
+
+    terminal = asyncio.run(scenario())
+    assert terminal.lines.count("disk full at /home: flow starts again when there is room") == 6
+
+
+def test_logs_on_a_full_disk_are_told_once_for_all(tmp_path: Path) -> None:
+    async def scenario() -> Terminal:
+        async with supervised(tmp_path) as (supervisor, terminal):
+            for name in ("a", "b"):
+                (tmp_path / f"{name}.log").symlink_to("/dev/full")
+                await supervisor.run_step(name, (sys.executable, "-c", "print('x'); print('y')"), {})
+        return terminal
+
+    assert asyncio.run(scenario()).lines == [
+        f"disk full at {tmp_path}/a.log: lines of logs are dropped until there is room"
+    ]
+
+
 def test_what_is_not_ready_in_time_is_ended(tmp_path: Path) -> None:
     async def scenario() -> Terminal:
         patience = Patience(ready_timeout_s=0.3, restarts=0)
