@@ -339,9 +339,20 @@ def refuse_taken_port(host: str, listener: Listener) -> None:
         try:
             probe.bind((host, listener.port))
         except OSError as error:
-            why = "taken" if error.errno == errno.EADDRINUSE else f"not to be had ({error.strerror})"
+            taken = error.errno == errno.EADDRINUSE
+            where, remedy = _held(host, listener.port) if taken else (f"not to be had ({error.strerror}) on {host}", "")
             message = (
-                f"port {listener.port} of {listener.name} is {why} on {host}: "
-                f"end what listens there, or set {listener.variable} to a free port"
+                f"port {listener.port} of {listener.name} is {where}: {remedy}set {listener.variable} to a free port"
             )
             raise TocsinError(message) from error
+
+
+def _held(host: str, port: int) -> tuple[str, str]:
+    """Where and by whom a port is taken, and what to do about it."""
+    from api.leftovers import described, holder  # with psutil, which who has its ports free does not need
+
+    process = holder(port)
+    if process is None:
+        return f"taken on {host}", "end what listens there, or "
+    who, remedy = described(process)
+    return f"taken on {host} by {who}", f"{remedy}, or "

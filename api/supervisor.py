@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,7 +12,8 @@ from pathlib import Path
 
 import httpx
 
-from api.child import BoundedLog, Child, Shown, describe_exit, python
+from api.child import BoundedLog, Child, Shown, describe_exit
+from api.tether import Tether
 from connectors.errors import TocsinError
 
 LOOK_S = 0.1
@@ -74,9 +74,7 @@ class Supervisor:
         self._renewed: set[str] = set()
         self._needed: set[str] = set()
         self._open_logs: dict[str, BoundedLog] = {}
-        self._guard = subprocess.Popen(  # noqa: S603 - our own module
-            python("api.guard"), stdin=subprocess.PIPE, pass_fds=keep_open, start_new_session=True
-        )
+        self.tether = Tether(keep_open, show)
 
     async def run_step(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """Run a command to its end; raises ``GaveUp`` with the end of its output when it fails."""
@@ -96,13 +94,13 @@ class Supervisor:
 
     async def stop(self) -> None:
         """Stop everything: at once all that nothing depends on, then the others; at last the guard."""
-        await self._stop(name for name in self._children if name not in self._needed)
-        await self._stop(self._children)
-        for log in self._open_logs.values():
-            log.close()
-        assert self._guard.stdin is not None  # noqa: S101 - it was started with a pipe
-        self._guard.stdin.close()
-        await asyncio.to_thread(self._guard.wait)
+        try:
+            await self._stop(name for name in self._children if name not in self._needed)
+            await self._stop(self._children)
+            for log in self._open_logs.values():
+                log.close()
+        finally:
+            await self.tether.release()
 
     async def _stop(self, names: Iterable[str]) -> None:
         children = {name: self._children[name] for name in names}
@@ -190,7 +188,7 @@ class Supervisor:
         log = self._open_logs[name]
         environment = {**os.environ, **service.environment}
         child = await Child.start(service.command, environment, log, self._show, service.shown)
-        self._tell_guard(f"+{child.group} ")
+        self.tether.hold(child.group)
         self._children[service.name] = child
         return child
 
@@ -202,14 +200,7 @@ class Supervisor:
     def _forget(self, name: str, child: Child) -> None:
         if self._children.get(name) is child:
             del self._children[name]
-            self._tell_guard(f"-{child.group} ")
-
-    def _tell_guard(self, word: str) -> None:
-        """Without its guard the supervisor still works; it only cannot promise to clean up after its own kill -9."""
-        assert self._guard.stdin is not None  # noqa: S101 - it was started with a pipe
-        with contextlib.suppress(BrokenPipeError):
-            self._guard.stdin.write(word.encode())
-            self._guard.stdin.flush()
+            self.tether.let_go(child.group)
 
     def _log_refused(self, name: str, reason: str) -> None:
         """Say that a log cannot be written, once for all logs: it is the same disk."""

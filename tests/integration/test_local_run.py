@@ -230,7 +230,7 @@ def test_a_kafka_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
     assert run.descendants() == set()
 
 
-def test_a_killed_run_leaves_no_process_behind_and_a_full_broker_is_said(tmp_path: Path) -> None:
+def test_a_killed_run_leaves_no_process_behind_even_when_its_guard_was_killed(tmp_path: Path) -> None:
     run = Run(tmp_path / "home", "--no-demo", TOCSIN_BROKER_BOUND_BYTES=str(26 << 20))
     try:
         run.until_printed("all is ready")
@@ -238,6 +238,8 @@ def test_a_killed_run_leaves_no_process_behind_and_a_full_broker_is_said(tmp_pat
         assert refusal.startswith("429")
         assert "TOCSIN_KAFKA" in refusal
         run.until_printed("the embedded broker holds", timeout_s=15)
+        os.kill(run.pid_of("api.guard"), signal.SIGKILL)
+        run.until_printed("the guard is started again", timeout_s=15)
         left = run.descendants()
         assert len(left) >= 5
         run.process.kill()

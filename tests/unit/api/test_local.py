@@ -73,7 +73,9 @@ def test_a_taken_port_is_named_with_its_variable() -> None:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         port = holder.getsockname()[1]
-        with pytest.raises(TocsinError, match=rf"port {port} of api is taken on 127.0.0.1: .*TOCSIN_API_PORT"):
+        with pytest.raises(
+            TocsinError, match=rf"port {port} of api is taken on 127.0.0.1 by process {os.getpid()} .*TOCSIN_API_PORT"
+        ):
             refuse_taken_port("127.0.0.1", Listener("api", port, "TOCSIN_API_PORT"))
     refuse_taken_port("127.0.0.1", Listener("api", port, "TOCSIN_API_PORT"))
 
