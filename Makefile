@@ -17,6 +17,13 @@ PYTEST := $(BIN)/python -m coverage run -m pytest --numprocesses=$(WORKERS)
 COMPILE := $(BIN)/uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 \
 	--fork-strategy fewest --no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet
 
+# A .venv that is half made, has a Python or a pip that does not run, or was moved (its scripts name the place where they
+# were made) is made anew.
+SOUND := grep -qsF "$$(cd $(VENV) && pwd -P)" $(BIN)/activate && $(BIN)/python -c "import pip" 2>/dev/null
+ifeq ($(shell [ ! -e $(VENV) ] || { $(SOUND); } || echo broken),broken)
+.PHONY: $(BIN)/python
+endif
+
 .PHONY: run install test check format lint types coverage lock clean
 
 run: $(RUNTIME)
@@ -76,6 +83,8 @@ $(DEV): $(RUNTIME)
 
 # A name on the PATH may be a stub that fails when run, so each candidate is asked.
 $(BIN)/python:
+	@if [ -e $(VENV) ]; then echo "$(VENV) does not work here (half made, moved or damaged): making it anew"; fi
+	@rm -rf $(VENV)
 	@found=""; for name in $(PYTHON) python3.12 python3.11 python3 python; do \
 	  if "$$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null; \
 	  then found="$$name"; break; fi; done; \
