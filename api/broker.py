@@ -16,7 +16,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from api.broker_settings import BrokerSettings
+from api.broker_settings import BrokerSettings, broker_host
 from api.child import ANNOUNCE
 from api.default_detectors import first_revisions
 from api.disk import refusal
@@ -126,7 +126,8 @@ def _unkept(reason: str) -> str:
 def serve(settings: BrokerSettings, stopping: threading.Event) -> int:
     """Everything from start to stop; returns the exit code, raises ``TocsinError``."""
     home = settings.home.absolute()
-    broker = EmbeddedBroker(settings.broker_port, broker_home(home), settings.host, settings.broker_bound_bytes)
+    host = broker_host(settings.host)
+    broker = EmbeddedBroker(settings.broker_port, broker_home(home), host, settings.broker_bound_bytes)
     registry = CollectorRegistry()
     journal = Journal(home / FILE_NAME)
     watch = Watch(broker, journal, registry)

@@ -7,10 +7,19 @@ from typing import Annotated
 
 from pydantic import Field
 
-from connectors.settings import NamedPath, Settings
+from connectors.settings import NamedPath, Settings, is_ipv6
 
 DEFAULT_BOUND_BYTES = 1024 * 1024 * 1024
 """Memory and disk of the broker together; the demo source fills it in about 11 hours (25 kB a second)."""
+
+
+def broker_host(host: str) -> str:
+    """Where the embedded broker listens when all else listens on ``host``.
+
+    It tells its clients an IPv6 address in brackets, which they take for a name that nobody knows. So then it is found
+    on this machine only.
+    """
+    return "127.0.0.1" if is_ipv6(host) else host
 
 
 class BrokerSettings(Settings):

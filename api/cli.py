@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from connectors.errors import TocsinError
-from connectors.settings import read_settings
+from connectors.settings import authority, read_settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -47,7 +47,7 @@ def tail(
         local = read_settings(LocalSettings)
     except TocsinError as error:
         raise typer.Exit(_told(error)) from error
-    raise typer.Exit(run_tail(url or f"http://{local.host}:{local.api_port}", as_json, sys.stdout))
+    raise typer.Exit(run_tail(url or f"http://{authority(local.host, local.api_port)}", as_json, sys.stdout))
 
 
 @app.command()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from connectors.settings import Settings
+from connectors.settings import Settings, authority
 
 
 class DemoSettings(Settings):
@@ -22,4 +22,4 @@ class DemoSettings(Settings):
     @property
     def url(self) -> str:
         """Where ingest takes remote write."""
-        return f"http://{self.host}:{self.ingest_port}/api/v1/write"
+        return f"http://{authority(self.host, self.ingest_port)}/api/v1/write"

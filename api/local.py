@@ -18,7 +18,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
-from api.broker_settings import BrokerSettings
+from api.broker_settings import BrokerSettings, broker_host
 from api.child import Shown, python
 from api.demo_settings import DemoSettings
 from api.disk import room_reason
@@ -27,7 +27,7 @@ from api.supervisor import GaveUp, Patience, Service, Supervisor
 from connectors.errors import TocsinError
 from connectors.ingest_settings import IngestSettings
 from connectors.logs import LogSettings
-from connectors.settings import NamedPath, Servers, Settings, read_settings
+from connectors.settings import NamedPath, Servers, Settings, authority, is_ipv6, read_settings
 from flows.settings import FlowSettings
 
 CLEANUP_S = 15.0
@@ -40,6 +40,8 @@ takes a third of it even when it is empty."""
 BROKER_STATUS = Path("broker") / "broker-status.json"
 """Where the broker's process says whether it is full (``api.broker``, which this process does not import: Kafka
 clients are 40 MB)."""
+
+BROKER = "broker"
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
@@ -80,7 +82,7 @@ class Plan:
     @property
     def bootstrap(self) -> str:
         """Kafka's address."""
-        return self.settings.kafka or f"{self.settings.host}:{self.settings.broker_port}"
+        return self.settings.kafka or f"{broker_host(self.settings.host)}:{self.settings.broker_port}"
 
     @property
     def home(self) -> Path:
@@ -98,9 +100,13 @@ class Plan:
         }
         embedded = {
             "TOCSIN_BROKER_STATUS_FILE": str(self.home / BROKER_STATUS),
-            "TOCSIN_API_BROKER_HEALTH": f"http://{self.settings.host}:{self.settings.broker_probe_port}/health",
+            "TOCSIN_API_BROKER_HEALTH": f"{self.url(self.settings.broker_probe_port)}/health",
         }
         return {**told, **(embedded if self.settings.kafka is None else {})}
+
+    def url(self, port: int) -> str:
+        """Address of what listens on this port."""
+        return f"http://{authority(self.settings.host, port)}"
 
     def listeners(self) -> list[Listener]:
         """All ports, to be checked before anything starts."""
@@ -112,7 +118,7 @@ class Plan:
         ]
         demo = [Listener("demo", s.demo_port, "TOCSIN_DEMO_PORT")] if self.demo else []
         broker = [
-            Listener("broker", s.broker_port, "TOCSIN_BROKER_PORT"),
+            Listener(BROKER, s.broker_port, "TOCSIN_BROKER_PORT"),
             Listener("broker's probes", s.broker_probe_port, "TOCSIN_BROKER_PROBE_PORT"),
         ]
         return [*(broker if s.kafka is None else ()), *own, *demo]
@@ -126,10 +132,10 @@ class Plan:
     def broker(self) -> Service:
         """The embedded broker, which also creates the topics and brings the detectors back."""
         s = self.settings
-        ready_url = f"http://{s.host}:{s.broker_probe_port}/ready"
+        ready_url = f"{self.url(s.broker_probe_port)}/ready"
         address = f"{self.bootstrap} (embedded: keeps records in memory, forgets them at the stop)"
         command = python("api.broker")
-        return Service("broker", command, address, ready_url, self.environment, renews=("ingest", "flow", "api"))
+        return Service(BROKER, command, address, ready_url, self.environment, renews=("ingest", "flow", "api"))
 
     def services(self) -> list[Service]:
         """What works on the topics; these start side by side."""
@@ -146,12 +152,12 @@ class Plan:
 
     def tail(self) -> Service:
         """Prints the anomalies in the terminal; it asks the api, so it is ready when the api is."""
-        url = f"http://{self.settings.host}:{self.settings.api_port}"
+        url = self.url(self.settings.api_port)
         command = (*python("api.cli"), "tail", url)
         return Service("tail", command, "prints anomalies here", f"{url}/ready", self.environment, Shown.ALL)
 
     def _serving(self, name: str, module: str, port: int, what: str) -> Service:
-        url = f"http://{self.settings.host}:{port}"
+        url = self.url(port)
         return Service(name, python(module), url + what, f"{url}/ready", self.environment)
 
 
@@ -172,7 +178,8 @@ def run(settings: LocalSettings, demo: bool) -> int:
     refuse_equal_ports(plan.listeners())
     with claimed(plan.home) as lock:
         for listener in plan.listeners():
-            refuse_taken_port(settings.host, listener)
+            host = broker_host(settings.host) if listener.name == BROKER else settings.host
+            refuse_taken_port(host, listener)
         return asyncio.run(_run(plan, lock))
 
 
@@ -333,7 +340,7 @@ def refuse_equal_ports(listeners: Iterable[Listener]) -> None:
 
 def refuse_taken_port(host: str, listener: Listener) -> None:
     """Raise ``TocsinError`` that names port and variable unless the port can be bound."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    family = socket.AF_INET6 if is_ipv6(host) else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

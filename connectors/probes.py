@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from connectors.messages import Message
+from connectors.settings import is_ipv6
 
 SHUTDOWN_POLL_S = 60.0
 """How often the serving thread looks whether it should end; a process that serves probes ends with its process."""
@@ -132,7 +134,7 @@ class Probes:
 
     def __init__(self, host: str, port: int, registry: CollectorRegistry, components: Components) -> None:
         handler = type("Handler", (_Handler,), {"registry": registry, "components": staticmethod(components)})
-        self._server = _Server((host, port), handler)
+        self._server = (_Server6 if is_ipv6(host) else _Server)((host, port), handler)
         self.port: int = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(SHUTDOWN_POLL_S,), name="probes", daemon=True).start()
 
@@ -144,6 +146,10 @@ class _Server(ThreadingHTTPServer):
         """A client that hangs up, or says nothing, is not worth a line; anything else is an error of ours."""
         expected = isinstance(sys.exception(), (ConnectionError, TimeoutError))
         _log.log(logging.DEBUG if expected else logging.ERROR, "probe of %s failed", client_address, exc_info=True)
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
 
 
 class _Handler(BaseHTTPRequestHandler):

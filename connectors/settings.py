@@ -17,12 +17,25 @@ PREFIX = "TOCSIN_"
 MAX_PORT = 65_535
 
 
+def is_ipv6(host: str) -> bool:
+    """Whether this is an IPv6 address, which no name and no other address can be taken for."""
+    return ":" in host
+
+
+def authority(host: str, port: int) -> str:
+    """Host and port as they stand in a URL: an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if is_ipv6(host) else f"{host}:{port}"
+
+
 def _servers(text: str) -> str:
     """Refuse what is not a list of addresses."""
     for server in text.split(","):
         host, _, port = server.strip().rpartition(":")
         if not (host and port.isascii() and port.isdecimal() and 1 <= int(port) <= MAX_PORT):
             message = f"{server.strip()!r} is not host:port"
+            raise ValueError(message)
+        if is_ipv6(host) and not (host.startswith("[") and host.endswith("]")):
+            message = f"{server.strip()!r} is not host:port: an IPv6 address stands in brackets, as [::1]:9092"
             raise ValueError(message)
     return text
 

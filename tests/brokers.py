@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import shutil
@@ -85,6 +86,14 @@ def free_port() -> int:
             return port
     message = f"no free port in {PORTS}"
     raise OSError(message)
+
+
+def loopbacks() -> list[str]:
+    """The loopback addresses that this machine has: of IPv4 always, of IPv6 often."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as probe:
+        probe.bind(("::1", 0))
+        return ["127.0.0.1", "::1"]
+    return ["127.0.0.1"]
 
 
 def _claim(port: int) -> bool:

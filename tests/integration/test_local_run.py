@@ -19,7 +19,8 @@ import pytest
 
 from api.default_detectors import DEFAULTS
 from api.push import Outbox
-from tests.brokers import free_port
+from connectors.settings import authority
+from tests.brokers import free_port, loopbacks
 from tests.processes import environment, gone, marked_with, wait_until
 from tests.test_docs import blocks, split_lines
 
@@ -36,6 +37,7 @@ class Run:
 
     def __init__(self, home: Path, *options: str, **more: str) -> None:
         self.mark = uuid.uuid4().hex
+        self.host = more.get("TOCSIN_HOST", "127.0.0.1")
         self.ports = {name: free_port() for name in PORTS}
         variables = {f"TOCSIN_{name}_PORT": str(port) for name, port in self.ports.items()}
         variables |= {MARK: self.mark, "TOCSIN_RESTART_PAUSE_S": "0.1", **more}
@@ -53,7 +55,7 @@ class Run:
         return self._printed.read_text()
 
     def url(self, name: str, path: str) -> str:
-        return f"http://127.0.0.1:{self.ports[name]}{path}"
+        return f"http://{authority(self.host, self.ports[name])}{path}"
 
     def until_printed(self, text: str, times: int = 1, timeout_s: float = START_S) -> None:
         def found() -> bool:
@@ -231,7 +233,8 @@ def test_a_kafka_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
 
 
 def test_a_killed_run_leaves_no_process_behind_even_when_its_guard_was_killed(tmp_path: Path) -> None:
-    run = Run(tmp_path / "home", "--no-demo", TOCSIN_BROKER_BOUND_BYTES=str(26 << 20))
+    host = loopbacks()[-1]  # of IPv6 where the machine has it
+    run = Run(tmp_path / "home", "--no-demo", TOCSIN_BROKER_BOUND_BYTES=str(26 << 20), TOCSIN_HOST=host)
     try:
         run.until_printed("all is ready")
         refusal = fill_the_broker(run)

@@ -10,6 +10,8 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from connectors.probes import OK, Component, Health, Probes, Ready, Status, down_if
+from connectors.settings import authority
+from tests.brokers import loopbacks
 from tests.processes import wait_until
 
 
@@ -32,6 +34,12 @@ def get(url: str) -> tuple[int, object]:
 
 def test_alive(url: str) -> None:
     assert get(url + "/alive") == (200, {"alive": True})
+
+
+@pytest.mark.parametrize("host", loopbacks())
+def test_every_address_can_be_listened_on(host: str) -> None:
+    probes = Probes(host, 0, CollectorRegistry(), dict)
+    assert get(f"http://{authority(host, probes.port)}/alive") == (200, {"alive": True})
 
 
 def test_ready_and_not_ready(url: str, state: dict[str, Component]) -> None:

@@ -7,7 +7,7 @@ import pytest
 from connectors.errors import TocsinError
 from connectors.ingest_settings import IngestSettings
 from connectors.logs import LogSettings
-from connectors.settings import KafkaSettings, Settings, read_settings
+from connectors.settings import KafkaSettings, Settings, authority, read_settings
 from tests.settings_page import own_fields, settings_classes, variable
 
 
@@ -30,6 +30,7 @@ def complaint(monkeypatch: pytest.MonkeyPatch, settings: type[Settings], **value
         (KafkaSettings, "TOCSIN_DELIVERY_TIMEOUT_S", "inf", "must be a number above 0"),
         (KafkaSettings, "TOCSIN_KAFKA", "", "'' is not host:port"),
         (KafkaSettings, "TOCSIN_KAFKA", "a:1,b", "'b' is not host:port"),
+        (KafkaSettings, "TOCSIN_KAFKA", "::1:9092", "'::1:9092' is not host:port: an IPv6 address stands in brackets"),
         (KafkaSettings, "TOCSIN_KAFKA", "a:70000", "'a:70000' is not host:port"),
         (LogSettings, "TOCSIN_LOG_LEVEL", "LOUD", "must be one of DEBUG, INFO, WARNING, ERROR"),
         (IngestSettings, "TOCSIN_INGEST_PORT", "abc", "must be a whole number from 0 to 65535"),
@@ -39,8 +40,16 @@ def test_a_bad_value_is_one_line_with_variable_value_and_what_is_right(
     monkeypatch: pytest.MonkeyPatch, settings: type[Settings], name: str, value: str, wanted: str
 ) -> None:
     said = complaint(monkeypatch, settings, **{name: value})
-    assert said.startswith(f"{name}={value}: {wanted} (")
+    assert said.startswith(f"{name}={value}: {wanted}")
+    assert said.endswith(f"({settings.model_fields[name.removeprefix('TOCSIN_').lower()].description})")
     assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("host", "stands"), [("127.0.0.1", "127.0.0.1:80"), ("localhost", "localhost:80"), ("::1", "[::1]:80")]
+)
+def test_an_address_as_it_stands_in_a_url(host: str, stands: str) -> None:
+    assert authority(host, 80) == stands
 
 
 def test_every_bad_variable_has_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
