@@ -104,6 +104,7 @@ class Child:
         self._show = show
         self._tail: deque[bytes] = deque(maxlen=TAIL_LINES)
         self._chatter: deque[bytes] = deque(maxlen=TAIL_LINES)
+        self._wrote = asyncio.Event()
         self._reading = asyncio.create_task(self._read())
 
     @classmethod
@@ -167,6 +168,12 @@ class Child:
         """The end of what it wrote, readable; what the Kafka client wrote only when nothing else was."""
         return [readable(line) for line in self._tail or self._chatter]
 
+    async def until_wrote(self, part: str) -> None:
+        """Wait for a line with this in it, one of the last that were written or one to come."""
+        while not any(part.encode() in line for line in self._tail):
+            self._wrote.clear()
+            await self._wrote.wait()
+
     async def _read(self) -> None:
         reader = asyncio.StreamReader()
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
@@ -192,6 +199,7 @@ class Child:
     def _take(self, line: bytes) -> None:
         self._log.write(line)
         (self._chatter if CHATTER in line else self._tail).append(line)
+        self._wrote.set()
         if self._shown is Shown.ALL:
             self._show(line.decode(errors="replace"))
         elif ANNOUNCE.encode() in line:

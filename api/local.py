@@ -23,6 +23,7 @@ from api.child import Shown, python
 from api.demo_settings import DemoSettings
 from api.disk import room_reason
 from api.settings import ApiSettings
+from api.socket_messages import TAIL_SUBSCRIBED
 from api.supervisor import GaveUp, Patience, Service, Supervisor
 from connectors.errors import TocsinError
 from connectors.ingest_settings import IngestSettings
@@ -151,10 +152,11 @@ class Plan:
         return self._serving("demo", "api.demo", self.settings.demo_port, "/metrics; this machine and a small shop")
 
     def tail(self) -> Service:
-        """Prints the anomalies in the terminal; it asks the api, so it is ready when the api is."""
+        """Prints the anomalies in the terminal; ready once it has subscribed, so that none is missed from then on."""
         url = self.url(self.settings.api_port)
         command = (*python("api.cli"), "tail", url)
-        return Service("tail", command, "prints anomalies here", f"{url}/ready", self.environment, Shown.ALL)
+        what = "prints anomalies here"
+        return Service("tail", command, what, "", self.environment, Shown.ALL, ready_line=TAIL_SUBSCRIBED)
 
     def _serving(self, name: str, module: str, port: int, what: str) -> Service:
         url = self.url(port)

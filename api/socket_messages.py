@@ -10,6 +10,8 @@ from pydantic import Field, TypeAdapter
 from connectors.messages import Anomaly, Message
 
 SOCKET_VERSION: Literal[1] = 1
+TAIL_SUBSCRIBED = "tocsin tail: connected to"
+"""How the line of ``tocsin tail`` begins by which one knows that it has subscribed and misses nothing from then on."""
 CLOSE_SLOW = 4008
 """The client read more slowly than events came: connect again and load what was missed by REST."""
 CLOSE_POLICY = 1008

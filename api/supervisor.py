@@ -25,7 +25,10 @@ STEADY_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One process. ``ready_url`` answers 200 once it is ready; ``address`` is what a person wants to know of it."""
+    """One process. ``address`` is what a person wants to know of it.
+
+    It is ready once ``ready_url`` answers 200 or, when there is none, once it wrote a line with ``ready_line`` in it.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -33,6 +36,7 @@ class Service:
     ready_url: str
     environment: Mapping[str, str] = field(default_factory=dict)
     shown: Shown = Shown.ANNOUNCED
+    ready_line: str = ""
     renews: tuple[str, ...] = ()
     """Processes that must start afresh when this one did, because it forgets."""
 
@@ -163,7 +167,7 @@ class Supervisor:
         """Wait until it is ready, and say so; one that is not in time is ended, which its keeper sees."""
         try:
             async with asyncio.timeout(self._patience.ready_timeout_s):
-                await until_ready(service.ready_url)
+                await (until_ready(service.ready_url) if service.ready_url else child.until_wrote(service.ready_line))
         except TimeoutError:
             self._show(f"{service.name} was not ready within {self._patience.ready_timeout_s:g} s: ending it")
             child.kill()

@@ -17,6 +17,7 @@ from websockets.sync.client import connect
 from api.socket_messages import (
     CLOSE_SLOW,
     SERVER_MESSAGE,
+    TAIL_SUBSCRIBED,
     AnomalyEvent,
     ErrorCode,
     ServerMessage,
@@ -71,7 +72,7 @@ def _tail(url: str, show: Show, out: TextIO) -> NoReturn:
                     out.flush()
                 elif isinstance(message, Subscribed):
                     pauses = _pauses()
-                    _note(f"connected to {url}")
+                    sys.stderr.write(f"{TAIL_SUBSCRIBED} {url}\n")
         except NotYet as error:
             pause_s = next(pauses)
             _note(f"{error}; again in {pause_s} s")

@@ -114,6 +114,10 @@ def test_one_line_for_each_process_with_its_address(run: Run) -> None:
         assert "tocsin_" in httpx.get(run.url(name, "/metrics")).text
 
 
+def test_the_terminal_misses_nothing_from_ready_on(run: Run) -> None:
+    assert 0 <= run.printed.find("tocsin tail: connected to ws://") < run.printed.index("tail    ready")
+
+
 def test_five_detectors_are_there_at_first(run: Run) -> None:
     assert set(detectors(run)) == set(DEFAULTS)
 
@@ -137,7 +141,6 @@ def test_the_commands_of_the_readme_work(run: Run) -> None:
 
 def test_an_anomaly_is_seen_in_the_terminal(run: Run) -> None:
     """A minute of a calm series and a spike, pushed as the demo source pushes; the default detector sees it."""
-    run.until_printed("connected to ws://")  # tail is called ready when the api is, and shows only what comes later
     labels = {"__name__": "shop_latency_seconds", "job": "shop", "service": "test"}
     now_ms = time.time_ns() // 1_000_000
     with httpx.Client(trust_env=False) as client:

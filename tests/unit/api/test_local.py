@@ -152,9 +152,10 @@ def test_all_processes_are_told_the_same_broker_and_folder(tmp_path: Path) -> No
 
 def test_every_url_of_an_ipv6_address_can_be_asked(tmp_path: Path) -> None:
     plan = Plan(LocalSettings(home=tmp_path, host="::1"), demo=True)
-    services = [plan.broker(), *plan.services(), plan.source(), plan.tail()]
-    ports = [8004, 8001, 8002, 8000, 8003, 8000]
+    services = [plan.broker(), *plan.services(), plan.source()]
+    ports = [8004, 8001, 8002, 8000, 8003]
     assert [service.ready_url for service in services] == [f"http://[::1]:{port}/ready" for port in ports]
+    assert plan.tail().command[-1] == "http://[::1]:8000"
     assert plan.environment["TOCSIN_API_BROKER_HEALTH"] == "http://[::1]:8004/health"
     assert plan.environment["TOCSIN_KAFKA"] == "127.0.0.1:9092"  # the embedded broker cannot do IPv6
     assert DemoSettings(host="::1").url == "http://[::1]:8001/api/v1/write"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from api.child import Shown
 from api.supervisor import GaveUp, Patience, Service, Supervisor
 from tests.brokers import free_port
 from tests.processes import gone
@@ -156,6 +157,40 @@ def test_what_is_not_ready_in_time_is_ended(tmp_path: Path) -> None:
     terminal = asyncio.run(scenario())
     assert terminal.lines[0] == "slow was not ready within 0.3 s: ending it"
     assert "died with signal SIGKILL" in terminal.lines[1]
+
+
+WRITES = """
+import sys
+print("cannot reach ws://nowhere", flush=True)
+open(sys.argv[1]).read()
+print("tail: connected to ws://here", flush=True)
+open(sys.argv[1]).read()
+"""
+
+
+def test_what_is_ready_by_what_it_writes_is_not_before(tmp_path: Path) -> None:
+    """It blocks on a pipe twice, before and after it says that it is connected."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+
+    async def scenario() -> list[str]:
+        command = (sys.executable, "-c", WRITES, str(gate))
+        tail = Service("tail", command, "", "", shown=Shown.ALL, ready_line="connected to")
+        async with supervised(tmp_path) as (supervisor, terminal), asyncio.TaskGroup() as tasks:
+            starting = tasks.create_task(supervisor.start(tail, tasks))
+            await terminal.until("cannot reach")
+            terminal.show(f"ready: {starting.done()}")
+            await asyncio.to_thread(gate.write_text, "go on")
+            await starting
+            end_watch("tail")
+        return terminal.lines
+
+    assert asyncio.run(scenario()) == [
+        "cannot reach ws://nowhere",
+        "ready: False",
+        "tail: connected to ws://here",
+        "tail    ready  ",
+    ]
 
 
 def test_what_depends_on_one_that_forgets_starts_afresh_with_it(tmp_path: Path) -> None:
