@@ -83,4 +83,9 @@ def chance_per_week(episode: Episode, manner: Manner) -> float | None:
     """How often one like it comes by chance on this signal, as far as that was seen; None where that means nothing."""
     if manner is Manner.BOUNDS or episode.step_s <= 0.0:
         return None
-    return float(10.0 ** -min(episode.peak_surprise, episode.evidence) * WEEK_S / episode.step_s)
+    return float(10.0 ** -borne_out(episode) * WEEK_S / episode.step_s)
+
+
+def borne_out(episode: Episode) -> float:
+    """The peak's surprise, as far as so much was seen of the signal that it can be believed."""
+    return min(episode.peak_surprise, episode.evidence)

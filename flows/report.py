@@ -11,7 +11,7 @@ import orjson
 from connectors.messages import AnomalyDetector, ClosedBy, Direction, EventType, OutRecord, Severity, Shape
 from flows.config import CompiledDetector
 from flows.episodes import CLOSED, ESCALATED, OPENED, UPDATED, Episode
-from flows.explain import Manner, chance_per_week, change_of, is_long
+from flows.explain import Manner, borne_out, chance_per_week, change_of, is_long
 from flows.sentence import sentence, signal_text
 
 WARNING_RATIO, CRITICAL_RATIO = 1.5, 3.0
@@ -57,7 +57,7 @@ def _id(digest: bytes, watched: Watched, start_ms: int) -> str:
 
 def severity_of(episode: Episode) -> Severity:
     """How far the peak is above the threshold; one degree worse if it is large, and one if it lasts."""
-    ratio = episode.peak_surprise / episode.threshold
+    ratio = borne_out(episode) / episode.threshold
     degree = (ratio >= WARNING_RATIO) + (ratio >= CRITICAL_RATIO)
     degree += (episode.peak_size >= LARGE_SIZE) + is_long(episode)
     return SEVERITIES[min(degree, len(SEVERITIES) - 1)]

@@ -2,9 +2,10 @@
 
 The processes of ``make run`` without the demo get all metrics of this host's node exporter from a real Prometheus,
 and one ``auto`` detector with nothing but defaults watches everything. Each episode is printed as it reaches a
-WebSocket client. After the minutes, in which nobody does anything to the host, CPU, disk and network load come one
-after another (``tests/benchmarks/injection.py``). A load is found when an episode opens on a metric that tells of such
-load, at most 60 s after it began.
+WebSocket client. The minutes begin when nearly all signals are judged, a quarter of an hour later at a sample every
+15 s; nobody does anything to the host until they are over. Then CPU, disk and network load come one after another
+(``tests/benchmarks/injection.py``). A load is found when an episode opens on a metric that tells of such load, at most
+60 s after it began.
 
 It wants ``prometheus`` and ``prometheus-node-exporter`` on the path, and no root. Itself it is idle most of the time;
 what else works on the host is noise that somebody causes, so the share of the cores that was busy is printed too.
@@ -19,7 +20,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -28,6 +29,7 @@ import psutil
 from websockets.asyncio.client import ClientConnection, connect
 
 from connectors.messages import Anomaly, DetectorConfig, EventType
+from flows.detectors.auto_state import WARMUP
 from tests.benchmarks import injection
 from tests.benchmarks.flow_process import FlowProcess, broker_with_topics
 from tests.benchmarks.latency import environment_of, process
@@ -38,7 +40,11 @@ from tests.prometheus import Prometheus, missing_prometheus
 
 MINUTES = 20.0
 INTERVAL_S = 15.0
-"""What most scrape at: 20 minutes are 80 samples then."""
+"""What most scrape at."""
+NEARLY, LOOK_S = 0.95, 5.0
+"""So large a share of the signals must be judged when the minutes begin."""
+WARM_UP_TIMES = 3.0
+"""It may take so many times what ``auto`` asks for."""
 LOAD_S, PAUSE_S = 60.0, 120.0
 EVERYTHING = DetectorConfig(name="everything", kind="auto", selector='{__name__=~".+"}')
 
@@ -99,15 +105,36 @@ def idle_s() -> float:
     return float(times.idle + getattr(times, "iowait", 0.0))
 
 
-async def watch(api: str, minutes: float, folder: Path) -> tuple[list[Heard], list[Injected], float]:
-    """Listen to the host, first left alone, then under each load; also gives the share of the cores that was busy."""
+def judged(metrics: Mapping[str, float]) -> float:
+    """Share of the signals that are judged, by the flow's own account, which it takes once a minute."""
+    warming = sum(value for name, value in metrics.items() if name.startswith("tocsin_flow_warming_up{"))
+    lanes = metrics["tocsin_flow_lanes"]
+    if metrics["tocsin_flow_judged_total"] < WARMUP * max(lanes, 1.0):
+        return 0.0
+    return 1.0 - warming / lanes
+
+
+async def warm_up(flow: FlowProcess, timeout_s: float) -> None:
+    """Wait until nearly all signals are judged."""
+    deadline = time.monotonic() + timeout_s
+    while (share := judged(flow.metrics())) < NEARLY:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{share:.0%} of the signals are judged after {timeout_s:.0f} s")
+        await asyncio.sleep(LOOK_S)
+
+
+async def watch(api: str, flow: FlowProcess, minutes: float, interval_s: float, folder: Path) -> Outcome:
+    """Listen to the host, first left alone, then under each load."""
     watcher = Watcher()
     async with watcher.listening(api):
+        await warm_up(flow, 60 + WARM_UP_TIMES * WARMUP * interval_s)
+        say(f"{watcher.clock_s():7.1f} s  {minutes:g} minutes begin")
         idle_before_s = idle_s()
         await asyncio.sleep(60 * minutes)
         idle = (idle_s() - idle_before_s) / (60 * minutes * (psutil.cpu_count() or 1))
-        uncaused = list(watcher.heard)
-        return uncaused, [await watcher.inject(load, folder) for load in injection.LOADS], max(0.0, 1 - idle)
+        uncaused, series = list(watcher.heard), int(flow.metrics()["tocsin_flow_series"])
+        injected = [await watcher.inject(load, folder) for load in injection.LOADS]
+    return Outcome(minutes, interval_s, series, max(0.0, 1 - idle), uncaused, injected)
 
 
 @contextmanager
@@ -131,15 +158,15 @@ def host_under_watch(home: Path, interval_s: float) -> Iterator[tuple[str, FlowP
 def run(minutes: float, interval_s: float, home: Path) -> Outcome:
     """Start everything, watch, and stop it."""
     with host_under_watch(home, interval_s) as (api, flow):
-        uncaused, injected, busy = asyncio.run(watch(api, minutes, home))
-        series = int(flow.metrics()["tocsin_flow_series"])
-    return Outcome(minutes, interval_s, series, busy, uncaused, injected)
+        return asyncio.run(watch(api, flow, minutes, interval_s, home))
 
 
 def main(arguments: Sequence[str]) -> int:
     """Exit code 1 when it is not quiet enough or a load was missed, 2 when something to run is missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=MINUTES, help="how long nothing is injected")
+    parser.add_argument(
+        "--minutes", type=float, default=MINUTES, help="how long nothing is injected once signals are judged"
+    )
     parser.add_argument("--interval", type=float, default=INTERVAL_S, help="seconds from scrape to scrape")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave logs and samples here")
     parser.add_argument("--json", action="store_true", help="the list and the verdict as JSON")

@@ -180,6 +180,11 @@ def test_severity_is_the_peak_against_the_threshold(peak: float, severity: Sever
     assert anomaly_of(watched(), state(peak_surprise=peak / 2, threshold=4.0), OPENED).severity is severity
 
 
+def test_severity_believes_no_more_than_the_past_of_the_signal_bears_out() -> None:
+    assert anomaly_of(watched(), state(peak_surprise=300.0, evidence=9.0), OPENED).severity is Severity.INFO
+    assert anomaly_of(watched(), state(peak_surprise=300.0, evidence=24.0), OPENED).severity is Severity.CRITICAL
+
+
 @pytest.mark.parametrize(("changes", "severity"), [
     ({"peak_size": 9.99}, Severity.INFO), ({"peak_size": 10.0}, Severity.WARNING),
     ({"time_ms": 900_999}, Severity.INFO), ({"time_ms": 901_000}, Severity.WARNING),
