@@ -21,7 +21,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from connectors.answers import SILENT_S
-from connectors.codec.walk import RECORD_BYTES
+from connectors.codec.limits import RECORD_BYTES
 from connectors.errors import Misplaced, Overloaded, TocsinError, Unavailable
 from connectors.kafka_clients import make_producer, send
 from connectors.messages import OutRecord

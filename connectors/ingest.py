@@ -77,6 +77,7 @@ class Ingest:
         self._news = MetadataNews(settings.topics.metadata)
         self._decompressor = Decompressor()
         self._known = Runs(MAX_KNOWN_SERIES)
+        self._limits = settings.label_limits
         self.meters.in_flight.set_function(lambda: self.budget.used_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -168,6 +169,7 @@ class Ingest:
             split = split_request(
                 self._decompressor.decompress(body, encoding, limit), write.version, tenant_seed(write.tenant),
                 self.settings.partitions, expanded_bytes=limit, known=self._known,
+                limits=self._limits,
             )  # fmt: skip
             self.meters.remembered(self._known)
             key = write.tenant.encode()

@@ -6,6 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from connectors.codec.limits import MAX_LABEL_BYTES, MAX_LABELS, SHORT_BYTES, USUAL_LIMITS, LabelLimits
 from connectors.settings import KafkaSettings, NamedPath
 
 MIB = 1024 * 1024
@@ -29,6 +30,18 @@ class IngestSettings(KafkaSettings):
             description="bytes of requests, as far as they have arrived, that Kafka has not confirmed; beyond it 429",
         ),
     ] = 256 * MIB
+    ingest_max_labels: Annotated[
+        int, Field(ge=1, le=MAX_LABELS, description="labels of a series, empty ones left out; one with more is refused")
+    ] = USUAL_LIMITS.labels
+    ingest_max_label_name_bytes: Annotated[
+        int, Field(ge=SHORT_BYTES, description="a series with a longer label name is refused")
+    ] = USUAL_LIMITS.name_bytes
+    ingest_max_label_value_bytes: Annotated[
+        int, Field(ge=SHORT_BYTES, description="a series with a longer label value is refused")
+    ] = USUAL_LIMITS.value_bytes
+    ingest_max_series_label_bytes: Annotated[
+        int, Field(ge=1024, le=MAX_LABEL_BYTES, description="a series with more bytes of labels in all is refused")
+    ] = USUAL_LIMITS.series_bytes
     ingest_body_timeout_s: Annotated[
         float, Field(gt=0, description="a body that is not whole by then is answered 408; it counts as in flight")
     ] = 30.0
@@ -39,6 +52,16 @@ class IngestSettings(KafkaSettings):
         NamedPath | None,
         Field(description='JSON {"full": bool, "message": str} of the embedded broker; while full, writes get 429'),
     ] = None
+
+    @property
+    def label_limits(self) -> LabelLimits:
+        """Limits of the labels of one series."""
+        return LabelLimits(
+            self.ingest_max_labels,
+            self.ingest_max_label_name_bytes,
+            self.ingest_max_label_value_bytes,
+            self.ingest_max_series_label_bytes,
+        )
 
     @model_validator(mode="after")
     def _one_request_must_fit(self) -> Self:

@@ -210,12 +210,13 @@ def _pairs(refs: Sequence[int], symbols: list[bytes], problems: set[str]) -> tup
 def _series(pairs: list[tuple[bytes, bytes]], given: Any, exemplars: Any, start: int) -> tuple[Series, set[str]]:
     kept = sorted(pair for pair in pairs if pair[1])
     names = [name for name, _ in kept]
+    empty = {name for name, value in pairs if not value}
     problems = {
         reason
         for reason, found in {
             "no_labels": not kept,
             "no_name": bool(kept) and b"__name__" not in names,
-            "duplicate_label": len(set(names)) < len(names),
+            "duplicate_label": len(set(names)) < len(names) or not empty.isdisjoint(names),
             "empty_label_name": b"" in names,
             "invalid_utf8": not all(_is_utf8(part) for pair in kept for part in pair)
             or not all(_is_utf8(part) for labels, _, _ in exemplars for pair in labels for part in pair),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
+
 import cramjam
 import numpy as np
 
@@ -10,6 +13,11 @@ from connectors.errors import Rejected, TooLarge
 
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 KEPT_BYTES = 4 * 1024 * 1024
+SKIPPABLE_MAGIC = b"\x2a\x4d\x18"
+"""of a skippable frame, after a byte from 0x50 to 0x5f"""
+MAX_FRAMES, MAX_BLOCKS = 64, 1024
+"""So many frames, and blocks of each, are looked at before decoding: a block usually holds 128 KiB."""
+_REPEATED_BYTE = 1
 _CONTENT_SIZE_BYTES = (0, 2, 4, 8)
 
 
@@ -17,14 +25,14 @@ def actual_encoding(body: bytes, said: Encoding) -> Encoding:
     """What the sender said, else zstd by its magic number, else snappy."""
     if said is not Encoding.UNSAID:
         return said
-    return Encoding.ZSTD if body[:4] == ZSTD_MAGIC else Encoding.SNAPPY
+    return Encoding.ZSTD if body.startswith(ZSTD_MAGIC) else Encoding.SNAPPY
 
 
 def declared_bytes(body: bytes, encoding: Encoding, limit_bytes: int) -> int:
     """Length after decompression as the body declares it; the limit itself for zstd that does not say.
 
-    Raises ``TooLarge`` above the limit, ``Rejected`` when there is no such declaration. An empty body decodes to
-    nothing.
+    A zstd body may consist of several frames, skippable ones among them. Raises ``TooLarge`` above the limit,
+    ``Rejected`` when there is no such declaration. An empty body decodes to nothing.
     """
     if not body:
         return 0
@@ -82,18 +90,63 @@ def _snappy_bytes(body: bytes) -> int:
 
 
 def _zstd_bytes(body: bytes, limit_bytes: int) -> int:
-    """Content size in the frame header (RFC 8878, 3.1.1.1), else the limit."""
-    if body[:4] != ZSTD_MAGIC or len(body) < 6:
-        message = f"body: {len(body)} bytes are not zstd (no magic number in front)"
-        raise Rejected(reason="bad_zstd", message=message)
-    descriptor = body[4]
+    """Content sizes of all frames (RFC 8878, 3.1) together; the limit if one does not say, or there are too many."""
+    if not body.startswith(ZSTD_MAGIC) and not _is_skippable(body, 0):
+        raise _no_zstd(body, "no magic number in front")
+    sizes = list(islice(_zstd_frames(body), MAX_FRAMES + 1))
+    said = [size for size in sizes if size is not None]
+    return sum(said) if len(said) == len(sizes) <= MAX_FRAMES else limit_bytes
+
+
+def _zstd_frames(body: bytes) -> Iterator[int | None]:
+    """Content size of each frame, None where it does not say."""
+    at = 0
+    while at < len(body):
+        skippable = _is_skippable(body, at)
+        if not skippable and not body.startswith(ZSTD_MAGIC, at):
+            raise _no_zstd(body, f"no frame at byte {at}")
+        size, at = _skipped(body, at) if skippable else _zstd_frame(body, at)
+        yield size
+
+
+def _skipped(body: bytes, at: int) -> tuple[int, int]:
+    """A skippable frame (3.1.2): nothing, and the position after it."""
+    return 0, at + 8 + int.from_bytes(body[at + 4 : at + 8], "little")
+
+
+def _zstd_frame(body: bytes, at: int) -> tuple[int | None, int]:
+    """Content size in the header of the frame at ``at`` (3.1.1.1), None without one, and the position after it."""
+    if at + 6 > len(body):
+        raise _no_zstd(body, f"the frame at byte {at} ends in its header")
+    descriptor = body[at + 4]
     single_segment, dictionary = descriptor >> 5 & 1, (0, 1, 2, 4)[descriptor & 3]
     width = _CONTENT_SIZE_BYTES[descriptor >> 6] or single_segment
-    if width == 0:
-        return limit_bytes
-    at = 5 + (1 - single_segment) + dictionary
-    size = int.from_bytes(body[at : at + width], "little")
-    return size + 256 if width == 2 else size
+    start = at + 5 + (1 - single_segment) + dictionary
+    size = int.from_bytes(body[start : start + width], "little") + (256 if width == 2 else 0)
+    after = _after_blocks(body, start + width)
+    if not after:
+        return None, len(body)
+    return (size if width else None), after + 4 * (descriptor >> 2 & 1)  # a checksum at its end
+
+
+def _after_blocks(body: bytes, at: int) -> int:
+    """Position after the blocks (3.1.1.2) of a frame; 0 if there are too many to be looked at."""
+    for _ in range(MAX_BLOCKS):
+        header = int.from_bytes(body[at : at + 3], "little")
+        last, kind, size = header & 1, header >> 1 & 3, header >> 3
+        at += 3 + (1 if kind == _REPEATED_BYTE else size)
+        if last or at >= len(body):
+            return at
+    return 0
+
+
+def _is_skippable(body: bytes, at: int) -> bool:
+    return body[at + 1 : at + 4] == SKIPPABLE_MAGIC and body[at] >> 4 == 5
+
+
+def _no_zstd(body: bytes, problem: str) -> Rejected:
+    message = f"body: {len(body)} bytes are not zstd ({problem})"
+    return Rejected(reason="bad_zstd", message=message)
 
 
 def _too_large(encoding: Encoding, limit_bytes: int) -> TooLarge:

@@ -12,6 +12,7 @@ from connectors.codec.histogram import START as HISTOGRAM_START
 from connectors.codec.histogram import read_histogram
 from connectors.codec.kernels import START as SAMPLE_START
 from connectors.codec.kernels import any_sample
+from connectors.codec.limits import RECORD_BYTES
 from connectors.codec.spans import (
     label_size,
     labels_size,
@@ -31,7 +32,6 @@ from connectors.codec.walk import (
     LABEL_REF,
     LABEL_REFS,
     LABELS,
-    RECORD_BYTES,
     SAMPLE,
     START,
 )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from connectors.codec.emit import FROM, PARTITION, SOURCE, TO
+from connectors.codec.limits import RECORD_BYTES
 from connectors.codec.spans import write_bytes
 from connectors.codec.varint import allocating, kernel
-from connectors.codec.walk import RECORD_BYTES
 
 
 @kernel

@@ -16,6 +16,8 @@ from connectors.messages import DEFAULT_TENANT, TENANT_RULE, is_tenant
 MEDIA_TYPE = "application/x-protobuf"
 PROTOS = {"prometheus.writerequest": Version.V1, "io.prometheus.write.v2.request": Version.V2}
 TENANT_HEADER = "x-scope-orgid"
+ONCE = {b"x-scope-orgid": "bad_tenant", b"content-type": "content_type", b"content-encoding": "content_encoding"}
+"""Headers that must not stand twice, since nobody knows which one is meant, to the reason of the refusal."""
 
 
 class Encoding(StrEnum):
@@ -27,12 +29,18 @@ class Encoding(StrEnum):
 
 
 def headers_of(pairs: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Headers by name in small letters; raises ``Rejected`` when more than one tenant is named."""
+    """Headers by name in small letters; raises ``Rejected`` when one of ``ONCE`` stands twice."""
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in pairs}
-    if len(headers) < len(pairs) and [name for name, _ in pairs].count(TENANT_HEADER.encode()) > 1:
-        message = "X-Scope-OrgID: stands more than once; send it once, or not at all"
-        raise Rejected(reason="bad_tenant", message=message)
+    if len(headers) < len(pairs):
+        _refuse_doubles([name for name, _ in pairs])
     return headers
+
+
+def _refuse_doubles(names: Sequence[bytes]) -> None:
+    for name, reason in ONCE.items():
+        if names.count(name) > 1:
+            message = f"{name.decode()}: stands more than once; send it once, or not at all"
+            raise Rejected(reason=reason, message=message)
 
 
 def version_of(headers: Mapping[str, str]) -> Version:

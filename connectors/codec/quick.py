@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from connectors.codec.kernels import plain_sample
-from connectors.codec.spans import METRIC_NAME, ascii_only, compare
+from connectors.codec.spans import METRIC_NAME, MOST_LABELS, SERIES_BYTES, ascii_only, compare
 from connectors.codec.varint import BAD, kernel, plain_label, read_byte, read_u64
-from connectors.codec.walk import LABEL, MAX_LABEL_BYTES, MAX_LABELS, SAMPLE
+from connectors.codec.walk import LABEL, SAMPLE
 
 
 @kernel
@@ -22,8 +22,11 @@ def _follows(buf, last, last_to, name, name_to):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def usual_labels(buf, pos, end):  # type: ignore[no-untyped-def]
-    """Position after the labels at ``pos`` if they are canonical, ``__name__`` among them, and ASCII; else BAD."""
+def usual_labels(buf, pos, end, limits):  # type: ignore[no-untyped-def]
+    """Position after the labels at ``pos`` if they are canonical, ``__name__`` among them, and ASCII; else BAD.
+
+    Their names and values have less than 128 bytes, which ``limits`` always allow.
+    """
     start, count, named = pos, 0, False
     last, last_to = np.int64(0), np.int64(0)
     while pos < end and read_byte(buf, pos) == LABEL:
@@ -37,8 +40,8 @@ def usual_labels(buf, pos, end):  # type: ignore[no-untyped-def]
             return np.int64(BAD)
         named = named or (name_to - name == 8 and read_u64(buf, name) == METRIC_NAME)
         last, last_to, count, pos = name, name_to, count + 1, after
-    usual = named and count <= MAX_LABELS and pos - start <= MAX_LABEL_BYTES and ascii_only(buf, start, pos)
-    return np.int64(pos) if usual else np.int64(BAD)
+    usual = named and count <= limits[MOST_LABELS] and pos - start <= limits[SERIES_BYTES]
+    return np.int64(pos) if usual and ascii_only(buf, start, pos) else np.int64(BAD)
 
 
 @kernel

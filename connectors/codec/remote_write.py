@@ -12,6 +12,7 @@ import numpy.typing as npt
 from connectors.codec import histogram, spans, split, walk
 from connectors.codec.gather import gather
 from connectors.codec.labels import lenient_labels
+from connectors.codec.limits import MAX_FIELD_BYTES, USUAL_LIMITS, LabelLimits
 from connectors.codec.runs import Runs
 from connectors.errors import Rejected, TooLarge
 from connectors.messages import MetricType
@@ -29,17 +30,28 @@ REASONS: dict[int, tuple[str, str]] = {
     spans.DUPLICATE: ("duplicate_label", "a label name stands twice"),
     spans.EMPTY_NAME: ("empty_label_name", "a label has an empty name"),
     walk.BAD_UTF8: ("invalid_utf8", "a label is not UTF-8"),
-    walk.TOO_MANY_LABELS: ("too_many_labels", f"it has more than {walk.MAX_LABELS} labels"),
-    walk.FIELD_TOO_LARGE: ("too_large", f"one sample, histogram or exemplar has over {walk.MAX_FIELD_BYTES} bytes"),
+    spans.TOO_MANY_LABELS: ("too_many_labels", "it has more than {0.labels} labels (TOCSIN_INGEST_MAX_LABELS)"),
+    spans.NAME_TOO_LONG: (
+        "label_name_too_long",
+        "a label name has more than {0.name_bytes} bytes (TOCSIN_INGEST_MAX_LABEL_NAME_BYTES)",
+    ),
+    spans.VALUE_TOO_LONG: (
+        "label_value_too_long",
+        "a label value has more than {0.value_bytes} bytes (TOCSIN_INGEST_MAX_LABEL_VALUE_BYTES)",
+    ),
+    spans.LABELS_TOO_LARGE: (
+        "labels_too_large",
+        "its labels have more than {0.series_bytes} bytes (TOCSIN_INGEST_MAX_SERIES_LABEL_BYTES)",
+    ),
+    walk.FIELD_TOO_LARGE: ("too_large", f"one sample, histogram or exemplar has over {MAX_FIELD_BYTES} bytes"),
     walk.BAD_REFS: ("bad_reference", "a reference is outside the symbol table, or name without value"),
-    split.LABELS_TOO_LARGE: ("labels_too_large", f"its labels have more than {walk.MAX_LABEL_BYTES} bytes"),
     histogram.BAD_COUNT: ("histogram_count", "the histogram's count is not the sum of its buckets"),
     histogram.BAD_SPANS: ("histogram_spans", "the histogram's spans and buckets do not fit together"),
     histogram.NEGATIVE_BUCKET: ("histogram_bucket", "the histogram has a negative bucket or count"),
     histogram.BAD_SCHEMA: ("histogram_schema", "the histogram's schema is neither exponential nor -53"),
     histogram.BAD_BOUNDS: ("histogram_bounds", "the histogram's custom bounds do not fit its schema or buckets"),
 }
-"""Code of a series' verdict to the word that is counted and the text that is answered."""
+"""Code of a series' verdict to the word that is counted and the text that is answered, with the limits put in."""
 
 
 class Version(IntEnum):
@@ -93,14 +105,15 @@ class Split:
 
 
 def split_request(
-    body: bytes | memoryview, version: Version, seed: int, partitions: int, expanded_bytes: int, known: Runs
-) -> Split:
+    body: bytes | memoryview, version: Version, seed: int, partitions: int, expanded_bytes: int, known: Runs,
+    limits: LabelLimits = USUAL_LIMITS,
+) -> Split:  # fmt: skip
     """Split a request of the tenant with ``seed`` (see ``tenant_seed``) among ``partitions``.
 
     Labels come out sorted and without empty values, created timestamps at the sample or histogram, exemplars with
     their labels. Raises ``Rejected`` when the bytes are no such request (nothing of it may be written then), and
     ``TooLarge`` when the references of a 2.0 request unfold to more than ``expanded_bytes``. ``known`` remembers the
-    labels that were found good, and changes nothing but the time that this takes.
+    labels that were found good, and changes nothing but the time that this takes; it serves one ``limits`` only.
     """
     buf = np.frombuffer(memoryview(body).toreadonly(), np.uint8)  # one type of array: kernels are compiled once
     total = np.zeros(split.TOTALS, np.int64)
@@ -110,7 +123,7 @@ def split_request(
     with np.errstate(over="ignore"):  # hashes wrap around; numpy warns of it when the JIT is off
         symbol_spans, symbols_clean = _symbols(buf, version)
         status, rows, arena, metadata = split.scan_request(
-            buf, int(version), np.uint64(seed), partitions, expanded_bytes,
+            buf, int(version), np.uint64(seed), partitions, expanded_bytes, np.array(limits, np.int64),
             symbol_spans, symbols_clean, total, rows, arena, metadata,
             known.runs, known.slots, known.arena, known.state,
         )  # fmt: skip
@@ -127,7 +140,7 @@ def split_request(
         exemplars=int(total[split.N_EXEMPLARS]),
         series=int(total[split.SERIES]),
         refused=_refused(total),
-        complaint=_complaint(total, arena),
+        complaint=_complaint(total, arena, limits),
     )
 
 
@@ -196,7 +209,7 @@ def _refused(total: npt.NDArray[np.int64]) -> dict[str, int]:
     return {word: count for code, (word, _) in REASONS.items() if (count := int(total[split.REFUSED + code])) > 0}
 
 
-def _complaint(total: npt.NDArray[np.int64], arena: npt.NDArray[np.uint8]) -> Complaint | None:
+def _complaint(total: npt.NDArray[np.int64], arena: npt.NDArray[np.uint8], limits: LabelLimits) -> Complaint | None:
     code = int(total[split.BAD_CODE])
     if code == spans.GOOD:
         return None
@@ -205,4 +218,4 @@ def _complaint(total: npt.NDArray[np.int64], arena: npt.NDArray[np.uint8]) -> Co
     if len(shown) > SHOWN_CHARACTERS:
         shown = shown[:SHOWN_CHARACTERS] + "…"
     reason, problem = REASONS[code]
-    return Complaint(reason, f"series {total[split.BAD_SERIES]} of the request, {shown}: {problem}")
+    return Complaint(reason, f"series {total[split.BAD_SERIES]} of the request, {shown}: {problem.format(limits)}")

@@ -14,6 +14,9 @@ NAME_FROM, NAME_TO, VALUE_FROM, VALUE_TO = range(4)
 METRIC_NAME = np.uint64(int.from_bytes(b"__name__", "little"))
 
 GOOD, NO_LABELS, NO_NAME, DUPLICATE, EMPTY_NAME = 0, 10, 11, 12, 13
+TOO_MANY_LABELS, LABELS_TOO_LARGE, NAME_TOO_LONG, VALUE_TOO_LONG = 15, 18, 19, 25
+MOST_LABELS, NAME_BYTES, VALUE_BYTES, SERIES_BYTES = range(4)
+"""Columns of ``limits`` (4,) int64: labels of a series, bytes of a name, of a value, and of all of a series."""
 
 
 @kernel
@@ -50,6 +53,32 @@ def sort_labels(buf, spans, n):  # type: ignore[no-untyped-def]
             for column in range(4):
                 spans[at - 1, column], spans[at, column] = spans[at, column], spans[at - 1, column]
             at -= 1
+
+
+@kernel
+def check_sizes(spans, n, limits):  # type: ignore[no-untyped-def]
+    """``GOOD`` or the code of the first of ``limits`` that the labels exceed."""
+    if n > limits[MOST_LABELS]:
+        return TOO_MANY_LABELS
+    for i in range(n):
+        if spans[i, NAME_TO] - spans[i, NAME_FROM] > limits[NAME_BYTES]:
+            return NAME_TOO_LONG
+        if spans[i, VALUE_TO] - spans[i, VALUE_FROM] > limits[VALUE_BYTES]:
+            return VALUE_TOO_LONG
+    return LABELS_TOO_LARGE if labels_size(spans, n) > limits[SERIES_BYTES] else GOOD
+
+
+@kernel
+def has_name(buf, spans, n, name, name_to):  # type: ignore[no-untyped-def]
+    """Whether one of the sorted labels has the name ``buf[name:name_to]``, by binary search."""
+    low, high = 0, n
+    while low < high:
+        middle = (low + high) // 2
+        if compare(buf, spans[middle, NAME_FROM], spans[middle, NAME_TO], name, name_to) < 0:
+            low = middle + 1
+        else:
+            high = middle
+    return low < n and compare(buf, spans[low, NAME_FROM], spans[low, NAME_TO], name, name_to) == 0
 
 
 @kernel

@@ -9,16 +9,20 @@ from __future__ import annotations
 import numpy as np
 
 from connectors.codec.emit import FROM, PARTITION, SOURCE, TO, arena_bound, rewrite
+from connectors.codec.limits import RECORD_BYTES
 from connectors.codec.quick import usual_labels, usual_samples
 from connectors.codec.runs import FROM as FIRST
 from connectors.codec.runs import HASH, LAST, expected, learn
 from connectors.codec.series_hash import xxh64
 from connectors.codec.spans import (
+    DUPLICATE,
     ascending,
     ascii_only,
     check_labels,
+    check_sizes,
     clean_label,
     cut_labels,
+    has_name,
     is_metric_name,
     labels_size,
     sort_labels,
@@ -28,17 +32,16 @@ from connectors.codec.spans import (
 from connectors.codec.varint import BYTES, allocating, kernel, read_byte, read_length, read_tag, read_varint, skip_value
 from connectors.codec.walk import (
     BAD_UTF8,
+    EMPTY,
     EXEMPLARS,
     GOOD,
     HAS_METADATA,
     HISTOGRAMS,
     LABELS,
-    MAX_LABEL_BYTES,
     META_HELP,
     META_TYPE,
     META_UNIT,
     PLAIN,
-    RECORD_BYTES,
     RUN_FROM,
     RUN_TO,
     SAMPLES,
@@ -51,7 +54,6 @@ from connectors.codec.walk import (
 
 TIMESERIES_1, METADATA_1 = 1 << 3 | BYTES, 3 << 3 | BYTES
 SYMBOL_2, TIMESERIES_2 = 4 << 3 | BYTES, 5 << 3 | BYTES
-LABELS_TOO_LARGE = 18
 SHOWN_PART_BYTES, SHOWN_BYTES = 512, 2048
 """The first bad series is named in an error message: names and values up to the former, together up to the latter."""
 
@@ -100,6 +102,15 @@ def _clean(buf, to):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def _empty_and_not(buf, to):  # type: ignore[no-untyped-def]
+    """Whether a name stands both with a value and without: nobody knows which is meant."""
+    i, labels = 0, to.series[LABELS]
+    while i < to.series[EMPTY] and not has_name(buf, to.spans, labels, to.empty[i, 0], to.empty[i, 1]):
+        i += 1
+    return i < to.series[EMPTY]
+
+
+@kernel
 def _judge(buf, to, version):  # type: ignore[no-untyped-def]
     """Bring the labels into canonical order and judge them; the code of what is wrong first, or GOOD."""
     series = to.series
@@ -112,9 +123,10 @@ def _judge(buf, to, version):  # type: ignore[no-untyped-def]
         return series[STATUS]
     if version == 1 and not _clean(buf, to):
         return BAD_UTF8
-    if labels_size(to.spans, labels) > MAX_LABEL_BYTES:
-        return LABELS_TOO_LARGE
-    return check_labels(buf, to.spans, labels, unique)
+    code = check_sizes(to.spans, labels, to.limits)
+    if code == GOOD:
+        code = check_labels(buf, to.spans, labels, unique)
+    return DUPLICATE if code == GOOD and _empty_and_not(buf, to) else code
 
 
 @allocating
@@ -172,7 +184,9 @@ def _usual_run(buf, pos, end, to, seed, partitions, total, rows, runs, slots, kn
         if start < 0 or after - pos > RECORD_BYTES:
             break
         run = expected(buf, start, after, seed, state[LAST], runs, known, state)
-        run_to = start + runs[run + 1, FIRST] - runs[run, FIRST] if run > 0 else usual_labels(buf, start, after)
+        run_to = (
+            start + runs[run + 1, FIRST] - runs[run, FIRST] if run > 0 else usual_labels(buf, start, after, to.limits)
+        )
         found = usual_samples(buf, run_to, after, to) if run_to >= 0 else np.int64(0)
         if found == 0:
             break
@@ -306,6 +320,7 @@ def scan_request(  # type: ignore[no-untyped-def]
     seed,
     partitions,
     expanded_bytes,
+    limits,
     symbol_spans,
     symbols_clean,
     total,
@@ -321,7 +336,7 @@ def scan_request(  # type: ignore[no-untyped-def]
 
     The last four are those of the memory of label runs.
     """
-    row, to, symbols = np.zeros(7, np.int64), bench(), Symbols(symbol_spans, symbols_clean)
+    row, to, symbols = np.zeros(7, np.int64), bench(limits), Symbols(symbol_spans, symbols_clean)
     timeseries = TIMESERIES_1 if version == 1 else TIMESERIES_2
     end = np.int64(len(buf))
     pos, usual = np.int64(0), end if version == 1 else np.int64(0)

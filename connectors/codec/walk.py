@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from connectors.codec.histogram import FLOATS, STATE, check_histogram, read_histogram
 from connectors.codec.kernels import any_sample, plain_sample
-from connectors.codec.spans import clean_label
+from connectors.codec.limits import MAX_EMPTY, MAX_FIELD_BYTES, MAX_LABELS
+from connectors.codec.spans import TOO_MANY_LABELS, clean_label
 from connectors.codec.varint import (
     BAD,
     BYTES,
@@ -29,22 +30,15 @@ from connectors.codec.varint import (
     skip_value,
 )
 
-MAX_LABELS = 256
-"""Labels of one series; a series with more is refused. Sorting them is quadratic."""
-RECORD_BYTES = 512 * 1024
-"""Where a record ends; Kafka's default limit is 1 MiB, and kafka-python compares before compression."""
-MAX_LABEL_BYTES, MAX_FIELD_BYTES = RECORD_BYTES // 8, RECORD_BYTES // 2
-"""All labels of a series, and one sample, histogram or exemplar: together they must fit into a record."""
-
 LABEL, LABEL_REFS, LABEL_REF = 1 << 3 | BYTES, 1 << 3 | BYTES, 1 << 3 | VARINT
 SAMPLE = 2 << 3 | BYTES
 EXEMPLAR_1, HISTOGRAM_1 = 3 << 3 | BYTES, 4 << 3 | BYTES
 HISTOGRAM_2, EXEMPLAR_2, METADATA_2, CREATED_2 = 3 << 3 | BYTES, 4 << 3 | BYTES, 5 << 3 | BYTES, 6 << 3 | VARINT
 
-GOOD, BAD_UTF8, TOO_MANY_LABELS, FIELD_TOO_LARGE, BAD_REFS = 0, 14, 15, 16, 17
+GOOD, BAD_UTF8, FIELD_TOO_LARGE, BAD_REFS = 0, 14, 16, 17
 
 LABELS, SAMPLES, HISTOGRAMS, EXEMPLARS, PLAIN, STATUS, START, FIELD_BYTES, RUN_FROM, RUN_TO, PENDING = range(11)
-HAS_METADATA, META_TYPE, META_HELP, META_UNIT = range(11, 15)
+HAS_METADATA, META_TYPE, META_HELP, META_UNIT, EMPTY = range(11, 16)
 
 
 class Bench(NamedTuple):
@@ -62,6 +56,10 @@ class Bench(NamedTuple):
     """state of the histogram check"""
     pair: npt.NDArray[np.int64]
     """(1, 4), one label apart from ``spans``"""
+    empty: npt.NDArray[np.int64]
+    """(MAX_EMPTY, 2), names of labels without a value, as far as ``series[EMPTY]``"""
+    limits: npt.NDArray[np.int64]
+    """(4,), see ``spans``"""
 
 
 class Symbols(NamedTuple):
@@ -74,16 +72,18 @@ class Symbols(NamedTuple):
 
 
 @allocating
-def bench():  # type: ignore[no-untyped-def]
+def bench(limits):  # type: ignore[no-untyped-def]
     """Fresh scratch arrays. Made in compiled code: numba takes 0.3 ms to look at a named tuple that Python passes."""
     return Bench(
         np.zeros((MAX_LABELS, 4), np.int64),
-        np.zeros(15, np.int64),
+        np.zeros(16, np.int64),
         np.zeros((6, 1), np.int64),
         np.zeros(STATE, np.int64),
         np.zeros(FLOATS, np.float64),
         np.zeros(1, np.uint64),
         np.zeros((1, 4), np.int64),
+        np.empty((MAX_EMPTY, 2), np.int64),
+        limits,
     )
 
 
@@ -95,10 +95,22 @@ def blame(series, code):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def _note_empty(to, name_from, name_to):  # type: ignore[no-untyped-def]
+    n = to.series[EMPTY]
+    to.series[PLAIN] = 0
+    if n == len(to.empty):
+        blame(to.series, TOO_MANY_LABELS)
+        return
+    to.empty[n, 0] = name_from
+    to.empty[n, 1] = name_to
+    to.series[EMPTY] = n + 1
+
+
+@kernel
 def _add_span(to, name_from, name_to, value_from, value_to):  # type: ignore[no-untyped-def]
-    """Enter a label; one with an empty value means the same as no label and is dropped, before labels are counted."""
+    """Enter a label; of one with an empty value, which means the same as no label, only the name is noted."""
     if value_to == value_from:
-        to.series[PLAIN] = 0
+        _note_empty(to, name_from, name_to)
         return
     n = to.series[LABELS]
     if n == len(to.spans):

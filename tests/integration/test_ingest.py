@@ -276,11 +276,14 @@ def test_one_bad_histogram_among_good_series(ingest: RunningIngest) -> None:
         ([(b"job", b"nameless")], "no_name"),
         ([], "no_labels"),
         ([(b"__name__", b"twice"), (b"a", b"1"), (b"a", b"2")], "duplicate_label"),
+        ([(b"__name__", b"twice"), (b"a", b"1"), (b"a", b"")], "duplicate_label"),
         ([(b"__name__", b"\xff\xfe")], "invalid_utf8"),
+        ([(b"__name__", b"huge"), (b"a", b"x" * 60_000)], "label_value_too_long"),
+        ([(b"__name__", b"huge"), *((f"l{n}".encode(), b"x" * 2000) for n in range(30))], "labels_too_large"),
     ],
 )
 def test_one_bad_series_among_good_ones(ingest: RunningIngest, labels: list[tuple[bytes, bytes]], reason: str) -> None:
-    name = f"beside_{reason}"
+    name = f"beside_{reason}_{len(labels)}_{sum(len(value) for _, value in labels)}"
     request = wire.V1["Request"]()
     for given in ([(b"__name__", name.encode())], labels, [(b"__name__", name.encode()), (b"n", b"2")]):
         series = request.timeseries.add()
@@ -292,7 +295,7 @@ def test_one_bad_series_among_good_ones(ingest: RunningIngest, labels: list[tupl
     assert "series 1 of the request" in answer.error["error"]
     assert not any(header.startswith("x-prometheus") for header in answer.headers)
     assert len(found(ingest, name)) == 2
-    assert "twice" not in ingest.names()
+    assert not {"twice", "huge"} & set(ingest.names())
 
 
 @pytest.mark.parametrize("all_bad", [True, False])

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from connectors.codec.walk import RECORD_BYTES
+from connectors.codec.limits import RECORD_BYTES
 from connectors.courier import Budget, Job, Waiting, runs
 from connectors.errors import Overloaded
 

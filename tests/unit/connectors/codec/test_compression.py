@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.codec.compression import KEPT_BYTES, Decompressor, actual_encoding, declared_bytes
+from connectors.codec.compression import KEPT_BYTES, MAX_FRAMES, Decompressor, actual_encoding, declared_bytes
 from connectors.codec.negotiation import Encoding
 from connectors.errors import Rejected, TooLarge
 
@@ -54,6 +54,39 @@ def test_zstd_without_a_length_is_bounded_while_decoding() -> None:
     assert bytes(decompress(packed, Encoding.ZSTD, len(BODY))) == BODY
     with pytest.raises(TooLarge):
         decompress(packed, Encoding.ZSTD, len(BODY) - 1)
+
+
+SKIPPED = b"\x53\x2a\x4d\x18\x05\x00\x00\x00hello"
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [[BODY, b"more"], [b"", BODY], [BODY] * MAX_FRAMES, [b"\x00" * 300_000, BODY], [bytes(range(256)) * 2000, b"x"]],
+)
+@pytest.mark.parametrize("between", [b"", SKIPPED])
+def test_several_frames_of_zstd_are_one_body(frames: list[bytes], between: bytes) -> None:
+    """RFC 8878, 3: a body is one or more frames, skippable ones among them, and decodes to the contents of all."""
+    packed = between + between.join(bytes(cramjam.zstd.compress(frame)) for frame in frames)
+    whole = b"".join(frames)
+    found = len(frames) * (2 if between else 1)
+    assert declared_bytes(packed, Encoding.ZSTD, 1 << 20) == (len(whole) if found <= MAX_FRAMES else 1 << 20)
+    assert bytes(decompress(packed, Encoding.ZSTD, 1 << 20)) == whole
+    with pytest.raises(TooLarge):
+        decompress(packed, Encoding.ZSTD, len(whole) - 1)
+
+
+def test_frames_of_zstd_that_do_not_say_their_length_are_bounded_while_decoding() -> None:
+    packed = ZSTD + streamed_zstd(BODY) + ZSTD
+    assert declared_bytes(packed, Encoding.ZSTD, 1 << 20) == 1 << 20
+    assert bytes(decompress(packed, Encoding.ZSTD, 3 * len(BODY))) == 3 * BODY
+    with pytest.raises(TooLarge):
+        decompress(packed, Encoding.ZSTD, 3 * len(BODY) - 1)
+
+
+@pytest.mark.parametrize("tail", [b"x", b"\x28\xb5\x2f", ZSTD[:4], ZSTD[:-1], SNAPPY, SKIPPED[:6]])
+def test_what_follows_a_frame_of_zstd_must_be_one(tail: bytes) -> None:
+    with pytest.raises(Rejected, match="are not zstd"):
+        decompress(ZSTD + tail, Encoding.ZSTD, 1 << 20)
 
 
 def test_a_small_frame_that_unfolds_to_gigabytes_is_refused() -> None:

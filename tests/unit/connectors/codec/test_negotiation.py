@@ -65,3 +65,13 @@ def test_two_tenants_are_refused(second: bytes) -> None:
     with pytest.raises(Rejected, match="more than once") as refused:
         headers_of([(b"x-scope-orgid", b"a"), (b"via", b"1"), (b"x-scope-orgid", second)])
     assert refused.value.reason == "bad_tenant"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("x-scope-orgid", "bad_tenant"), ("content-type", "content_type"), ("content-encoding", "content_encoding")],
+)
+def test_what_a_request_says_of_itself_it_says_once(name: str, reason: str) -> None:
+    with pytest.raises(Rejected, match=f"{name}: stands more than once") as refused:
+        headers_of([(name.encode(), b"text/plain"), (b"via", b"1"), (name.encode(), b"application/x-protobuf")])
+    assert refused.value.reason == reason

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.codec.encode import encode_labels, encode_write_request
+from connectors.codec.limits import MAX_EMPTY, MAX_LABELS, RECORD_BYTES, LabelLimits
 from connectors.codec.remote_write import Split, Version, family_name, split_request
 from connectors.codec.runs import Runs
 from connectors.codec.series_hash import tenant_seed
-from connectors.codec.walk import MAX_LABEL_BYTES, MAX_LABELS, RECORD_BYTES
 from connectors.errors import Rejected, TooLarge
 from connectors.messages import MetricType
 from tests import wire
@@ -262,11 +262,18 @@ def test_labels_are_sorted_and_empty_ones_dropped() -> None:
         ([(b"__name__", b"")], "no_labels"),
         ([(b"__name__", b"up"), (b"a", b"1"), (b"a", b"2")], "duplicate_label"),
         ([(b"a", b"1"), (b"__name__", b"up"), (b"a", b"1")], "duplicate_label"),
+        ([(b"__name__", b"up"), (b"a", b"1"), (b"a", b"")], "duplicate_label"),
+        ([(b"a", b""), (b"b", b"2"), (b"a", b"1"), (b"__name__", b"up")], "duplicate_label"),
         ([(b"", b"1"), (b"__name__", b"up")], "empty_label_name"),
         ([(b"__name__", b"up"), (b"a", b"\xff")], "invalid_utf8"),
         ([(b"__name__", b"up"), (b"a\xed\xa0\x80", b"x")], "invalid_utf8"),
+        ([(b"__name__", b"up"), *((f"l{n:03}".encode(), b"x") for n in range(MAX_LABELS))], "too_many_labels"),
         ([(b"__name__", b"up"), *((f"l{n}".encode(), b"x") for n in range(MAX_LABELS))], "too_many_labels"),
-        ([(b"__name__", b"up"), (b"long", b"x" * MAX_LABEL_BYTES)], "labels_too_large"),
+        ([(b"__name__", b"up"), *((f"l{n}".encode(), b"") for n in range(MAX_EMPTY + 1))], "too_many_labels"),
+        ([(b"__name__", b"up"), (b"n" * 1025, b"x")], "label_name_too_long"),
+        ([(b"__name__", b"up"), (b"long", b"x" * 2049)], "label_value_too_long"),
+        ([(b"__name__", b"up"), (b"long", b"x" * 60_000)], "label_value_too_long"),
+        ([(b"__name__", b"up"), *((f"l{n}".encode(), b"x" * 2000) for n in range(17))], "labels_too_large"),
     ],
 )
 def test_one_bad_series_among_good_ones(labels: list[tuple[bytes, bytes]], reason: str) -> None:
@@ -314,6 +321,43 @@ def test_the_complaint_is_about_the_first_bad_series(first: str) -> None:
     assert found.complaint.text.startswith("series 0 of the request")
 
 
+LIMITS = LabelLimits(labels=3, name_bytes=128, value_bytes=200, series_bytes=450)
+
+
+def of_labels(labels: list[tuple[bytes, bytes]], version: Version) -> bytes:
+    """A request of one series with one sample."""
+    if version is Version.V1:
+        return with_labels(labels)
+    request = wire.V2["Request"](symbols=[b"", *(part for label in labels for part in label)])
+    request.timeseries.add(labels_refs=range(1, 1 + 2 * len(labels))).samples.add(value=0, timestamp=1)
+    return bytes(request.SerializeToString())
+
+
+@pytest.mark.parametrize("version", Version)
+@pytest.mark.parametrize(
+    ("labels", "reason", "told"),
+    [
+        ([NAMED, (b"a", b"1"), (b"b", b"2")], None, ""),
+        ([NAMED, (b"a", b"1"), (b"b", b"2"), (b"c", b"3")], "too_many_labels", "3 labels (TOCSIN_INGEST_MAX_LABELS)"),
+        ([NAMED, (b"a", b"1"), (b"b", b"2"), (b"c", b"")], None, ""),
+        ([NAMED, (b"n" * 128, b"x")], None, ""),
+        ([NAMED, (b"n" * 129, b"x")], "label_name_too_long", "128 bytes (TOCSIN_INGEST_MAX_LABEL_NAME_BYTES)"),
+        ([NAMED, (b"a", b"x" * 200)], None, ""),
+        ([NAMED, (b"a", b"x" * 201)], "label_value_too_long", "200 bytes (TOCSIN_INGEST_MAX_LABEL_VALUE_BYTES)"),
+        ([NAMED, (b"n" * 128, b"x" * 127), (b"o" * 128, b"x" * 35)], None, ""),
+        ([NAMED, (b"n" * 100, b"x" * 120), (b"o" * 100, b"x" * 120)], "labels_too_large", "more than 450 bytes"),
+        ([NAMED, (b"a", b"x" * 200), (b"b", b"x" * 200), (b"c" * 40, b"")], None, ""),
+    ],
+)  # fmt: skip
+def test_the_limits_of_labels(
+    labels: list[tuple[bytes, bytes]], reason: str | None, told: str, version: Version
+) -> None:
+    found = split_request(of_labels(labels, version), version, SEED, 1, EXPANDED, Runs(10), LIMITS)
+    assert found.refused == ({reason: 1} if reason else {})
+    assert told in (found.complaint.text if found.complaint else "")
+    assert found.samples == (0 if reason else 1)
+
+
 @pytest.mark.parametrize("version", Version)
 def test_labels_are_counted_without_the_empty_ones(version: Version) -> None:
     empty = [(f"l{n:03}".encode(), b"") for n in range(2 * MAX_LABELS)]
@@ -332,7 +376,7 @@ def test_labels_are_counted_without_the_empty_ones(version: Version) -> None:
 @pytest.mark.parametrize(
     "labels",
     [
-        [NAMED, (b"job", b"api"), (b"long", b"x" * MAX_LABEL_BYTES)],
+        [NAMED, (b"job", b"api"), *((f"l{n:03}".encode(), b"x" * 2000) for n in range(17))],
         [NAMED, (b"job", b"api"), *((f"l{n:03}".encode(), b"x" * 400) for n in range(MAX_LABELS - 2))],
     ],
 )
@@ -383,7 +427,9 @@ def test_references_that_unfold_too_far() -> None:
     for _ in range(1_000):
         request.timeseries.add(labels_refs=[1, 2]).samples.add(value=0, timestamp=1)
     with pytest.raises(TooLarge, match="unfold"):
-        split(request.SerializeToString(), Version.V2)
+        split_request(
+            request.SerializeToString(), Version.V2, SEED, 4, EXPANDED, Runs(0), LabelLimits(64, 128, 60_000, 1 << 16)
+        )
 
 
 def test_a_field_that_fits_into_no_record() -> None:
