@@ -48,7 +48,8 @@ def state(**changes: Any) -> Any:
         "peak_expected": 10.0, "peak_surprise": 20.0, "peak_size": 2.0, "threshold": 8.0, "step_s": 1.0,
         "start_ms": 1000, "time_ms": 3000, "peak_ms": 2000, "samples": 3, "ups": 3, "sequence": 4, "direction": 1,
     }  # fmt: skip
-    for name, value in {**fields, **changes}.items():
+    evidence = {"evidence": changes.get("peak_surprise", fields["peak_surprise"])}
+    for name, value in {**fields, **evidence, **changes}.items():
         one[name] = value
     return one
 
