@@ -31,7 +31,7 @@ from flows.episodes import CLOSED, EpisodeTable, Events, Lanes
 from flows.gather import Gather, Part
 from flows.hash_table import Hashes
 from flows.keys import MAX_KEYS
-from flows.labels_archive import LabelsArchive
+from flows.labels_archive import MAX_LABEL_BYTES, LabelsArchive
 from flows.models import MAX_MODELS
 from flows.program import Judged, Program, unlimited
 from flows.readiness import Readiness, readiness_of
@@ -53,6 +53,7 @@ class BlockLimits:
     """Bounds of one block."""
 
     max_series: int = 1_000_000
+    max_label_bytes: int = MAX_LABEL_BYTES
     max_episodes: int = 100_000
     max_models: int = MAX_MODELS
     max_keys: int = MAX_KEYS
@@ -157,8 +158,10 @@ class Block:
 
     def _meet(self, new: NewSeries) -> int | None:
         """The row of a new series; None if it gets none."""
-        if len(self.series) >= self.limits.max_series:
+        full = len(self.series) >= self.limits.max_series
+        if full or self.series.label_bytes + len(new.labels) > self.limits.max_label_bytes:
             self.counts["series_refused"] += 1
+            self.counts["labels_refused"] += not full
             return None
         try:
             parse_labels(new.labels)

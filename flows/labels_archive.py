@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 import cramjam
 import numpy as np
 
+MAX_LABEL_BYTES = 256 * 1024 * 1024
+"""Labels of a block: those of a million series of the usual 250 bytes."""
 CHUNK_ROWS = 512
 LEVEL = 3
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import logging
 import sys
+import time
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -24,7 +25,7 @@ from connectors.errors import Rejected
 from connectors.follower import TopicLog
 from connectors.logs import configure_logging
 from connectors.messages import DetectorRevision, OutRecord
-from connectors.probes import Component, Probes, down_if
+from connectors.probes import Component, Probes, degraded_if, down_if
 from connectors.settings import read_settings
 from flows.block import Block
 from flows.chunks import Chunk, ReadRevisions
@@ -179,6 +180,10 @@ def _serve_probes(settings: FlowSettings, vitals: Vitals, source: KafkaSource[Ch
     def components() -> dict[str, Component]:
         log = detectors.follower
         unread = "" if log.caught_up() else f"{log.topic} is not read to its end yet"
-        return {"source": down_if(source.missing_reason()), "detectors": down_if(log.missing_reason() or unread)}
+        return {
+            "source": down_if(source.missing_reason()),
+            "detectors": down_if(log.missing_reason() or unread),
+            "lag": degraded_if(vitals.behind_reason(time.time())),
+        }
 
     Probes(settings.host, settings.flow_port, registry, components)

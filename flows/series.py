@@ -42,7 +42,7 @@ class SeriesTable:
         self.labels: list[bytes | None] = []
         self.tenants: list[str] = []
         self._free: list[int] = []
-        self._labels_bytes = 0
+        self.label_bytes = 0
 
     def __len__(self) -> int:
         return self.index.size
@@ -55,7 +55,7 @@ class SeriesTable:
             self.tenants.append("")
             self.table.reserve(row + 1)
         self.labels[row] = new.labels
-        self._labels_bytes += len(new.labels) + OBJECT_BYTES
+        self.label_bytes += len(new.labels) + OBJECT_BYTES
         self.tenants[row] = sys.intern(new.tenant)  # one object per tenant, freed with its last series
         table = self.table
         table["series"][row], table["last_ms"][row], table["active_s"][row] = new.series, NEVER_MS, log_s
@@ -66,7 +66,7 @@ class SeriesTable:
     def remove(self, row: int) -> None:
         """Give the row back."""
         self.index.remove(int(self.table["series"][row]))
-        self._labels_bytes -= len(self.labels[row] or b"") + OBJECT_BYTES
+        self.label_bytes -= len(self.labels[row] or b"") + OBJECT_BYTES
         self.labels[row] = None
         self.tenants[row] = ""
         self._free.append(row)
@@ -96,7 +96,7 @@ class SeriesTable:
     @property
     def size_bytes(self) -> int:
         """Memory of columns, index and label bytes with the two lists that hold them."""
-        return self.table.size_bytes + self.index.size_bytes + self._labels_bytes + 16 * len(self.labels)
+        return self.table.size_bytes + self.index.size_bytes + self.label_bytes + 16 * len(self.labels)
 
 
 @njit(cache=True)

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from connectors.settings import KafkaSettings, NamedPath
 from flows.keys import MAX_KEYS
+from flows.labels_archive import MAX_LABEL_BYTES
 from flows.models import MAX_MODELS
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ class FlowSettings(KafkaSettings):
     flow_max_series: Annotated[
         int, Field(ge=1, description="series of one partition; more are counted, not watched")
     ] = 1_000_000
+    flow_max_label_bytes: Annotated[
+        int,
+        Field(ge=1024, description="bytes of labels of the series of one partition; more are counted, not watched"),
+    ] = MAX_LABEL_BYTES
     flow_max_episodes: Annotated[int, Field(ge=1, description="open episodes of one partition")] = 100_000
     flow_max_keys: Annotated[
         int, Field(ge=1, description="series that one detector watches on one partition; more are counted, not watched")
@@ -52,6 +57,7 @@ class FlowSettings(KafkaSettings):
 
         return BlockLimits(
             max_series=self.flow_max_series,
+            max_label_bytes=self.flow_max_label_bytes,
             max_episodes=self.flow_max_episodes,
             max_keys=self.flow_max_keys,
             max_models=self.flow_max_models,

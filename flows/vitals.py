@@ -14,6 +14,8 @@ from flows.block import Block
 from flows.decode import Decoder
 from flows.merge import Merge
 
+BEHIND_S = 30.0
+"""How far log time may be behind the clock while records wait."""
 MAX_WARMING = 1000
 """Detectors whose readiness is told."""
 
@@ -74,6 +76,18 @@ class Vitals(Collector):
         for block in list(self.blocks):
             total.update(block.counts.copy())
         return total
+
+    def behind_reason(self, now_s: float) -> str:
+        """Why what is judged at ``now_s`` (seconds since 1970) is no longer news; "" while it is.
+
+        Where no record waits, nobody is behind: without control records log time stands still.
+        """
+        waiting = self.reader().lag_records
+        log_times_ms = [block.log_ms for block in list(self.blocks) if block.log_ms]
+        behind_s = now_s - min(log_times_ms, default=0) / 1000
+        if not waiting or not log_times_ms or behind_s <= BEHIND_S:
+            return ""
+        return f"{behind_s:.0f} s behind: {waiting} records wait to be judged"
 
     def collect(self) -> Iterator[Metric]:
         """All metrics of the flow."""
@@ -145,7 +159,10 @@ class Vitals(Collector):
         state_bytes = sum(b.size_bytes for b in blocks) + sum(a.size_bytes for a in announcements)
         yield _gauge("tocsin_flow_state_bytes", "Memory of all blocks and of the reader's table of series", state_bytes)
         yield _counter("tocsin_flow_series_gone", "Series whose row was given back", counts["series_gone"])
-        yield _counter("tocsin_flow_series_refused", "Series beyond the bound", counts["series_refused"])
+        yield _counter("tocsin_flow_series_refused", "Series beyond the bounds", counts["series_refused"])
+        yield _counter("tocsin_flow_labels_refused", "Series refused for their labels' bytes", counts["labels_refused"])
+        label_bytes = max((b.series.label_bytes for b in blocks), default=0)
+        yield _gauge("tocsin_flow_label_bytes", "Labels of the partition that has most of them", label_bytes)
         yield _counter("tocsin_flow_labels_unreadable", "Series with labels not readable", counts["labels_unreadable"])
         yield _counter(
             "tocsin_flow_episodes_refused",

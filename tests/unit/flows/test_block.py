@@ -451,6 +451,20 @@ def test_series_beyond_the_bound_are_refused_and_counted() -> None:
     assert (len(block.series), block.counts["series_refused"], block.drops()["unlabelled"]) == (2, 1, 1)
 
 
+def test_series_beyond_the_bytes_of_labels_are_refused_and_counted() -> None:
+    """Smaller ones still find room, and what a series that went held is free again."""
+    log, large, small = watched(), {"__name__": "m", "n": "x" * 2000}, {"__name__": "m", "n": "1"}
+    log.samples((large, 30, 1.0), ({**large, "o": "1"}, 30, 1.0), (small, 30, 1.0))
+    block, _ = log.run(max_label_bytes=2500, idle_s=60)
+    assert (len(block.series), block.counts["series_refused"], block.counts["labels_refused"]) == (3, 1, 1)
+    assert block.series.label_bytes <= 2500
+    assert block.drops()["unlabelled"] == 1
+    log.control(3600.0)
+    log.samples(({"__name__": "m", "n": "y" * 2000}, 3601, 1.0))
+    block, _ = log.run(max_label_bytes=2500, idle_s=60)
+    assert (len(block.series), block.counts["series_refused"]) == (1, 1)
+
+
 def test_labels_that_cannot_be_read_are_counted_and_the_rest_goes_on() -> None:
     log = watched()
     block, _ = log.run()

@@ -17,18 +17,21 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     values = {
         "TOCSIN_FLOW_MAX_SERIES": "5", "TOCSIN_FLOW_MAX_EPISODES": "6", "TOCSIN_FLOW_IDLE_S": "120",
         "TOCSIN_FLOW_TOO_OLD_S": "1.5", "TOCSIN_FLOW_TOO_NEW_S": "0.001", "TOCSIN_HOME": str(tmp_path),
-        "TOCSIN_KAFKA": "k:1",
+        "TOCSIN_KAFKA": "k:1", "TOCSIN_FLOW_MAX_LABEL_BYTES": "7000",
     }  # fmt: skip
     for name, value in values.items():
         monkeypatch.setenv(name, value)
     settings = FlowSettings()
-    assert settings.limits == BlockLimits(max_series=5, max_episodes=6, idle_s=120, too_old_ms=1500, too_new_ms=1)
+    assert settings.limits == BlockLimits(
+        max_series=5, max_label_bytes=7000, max_episodes=6, idle_s=120, too_old_ms=1500, too_new_ms=1
+    )
     assert settings.recovery == tmp_path / "recovery" / "metrics"
     assert settings.bootstrap == ["k:1"]
 
 
 @pytest.mark.parametrize("wrong", [
-    {"flow_max_series": 0}, {"flow_max_episodes": 0}, {"flow_idle_s": 119}, {"flow_snapshot_interval_s": 0},
+    {"flow_max_series": 0}, {"flow_max_label_bytes": 1023},
+    {"flow_max_episodes": 0}, {"flow_idle_s": 119}, {"flow_snapshot_interval_s": 0},
     {"flow_port": 65_536}, {"flow_too_old_s": 0}, {"flow_too_new_s": -1}, {"host": ""},
 ])  # fmt: skip
 def test_values_out_of_range_are_refused_at_start(wrong: dict[str, int]) -> None:

@@ -6,7 +6,7 @@ from connectors.messages import Group
 from connectors.reader import ReaderStats
 from flows.decode import Decoder
 from flows.readiness import Readiness
-from flows.vitals import Stops, Vitals
+from flows.vitals import BEHIND_S, Stops, Vitals
 from tests.streams import Log, busy_log, config
 
 STATS = ReaderStats(
@@ -85,6 +85,26 @@ def test_the_reader_is_shown() -> None:
     assert [metrics[f"tocsin_flow_{name}"] for name in names] == [3, 400, 5, 60, 7000]
     assert metrics["tocsin_flow_full_waits_total"] == 8
     assert metrics["tocsin_flow_log_time_seconds"] == 0
+
+
+def test_it_is_behind_while_records_wait_and_log_time_is_old() -> None:
+    """Whatever the other parts say: half a minute late is no alarm any more."""
+    log = Log()
+    log.control(100.0)
+    late, _ = log.run()
+    log.control(160.0)
+    current, _ = log.run()
+    now_s = current.log_ms / 1000
+    vitals = Vitals(Decoder(60, 100), lambda: STATS)
+    assert vitals.behind_reason(now_s) == "", "nothing was read yet"
+    vitals.blocks += [current, log.block()]
+    assert vitals.behind_reason(now_s + BEHIND_S) == ""
+    vitals.blocks.append(late)
+    assert vitals.behind_reason(now_s) == "60 s behind: 5 records wait to be judged"
+    assert vitals.behind_reason(now_s - 30.0) == ""
+    idle = STATS._replace(lag_records=0)
+    vitals.reader = lambda: idle
+    assert vitals.behind_reason(now_s) == "", "nobody sends, so log time stands still"
 
 
 def test_every_drop_and_every_metric_has_a_help_text() -> None:
