@@ -55,7 +55,7 @@ coverage:
 	@rm -f .coverage .coverage.*
 	@$(BIN)/tocsin warm
 	$(PYTEST) --dist=loadfile --no-loadscope-reorder
-	NUMBA_DISABLE_JIT=1 $(PYTEST) --dist=worksteal -q tests/unit/flows tests/unit/connectors/codec
+	NUMBA_DISABLE_JIT=1 $(PYTEST) --dist=worksteal -q -m 'not long' tests/unit/flows tests/unit/connectors/codec
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report --skip-covered
 

@@ -52,6 +52,7 @@ def parts(chunks: list[Chunk], cuts: Iterable[int]) -> list[list[Chunk]]:
     return [joined(chunks[a:b]) for a, b in pairwise(edges)]
 
 
+@pytest.mark.long
 def test_the_busy_log_is_busy() -> None:
     """What the properties below are worth: together the seeds have episodes of all ends; each has drops and limits."""
     told = [event for seed in SEEDS for episode in whole(seed, 0)[0].values() for event in episode]
@@ -72,6 +73,7 @@ def test_the_busy_log_is_busy() -> None:
         assert whole(seed, 2)[1]["series_refused"] > 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("limits", range(len(LIMITS)))
 @EXAMPLES
 @given(seed=st.sampled_from(SEEDS), cuts=CUTS)
@@ -83,6 +85,7 @@ def test_the_input_may_be_cut_anywhere(limits: int, seed: int, cuts: list[int]) 
     assert (by_id(events), dict(block.counts), block.drops()) == whole(seed, limits)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("limits", range(len(LIMITS)))
 @EXAMPLES
 @given(seed=st.sampled_from(SEEDS), cuts=CUTS)
@@ -96,6 +99,7 @@ def test_it_may_be_saved_and_loaded_anywhere(limits: int, seed: int, cuts: list[
     assert by_id(events) == whole(seed, limits)[0]
 
 
+@pytest.mark.long
 @EXAMPLES
 @given(seed=st.sampled_from(SEEDS), cuts=CUTS)
 def test_a_block_that_was_saved_goes_on_and_is_saved_again(seed: int, cuts: list[int]) -> None:
@@ -111,6 +115,7 @@ def test_a_block_that_was_saved_goes_on_and_is_saved_again(seed: int, cuts: list
     assert by_id(anomalies(load(saved, log.block(**LIMITS[0])).take(rest))) == by_id(anomalies(block.take(rest)))
 
 
+@pytest.mark.long
 @EXAMPLES
 @given(seed=st.sampled_from(SEEDS), points=st.tuples(st.integers(0, 600), st.integers(0, 600)))
 def test_a_replay_after_a_crash_tells_the_same(seed: int, points: tuple[int, int]) -> None:
@@ -164,6 +169,7 @@ def test_the_first_control_record_applies_all() -> None:
     assert block.detectors_offset == 134
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("every", [1, 3, 7])
 def test_slices_depend_on_the_log_alone(every: int) -> None:
     """Saved and loaded again and again while revisions wait: the same events."""
@@ -357,6 +363,7 @@ def test_a_stale_marker_is_counted_and_ends_the_run_of_a_counter() -> None:
     assert program.state["origin"][slots].tolist() == [2.0]
 
 
+@pytest.mark.long
 def test_what_was_learned_is_told_alike_however_the_input_is_cut() -> None:
     """A record holds an hour: by the time an anomaly is told, the state has learned what came after it."""
     log = Log()

@@ -70,6 +70,7 @@ def test_agrees_with_the_whole_history(heaviness: float) -> None:
         assert got == pytest.approx(naive_calibrated(history.tolist(), 4_000, s), rel=1e-9)
 
 
+@pytest.mark.long
 def test_agrees_with_the_history_once_it_outweighs_the_model() -> None:
     history = 3.0 * promised(60_000)
     tails = allocate_tails(1)
@@ -100,6 +101,7 @@ def test_a_gap_is_neither_calibrated_nor_learned() -> None:
     assert tails["tail_seen"][0] == 0
 
 
+@pytest.mark.long
 @settings(max_examples=25, deadline=None, derandomize=True, database=None)
 @given(st.lists(st.integers(0, 1500), max_size=6), st.integers(0, 2**32))
 def test_batches_may_be_cut_anywhere_and_rows_do_not_touch(cuts: list[int], seed: int) -> None:
@@ -117,6 +119,7 @@ def test_batches_may_be_cut_anywhere_and_rows_do_not_touch(cuts: list[int], seed
     np.testing.assert_array_equal(alone.score, whole.score[rows == 1])
 
 
+@pytest.mark.long
 @settings(max_examples=50, deadline=None, derandomize=True, database=None)
 @given(st.integers(0, 2**32), st.floats(0.2, 50.0), st.integers(40, 5000))
 def test_more_is_never_less_surprising(seed: int, heaviness: float, n: int) -> None:

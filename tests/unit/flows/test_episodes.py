@@ -94,6 +94,7 @@ VERDICTS = st.lists(st.tuples(st.integers(0, 2), PAUSES_MS, SCORES, SEEN, STEPS_
 ENTRIES = st.tuples(*(st.lists(POLICIES, max_size=4) for _ in range(3)))
 
 
+@pytest.mark.long
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(ENTRIES, VERDICTS, st.lists(st.integers(0, 60), max_size=4), st.integers(1, 4), st.sets(st.integers(0, 9)))
 def test_they_agree_with_their_twin(

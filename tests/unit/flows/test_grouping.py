@@ -254,6 +254,7 @@ def world_of(seed: int) -> World:
     return world
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", SEEDS)
 def test_partitions_together_say_what_one_slow_process_says(seed: int) -> None:
     world = world_of(seed)
@@ -268,6 +269,7 @@ def test_partitions_together_say_what_one_slow_process_says(seed: int) -> None:
     assert sum(block.counts["late"] for block in partitions.blocks) > 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_order_of_partitions_and_restarts_change_nothing_not_even_a_bit(seed: int) -> None:
     world = world_of(seed)
@@ -280,6 +282,7 @@ def test_the_order_of_partitions_and_restarts_change_nothing_not_even_a_bit(seed
     assert by_id(anomalies(one.out)) == by_id(anomalies(other.out))
 
 
+@pytest.mark.long
 def test_the_worlds_hold_anomalies() -> None:
     out = []
     for seed in SEEDS:

@@ -40,6 +40,7 @@ def wanted(matching: Matching, series: list[dict[str, str]]) -> dict[int, list[i
     return {number: places.tolist() for number, places in matching.wanted(columns).items()}
 
 
+@pytest.mark.long
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(
     st.lists(st.tuples(st.sampled_from(SELECTORS), st.sampled_from([None, DIVISOR])), max_size=20),

@@ -27,6 +27,7 @@ def valid(pattern: str) -> bool:
     return True
 
 
+@pytest.mark.long
 @settings(max_examples=1500, deadline=None, derandomize=True)
 @given(PATTERNS, st.lists(TEXTS, max_size=6))
 @example("a\\.*", ["a", "a.", "a..", "ab"])

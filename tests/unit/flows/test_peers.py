@@ -71,6 +71,7 @@ def test_an_anomaly_names_the_member() -> None:
         assert event.samples == len(odd)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(4))
 def test_neither_order_nor_restarts_matter(seed: int) -> None:
     logs = logs_of(outlier())
@@ -135,6 +136,7 @@ def test_an_anomaly_of_several_signals_is_the_entity_s() -> None:
         assert len(others) == 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(3))
 def test_entities_do_not_depend_on_order_or_restarts(seed: int) -> None:
     logs = logs_of(vectors())

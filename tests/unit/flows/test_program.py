@@ -42,6 +42,7 @@ def test_a_counter_is_judged_by_its_rate() -> None:
     assert np.isnan(feed(program, program.take_slot(), [9.0], first=8)[0][0]), "the previous counter is forgotten"
 
 
+@pytest.mark.long
 def test_surprises_are_those_that_the_tail_of_the_series_bears_out() -> None:
     """Against the detector alone and calibration alone, on a tail that is heavier than the model's."""
     values = np.random.default_rng(1).standard_t(3, 80_000)

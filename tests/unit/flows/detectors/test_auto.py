@@ -97,6 +97,7 @@ def test_a_signal_takes_less_than_a_kilobyte() -> None:
     assert all(offset % np.dtype(kind.base).itemsize == 0 for kind, offset, *_ in RECORD.fields.values())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("family", "fault"), [
     (normal, 10.0), (seasonal, 10.0), (huge, 12.0), (tiny, 1e-8), (sparse, 3000.0), (bursty, 5000.0),
 ], ids=lambda item: getattr(item, "__name__", ""))  # fmt: skip
@@ -108,6 +109,7 @@ def test_a_fault_is_seen(family: Callable[[np.random.Generator, int], Floats], f
     assert not scored.lower[2500] <= values[2500] <= scored.upper[2500]
 
 
+@pytest.mark.long
 def test_the_hour_of_the_day_is_known_after_some_days() -> None:
     values = seasonal(np.random.default_rng(5), 12 * DAY)
     scored, _ = watch(values)
@@ -115,6 +117,7 @@ def test_the_hour_of_the_day_is_known_after_some_days() -> None:
     assert np.abs(scored.expected[late] - 10.0 * np.sin(2.0 * np.pi * np.arange(12 * DAY)[late] / DAY)).max() < 2.5
 
 
+@pytest.mark.long
 def test_frequent_bursts_become_usual() -> None:
     """Some twenty bursts a week, of which no more alarm in the end than samples would by chance."""
     n = 28 * DAY
@@ -126,6 +129,7 @@ def test_frequent_bursts_become_usual() -> None:
         assert np.count_nonzero(alarms >= 21 * DAY) <= 5, family.__name__
 
 
+@pytest.mark.long
 def test_a_lasting_change_is_accepted_within_a_day() -> None:
     values = normal(np.random.default_rng(8), 20 * DAY)
     values[10 * DAY :] += 20.0
@@ -145,6 +149,7 @@ def test_it_says_how_many_samples_it_needs() -> None:
     assert learned(state) is None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", [normal, seasonal, walk], ids=lambda family: family.__name__)
 def test_one_value_of_a_thousand_is_outside_the_band(family: Callable[[np.random.Generator, int], Floats]) -> None:
     values = family(np.random.default_rng(9), 100_000)
@@ -161,6 +166,7 @@ def constant(rng: np.random.Generator, n: int) -> Floats:
     return np.full(n, 5.0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("family", "word"), [
     (constant, "constant"), (counter, "counter-like"), (seasonal, "seasonal"), (normal, "steady"),
     (bursty, "bursty"), (sparse, "sparse"), (walk, "drifting"),

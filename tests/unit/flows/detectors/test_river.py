@@ -25,6 +25,8 @@ from tests import naive
 from tests.checks import CHECKS, Make, feed, run
 from tests.series import FAMILIES, Floats, normal
 
+pytestmark = pytest.mark.long
+
 FOREST = {"n_trees": 5, "height": 5, "window_size": 40, "seed": 7}
 FACTOR = {"n_neighbors": 5, "window_size": 40}
 SVM = {"nu": 0.2, "gamma": 0.5, "n_components": 20, "seed": 3}

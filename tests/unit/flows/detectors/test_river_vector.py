@@ -18,6 +18,8 @@ from flows.detectors.river_vector import ENTITY, MAX_FEATURES, SERIES, TOP, Rive
 from tests.checks import at, same
 from tests.unit.flows.detectors.test_river import BARE, MODELS, usual
 
+pytestmark = pytest.mark.long
+
 GROUPS, MEMBERS, STEPS = 2, 4, 150
 WIDTH = MEMBERS + 1
 FACTOR = BARE["LocalOutlierFactor"][0]

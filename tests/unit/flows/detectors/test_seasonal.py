@@ -57,6 +57,7 @@ def test_it_agrees_with_its_twin(family: Callable[[np.random.Generator, int], Fl
     agree(judged(values, at, period_s=period_s, warmup=20), twin(values, at, params))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("level", "spread"), [(1e12, 1.0), (1e-9, 1e-9), (100.0, 1.0)])
 @pytest.mark.parametrize("hold_s", [0, 7200])
 def test_it_agrees_with_its_twin_for_weeks_at_any_level(level: float, spread: float, hold_s: float) -> None:
@@ -89,6 +90,7 @@ def test_summer_time_moves_nothing() -> None:
     assert np.count_nonzero(utc >= 8) >= 6
 
 
+@pytest.mark.long
 def test_a_holiday_is_a_day_off() -> None:
     times_ms, values = office(21)
     monday = slice(14 * A_DAY, 15 * A_DAY)
