@@ -1,4 +1,7 @@
-"""What every HTTP request passes first: a request id, a bound for its body, and a count when it is answered."""
+"""What every HTTP request passes first: a request id, a bound for its body, and a count when it is answered.
+
+HEAD is answered as GET is, by every address; the server leaves the body out.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +36,12 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        method = scope["method"]
+        if method == "HEAD":
+            scope = {**scope, "method": "GET"}  # a copy: by the method in its own the server knows what to leave out
         request_id = _request_id(scope)
-        scope.setdefault("state", {})["request_id"] = request_id
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
         status = 500  # unless an answer begins: the server's own handler then answers 500
 
         async def tell(message: Message) -> None:
@@ -45,12 +52,13 @@ class Gate:
             await send(message)
 
         try:
-            await self._app(scope, self._bounded(receive), tell)
+            await self._app(scope, self._bounded(receive, state), tell)
         finally:
-            method = scope["method"] if scope["method"] in KNOWN_METHODS else "other"
-            self._meters.requests.labels(method, _route(scope), str(status)).inc()
+            known = method if method in KNOWN_METHODS else "other"
+            self._meters.requests.labels(known, _route(scope), str(status)).inc()
 
-    def _bounded(self, receive: Receive) -> Receive:
+    def _bounded(self, receive: Receive, state: dict[str, Any]) -> Receive:
+        """Bound the body, and note in ``state`` how long it is so far."""
         read_bytes, whole = 0, False
         deadline_s = asyncio.get_running_loop().time() + self._body_timeout_s
 
@@ -59,6 +67,7 @@ class Gate:
             message = await (receive() if whole else self._in_time(receive, deadline_s))
             whole = not message.get("more_body", False)
             read_bytes += len(message.get("body", b""))
+            state["body_bytes"] = read_bytes
             if read_bytes > self._max_body_bytes:
                 detail = f"the body is larger than {self._max_body_bytes} bytes (TOCSIN_API_MAX_BODY_BYTES)"
                 raise HTTPException(413, detail)

@@ -203,6 +203,8 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
     if any(isinstance(item["input"], bytes) for item in found):  # FastAPI leaves the body unread: it is not called JSON
         given = request.headers.get("content-type", "missing")
         return problem_response(request, Code.UNSUPPORTED_MEDIA_TYPE, f"Content-Type: {given}: send application/json")
+    if any(item["loc"] == ("body",) for item in found) and getattr(request.state, "body_bytes", None) == 0:
+        return problem_response(request, Code.BAD_REQUEST, "body: not JSON: it is empty")
     if any(item["type"] == "json_invalid" for item in found):
         return problem_response(request, Code.BAD_REQUEST, f"body: not JSON: {found[0]['ctx']['error']}")
     errors = [_field_problem(item) for item in found]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from contextlib import suppress
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -13,6 +15,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from api.problems import MEDIA_TYPE, Code, problem_of
 from api.settings import ApiSettings
 from connectors.http_protocol import HEADER_TOO_LARGE, BoundedHttpProtocol, Refusal
+from connectors.logs import CONNECTIONS_LOGGER
 
 SHUTDOWN_S = 5
 """Requests under way get so long to end when the process is asked to stop."""
@@ -24,6 +27,11 @@ class CuttingWebSocketProtocol(WebSocketsSansIOProtocol):
     uvicorn closes the transport, which first waits for its buffer to drain: a client that never reads would keep its
     socket and buffer for ever.
     """
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        # two lines about every connection; they are counted in /metrics instead, as requests are
+        self.logger = self.conn.logger = logging.getLogger(CONNECTIONS_LOGGER)
 
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
         """The application has ended for this connection."""

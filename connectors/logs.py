@@ -17,7 +17,9 @@ from connectors.settings import Settings, read_settings
 
 FIELDS = ["levelname", "name", "message"]
 RENAMED = {"levelname": "level", "name": "logger"}
-CHATTY = ("kafka", "httpx", "httpcore", "uvicorn.access")
+CONNECTIONS_LOGGER = "uvicorn.connections"
+"""Our name for what uvicorn tells of WebSocket connections; its own is also that of its start and its errors."""
+CHATTY = ("kafka", "httpx", "httpcore", "uvicorn.access", CONNECTIONS_LOGGER)
 """Loggers of libraries that tell every connection or request; only their warnings are of use to an operator."""
 NOISY = ("kafka.net.selector",)
 """Loggers that warn of what is no trouble: of a callback that ran for longer than 0.1 s, as on any busy machine."""

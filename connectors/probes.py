@@ -158,12 +158,19 @@ class _Handler(BaseHTTPRequestHandler):
     components: Components
 
     def do_GET(self) -> None:
+        self.wfile.write(self._head())
+
+    def do_HEAD(self) -> None:
+        self._head()
+
+    def _head(self) -> bytes:
+        """Send all but the body; returns the body."""
         status, content_type, body = answer(self.path, self.registry, self.components) or NOT_FOUND
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        return body
 
     def log_message(self, *_: object) -> None:
         """Probes are not worth a line each."""

@@ -43,6 +43,34 @@ def raw(api: RunningApi, sent: bytes) -> tuple[bytes, dict[str, Any]]:
     return head.partition(b"\r\n")[0], json.loads(body)
 
 
+GETTABLE = [
+    "/alive",
+    "/ready",
+    "/health",
+    "/api/detectors",
+    "/api/anomalies?limit=1",
+    "/api/schemas/anomaly.v1.json",
+    "/api/docs",
+    "/api/docs/ui",
+]
+
+
+@pytest.mark.parametrize("path", GETTABLE)
+def test_every_address_answers_head_as_get_without_the_body(api: RunningApi, path: str) -> None:
+    head, get = api.http.head(path), api.http.get(path)
+    assert (head.status_code, head.content) == (get.status_code, b"") == (200, b"")
+    assert head.headers["content-length"] == str(len(get.content)) != "0"
+    assert head.headers["content-type"] == get.headers["content-type"]
+
+
+def test_head_is_counted_as_head_and_refused_where_get_is(api: RunningApi) -> None:
+    before = api.metric("tocsin_api_http_requests_total", method="HEAD", route="/metrics", code="200")
+    assert api.http.head("/metrics").status_code == 200
+    assert api.metric("tocsin_api_http_requests_total", method="HEAD", route="/metrics", code="200") == before + 1
+    refused = api.http.head("/api/nowhere")
+    assert (refused.status_code, refused.content) == (404, b"")
+
+
 def test_a_header_without_end_is_a_problem(api: RunningApi) -> None:
     status, problem = raw(api, b"GET /alive HTTP/1.1\r\nHost: x\r\nX-A: " + b"a" * 100_000)
     assert status.startswith(b"HTTP/1.1 431 ")

@@ -112,6 +112,8 @@ def test_a_config_that_cannot_run_names_field_and_cure(
     ("body", "media_type", "status"),
     [
         (b"{", "application/json", 400),
+        (b"", "application/json", 400),
+        (b"null", "application/json", 422),
         (b"[" * 30_000, "application/json", 400),
         (b'{"name": "\\ud800", "kind": "mad", "selector": "up", "\\ud800": 1}', "application/json", 422),
         (b'{"name": "n", "kind": "mad", "selector": "up", "params": {"window": NaN}}', "application/json", 422),

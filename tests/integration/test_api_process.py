@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from websockets.sync.client import connect
 
 from connectors.settings import KafkaSettings
 from tests.anomalies import make_anomaly
@@ -24,9 +25,16 @@ def test_it_ends_in_order_when_asked_to(kafka_settings: KafkaSettings, tmp_path:
     log = tmp_path / "api.log"
     with api_process(api_settings(kafka_settings), log) as api:
         assert api.process is not None
+        for _ in range(3):
+            with connect(api.socket_url) as socket:
+                socket.send('{"type": "ping"}')
+                assert socket.recv() == '{"type":"pong"}'
         api.process.send_signal(signal.SIGINT)
         assert api.process.wait(DEADLINE_S) == 0
     assert "Traceback" not in log.read_text()
+    assert "Application startup complete" in log.read_text()  # and other lines of the server's logger
+    assert "/api/ws" not in log.read_text()  # a client that comes and goes is no event for an operator
+    assert "connection open" not in log.read_text()
 
 
 def test_a_reader_that_ended_is_told_by_the_probes(broker: str) -> None:

@@ -108,6 +108,14 @@ def test_metrics(url: str) -> None:
     assert "\ntocsin_bells_total 3.0\n" in answer.text
 
 
+@pytest.mark.parametrize("path", ["/alive", "/ready", "/health", "/metrics", "/"])
+def test_head_is_get_without_the_body(url: str, path: str) -> None:
+    head, get = httpx.head(url + path, timeout=10), httpx.get(url + path, timeout=10)
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    assert head.headers["content-length"] == str(len(get.content))
+    assert head.headers["content-type"] == get.headers["content-type"]
+
+
 def test_anything_else_is_not_found(url: str) -> None:
     assert get(url + "/")[0] == 404
     assert httpx.post(url + "/alive", timeout=10).status_code == 501
