@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from itertools import islice
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
 
 from api.context import ANOMALIES, Context
 from api.problems import ApiError, Code
-from api.recent import Filter, Place, RecentAnomalies, State, place
+from api.recent import Filter, Page, Place, RecentAnomalies, State
 from connectors.messages import Anomaly, Message, Severity
 
 router = APIRouter(prefix="/api/anomalies", tags=["anomalies"])
 
+PAGE_BYTES = 4 * 1024 * 1024
+"""Where a page ends, but for an anomaly that is larger by itself: a thousand of the usual ones have less than 2 MB."""
 CURSOR = re.compile(r"(-?\d{1,18})-([0-9a-f]{32})")
 
 
@@ -36,34 +37,38 @@ def recent_anomalies(request: Request) -> RecentAnomalies:
 Recent = Annotated[RecentAnomalies, Depends(recent_anomalies)]
 
 
-@router.get("")
+@router.get("", response_model=AnomalyPage)
 async def list_anomalies(
     recent: Recent,
-    limit: Annotated[int, Query(ge=1, le=1000, description="anomalies on a page")] = 100,
+    limit: Annotated[int, Query(ge=1, le=1000, description="anomalies on a page, fewer if they are large")] = 100,
     before: Annotated[str | None, Query(description="``next`` of the page before")] = None,
     severity: Severity | None = None,
     detector: Annotated[str | None, Query(max_length=64, description="detector id")] = None,
     state: State | None = None,
-) -> AnomalyPage:
+) -> Response:
     """Recent anomalies, newest first; each is the last event of its episode."""
     start = _parse_cursor(before) if before is not None else None
-    found = list(islice(recent.newest(Filter(severity, detector, state), start), limit + 1))
-    page = found[:limit]
-    return AnomalyPage(anomalies=page, next=_cursor(page[-1]) if len(found) > limit else None)
+    return _json(_encode(recent.page(Filter(severity, detector, state), start, limit, PAGE_BYTES)))
 
 
-@router.get("/{anomaly_id}")
-async def read_anomaly(anomaly_id: str, recent: Recent) -> Anomaly:
+@router.get("/{anomaly_id}", response_model=Anomaly)
+async def read_anomaly(anomaly_id: str, recent: Recent) -> Response:
     """The last event of one episode."""
-    anomaly = recent.get(anomaly_id)
-    if anomaly is None:
+    kept = recent.get(anomaly_id)
+    if kept is None:
         message = f"anomaly {anomaly_id!r} is not among the {len(recent)} recent ones"
         raise ApiError(Code.NOT_FOUND, message)
-    return anomaly
+    return _json(kept.event)
 
 
-def _cursor(anomaly: Anomaly) -> str:
-    return "-".join(str(part) for part in place(anomaly))
+def _encode(page: Page) -> bytes:
+    """An ``AnomalyPage`` of events that are JSON already."""
+    cursor = b"null" if page.next is None else b'"%d-%s"' % (page.next.time_ms, page.next.id.encode())
+    return b'{"anomalies":[%s],"next":%s}' % (b",".join(kept.event for kept in page.anomalies), cursor)
+
+
+def _json(content: bytes) -> Response:
+    return Response(content, media_type="application/json")
 
 
 def _parse_cursor(text: str) -> Place:

@@ -37,7 +37,7 @@ class Context:
     def __init__(self, settings: ApiSettings, now_ms: Callable[[], int] = wall_clock_ms) -> None:
         self.settings = settings
         self.meters = ApiMeters()
-        self.recent = RecentAnomalies(settings.api_recent_anomalies)
+        self.recent = RecentAnomalies(settings.api_recent_anomalies, settings.api_recent_bytes)
         self.feed = Feed(
             self.recent, self.meters, max_clients=settings.api_max_clients, queue_limit=settings.api_client_queue
         )

@@ -59,6 +59,7 @@ class Feed:
         meters.clients.set_function(lambda: len(self._clients))
         meters.longest_queue.set_function(lambda: max((client.waiting for client in self._clients), default=0))
         meters.recent_anomalies.set_function(lambda: len(recent))
+        meters.recent_bytes.set_function(lambda: recent.size_bytes)
 
     def join(self) -> Client:
         """Take in a client without topics; raises ``Overloaded`` beyond the limit."""

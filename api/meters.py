@@ -25,6 +25,9 @@ class ApiMeters:
         self.recent_anomalies = Gauge(
             "tocsin_api_recent_anomalies", "anomalies kept for GET /api/anomalies", registry=self.registry
         )
+        self.recent_bytes = Gauge(
+            "tocsin_api_recent_anomalies_bytes", "bytes of the anomalies kept, as JSON", registry=self.registry
+        )
         self.evicted_anomalies = Counter(
             "tocsin_api_evicted_anomalies", "anomalies forgotten because the store was full", registry=self.registry
         )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
+import httpx
 import pytest
 from websockets.client import ClientProtocol
 from websockets.exceptions import ConnectionClosed
@@ -212,6 +214,38 @@ def test_recent_anomalies_are_loaded_at_the_start_and_bounded(kafka_settings: Ka
         ]
         assert api.metric("tocsin_api_recent_anomalies") == 20
         assert api.metric("tocsin_api_evicted_anomalies_total") == 10
+
+
+def test_large_anomalies_are_kept_and_paged_by_their_bytes(kafka_settings: KafkaSettings) -> None:
+    """Eight readers of large pages at once, and the process answers all the while."""
+    events = [make_anomaly(number, sentence="x" * 60_000) for number in range(140)]
+    produce(kafka_settings, events)
+    with running_api(api_settings(kafka_settings, api_recent_bytes=8 << 20)) as api:
+        assert 8_000_000 < api.metric("tocsin_api_recent_anomalies_bytes") <= 8 << 20
+        kept = int(api.metric("tocsin_api_recent_anomalies"))
+        assert kept + api.metric("tocsin_api_evicted_anomalies_total") == 140
+        with ThreadPoolExecutor(8) as readers:
+            asked = [readers.submit(pages, api) for _ in range(8)]
+            while not all(one.done() for one in asked):
+                assert api.http.get("/alive", timeout=2.0).status_code == 200
+        for read in (one.result() for one in asked):
+            assert [anomaly["id"] for page in read for anomaly in page] == [e.id for e in reversed(events[-kept:])]
+            assert len(read) == 2
+
+
+def pages(api: RunningApi) -> list[list[dict[str, object]]]:
+    """All pages of at most a thousand, none of which has more than 4 MiB."""
+    read: list[list[dict[str, object]]] = []
+    before: dict[str, str] = {}
+    with httpx.Client(base_url=api.url, timeout=30.0) as http:
+        while True:
+            answer = http.get("/api/anomalies", params={"limit": "1000", **before})
+            assert len(answer.content) <= 4 << 20
+            page = answer.json()
+            read.append(page["anomalies"])
+            if page["next"] is None:
+                return read
+            before = {"before": page["next"]}
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ def received(value: bytes | None, offset: int = 0) -> Received:
 
 def make_feed(queue_limit: int = 10) -> tuple[Feed, ApiMeters]:
     meters = ApiMeters()
-    return Feed(RecentAnomalies(10), meters, max_clients=2, queue_limit=queue_limit), meters
+    return Feed(RecentAnomalies(10, 1 << 20), meters, max_clients=2, queue_limit=queue_limit), meters
 
 
 def subscribed(feed: Feed) -> Client:
