@@ -68,6 +68,7 @@ class SecondHand:
             time_ms=self._last_ms,
             detectors_offset=self._detectors.position(0),
             feedback_offset=self._feedback.position(0),
+            partitions=self._settings.partitions,
         ).encode()
         topic, headers = self._settings.topics.metrics, [(CONTROL_HEADER, b"1")]
         return [OutRecord(topic, None, value, headers, partition) for partition in range(self._settings.partitions)]

@@ -41,6 +41,7 @@ def is_tenant(name: str) -> bool:
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+MAX_PARTITIONS = 4096
 MAX_TIME_MS = 4_102_444_800_000
 """The year 2100: a control record beyond it is poison, because log time never goes back."""
 
@@ -123,6 +124,9 @@ class ControlRecord(Message):
     time_ms: int = Field(ge=1, le=MAX_TIME_MS)
     detectors_offset: int = Field(ge=0, description="next offset of tocsin.detectors; all before it apply")
     feedback_offset: int = Field(ge=0, description="next offset of tocsin.feedback; all before it apply")
+    partitions: int = Field(
+        default=1, ge=1, le=MAX_PARTITIONS, description="of this topic, over which the series are spread"
+    )
 
 
 class MetricType(StrEnum):
@@ -206,6 +210,21 @@ class Group(Message):
     ] = 5
 
 
+class Period(StrEnum):
+    """What an alarm budget is for."""
+
+    HOUR = "hour"
+    DAY = "day"
+    WEEK = "week"
+
+
+class Budget(Message):
+    """How many episodes a detector as a whole may open; ``flows.budget`` sets its threshold accordingly."""
+
+    per: Annotated[Period, Field(description="the period: hour, day or week")]
+    alarms: Annotated[float, Field(strict=True, gt=0, le=10_000, description="episodes opened in it, over time")]
+
+
 class DetectorConfig(Message):
     """What an operator writes. Kind, selector and params are checked by ``flows.config.compile_config``."""
 
@@ -233,6 +252,9 @@ class DetectorConfig(Message):
             le=10_000,
             description="in place of a threshold: samples a week that may reach it by chance",
         ),
+    ] = None
+    budget: Annotated[
+        Budget | None, Field(description="in place of a threshold: how many alarms of the detector as a whole")
     ] = None
     quiet_s: Annotated[
         float | None,
@@ -379,7 +401,8 @@ class Anomaly(Message):
     id: str = Field(pattern=r"^[0-9a-f]{32}$", description="same for all events of an episode, also after a crash")
     event: EventType
     escalated: bool = Field(
-        False, description="true on an update that is a quarter more surprising than what was last notified: notify again"
+        False,
+        description="true on an update that is a quarter more surprising than what was last notified: notify again",
     )
     sequence: int = Field(ge=0, description="0 for opened, then counts up within the episode")
     tenant: str

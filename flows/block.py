@@ -27,7 +27,7 @@ from connectors.messages import (
 from flows.chunks import Chunk, Histograms, NewSeries, Poison, ReadRevisions, Samples, Types
 from flows.config import Compile, CompiledDetector, compile_config
 from flows.detectors.base import Floats, Ints
-from flows.episodes import CLOSED, EpisodeTable, Events, Lanes
+from flows.episodes import CLOSED, OPENED, EpisodeTable, Events, Lanes
 from flows.gather import Gather, Part
 from flows.hash_table import Hashes
 from flows.keys import MAX_KEYS
@@ -39,6 +39,7 @@ from flows.report import EVENT, Reports, Watched
 from flows.revisions import DetectorTable, Outcome
 from flows.routes import sort_by_program
 from flows.series import DROPS, NEVER_MS, SeriesTable, admit
+from flows.trials import Trials
 from flows.watch import WORK_PER_CONTROL, WORK_PER_REVISION, Watch
 
 EVER_MS = (1 << 63) - 1
@@ -74,6 +75,7 @@ class Block:
         self.archive = LabelsArchive()
         self.watch = Watch(self.series, limits.max_models, limits.max_keys)
         self.episodes = EpisodeTable(limits.max_episodes)
+        self.trials = Trials(limits.max_episodes)
         self.revisions = DetectorTable(compiled=compiled)
         self.reports = Reports(topics.anomalies)
         self.signal: tuple[Shape, str] | None = None
@@ -204,7 +206,15 @@ class Block:
         out: list[OutRecord],
     ) -> None:  # fmt: skip
         """Report: verdicts on ``n`` signals to events. A backtest (``flows.replay``) looks on here."""
+        if self.watch.budgets:
+            self._try(lanes, entries, times_ms, judged.scored.score, steps_s)
         self._tell(self.episodes.take(lanes, entries, times_ms, *judged, steps_s, self.log_ms), out)
+
+    def _try(self, lanes: Lanes, entries: Ints, times_ms: Ints, score: Floats, steps_s: NDArray[np.float32]) -> None:
+        """Let budgets see what other thresholds would have told."""
+        counts = self.watch.budgets.table
+        lane_trial = self.watch.routes.lanes["trial"]
+        self.trials.take(lanes, lane_trial, entries, times_ms, score, steps_s, counts["present"], counts["judged"])
 
     def _tell(self, events: Events, out: list[OutRecord]) -> None:
         for state, kind in events:
@@ -212,6 +222,8 @@ class Block:
 
     def _record(self, state: Any, kind: int, closed_by: ClosedBy) -> OutRecord:
         self.counts[f"events_{EVENT[kind]}"] += 1
+        if kind == OPENED:
+            self.watch.budgets.opened(int(self.watch.routes.lanes["detector"][state["lane"]]))
         return self.reports.record(self._watched(int(state["lane"])), state, kind, closed_by)
 
     def _watched(self, lane: int) -> Watched:
@@ -245,6 +257,14 @@ class Block:
         ]
         self._sweep(out)
         self.episodes.count()
+        self._spend(control.partitions)
+
+    def _spend(self, partitions: int) -> None:
+        """Let budgets set their thresholds for the samples to come."""
+        if self.watch.budgets.due(self.log_ms):
+            lanes = self.watch.routes.lanes
+            self.trials.settle(lanes["trial"], lanes["detector"], self.log_ms)
+            self.watch.budgets.decide(self.log_ms, partitions, self.watch.policies)
 
     def _listen(self, out: list[OutRecord]) -> None:
         """Judge silence at this log time."""
@@ -370,7 +390,13 @@ class Block:
     @property
     def size_bytes(self) -> int:
         """Memory of everything that grows with the series."""
-        return self.series.size_bytes + self.watch.size_bytes + self.episodes.open.nbytes + self.archive.size_bytes
+        return (
+            self.series.size_bytes
+            + self.watch.size_bytes
+            + self.episodes.open.nbytes
+            + self.trials.table.size_bytes
+            + self.archive.size_bytes
+        )
 
 
 def _select(samples: Samples, kept: Ints) -> Samples:

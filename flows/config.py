@@ -131,6 +131,7 @@ def compile_config(detector: Detector) -> CompiledDetector:
     if config.threshold is not None and config.chance_per_week is not None:
         expected = f"must be left out beside threshold = {config.threshold:g}: one decides when it fires"
         raise ConfigError(field="chance_per_week", value=config.chance_per_week, expected=expected)
+    _check_budget(config)
     _check_together(config)
     if config.group is None:
         return CompiledDetector(detector, selector, program, (selector,))
@@ -138,6 +139,20 @@ def compile_config(detector: Detector) -> CompiledDetector:
     if config.group.denominator is not None:
         watches = (selector, _selector("group.denominator", config.group.denominator))
     return CompiledDetector(detector, selector, program, watches, GroupPlan(config.group, config.shape, watches))
+
+
+def _check_budget(config: DetectorConfig) -> None:
+    """A budget sets the threshold, so none may be given; and it needs surprises that tell more from less."""
+    if config.budget is None:
+        return
+    value = f"{config.budget.alarms:g} per {config.budget.per}"
+    for field in ("threshold", "chance_per_week"):
+        if getattr(config, field) is not None:
+            expected = f"must be left out beside {field} = {getattr(config, field):g}: one decides when it fires"
+            raise ConfigError(field="budget", value=value, expected=expected)
+    if Trait.STATED in KINDS[config.kind].traits:
+        expected = f"must be left out: {config.kind} alarms at what you state, and nothing of that is by chance"
+        raise ConfigError(field="budget", value=value, expected=expected)
 
 
 def _check_together(config: DetectorConfig) -> None:

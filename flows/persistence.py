@@ -19,6 +19,7 @@ from flows.gather import Gather
 from flows.labels_archive import unpack_labels
 from flows.revisions import DetectorTable, unpack_detectors
 from flows.saved import Saved, pack, unpack
+from flows.saved_budgets import load_budgets, save_budgets
 from flows.watch import Key
 
 _ROW_COLUMNS = ("last_ms", "active_s", "step_s")
@@ -55,6 +56,7 @@ def save(block: Block) -> bytes:
         "signal": block.signal,
         "episodes": owners,
         "episodes_full": block.episodes.full,
+        "budgets": save_budgets(block, rows, arrays) if block.watch.budgets else None,
     }  # fmt: skip
     return pack(header, arrays, block.archive.pack(block.series.labels))
 
@@ -110,6 +112,8 @@ def load(raw: bytes, block: Block) -> Block:
     for key, prefix in programs.items():
         _load_program(block, saved, prefix, key)
     _load_episodes(block, saved)
+    if header.get("budgets"):
+        load_budgets(block, header["budgets"], saved.arrays)
     return block
 
 

@@ -42,31 +42,37 @@ RELATIVE = -1
 """In ``quiet_ms`` and ``cooldown_ms``: follows from the cadence."""
 
 POLICY = np.dtype(
-    [(name, np.float64) for name in ("threshold", "log_chance", "least", "close_ratio")]
-    + [(name, np.int64) for name in ("quiet_ms", "min_duration_ms", "cooldown_ms")]
+    [(name, np.float64) for name in ("threshold", "log_chance", "least", "close_ratio", "trial")]
+    + [(name, np.int64) for name in ("quiet_ms", "min_duration_ms", "cooldown_ms", "budget")]
 )
-"""``threshold`` NaN: by ``log_chance``, the log10 of alarms a week; ``least``: a threshold is never below it."""
+"""``threshold`` NaN: by ``log_chance``, the log10 of alarms a week; ``least``: a threshold is never below it.
+
+``budget`` is the row of a detector's alarm budget (``flows.budget``), which then sets ``threshold`` and ``least``, and
+``trial``, from where on thresholds are on trial; −1 if it has none.
+"""
+NO_BUDGET = -1
 Policies = NDArray[Any]
 
 
 def chance_per_week_of(config: DetectorConfig) -> float | None:
-    """How often a threshold by chance is reached, None if the threshold is a fixed one."""
-    if config.threshold is not None:
+    """How often a threshold by chance is reached, None if the threshold is a fixed one or set by a budget."""
+    if config.threshold is not None or config.budget is not None:
         return None
     return config.chance_per_week if config.chance_per_week is not None else KINDS[config.kind].chance_per_week
 
 
 def threshold_of(config: DetectorConfig) -> float | None:
-    """The fixed threshold, None if it is by chance."""
-    if config.threshold is not None:
+    """The fixed threshold, None if it is by chance or set by a budget."""
+    if config.threshold is not None or config.budget is not None:
         return config.threshold
     return None if chance_per_week_of(config) is not None else DEFAULT_THRESHOLD
 
 
-def unusual_of(config: DetectorConfig) -> dict[str, float]:
+def unusual_of(config: DetectorConfig) -> dict[str, float | str]:
     """What of the policy was added later and is not at rest, by its name: part of anomaly ids."""
     chance, cooldown_s = chance_per_week_of(config), config.cooldown_s
-    found = {} if chance is None else {"chance_per_week": chance}
+    found: dict[str, float | str] = {} if chance is None else {"chance_per_week": chance}
+    found |= {} if config.budget is None else {"budget": f"{config.budget.alarms!r}/{config.budget.per}"}
     found |= {} if config.close_ratio == 1.0 else {"close_ratio": config.close_ratio}
     found |= {} if config.min_duration_s == 0.0 else {"min_duration_s": config.min_duration_s}
     if cooldown_s is not None and cooldown_s != KINDS[config.kind].cooldown_s:
@@ -75,12 +81,15 @@ def unusual_of(config: DetectorConfig) -> dict[str, float]:
 
 
 def policy_of(config: DetectorConfig) -> Any:
-    """The row, a record of ``POLICY``."""
+    """The row, a record of ``POLICY``; under a budget no sample is surprising until that sets the threshold."""
     threshold, chance = threshold_of(config), chance_per_week_of(config)
     row = np.zeros(1, POLICY)[0]
     row["threshold"] = math.nan if threshold is None else threshold
     row["log_chance"] = math.nan if chance is None else math.log10(chance)
     row["least"] = LEAST if threshold is None else threshold
+    row["budget"], row["trial"] = NO_BUDGET, math.inf
+    if config.budget is not None:
+        row["threshold"] = row["least"] = math.inf
     row["close_ratio"] = config.close_ratio
     row["quiet_ms"] = RELATIVE if config.quiet_s is None else round(1000 * config.quiet_s)
     row["min_duration_ms"] = round(1000 * config.min_duration_s)

@@ -136,7 +136,8 @@ class Witness(Block):
 
     def chunks(self) -> Iterator[slice]:
         """Runs of rows that control records follow."""
-        n, size = len(self.frame.times_ms), 1 if self._judges_silence else ROWS_PER_CHUNK
+        often = self._judges_silence or self.watch.budgets  # a threshold changes at control records only
+        n, size = len(self.frame.times_ms), 1 if often else ROWS_PER_CHUNK
         yield from (slice(at, min(at + size, n)) for at in range(0, n, size))
 
     def controls(self, rows: slice) -> Iterator[ControlRecord]:

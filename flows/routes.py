@@ -62,7 +62,7 @@ class Routes:
 
     def __init__(self) -> None:
         self.entries = Slab("row", "program", "slot", "next", "lane")
-        self.lanes = Slab("entry", "detector", "next", "episode")
+        self.lanes = Slab("entry", "detector", "next", "episode", "trial")
 
     def entries_of(self, head: int) -> Iterator[int]:
         """Entries that begin at ``head``."""
@@ -83,7 +83,8 @@ class Routes:
 
     def add_lane(self, entry: int, detector: int) -> int:
         """Hang a detector on an entry."""
-        lane = self.lanes.take(entry=entry, detector=detector, next=int(self.entries["lane"][entry]), episode=NONE)
+        after = int(self.entries["lane"][entry])
+        lane = self.lanes.take(entry=entry, detector=detector, next=after, episode=NONE, trial=NONE)
         self.entries["lane"][entry] = lane
         return lane
 
@@ -112,6 +113,7 @@ class Routes:
             detectors,
             NONE,
         )
+        self.lanes["trial"][lanes] = NONE
         _hang(lanes, entries, self.entries["lane"], self.lanes["next"])
 
     def drop_lanes(self, heads: NDArray[Any], lanes: Ints) -> Ints:

@@ -169,6 +169,8 @@ class Vitals(Collector):
             "Samples that found the episodes at their bound",
             sum(b.episodes.refused for b in blocks),
         )
+        untried = sum(b.trials.refused for b in judging)
+        yield _counter("tocsin_flow_trials_refused", "Samples that budgets could not count, at the same bound", untried)
         cleared = sum(a.cleared for a in announcements)
         yield _counter("tocsin_flow_announcements_cleared", "Times the reader's table of series was full", cleared)
         log_times_ms = [b.log_ms for b in blocks if b.log_ms]

@@ -9,6 +9,7 @@ import numpy as np
 
 from connectors.messages import Shape
 from flows.audience import Audience, Audiences
+from flows.budget import Budgets
 from flows.config import CompiledDetector, GatherKey, ProgramKey
 from flows.detectors.base import Ints
 from flows.episodes import Lanes
@@ -51,6 +52,7 @@ class Watch:
         self.families = Families()
         self.numbers: dict[str, int] = {}
         self.policies: Policies = np.zeros(0, POLICY)
+        self.budgets = Budgets()
         self._program_numbers: dict[Key, int] = {}
         self._audiences = Audiences(series)
         self._vacant: list[int] = []
@@ -97,6 +99,7 @@ class Watch:
         self._drop_lanes(self.routes.lanes_of_detector(number))
         self._audiences.remove(number)
         self.keys.forget(number)
+        self.budgets.end(number)
         del self.numbers[self.detector(number).source.id]
         self.gatherings.pop(number, None)
         self.detectors[number] = None
@@ -257,7 +260,10 @@ class Watch:
     def _set_policy(self, number: int, detector: CompiledDetector) -> None:
         if number >= len(self.policies):
             self.policies = np.concatenate([self.policies, np.zeros(max(16, number), POLICY)])
-        self.policies[number] = policy_of(detector.source.config)
+        config = detector.source.config
+        self.policies[number] = policy_of(config)
+        if config.budget is not None and detector.plan is None:
+            self.budgets.begin(number, config.budget, self.policies)
 
     def _add_lanes(self, row: int, number: int, labels: Mapping[str, str], *, counter: bool) -> None:
         for key in self.detector(number).keys_for(labels, counter=counter):

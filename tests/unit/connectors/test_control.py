@@ -35,7 +35,7 @@ def test_one_record_for_each_partition() -> None:
     assert [record.partition for record in records] == [0, 1, 2]
     assert {record.topic for record in records} == {"tocsin.metrics"}
     assert all(record.headers == [(CONTROL_HEADER, b"1")] and record.key is None for record in records)
-    expected = ControlRecord(time_ms=1_000, detectors_offset=5, feedback_offset=2)
+    expected = ControlRecord(time_ms=1_000, detectors_offset=5, feedback_offset=2, partitions=3)
     assert {ControlRecord.decode(record.value or b"") for record in records} == {expected}
 
 

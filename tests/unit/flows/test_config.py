@@ -3,9 +3,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from connectors.errors import Rejected
-from connectors.messages import Detector, DetectorConfig, Group, Shape
+from connectors.messages import Budget, Detector, DetectorConfig, Group, Period, Shape
 from flows.config import CompiledDetector, ConfigError, GatherKey, check_config, compile_config
 from flows.detectors.mad import Mad
 from flows.detectors.registry import KINDS, Trait
@@ -16,6 +17,7 @@ def compiled(**changes: Any) -> CompiledDetector:
     return compile_config(Detector(id="d", revision=1, config=config(**changes), author="", updated_ms=0))
 
 
+DAILY = Budget(per=Period.DAY, alarms=3.0)
 OUTLIER = {"kind": "outlier", "params": {}}
 
 
@@ -33,6 +35,9 @@ OUTLIER = {"kind": "outlier", "params": {}}
     ({"params": {"floor_ratio": 2}}, "params.floor_ratio", "less than or equal to 1"),
     ({"params": {"floor_ratio": float("nan")}}, "params.floor_ratio", ""),
     ({"threshold": 8.0, "chance_per_week": 2.0}, "chance_per_week", "left out beside threshold = 8"),
+    ({"threshold": 8.0, "budget": DAILY}, "budget", "left out beside threshold = 8"),
+    ({"chance_per_week": 2.0, "budget": DAILY}, "budget", "left out beside chance_per_week = 2"),
+    ({"kind": "threshold", "params": {"upper": 1}, "budget": DAILY}, "budget", "threshold alarms at what you state"),
     ({"kind": "river", "params": {}, "group": Group(aggregate="members")}, "params", "GaussianScorer judges one value"),
     ({**OUTLIER}, "group", "outlier compares the members"),
     ({**OUTLIER, "group": Group(by=("job",))}, "group.aggregate", "give group with aggregate members"),
@@ -49,6 +54,22 @@ def test_a_config_that_cannot_run_is_refused_by_name(changes: dict[str, Any], fi
     assert (caught.value.field, caught.value.reason) == (field, "bad_config")
     assert expected in caught.value.expected
     assert str(caught.value).startswith(field)
+
+
+@pytest.mark.parametrize("budget", [
+    {"per": "day"}, {"alarms": 3}, {"per": "month", "alarms": 3}, {"per": "day", "alarms": 0},
+    {"per": "day", "alarms": "3"}, {"per": "day", "alarms": 10_001}, {"per": "day", "alarms": 3, "of": "all"}, 3,
+])  # fmt: skip
+def test_a_budget_is_a_period_and_a_number_of_alarms(budget: Any) -> None:
+    with pytest.raises(ValidationError, match="budget"):
+        config(budget=budget)
+
+
+def test_budgets_are_part_of_what_is_computed() -> None:
+    budgets = [None, DAILY, Budget(per=Period.DAY, alarms=4.0), Budget(per=Period.WEEK, alarms=3.0)]
+    assert len({compiled(budget=budget).digest for budget in budgets}) == 4
+    written = config(budget={"per": "day", "alarms": 3})
+    assert compiled(budget=DAILY).digest == compiled(budget=written.budget).digest
 
 
 def test_it_makes_what_was_asked_for() -> None:

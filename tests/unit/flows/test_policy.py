@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from connectors.messages import DetectorConfig
+from connectors.messages import Budget, DetectorConfig, Period
 from flows.policy import (
     DEFAULT_THRESHOLD,
+    NO_BUDGET,
     REST_MS,
     cooldown_of,
     policy_of,
@@ -43,6 +44,16 @@ def test_a_threshold_by_chance(step_s: float, threshold: float) -> None:
     policy = policy_of(config(chance_per_week=0.1))
     assert threshold_at(policy, step_s) == pytest.approx(threshold)
     assert policy["least"] == 1.0, "so that no sample is left out that might reach it"
+
+
+@pytest.mark.parametrize("kind", ["mad", "auto"])
+def test_under_a_budget_nothing_is_surprising_before_that_has_set_the_threshold(kind: str) -> None:
+    budget = Budget(per=Period.WEEK, alarms=3.0)
+    policy = policy_of(config(kind=kind, budget=budget))
+    assert threshold_of(config(kind=kind, budget=budget)) is None
+    assert threshold_at(policy, 60.0) == policy["least"] == policy["trial"] == math.inf
+    assert policy["budget"] == policy_of(config())["budget"] == NO_BUDGET
+    assert unusual_of(config(kind=kind, budget=budget)) == {"budget": "3.0/week"}
 
 
 def test_auto_decides_by_chance_and_rests_of_itself() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from connectors.messages import Anomaly, DetectorConfig, EventType
+from connectors.messages import Anomaly, Budget, DetectorConfig, EventType, Period
 from flows import replay as replay_module
 from flows.config import ConfigError
 from flows.entity import combine
@@ -216,3 +216,14 @@ def test_silence_is_told_on_the_row_that_follows() -> None:
     replayed = replay(detector.model_copy(update={"threshold": 1.5}), frame)
     assert 60 < int(np.flatnonzero(replayed.alert)[0]) < 70
     assert np.nanargmax(replayed.scored.score) in range(61, 70), "it surprises when it begins"
+
+
+@pytest.mark.long
+def test_a_budget_is_kept_in_a_backtest_too() -> None:
+    """Two weeks of a sample every ten minutes, and nothing before it has learned for six hours."""
+    seconds = 600.0 * np.arange(14 * 144)
+    budget = Budget(per=Period.DAY, alarms=5.0)
+    replayed = replay(config("ewma", budget=budget), frame_of(noise(14 * 144, spikes=0), seconds))
+    opened = np.flatnonzero(replayed.alert)
+    assert 0.5 <= len(replayed.anomalies) / 70 <= 1.5
+    assert seconds[opened[0]] > 6 * 3600
