@@ -16,6 +16,8 @@ MAX_PATTERNS = 16_384
 """Expressions that are kept compiled, more than there may be detectors."""
 MAX_ANSWERS = 65_536
 """Answers that are remembered: many expressions meet the same few values of a label again and again."""
+MAX_TEXTS = 256
+"""Texts of one expression that are listed, as in Prometheus."""
 _SPECIAL = frozenset(".+*?()[]{}^$|\\")
 _ANYTHING = {".*": 0, ".+": 1}
 
@@ -86,6 +88,20 @@ def homes_of(pattern: str) -> tuple[Home, ...]:
     if any(one.before is not None or not one.text for one in plain):
         return ()
     return tuple(Home(one.text, one.after is None) for one in plain)
+
+
+def texts_of(pattern: str) -> tuple[str, ...] | None:
+    """All texts that match; None if they cannot be listed, or are too many."""
+    plain = plain_of(pattern)
+    if plain is None or len(plain) > MAX_TEXTS or any(one.before is not None or one.after is not None for one in plain):
+        return None
+    return tuple(one.text for one in plain)
+
+
+def texts_without(pattern: str) -> tuple[str, ...] | None:
+    """All texts that may not match; None if they cannot be listed."""
+    everything = (one for one in plain_of(pattern) or () if not one.text and (one.before, one.after) != (None, None))
+    return ("",) if any((one.before or 0) + (one.after or 0) <= 1 for one in everything) else None
 
 
 @lru_cache(maxsize=MAX_PATTERNS)

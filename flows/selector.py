@@ -12,7 +12,7 @@ As in Prometheus at least one matcher must not match the empty string, so ``{}``
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NoReturn
@@ -20,7 +20,8 @@ from typing import NoReturn
 import re2
 
 from connectors.errors import Rejected
-from flows.pattern import check_pattern, matches_pattern
+from flows.contradiction import contradiction
+from flows.pattern import Home, check_pattern, homes_of, matches_pattern, texts_of, texts_without
 
 NAME_LABEL = "__name__"
 MAX_MATCHERS = 64
@@ -63,6 +64,22 @@ class Matcher:
                 return matches_pattern(self.value, text)
             case Op.NOT_REGEX:
                 return not matches_pattern(self.value, text)
+
+    def texts(self) -> Sequence[str] | None:
+        """All label values that may fulfil the condition; None where they cannot be listed."""
+        match self.op:
+            case Op.EQUAL:
+                return (self.value,)
+            case Op.NOT_EQUAL:
+                return None
+            case Op.REGEX:
+                return texts_of(self.value)
+            case Op.NOT_REGEX:
+                return texts_without(self.value)
+
+    def homes(self) -> Sequence[Home]:
+        """Values, or begins of values, that fulfil the condition; none where that cannot be told."""
+        return homes_of(self.value) if self.op is Op.REGEX else ()
 
     def __str__(self) -> str:
         return f"{label_name(self.name)}{self.op}{quote(self.value)}"
@@ -118,21 +135,18 @@ def _check_whole(reader: _Reader, matchers: list[Matcher]) -> None:
     if sum(m.name == NAME_LABEL and m.op is Op.EQUAL for m in matchers) > 1:
         reader.fail("the metric name is given twice")
     if all(matcher.matches("") for matcher in matchers):
-        reader.fail('would match every series; name one, e.g. {__name__="up"} or {job=~".+"}')
-    contradiction = _contradiction(matchers)
-    if contradiction is not None:
-        one, other = contradiction
-        reader.fail(f"no series can fulfil both {one} and {other}; leave one of them out")
-
-
-def _contradiction(matchers: list[Matcher]) -> tuple[Matcher, Matcher] | None:
-    """Two matchers that exclude each other: the value that a label must have is checked against all others of it."""
-    equal = {matcher.name: matcher for matcher in matchers if matcher.op is Op.EQUAL}
-    for matcher in matchers:
-        required = equal.get(matcher.name)
-        if required is not None and not matcher.matches(required.value):
-            return required, matcher
-    return None
+        reader.fail(
+            "every matcher takes series that lack its label, which Prometheus refuses too; "
+            'add one that does not, e.g. {__name__="up"} or {job=~".+"}'
+        )
+    together = contradiction(matchers)
+    if len(together) == 1:
+        reader.fail(f"no series can fulfil {together[0]}")
+    if together:
+        last = together[-1]
+        listed = ", ".join(str(matcher) for matcher in together[:-1])
+        both = "both " if len(together) == 2 else ""
+        reader.fail(f"no series can fulfil {both}{listed} and {last}; leave one of them out")
 
 
 class _Reader:

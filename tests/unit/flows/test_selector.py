@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import time
+from itertools import product
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,17 +24,19 @@ def test_these_match(text: str) -> None:
 
 @pytest.mark.parametrize("text", [
     "down", 'up{job="web"}', 'up{job=~"ap"}', 'up{job=~"pi"}', 'up{job!="api"}', 'up{job!~"a.*"}', 'up{missing=~".+"}',
-    'up{missing="x"}', 'up{job="API"}', 'up{job="api",instance="b"}', 'up{job!~".*"}',
+    'up{missing="x"}', 'up{job="API"}', 'up{job="api",instance="b"}',
 ])  # fmt: skip
 def test_these_do_not_match(text: str) -> None:
     assert not parse_selector(text).matches(UP)
 
 
 @pytest.mark.parametrize(("text", "where", "problem"), [
-    ("", 1, "every series"),
-    ("{}", 3, "every series"),
-    ('{job=~".*"}', 12, "every series"),
-    ('{job!="api"}', 13, "every series"),
+    ("", 1, "lack its label"),
+    ("{}", 3, "lack its label"),
+    ('{job=~".*"}', 12, "lack its label"),
+    ('{job!="api"}', 13, "lack its label"),
+    ('{job!~".+"}', 12, "lack its label"),
+    ('{job=""}', 9, "lack its label"),
     ('up{job="api"', 13, "expected , or }"),
     ('up{job="api}', 13, "does not end"),
     ("up{job=api}", 8, "expected a string"),
@@ -67,16 +72,65 @@ def test_errors_name_the_place(text: str, where: int, problem: str) -> None:
     ('up{a="x",a=~"y"}', 'a="x"', 'a=~"y"'),
     ('up{a="x",a!~"x|y"}', 'a="x"', 'a!~"x|y"'),
     ('up{a="",a!=""}', 'a=""', 'a!=""'),
+    ('up{job=~"a|b",job=~"c|d"}', 'job=~"a|b"', 'job=~"c|d"'),
+    ('up{job=~"(a|b)",job!~"a|b|c"}', 'job=~"(a|b)"', 'job!~"a|b|c"'),
+    ('up{job=~"a.*",job=~"b.*|c"}', 'job=~"a.*"', 'job=~"b.*|c"'),
+    ('up{job=~"a[0-9]",job=~"b[0-9]"}', 'job=~"a[0-9]"', 'job=~"b[0-9]"'),
+    ('up{job=~"a[0-9]",job=~"b|c"}', 'job=~"a[0-9]"', 'job=~"b|c"'),
+    ('up{a=~".+",a!~".+"}', 'a=~".+"', 'a!~".+"'),
+    ('up{a!="",a!~".+"}', 'a!=""', 'a!~".+"'),
 ])  # fmt: skip
 def test_matchers_that_exclude_each_other_are_refused(text: str, one: str, other: str) -> None:
     with pytest.raises(SelectorError) as caught:
         parse_selector(text)
-    assert f"no series can fulfil both {one} and {other}" in str(caught.value)
+    either = f"{one} and {other}", f"{other} and {one}"
+    assert any(f"no series can fulfil both {pair}; leave" in str(caught.value) for pair in either)
+
+
+@pytest.mark.parametrize("text", ['{a!~".*"}', 'up{a!~"(.*)"}', 'up{a!~"x|.*"}', 'up{a!~".+|"}', 'up{a!~".*.*"}'])
+def test_a_matcher_that_takes_no_value_is_refused(text: str) -> None:
+    with pytest.raises(SelectorError, match="no series can fulfil a!~"):
+        parse_selector(text)
+
+
+TEXTS = ["".join(letters) for n in range(4) for letters in product("ab\n", repeat=n)]
+VALUES = st.lists(st.sampled_from(["a", "b", "|", ".*", ".+", "(", ")", "[ab]", "ab", "a?", "\n"]), max_size=4).map(
+    "".join
+)
+
+
+@settings(max_examples=600, deadline=None, derandomize=True)
+@given(st.lists(st.tuples(st.sampled_from(Op), VALUES), min_size=1, max_size=4))
+def test_what_is_refused_can_really_not_be_fulfilled(drawn: list[tuple[Op, str]]) -> None:
+    matchers = ",".join(f"a{op}{quote(value)}" for op, value in drawn)
+    try:
+        parse_selector(f"up{{{matchers}}}")
+    except SelectorError as error:
+        if "no series can fulfil" in str(error):
+            wanted = [Matcher("a", op, value) for op, value in drawn]
+            assert not any(all(matcher.matches(text) for matcher in wanted) for text in TEXTS)
+
+
+def test_a_selector_with_very_many_texts_is_read_at_once() -> None:
+    """Whoever sends 64 KiB of alternatives must not keep the api busy."""
+    values = "|".join(f"v{n:04}" for n in range(170))
+    matchers = ",".join(f'a=~"{values}|{n}"' for n in range(MAX_MATCHERS - 1))
+    began_s = time.process_time()
+    assert parse_selector(f"up{{{matchers}}}").metric == "up"
+    assert time.process_time() - began_s < 5.0
+
+
+def test_matchers_that_exclude_each_other_only_together_are_refused() -> None:
+    with pytest.raises(SelectorError) as caught:
+        parse_selector('up{b="1",job=~"a|b",job!="a",job!="b"}')
+    assert 'no series can fulfil job=~"a|b", job!="a" and job!="b"; leave' in str(caught.value)
 
 
 @pytest.mark.parametrize("text", [
     'up{job="api",job="api"}', 'up{job="api",job!="web",job=~"a.*",job!~"w.*"}', 'up{x="",x!="y"}',
-    'up{job!="a",job!="b"}',
+    'up{job!="a",job!="b"}', 'up{job=~"api|b",job=~"api|d"}', 'up{job=~"a.*",job=~".*i"}', 'up{job=~"a.*",job=~"api"}',
+    'up{job=~"a.*",job=~"(ap|b)i"}', 'up{job=~"[a-z]+",job=~"a.*"}', 'up{x!~".+"}', 'up{x!~".+",x=""}', 'up{x=~"|y"}',
+    'up{job=~"a.*|b.*",job=~"b.*|ap.*"}', 'up{job!~".+.+.+.+"}', 'up{job=~"(?i)API",job=~"a.*"}',
 ])  # fmt: skip
 def test_matchers_that_agree_are_taken(text: str) -> None:
     assert parse_selector(text).matches(UP)
