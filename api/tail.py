@@ -33,6 +33,8 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Waits before the first, second … attempt to connect again; the last one repeats."""
 SOCKET_PATH = "/api/ws"
+MAX_LINE = 1000
+"""Characters of a line for people; what is longer is cut, as ``--json`` is not."""
 COLOURS = {Severity.INFO: "36", Severity.WARNING: "33", Severity.CRITICAL: "1;31"}
 """ANSI colours of a line: cyan, yellow, bold red."""
 Show = Callable[[Anomaly], str]
@@ -141,7 +143,7 @@ class Line:
         self._zone = zone
 
     def __call__(self, anomaly: Anomaly) -> str:
-        """The line, without its end; characters that would steer the terminal are escaped."""
+        """The line without its end, at most ``MAX_LINE`` long; characters that would steer the terminal are escaped."""
         when = datetime.fromtimestamp(anomaly.time_ms / 1000, UTC).astimezone(self._zone)
         a = anomaly
         text = "  ".join(
@@ -155,7 +157,9 @@ class Line:
                 a.sentence,
             )
         )
-        text = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+        shown = text[: MAX_LINE + 1]  # whatever is escaped gets longer, never shorter
+        text = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in shown)
+        text = text if len(text) <= MAX_LINE else text[: MAX_LINE - 1] + "…"
         return f"\x1b[{COLOURS[a.severity]}m{text}\x1b[0m" if self._colour else text
 
 

@@ -11,7 +11,7 @@ from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
 from api.socket_messages import CLOSE_SLOW, AnomalyEvent, ErrorCode, SocketError, Subscribed
-from api.tail import Line, run_tail, socket_url
+from api.tail import MAX_LINE, Line, run_tail, socket_url
 from connectors.messages import Severity
 from tests.anomalies import make_anomaly
 
@@ -44,6 +44,21 @@ def test_a_label_cannot_steer_the_terminal() -> None:
     line = plain(make_anomaly(sentence='{a="\x1b[2J\r\n\u202e"} is up.'))
     assert line.isprintable()
     assert "\\x1b[2J" in line
+
+
+@pytest.mark.parametrize("sentence", ["x" * 60_000, "\x1b" * 900, 'up{a="' + "\U000e0001" * 400 + '"} is up.'])
+def test_a_label_cannot_flood_the_terminal(sentence: str) -> None:
+    line = plain(make_anomaly(sentence=sentence))
+    assert len(line) == MAX_LINE
+    assert line.startswith(plain(make_anomaly(sentence=sentence[:5]))[:-1])
+    assert line.endswith("…")
+    assert line.isprintable()
+
+
+def test_a_line_that_fits_is_whole() -> None:
+    rest = MAX_LINE - len(plain(make_anomaly(sentence="")))
+    assert plain(make_anomaly(sentence="x" * rest)).endswith("xxx")
+    assert plain(make_anomaly(sentence="x" * (rest + 1))).endswith("xx…")
 
 
 def test_colour_wraps_the_whole_line() -> None:
