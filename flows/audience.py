@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from flows.config import CompiledDetector
 from flows.detectors.base import Ints
+from flows.families import Families
 from flows.label_columns import LabelColumns
 from flows.matching import Matching
 from flows.selector import NAME_LABEL
@@ -24,10 +25,10 @@ class Audience(NamedTuple):
     columns: LabelColumns
     wanted: Mapping[int, Ints]
 
-    def counters(self, is_counter: Callable[[str, str], bool]) -> NDArray[np.bool_]:
-        """(n,) whether each of the series only grows, given how to tell by tenant and name of the metric."""
+    def counters(self, families: Families, places: Ints) -> NDArray[np.bool_]:
+        """Whether each of the series at these places only grows, (places,)."""
         names = self.columns[NAME_LABEL]
-        return np.array([is_counter(self.tenant, name) for name in names.values], np.bool_)[names.codes]
+        return families.counters(self.tenant, names.values)[names.codes[places]]
 
 
 class Audiences:
@@ -44,17 +45,18 @@ class Audiences:
 
     def add(self, detectors: Mapping[int, CompiledDetector]) -> Iterator[Audience]:
         """Take in detectors by number, and tell which of the present series they watch; stopped ones watch none."""
-        added: dict[str, Matching] = {}
+        added: dict[str, list[int]] = {}
         for number, detector in detectors.items():
             config = detector.source.config
             if config.enabled:
                 self._tenants[number] = config.tenant
                 self._matchings.setdefault(config.tenant, Matching()).add(number, detector)
-                added.setdefault(config.tenant, Matching()).add(number, detector)
-        for tenant, matching in added.items():
+                added.setdefault(config.tenant, []).append(number)
+        for tenant, numbers in added.items():
+            matching = self._matchings[tenant]
             rows, columns = self._present(tenant, matching)
             if len(rows):
-                yield Audience(tenant, rows, columns, matching.wanted(columns))
+                yield Audience(tenant, rows, columns, matching.wanted_by(numbers, columns))
 
     def remove(self, number: int) -> None:
         """Forget a detector."""

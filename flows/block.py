@@ -45,7 +45,7 @@ from flows.watch import WORK_PER_CONTROL, WORK_PER_REVISION, Watch
 EVER_MS = (1 << 63) - 1
 MAX_REASON_BYTES = 1000
 EVER_WORK = math.inf
-CROWD, CROWD_PAIRS = 32, 1 << 17
+CROWD, CROWD_PAIRS = 64, 1 << 18
 """Revisions that are applied together: their detectors meet the series in one go. Fewer where series are many."""
 
 

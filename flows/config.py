@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -16,7 +16,8 @@ from connectors.messages import TENANT_RULE, Aggregate, Detector, DetectorConfig
 from flows.detectors import base
 from flows.detectors.registry import KINDS, Trait
 from flows.group import GroupPlan, problem_of
-from flows.policy import threshold_of, unusual_of
+from flows.homes import Address, addresses_of
+from flows.policy import policy_of, threshold_of, unusual_of
 from flows.selector import Selector, SelectorError, parse_selector
 
 EVERYTHING = Selector(())
@@ -91,15 +92,34 @@ class CompiledDetector:
 
     def keys_for(self, labels: Mapping[str, str], *, counter: bool) -> list[ProgramKey | GatherKey]:
         """The programs that a series of interest is put into; ``counter`` decides what ``auto`` means."""
+        if self.plan is None:
+            return [self.programs[counter]]
         shape = self.program.shape
         if shape is Shape.AUTO:
-            buckets = self.plan is not None and self.plan.group.histogram_quantile is not None
-            shape = Shape.RATE if counter or buckets else Shape.RAW
-        if self.plan is None:
-            return [replace(self.program, shape=shape)]
+            shape = Shape.RATE if counter or self.plan.group.histogram_quantile is not None else Shape.RAW
         digest = self.digest.hex()
         matched = (role for role, selector in enumerate(self.watches) if selector.matches(labels))
         return [GatherKey(digest, role, shape) for role in matched]
+
+    @cached_property
+    def programs(self) -> tuple[ProgramKey, ProgramKey]:
+        """Without groups: that of a series which may fall, and that of a counter."""
+        return _programs_of(self.program)
+
+    @cached_property
+    def addresses(self) -> tuple[tuple[Address, ...], ...]:
+        """Where the series of each of ``watches`` can be found; worked out once for the blocks of all partitions."""
+        return tuple(addresses_of(selector) for selector in self.watches)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Labels that its matchers look at, each once."""
+        return tuple({matcher.name: None for selector in self.watches for matcher in selector.matchers})
+
+    @cached_property
+    def policy(self) -> Any:
+        """Its record of ``POLICY``."""
+        return policy_of(self.source.config)
 
     def merged(self) -> CompiledDetector:
         """The same detector where its groups are judged: every group is a series there, and its value raw."""
@@ -113,6 +133,14 @@ class CompiledDetector:
     def digest(self) -> bytes:
         """16 bytes of ``computes``, for anomaly ids."""
         return blake2b("\0".join(self.computes).encode(), digest_size=16).digest()
+
+
+@lru_cache(maxsize=4096)
+def _programs_of(program: ProgramKey) -> tuple[ProgramKey, ProgramKey]:
+    """One pair of objects for all equal ones: a look-up that finds the very object need not compare."""
+    if program.shape is not Shape.AUTO:
+        return program, program
+    return replace(program, shape=Shape.RAW), replace(program, shape=Shape.RATE)
 
 
 def compile_config(detector: Detector) -> CompiledDetector:
@@ -195,12 +223,18 @@ def check_config(config: DetectorConfig) -> None:
     compile_config(Detector(id="check", revision=1, config=config, author="", updated_ms=0))
 
 
+@lru_cache(maxsize=256)
+def _read_params(model: type[BaseModel], params: str) -> BaseModel:
+    """The same few again and again, where detectors are many; they are frozen. Raises ``ValidationError``."""
+    return model.model_validate_json(params, strict=True)
+
+
 def _params(config: DetectorConfig) -> BaseModel:
     kind = KINDS.get(config.kind)
     if kind is None:
         raise ConfigError(field="kind", value=config.kind, expected=f"must be one of {', '.join(sorted(KINDS))}")
     try:
-        return kind.params.model_validate_json(json.dumps(config.params), strict=True)
+        return _read_params(kind.params, json.dumps(config.params))
     except ValidationError as error:
         first: Any = error.errors()[0]
         field = ".".join(["params", *(str(part) for part in first["loc"])])

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from connectors.messages import MetricType
 from flows.shape.counter import COUNTER_NAMES, is_counter
 
 MAX_FAMILIES = 100_000
 """Families remembered by one block; types of more are counted and not believed."""
+
+NONE = np.zeros(0, np.bool_)
 
 
 class Families:
@@ -20,6 +25,8 @@ class Families:
     def __init__(self, known: Iterable[tuple[str, str, str]] = ()) -> None:
         self._types = {(tenant, family): MetricType(kind) for tenant, family, kind in known}
         self._counters: dict[tuple[str, str], bool] = {}
+        self._columns: dict[str, tuple[Sequence[str], NDArray[np.bool_]]] = {}
+        """By tenant: the names that were asked about last, and which are counters."""
         self.refused = 0
 
     def __len__(self) -> int:
@@ -43,6 +50,7 @@ class Families:
             changed.add(family)
         if changed:
             self._counters.clear()
+            self._columns.clear()
         return changed
 
     def is_counter(self, tenant: str, metric: str) -> bool:
@@ -52,6 +60,14 @@ class Families:
             if len(self._counters) >= MAX_FAMILIES:
                 self._counters.clear()
             known = self._counters[tenant, metric] = is_counter(metric, lambda one: self._types.get((tenant, one)))
+        return known
+
+    def counters(self, tenant: str, metrics: Sequence[str]) -> NDArray[np.bool_]:
+        """The same of many names, (metrics,); asked again about the very same sequence it remembers."""
+        asked, known = self._columns.get(tenant, ((), NONE))
+        if asked is not metrics:
+            known = np.array([self.is_counter(tenant, metric) for metric in metrics], np.bool_)
+            self._columns[tenant] = metrics, known
         return known
 
     def saved(self) -> list[tuple[str, str, str]]:

@@ -20,6 +20,7 @@ from flows.selector import Matcher, Op
 
 _NAME, _VALUE = 0x0A, 0x12
 _NO_CODE, _UNKNOWN = -1, -1
+FEW_VALUES = 16
 _EQUALITY = (Op.EQUAL, Op.NOT_EQUAL)
 Codes = NDArray[np.int64]
 
@@ -30,6 +31,8 @@ class LabelColumn:
     def __init__(self, values: Sequence[str], codes: Codes) -> None:
         self.values, self.codes = values, codes
         self._verdicts: dict[Matcher, NDArray[np.int8]] = {}
+        self._truths: dict[Matcher, NDArray[np.bool_]] = {}
+        """of a label with few values: whether each of them matches"""
 
     @cached_property
     def numbers(self) -> dict[str, int]:
@@ -62,6 +65,12 @@ class LabelColumn:
             same = codes == self.numbers.get(matcher.value, _NO_CODE)
             kept: Ints = places[same if matcher.op is Op.EQUAL else ~same]
             return kept
+        if len(self.values) <= FEW_VALUES:
+            truths = self._truths.get(matcher)
+            if truths is None:
+                truths = self._truths[matcher] = np.array([matcher.matches(value) for value in self.values], np.bool_)
+            matching: Ints = places[truths[codes]]
+            return matching
         verdicts = self._verdicts.get(matcher)
         if verdicts is None:
             verdicts = self._verdicts[matcher] = np.full(len(self.values), _UNKNOWN, np.int8)
@@ -110,6 +119,10 @@ class LabelColumns:
 
     def __getitem__(self, name: str) -> LabelColumn:
         return self._columns.get(name, self._missing)
+
+    def labels(self, at: int) -> dict[str, str]:
+        """Those of the series at this place, "" for none."""
+        return {name: column.values[column.codes[at]] for name, column in self._columns.items()}
 
     def columns(self) -> Iterable[tuple[str, LabelColumn]]:
         """Labels that at least one of the series has."""

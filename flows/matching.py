@@ -1,13 +1,12 @@
 """Which detectors want which series, for many of both at a time.
 
-Each selector has *homes*: values of one label, or beginnings of values, that every series of its choice must have. So
-most pairs of selector and series are never looked at. The remaining matchers are tried once per value of a label, not
-once per series (``label_columns``).
+Each selector has *homes*: values of one label, or beginnings of values, that every series of its choice must have
+(``homes``). So most pairs of selector and series are never looked at. The remaining matchers are tried once per value
+of a label, not once per series (``label_columns``).
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -15,31 +14,25 @@ import numpy as np
 
 from flows.config import CompiledDetector
 from flows.detectors.base import Ints
+from flows.homes import EVERYONE, Address, Street
 from flows.label_columns import LabelColumn, LabelColumns
-from flows.pattern import homes_of
-from flows.selector import Matcher, Op, Selector
+from flows.selector import Matcher
 
-EVERYONE = ""
-"""The home of selectors that could choose any series."""
-_ORDER = {Op.EQUAL: 0, Op.NOT_EQUAL: 1, Op.REGEX: 2, Op.NOT_REGEX: 3}
-
-
-class Wish(NamedTuple):
-    """What one selector of a detector asks of the series in one of its homes."""
-
-    number: int
-    tests: tuple[Matcher, ...]
+FEW = 4
+"""So few series are looked at one by one: columns pay for more."""
+NOBODY = np.zeros(0, np.int64)
+Tests = tuple[Matcher, ...]
+Home = dict[tuple[int, int], Tests]
+"""What is asked of who lives there, by number of the detector and of its selector."""
 
 
-class Street(NamedTuple):
-    """Homes in one label: by the text that a value is (``exact``), or begins with."""
+class Place(NamedTuple):
+    """One home of one selector of a detector."""
 
-    name: str
-    exact: bool
-
-
-Home = dict[tuple[int, int], Wish]
-"""Wishes by number of the detector and of its selector."""
+    street: Street
+    text: str
+    tests: Tests
+    key: tuple[int, int]
 
 
 class Matching:
@@ -47,12 +40,12 @@ class Matching:
 
     def __init__(self) -> None:
         self._streets: dict[Street, dict[str, Home]] = {}
-        self._addresses: dict[int, list[tuple[Street, str, tuple[int, int]]]] = {}
-        self._names: Counter[str] = Counter()
+        self._places: dict[int, list[Place]] = {}
+        self._names: dict[str, int] = {}
         self._named: dict[int, tuple[str, ...]] = {}
 
     def __len__(self) -> int:
-        return len(self._addresses)
+        return len(self._places)
 
     @property
     def names(self) -> Iterable[str]:
@@ -61,50 +54,56 @@ class Matching:
 
     def add(self, number: int, detector: CompiledDetector) -> None:
         """Let the series that this detector watches be found under its number."""
-        self._addresses[number] = []
-        for role, selector in enumerate(detector.watches):
-            street, texts, tests = self._home(selector)
+        mine = self._places[number] = []
+        for role, addresses in enumerate(detector.addresses):
+            street, texts, tests = addresses[0] if len(addresses) == 1 else self._quietest(addresses)
+            homes, key = self._streets.setdefault(street, {}), (number, role)
             for text in texts:
-                home = self._streets.setdefault(street, {}).setdefault(text, {})
-                home[number, role] = Wish(number, tests)
-                self._addresses[number].append((street, text, (number, role)))
-        self._named[number] = tuple(m.name for selector in detector.watches for m in selector.matchers)
-        self._names.update(self._named[number])
+                homes.setdefault(text, {})[key] = tests
+                mine.append(Place(street, text, tests, key))
+        self._named[number] = detector.names
+        for name in detector.names:
+            self._names[name] = self._names.get(name, 0) + 1
 
     def remove(self, number: int) -> None:
         """Forget a detector."""
-        for street, text, key in self._addresses.pop(number):
+        for street, text, _, key in self._places.pop(number):
             homes = self._streets[street]
             del homes[text][key]
             if not homes[text]:
                 del homes[text]
             if not homes:
                 del self._streets[street]
-        self._names -= Counter(self._named.pop(number))
+        for name in self._named.pop(number):
+            self._names[name] -= 1
+            if not self._names[name]:
+                del self._names[name]
 
     def wanted(self, columns: LabelColumns) -> dict[int, Ints]:
         """By number of the detector: which of the series it watches, ascending; detectors of none are left out."""
         found: dict[int, list[Ints]] = {}
         for home, places in self._occupied(columns):
-            for wish in home.values():
-                chosen = _chosen(wish.tests, columns, places)
-                if len(chosen):
-                    found.setdefault(wish.number, []).append(chosen)
-        return {number: parts[0] if len(parts) == 1 else _union(parts) for number, parts in found.items()}
+            choices = _tried(home, columns, places) if len(places) <= FEW else _chosen_by(home, columns, places)
+            for number, chosen in choices:
+                found.setdefault(number, []).append(chosen)
+        return {number: _union(parts) for number, parts in found.items()}
 
-    def _home(self, selector: Selector) -> tuple[Street, tuple[str, ...], tuple[Matcher, ...]]:
-        """Street and texts of the homes of a selector, and the matchers to be tried on who lives there."""
-        equal = [m for m in selector.matchers if m.op is Op.EQUAL and m.value]
-        if equal:
-            least = min(equal, key=lambda m: len(self._streets.get(Street(m.name, True), {}).get(m.value, ())))
-            return Street(least.name, True), (least.value,), _tests(selector, least)
-        for matcher in selector.matchers:
-            homes = homes_of(matcher.value) if matcher.op is Op.REGEX else ()
-            if homes:
-                exact = all(home.exact for home in homes)
-                texts = tuple(dict.fromkeys(home.text for home in homes))
-                return Street(matcher.name, exact), texts, _tests(selector, matcher if exact else None)
-        return Street(EVERYONE, True), (EVERYONE,), _tests(selector, None)
+    def wanted_by(self, numbers: Iterable[int], columns: LabelColumns) -> dict[int, Ints]:
+        """The same for these detectors, where they are few."""
+        found: dict[int, Ints] = {}
+        for number in numbers:
+            parts = [
+                chosen
+                for street, text, tests, _ in self._places[number]
+                if len(chosen := _chosen(tests, columns, _living(street, text, columns)))
+            ]
+            if parts:
+                found[number] = _union(parts)
+        return found
+
+    def _quietest(self, addresses: tuple[Address, ...]) -> Address:
+        """That with the fewest others in the home; each has one."""
+        return min(addresses, key=lambda one: len(self._streets.get(one.street, {}).get(one.texts[0], ())))
 
     def _occupied(self, columns: LabelColumns) -> Iterator[tuple[Home, Ints]]:
         """Homes with the series that live there."""
@@ -117,8 +116,16 @@ class Matching:
                 yield homes[text], places
 
 
-def _tests(selector: Selector, told: Matcher | None) -> tuple[Matcher, ...]:
-    return tuple(sorted((m for m in selector.matchers if m is not told), key=lambda m: _ORDER[m.op]))
+def _living(street: Street, text: str, columns: LabelColumns) -> Ints:
+    """Series that live in a home."""
+    if street.name == EVERYONE:
+        return np.arange(columns.size)
+    column = columns[street.name]
+    if street.exact:
+        code = column.numbers.get(text)
+        return NOBODY if code is None or not text else column.places(code)
+    codes = column.beginning_with(text)
+    return column.places_of(codes) if codes else NOBODY
 
 
 def _exactly(homes: Mapping[str, Home], column: LabelColumn) -> Iterator[tuple[str, Ints]]:
@@ -148,7 +155,24 @@ def _beginning(homes: Mapping[str, Home], column: LabelColumn) -> Iterator[tuple
         yield text, column.places_of(codes)
 
 
-def _chosen(tests: Iterable[Matcher], columns: LabelColumns, places: Ints) -> Ints:
+def _tried(home: Home, columns: LabelColumns, places: Ints) -> Iterator[tuple[int, Ints]]:
+    """By number of the detector: which of these few series fulfil its conditions, one by one."""
+    for at in places.tolist():
+        labels, alone = columns.labels(at), np.array([at])
+        for (number, _), tests in home.items():
+            if all(matcher.matches(labels.get(matcher.name, "")) for matcher in tests):
+                yield number, alone
+
+
+def _chosen_by(home: Home, columns: LabelColumns, places: Ints) -> Iterator[tuple[int, Ints]]:
+    """The same of many."""
+    for (number, _), tests in home.items():
+        chosen = _chosen(tests, columns, places)
+        if len(chosen):
+            yield number, chosen
+
+
+def _chosen(tests: Tests, columns: LabelColumns, places: Ints) -> Ints:
     """Which of these series fulfil all conditions."""
     for matcher in tests:
         if not len(places):
@@ -158,4 +182,4 @@ def _chosen(tests: Iterable[Matcher], columns: LabelColumns, places: Ints) -> In
 
 
 def _union(parts: list[Ints]) -> Ints:
-    return np.unique(np.concatenate(parts))
+    return parts[0] if len(parts) == 1 else np.unique(np.concatenate(parts))

@@ -43,6 +43,8 @@ SWITCH_INTERVAL_S = 0.02
 """Reader and worker take turns in Python; asking for the turn every 5 ms costs a twentieth of the CPU."""
 SAVING_INTERVAL_S = 0.001
 """The same from a snapshot to the next batch: each large copy gives the turn away, and data stands still meanwhile."""
+YOUNG_OBJECTS = 50_000
+"""New objects that make Python look for garbage: thousands of new detectors are many objects, and none is garbage."""
 
 
 Judged = OutRecord | Part
@@ -109,6 +111,7 @@ def build() -> Dataflow:
     gc.collect()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.freeze()  # what numba left is never garbage: looking through it took 100 ms at a time
+    gc.set_threshold(YOUNG_OBJECTS)
     detectors = TopicLog(settings, settings.topics.detectors)
     decoder = Decoder(settings.flow_idle_s // 2, settings.flow_max_series)
     source = KafkaSource(settings, settings.topics.metrics, decoder.decode)

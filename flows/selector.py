@@ -12,6 +12,7 @@ As in Prometheus at least one matcher must not match the empty string, so ``{}``
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -26,6 +27,10 @@ from flows.pattern import Home, check_pattern, homes_of, matches_pattern, texts_
 NAME_LABEL = "__name__"
 MAX_MATCHERS = 64
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "\\": "\\", "'": "'", '"': '"'}
+
+_METRIC_NAME, _LABEL_NAME = re.compile("[a-zA-Z_:][a-zA-Z0-9_:]*"), re.compile("[a-zA-Z_][a-zA-Z0-9_]*")
+_RUNS = {mark: re.compile(f"[^{mark}\\\\\\n]+") for mark in "'\""} | {"`": re.compile("[^`]+")}
+"""What may stand between these quotes as it is."""
 
 
 class SelectorError(Rejected):
@@ -166,20 +171,15 @@ class _Reader:
         return self.text[self.at : self.at + 1]
 
     def metric_name(self) -> str:
-        return self._word(allow_colon=":", what="a metric name")
+        return self._word(_METRIC_NAME, "a metric name")
 
-    def _word(self, allow_colon: str, what: str) -> str:
+    def _word(self, form: re.Pattern[str], what: str) -> str:
         self.peek()
-        start = self.at
-        while self.at < len(self.text) and (
-            _is_word(self.text[self.at]) or self.text[self.at] in (allow_colon or "\0")
-        ):
-            self.at += 1
-        word = self.text[start : self.at]
-        if not word or word[0].isdigit():
-            self.at = start
+        found = form.match(self.text, self.at)
+        if found is None:
             self.fail(f"expected {what}")
-        return word
+        self.at = found.end()
+        return found[0]
 
     def braces(self) -> list[Matcher]:
         self.at += 1
@@ -195,7 +195,7 @@ class _Reader:
 
     def matcher(self) -> Matcher:
         quoted = self.peek() in ("'", '"', "`")
-        name = self.string() if quoted else self._word("", "a label name")
+        name = self.string() if quoted else self._word(_LABEL_NAME, "a label name")
         if quoted and self.peek() in (",", "}"):
             return Matcher(NAME_LABEL, Op.EQUAL, name)
         op = self.op()
@@ -230,8 +230,13 @@ class _Reader:
         while (char := self.text[self.at : self.at + 1]) != mark:
             if char in ("", "\n") and (not char or mark != "`"):
                 self.fail("the string does not end")
-            self.at += 1
-            out.append(self._escape() if char == "\\" and mark != "`" else char)
+            run = _RUNS[mark].match(self.text, self.at)
+            if run is not None:
+                self.at = run.end()
+                out.append(run[0])
+            else:
+                self.at += 1
+                out.append(self._escape())
         self.at += 1
         return "".join(out)
 
@@ -251,7 +256,3 @@ class _Reader:
             self.fail(f"\\{char} needs {digits} hexadecimal digits of a Unicode character")
         self.at += 1 + digits
         return text
-
-
-def _is_word(char: str) -> bool:
-    return char.isascii() and (char.isalnum() or char == "_")

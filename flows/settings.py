@@ -53,7 +53,8 @@ class FlowSettings(KafkaSettings):
     @property
     def limits(self) -> BlockLimits:
         """The bounds as a block takes them."""
-        from flows.block import BlockLimits  # with it comes numba, which who only checks settings does not need
+        from flows.block import BlockLimits
+        from flows.watch import WORK_PER_CONTROL  # with it comes numba, which who only checks settings does not need
 
         return BlockLimits(
             max_series=self.flow_max_series,
@@ -64,6 +65,7 @@ class FlowSettings(KafkaSettings):
             idle_s=self.flow_idle_s,
             too_old_ms=round(self.flow_too_old_s * 1000),
             too_new_ms=round(self.flow_too_new_s * 1000),
+            max_work=max(1, WORK_PER_CONTROL // self.partitions),
         )
 
     @property

@@ -17,7 +17,7 @@ from flows.families import Families
 from flows.gather import Gather, Gathering
 from flows.keys import MAX_KEYS, Keys
 from flows.models import MAX_MODELS, Models
-from flows.policy import POLICY, Policies, policy_of
+from flows.policy import POLICY, Policies
 from flows.program import Program
 from flows.routes import NONE, Routes
 from flows.selector import NAME_LABEL
@@ -30,11 +30,11 @@ Key = ProgramKey | GatherKey
 GatheringState = tuple[int, int, bool, bool]
 """Of a gathering: incarnation, next step, whether it has begun, whether it overflowed."""
 NOBODY: Mapping[str, GatheringState] = MappingProxyType({})
-NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
-WORK_PER_CONTROL = 256_000
-"""So much work with configs is done at a control record, about 30 ms of it; the rest waits for the next one."""
-WORK_PER_REVISION, WORK_PER_LANE, WORK_PER_SINGLE = 1_000, 1, 200
+WORK_PER_CONTROL = 600_000
+"""So much work with configs is done at the control records of a second, by the blocks of all partitions together, about
+60 ms of it; the rest waits for the next ones."""
+WORK_PER_REVISION, WORK_PER_LANE, WORK_PER_SINGLE = 500, 4, 200
 """Work in tenths of a microsecond, about: a lane is added or dropped in a crowd, or singly as groups need it."""
 
 
@@ -118,38 +118,42 @@ class Watch:
         """Add the lanes of audiences; where it matters who comes first, by this order of the rows."""
         singly: list[tuple[int, str, int, int, bool]] = []
         for audience in audiences:
-            counters = audience.counters(self.families.is_counter)
-            crowds: list[tuple[int, int, Ints]] = []
+            crowds: dict[int, Ints] = {}
             for number, places in audience.wanted.items():
                 detector = self.detector(number)
-                rows, grows = audience.rows[places], counters[places]
                 if detector.plan is not None or detector.program.singly:
-                    pairs = zip(rows.tolist(), grows.tolist(), strict=True)
+                    grows = audience.counters(self.families, places).tolist()
+                    pairs = zip(audience.rows[places].tolist(), grows, strict=True)
                     singly += [(order(row), detector.source.id, number, row, counter) for row, counter in pairs]
-                    continue
-                if not self.keys.admits_all(number, len(rows)):
-                    admitted = self.keys.admitted(number, detector.source, rows, order)
-                    rows, grows = rows[admitted], grows[admitted]
-                for counter, mine in ((False, rows[~grows]), (True, rows[grows])):
-                    if len(mine):
-                        (key,) = detector.keys_for(NO_LABELS, counter=counter)
-                        crowds.append((number, self._program_number(key, number), mine))
-            self._add_crowds(crowds)
+                elif self.keys.admits_all(number, len(places)):
+                    crowds[number] = places
+                else:
+                    admitted = self.keys.admitted(number, detector.source, audience.rows[places], order)
+                    if admitted.any():
+                        crowds[number] = places[admitted]
+            if crowds:
+                self._add_crowds(audience, crowds)
         for _, _, number, row, counter in sorted(singly):  # by id before number: numbers differ after a restart
             self._add_lanes(row, number, self.series.labels_of(row), counter=counter)
 
-    def _add_crowds(self, crowds: Sequence[tuple[int, int, Ints]]) -> None:
-        """Add lanes of many rows at a time: number of the detector, of its program, and rows."""
-        if not crowds:
-            return
-        numbers, programs, all_rows = zip(*crowds, strict=True)
-        sizes = [len(rows) for rows in all_rows]
-        rows = np.concatenate(all_rows)
-        entries, made = self.routes.entries_for(self.series.table["head"], rows, np.repeat(programs, sizes))
-        self.routes.add_lanes(entries, np.repeat(numbers, sizes))
-        self.work += WORK_PER_LANE * len(entries)
-        for number, size in zip(numbers, sizes, strict=True):
+    def _add_crowds(self, audience: Audience, crowds: Mapping[int, Ints]) -> None:
+        """Add lanes of many series at a time: by number of the detector their places in the audience, at least one."""
+        sizes = [len(places) for places in crowds.values()]
+        places = np.concatenate(list(crowds.values()))
+        grows = audience.counters(self.families, places)
+        growing = np.add.reduceat(grows, np.cumsum([0, *sizes[:-1]]), dtype=np.int64).tolist()
+        programs = np.empty((2, len(sizes)), np.int64)
+        for at, (number, size) in enumerate(zip(crowds, sizes, strict=True)):
+            for counter, n in enumerate((size - growing[at], growing[at])):
+                programs[counter, at] = (
+                    self._program_number(self.detector(number).programs[counter], number) if n else NONE
+                )
             self.keys.add(number, size)
+        each = np.repeat(np.arange(len(sizes)), sizes)
+        rows, numbers = audience.rows[places], np.array(list(crowds))[each]
+        entries, made = self.routes.entries_for(self.series.table["head"], rows, programs[grows.astype(np.int64), each])
+        self.routes.add_lanes(entries, numbers)
+        self.work += WORK_PER_LANE * len(entries)
         for number, mine in self._by_program(made):
             program = self._program(number)
             assert isinstance(program, Program)  # noqa: S101 - groups come singly
@@ -261,7 +265,7 @@ class Watch:
         if number >= len(self.policies):
             self.policies = np.concatenate([self.policies, np.zeros(max(16, number), POLICY)])
         config = detector.source.config
-        self.policies[number] = policy_of(config)
+        self.policies[number] = detector.policy
         if config.budget is not None and detector.plan is None:
             self.budgets.begin(number, config.budget, self.policies)
 

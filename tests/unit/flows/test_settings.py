@@ -7,10 +7,13 @@ from pydantic import ValidationError
 
 from flows.block import BlockLimits
 from flows.settings import FlowSettings
+from flows.watch import WORK_PER_CONTROL
 
 
 def test_defaults_are_the_limits_of_a_block() -> None:
-    assert FlowSettings().limits == BlockLimits()
+    work = WORK_PER_CONTROL // FlowSettings().partitions
+    assert FlowSettings().limits == BlockLimits(max_work=work)
+    assert FlowSettings(partitions=1).limits == BlockLimits()
 
 
 def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -22,9 +25,15 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     for name, value in values.items():
         monkeypatch.setenv(name, value)
     settings = FlowSettings()
-    assert settings.limits == BlockLimits(
-        max_series=5, max_label_bytes=7000, max_episodes=6, idle_s=120, too_old_ms=1500, too_new_ms=1
-    )
+    bounds = {
+        "max_series": 5,
+        "max_label_bytes": 7000,
+        "max_episodes": 6,
+        "idle_s": 120,
+        "too_old_ms": 1500,
+        "too_new_ms": 1,
+    }
+    assert settings.limits == BlockLimits(**bounds, max_work=WORK_PER_CONTROL // settings.partitions)
     assert settings.recovery == tmp_path / "recovery" / "metrics"
     assert settings.bootstrap == ["k:1"]
 
