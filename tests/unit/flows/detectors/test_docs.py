@@ -13,6 +13,7 @@ import pytest
 from pydantic.fields import FieldInfo
 
 from connectors.messages import DetectorConfig, Group, Shape
+from flows.budget import LEARN_S, MEMORY_ALARMS, STORM_SHARE
 from flows.config import check_config
 from flows.detectors.base import BAND_SURPRISE, SURPRISE_MAX, VALUE_LIMIT
 from flows.detectors.registry import KINDS
@@ -25,6 +26,7 @@ from flows.policy import DEFAULT_THRESHOLD, LEAST, QUIET_MS, QUIET_SAMPLES, WEEK
 from flows.report import CRITICAL_RATIO, LARGE_SIZE, WARNING_RATIO
 from flows.series import LONGEST_PAUSE
 from flows.shape.rate import MAX_GAP_MS
+from flows.trials import LEVELS, N_LEVELS
 
 TEXT = (Path(__file__).parents[4] / "docs" / "detectors.md").read_text()
 EXAMPLES = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)]
@@ -116,6 +118,10 @@ def test_every_field_of_a_group_is_named(name: str) -> None:
     f"{math.log10(WEEK_S / 5 / 5):.1f} on one every 5 s, {math.log10(WEEK_S / 300 / 5):.1f} on\none every 5 minutes",
     f"at most {('two', 'three', 'four')[int(LONGEST_PAUSE) - 2]})",
     f"{WORSE:g} times as surprising",
+    f"each of {N_LEVELS} thresholds from {LEVELS[0]:g} to {LEVELS[-1]:g}",
+    f"over the time of {MEMORY_ALARMS:g} alarms, a day at least",
+    f"nothing in its first {LEARN_S / 3600:g} hours",
+    f"({STORM_SHARE * MEMORY_ALARMS:g} alarms, when it is grown up)",
     f"peak is {LARGE_SIZE:g} half widths",
     f"for {LONG_MS // 60_000} minutes and {LONG_SAMPLES} samples",
 ])  # fmt: skip
