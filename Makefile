@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # What is installed is keyed on what the lock files say, not on file times.
 RUNTIME := $(VENV)/.runtime-$(shell cat requirements.lock pyproject.toml | cksum | tr ' ' '-')
 DEV := $(VENV)/.dev-$(shell cat requirements-dev.lock pyproject.toml | cksum | tr ' ' '-')
-HASHED := install --quiet --require-hashes --only-binary :all:
+HASHED := install --quiet --no-compile --require-hashes --only-binary :all:
 UV := 0.13.9
 WORKERS := 2
 PYTEST := $(BIN)/python -m coverage run -m pytest --numprocesses=$(WORKERS)
