@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from websockets.sync.client import connect
@@ -65,14 +66,16 @@ def records(settings: KafkaSettings) -> Iterator[OutRecord]:
 
 
 @contextmanager
-def running_flow(settings: KafkaSettings, home: Path) -> Iterator[None]:
+def running_flow(settings: KafkaSettings, home: Path) -> Iterator[str]:
+    """The address of its probes."""
+    port = free_port()
     given = {f"TOCSIN_{key.upper()}": str(value) for key, value in settings.model_dump().items()}
-    environment = {**os.environ, **given, "TOCSIN_HOME": str(home), "TOCSIN_FLOW_PORT": str(free_port())}
+    environment = {**os.environ, **given, "TOCSIN_HOME": str(home), "TOCSIN_FLOW_PORT": str(port)}
     environment["TOCSIN_FLOW_SNAPSHOT_INTERVAL_S"] = "1"
     with (home / "flow.log").open("wb") as log:
         flow = subprocess.Popen([sys.executable, "-m", "flows.run"], cwd=ROOT, env=environment, stdout=log, stderr=log)
     try:
-        yield
+        yield f"http://127.0.0.1:{port}"
         assert flow.poll() is None, (home / "flow.log").read_text()[-2000:]
     finally:
         flow.terminate()
@@ -91,12 +94,15 @@ def test_what_the_flow_writes_is_valid_and_the_same_everywhere(kafka_settings: K
         producer = make_producer(kafka_settings, "test")
         confirm([send(producer, record) for record in records(kafka_settings)], 30)
         producer.close()
-        with running_flow(kafka_settings, tmp_path):
+        with running_flow(kafka_settings, tmp_path) as flow:
             wait_for(
                 lambda: sum(anomaly["event"] == "closed" for anomaly in listed(api).values()) >= len(SPIKES),
                 f"see {tmp_path}/flow.log",
                 timeout_s=60,
             )
+            health = httpx.get(f"{flow}/health").json()
+            assert health["status"] == "ok", health
+            assert health["components"]["lag"]["status"] == "ok", "log time is old, but nothing waits"
         code, verdict = judge(kafka_settings)
         assert (code, verdict.problems) == (0, [])
         assert verdict.last == listed(api)
