@@ -53,13 +53,18 @@ class Tail:
 
     def surprise(self, size: float, k: int) -> float:
         base = math.log10((k + 1) / 20) if k >= 20 else 0.0
-        prior = 500 / (500 + k)
+        prior = 1000 / (1000 + k)
         smallest, fifth = self.peaks[19], self.peaks[5]
         if rounded(size) > smallest:
             tail = base + max(size - smallest, 0.0) / self.excess(fifth, smallest) / math.log(10)
         else:
             tail = base * size / smallest if smallest else 0.0
-        return prior * compressed(LAPLACE * size) + (1 - prior) * compressed(tail)
+        return prior * self.expected(size, k) + (1 - prior) * compressed(tail)
+
+    def expected(self, size: float, k: int) -> float:
+        as_high = sum(peak >= rounded(size) for peak in self.peaks)
+        limit = math.log10((k + 1) / as_high) + 2 if as_high else math.inf
+        return min(compressed(LAPLACE * size), limit)
 
     @staticmethod
     def excess(fifth: float, smallest: float) -> float:
@@ -275,13 +280,14 @@ class Auto:
         guess: float, steady: float, missing: float, step_h: float,
     ) -> None:  # fmt: skip
         n, rate = self.n, max(0.001, 1 / (self.n + 1))
+        quick = max(rate, min(step_h / 108, 0.02))
         old = n > 30
         limit = 5 * math.sqrt(self.variance) if old and self.variance > 0 else 1e300
         rest = value - middle
         rest_cut = cut(rest, 5 * steady if old and self.rest_square.value > 0 else 1e300)
         miss_cut = cut(value - guess, 8 * missing if old and missing > 0 else 1e300)
         away = cut(value - self.mean.value, limit)
-        self.rest_square.learn(rest_cut**2, rate)
+        self.rest_square.learn(rest_cut**2, quick)
         self.miss_square.learn(miss_cut**2, rate)
         per_hour = max(1.0, 1 / step_h) if n > 1 else 1.0
         samples = self.hour_samples.get(hour, 0)
@@ -290,8 +296,8 @@ class Auto:
         for i, prediction in enumerate(predictions):
             self.learn_error(i, abs(value - prediction), rate)
         self.learn_hour(time_ms // DAY_MS, hour, away, usual, per_hour)
-        self.mean.learn(self.mean.value + away, rate)
-        self.variance = (1 - rate) * (self.variance + rate * away**2)
+        self.mean.learn(self.mean.value + away, quick)
+        self.variance = (1 - quick) * (self.variance + quick * away**2)
         seen = self.last + cut(value - self.last, 1e3 * limit)
         self.fast.learn(seen, max(0.2, 1 / (n + 1)))
         self.slow.learn(self.slow.value + cut(seen - self.slow.value, limit), max(0.02, 1 / (n + 1)))

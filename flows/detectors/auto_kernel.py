@@ -28,6 +28,7 @@ from flows.detectors.auto_profile import (
     gate,
     learn_profile,
     learn_spread,
+    level_rate,
     profile_at,
     spread_of,
 )
@@ -121,7 +122,7 @@ def one(it: Signal, time_ms: int, value: float, sizes: Floats) -> tuple[float, f
         middle = min(max(e.middle, lower), upper)
         learn_reach(it, n - WARMUP, not lower <= value <= upper)
         score = judge(it, n - WARMUP, sizes, pause_ms, step_ms)
-    learn(it, n, time_ms, value, e, max(1.0, HOUR_MS / step_ms) if n > 1 else 1.0)
+    learn(it, n, time_ms, value, e, step_ms)
     return score, middle, lower, upper
 
 
@@ -228,17 +229,17 @@ def begun(it: Signal, which: int, surprise: float, k: int, step_ms: float) -> fl
 
 @njit(cache=True)
 def tail_weights(k: int) -> tuple[float, float]:
-    """After ``k`` scores: surprise of the smallest peak kept, and weight of the Laplace distribution."""
-    return (math.log10((k + 1.0) / PEAKS) if k >= PEAKS else 0.0), POOLED / (POOLED + k)
+    """After ``k`` scores: powers of ten of their number, and weight of the Laplace distribution."""
+    return math.log10(k + 1.0), POOLED / (POOLED + k)
 
 
 @njit(cache=True)
 def judge(it: Signal, k: int, sizes: Floats, pause_ms: float, step_ms: float) -> float:
     """Surprise of all members together, ``k`` scores after the first; learns their peaks."""
-    base, prior = tail_weights(k)
+    decades, prior = tail_weights(k)
     evidence = 0.0
     for member in range(MEMBERS):
-        surprise = surprise_of(it, member * PEAKS, sizes[member], base, prior)
+        surprise = surprise_of(it, member * PEAKS, sizes[member], decades, prior)
         evidence += surprise if member < WINDOW else begun(it, member - WINDOW, surprise, k, step_ms)
         learn_peak(it, member, sizes[member], k)
     if k == 0:
@@ -272,21 +273,22 @@ def learn_reach(it: Signal, k: int, outside: bool) -> None:
 
 
 @njit(cache=True)
-def learn(it: Signal, n: int, time_ms: int, value: float, e: Expectation, per_hour: float) -> None:
+def learn(it: Signal, n: int, time_ms: int, value: float, e: Expectation, step_ms: float) -> None:
     """Learn a sample, cut to what a few of its like may change."""
     rate, rest = max(SLOW_RATE, 1.0 / (n + 1.0)), value - e.middle
+    quick, per_hour = level_rate(n, step_ms), max(1.0, HOUR_MS / step_ms) if n > 1 else 1.0
     variance, common = it["variance"], it["rest_variance"]
     limit = CUT * math.sqrt(variance) if n > CUT_FROM and variance > 0.0 else NO_LIMIT
     rest_cut = cut(rest, CUT * e.steady if n > CUT_FROM and common > 0.0 else NO_LIMIT)
     miss_cut = cut(value - e.guess, MISS_CUT * e.missing if n > CUT_FROM and e.missing > 0.0 else NO_LIMIT)
     away = cut(value - it["mean"], limit)
-    it["rest_variance"] += rate * (rest_cut * rest_cut - common)
+    it["rest_variance"] += quick * (rest_cut * rest_cut - common)
     it["miss_variance"] += rate * (miss_cut * miss_cut - it["miss_variance"])
     learn_spread(it, time_ms % DAY_MS // HOUR_MS, rest_cut, per_hour)
     learn_predictors(it, n, value, e.middle, rate)
     learn_profile(it, time_ms, away, e.usual, per_hour)
-    it["mean"] += rate * away
-    it["variance"] = (1.0 - rate) * (variance + rate * away * away)
+    it["mean"] += quick * away
+    it["variance"] = (1.0 - quick) * (variance + quick * away * away)
     learn_shares(it, n, value)
     learn_levels(it, n, value, rest, limit)
     it["seen"] = min(n + 1, COUNT_LIMIT)

@@ -1,9 +1,9 @@
 """Level and day profile of ``auto``: what is usual now, how much of the profile is believed, how wide it spreads.
 
-The level is a mean with weights max(``SLOW_RATE``, 1/n) of what was cut at ``CUT`` standard deviations, so an
-incident moves it little and a lasting change is accepted by and by. The profile holds the mean deviation from the
-level at each hour of the day, UTC, interpolated between the middles of hours. It is believed as much as it has
-predicted: by the regression coefficient of the deviations on it, within 0 and 1.
+Level and spread are means of what was cut at ``CUT`` standard deviations, so an incident moves them little; they forget
+in a thousand samples or some days, what is shorter, so a lasting change is accepted by and by. The profile holds the
+mean deviation from the level at each hour of the day, UTC, interpolated between the middles of hours. It is believed as
+much as it has predicted: by the regression coefficient of the deviations on it, within 0 and 1.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from flows.detectors.auto_state import COUNT_LIMIT, DAY_MS, HOUR_MS, HOURS, Sign
 
 SLOW_RATE = 0.001
 """Least weight of a sample: 0.0005 … 0.002 were alike."""
+MEMORY_HOURS, QUICKEST_RATE = 108.0, 0.02
+"""Where samples are rare, level and spread forget by the clock: of hourly ones, they would else keep what was usual
+last month. 96 … 120 hours were alike."""
 CUT = 5.0
 """Deviations are learned up to so many standard deviations; 4 was alike."""
 VISIT_RATE = 0.1
@@ -32,6 +35,13 @@ VISIT_SAMPLES_LIMIT = 4000
 def cut(away: float, limit: float) -> float:
     """A deviation, within ±limit."""
     return min(max(away, -limit), limit)
+
+
+@njit(cache=True)
+def level_rate(n: int, step_ms: float) -> float:
+    """Weight of a sample in level and spread, after ``n`` others."""
+    by_clock = min(step_ms / (MEMORY_HOURS * HOUR_MS), QUICKEST_RATE)
+    return max(SLOW_RATE, by_clock, 1.0 / (n + 1.0))
 
 
 @njit(cache=True)

@@ -4,7 +4,8 @@ Of each member the ``PEAKS`` largest peaks are kept, of neighbouring ones only t
 smallest of them is the quantile that PEAKS of n samples exceed; beyond it the tail is exponential (Davison & Smith
 1990, *Models for exceedances over high thresholds*), its mean excess taken from the fifth largest, so that a few
 anomalies do not widen it. What the tail says is pooled with a Laplace distribution, which counts ``POOLED``
-samples, and compressed above ``COMPRESS``: one member alone never shouts the others down when they are added.
+samples, and compressed above ``COMPRESS``: one member alone never shouts the others down when they are added. Where m
+peaks of n samples were as high, the Laplace distribution says at most ``BORNE_OUT`` more than log10(n/m).
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ from numba import njit
 
 from flows.detectors.auto_state import PEAKS, Signal
 
-POOLED = 500.0
-"""Samples after which tail and Laplace are believed alike: 200 … 1,000 were alike."""
+POOLED = 1000.0
+"""Samples after which tail and Laplace are believed alike: 500 … 1,500 were alike."""
+BORNE_OUT = 2.0
+"""Less would hide events that come again, more would let bursts alarm for weeks."""
 COMPRESS = 3.0
 LAPLACE = math.sqrt(2.0) / math.log(10.0)
 """−log10 of the two-sided tail of a Laplace distribution, per standard deviation."""
 RUN = 10
 """Peaks so near belong together: 10 … 30 were alike."""
 _FIFTH = PEAKS // 4
+_FEWEST = math.log10(PEAKS)
 _EXCESSES = math.log(PEAKS / (_FIFTH + 0.5))
 _PER_E = 1.0 / math.log(10.0)
 _DROPPED_BITS = 12
@@ -62,19 +66,31 @@ def excess_of(fifth: float, smallest: float) -> float:
 
 
 @njit(cache=True)
-def surprise_of(it: Signal, first: int, size: float, base: float, prior: float) -> float:
+def borne_out(it: Signal, first: int, size: float, surprise: float, decades: float) -> float:
+    """What the peaks that were as high leave of a surprise."""
+    peaks, code, as_high = it["peaks"], code_of(size), 0
+    while as_high < PEAKS and peaks[first + as_high] >= code:
+        as_high += 1
+    return min(surprise, decades - math.log10(as_high) + BORNE_OUT) if as_high > 0 else surprise
+
+
+@njit(cache=True)
+def surprise_of(it: Signal, first: int, size: float, decades: float, prior: float) -> float:
     """Surprise of a member; its peaks begin at ``first``.
 
-    ``base`` is the surprise of the smallest of the peaks, ``prior`` the weight of the Laplace distribution.
+    ``decades`` is the logarithm of how many samples were scored, ``prior`` the weight of the Laplace distribution.
     """
-    peaks = it["peaks"]
+    peaks, base = it["peaks"], max(decades - _FEWEST, 0.0)
     smallest = size_of(peaks[first + PEAKS - 1])
     if code_of(size) > peaks[first + PEAKS - 1]:
         excess = excess_of(size_of(peaks[first + _FIFTH]), smallest)
         tail = base + max(size - smallest, 0.0) / excess * _PER_E
     else:
         tail = size / smallest * base if smallest > 0.0 else 0.0
-    return prior * compressed(LAPLACE * size) + (1.0 - prior) * compressed(tail)
+    expected = compressed(LAPLACE * size)
+    if expected > decades - _FEWEST + BORNE_OUT:
+        expected = borne_out(it, first, size, expected, decades)
+    return prior * expected + (1.0 - prior) * compressed(tail)
 
 
 @njit(cache=True)
