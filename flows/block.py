@@ -257,6 +257,7 @@ class Block:
         ]
         self._sweep(out)
         self.episodes.count()
+        self.watch.share_chance(control.partitions)
         self._spend(control.partitions)
 
     def _spend(self, partitions: int) -> None:

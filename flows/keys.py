@@ -33,21 +33,35 @@ class Keys:
         self.refused = 0
         """series that found no room since the process started"""
         self.notices = Notices()
+        self.shared: dict[int, int] = {}
+        """how many series each watched when ``changed`` was last asked"""
         self._used: Counter[int] = Counter()
+        self._changed: set[int] = set()
 
     def add(self, number: int, n: int) -> None:
         """A detector watches ``n`` more series."""
         self._used[number] += n
+        self._changed.add(number)
 
     def drop(self, numbers: Ints) -> None:
         """These detectors, which may stand there several times, watch one series less each."""
         for number, n in zip(*map(np.ndarray.tolist, np.unique(numbers, return_counts=True)), strict=True):
             self._used[number] -= n
+            self._changed.add(number)
 
     def forget(self, number: int) -> None:
         """A detector is gone."""
         del self._used[number]
+        self.shared.pop(number, None)
+        self._changed.discard(number)
         self.full.discard(number)
+
+    def changed(self) -> list[int]:
+        """Detectors that watch more or fewer series than when this was last asked."""
+        changed = [number for number in self._changed if self._used[number] != self.shared.get(number)]
+        self.shared |= {number: self._used[number] for number in changed}
+        self._changed.clear()
+        return changed
 
     def admits_all(self, number: int, n: int) -> bool:
         """Whether a detector has room for ``n`` more series."""

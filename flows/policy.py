@@ -35,7 +35,8 @@ LEAST = 1.0
 """Thresholds by chance end here: one sample in ten."""
 KNOWN_EXTRA = 1.0
 """Decades by which a sample may surprise more than the number of those before it bears out: most tails are not so heavy
-that the next record is as far away as it can be. A decade less, and a load of a minute is not found after an hour."""
+that the next record could be anywhere. With none, four samples in a row would be needed in the first 20 minutes of
+hundreds of signals, which is a whole minute at a sample every 15 s; now it takes three."""
 UNLIMITED = -1
 """Number of samples seen where surprise does not rest on how many samples of this signal were seen."""
 RELATIVE = -1
@@ -59,6 +60,19 @@ def chance_per_week_of(config: DetectorConfig) -> float | None:
     if config.threshold is not None or config.budget is not None:
         return None
     return config.chance_per_week if config.chance_per_week is not None else KINDS[config.kind].chance_per_week
+
+
+def chance_of_each(config: DetectorConfig, signals: int) -> float:
+    """The same of each of so many signals: what a config does not say is bounded for all of them together.
+
+    NaN if the threshold is not one by chance.
+    """
+    chance, in_all = chance_per_week_of(config), KINDS[config.kind].chance_in_all
+    if chance is None:
+        return math.nan
+    if in_all is None or config.chance_per_week is not None:
+        return chance
+    return min(chance, in_all / max(signals, 1))
 
 
 def threshold_of(config: DetectorConfig) -> float | None:

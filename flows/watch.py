@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
@@ -17,7 +18,7 @@ from flows.families import Families
 from flows.gather import Gather, Gathering
 from flows.keys import MAX_KEYS, Keys
 from flows.models import MAX_MODELS, Models
-from flows.policy import POLICY, Policies
+from flows.policy import POLICY, Policies, chance_of_each
 from flows.program import Program
 from flows.routes import NONE, Routes
 from flows.selector import NAME_LABEL
@@ -268,6 +269,29 @@ class Watch:
         self.policies[number] = detector.policy
         if config.budget is not None and detector.plan is None:
             self.budgets.begin(number, config.budget, self.policies)
+
+    def share_chance(self, partitions: int) -> None:
+        """Let thresholds by chance follow how many signals a detector has, if all partitions have as many as this one.
+
+        A single series is taken to be the only one.
+        """
+        chances = self.policies["log_chance"]
+        for number in self.keys.changed():
+            signals = (self.keys.shared[number] - 1) * partitions + 1
+            if not math.isnan(chances[number]):
+                chances[number] = math.log10(chance_of_each(self.detector(number).source.config, signals))
+
+    def chances(self) -> dict[str, tuple[int, float]]:
+        """By the ids of detectors with a threshold by chance: among how many series it is shared out, log10 of each."""
+        chances = self.policies["log_chance"]
+        shared = {number: n for number, n in self.keys.shared.items() if not math.isnan(chances[number])}
+        return {self.detector(number).source.id: (n, float(chances[number])) for number, n in shared.items()}
+
+    def restore_chances(self, chances: Mapping[str, Sequence[float]]) -> None:
+        """Put back what ``chances`` gave: what has changed since is seen at the next control record, as it would be."""
+        for detector_id, (n, log_chance) in chances.items():
+            number = self.numbers[detector_id]
+            self.keys.shared[number], self.policies["log_chance"][number] = int(n), log_chance
 
     def _add_lanes(self, row: int, number: int, labels: Mapping[str, str], *, counter: bool) -> None:
         for key in self.detector(number).keys_for(labels, counter=counter):

@@ -65,6 +65,8 @@ class Kind(NamedTuple):
 
     chance_per_week: float | None = None
     """Samples a week that reach its threshold by chance, if the config says nothing; None: a fixed threshold."""
+    chance_in_all: float | None = None
+    """No more of them a week on all signals of a detector together, if the config says nothing; None: no bound."""
     cooldown_s: float | None = 0.0
     """Cool-down after an episode, if the config says nothing; None: six hours or six samples, what is longer."""
 
@@ -76,6 +78,7 @@ KINDS: dict[str, Kind] = {
         "learns what kind of signal it is, and combines what finds anomalies in it",
         frozenset({Trait.EMPIRICAL}),
         chance_per_week=5.0,
+        chance_in_all=21.0,
         cooldown_s=None,
     ),
     "threshold": Kind(
