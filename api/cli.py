@@ -79,11 +79,22 @@ def topics() -> None:
 @app.command("warm")
 def warm_kernels() -> None:
     """Compile the kernels into numba's cache, so that the first start does not have to."""
-    from connectors.ingest import warm_kernels as warm_ingest
-    from flows.warm import warm as warm_flow
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
 
-    warm_ingest()
-    warm_flow()
+    from connectors.ingest import warm_kernels as warm_ingest
+    from flows.detectors.registry import KINDS, Trait
+    from flows.warm import warm as warm_flow
+    from flows.warm import warm_kind
+
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as processes:
+        tasks = [
+            processes.submit(warm_ingest),
+            *(processes.submit(warm_kind, kind) for kind in KINDS if Trait.OBJECTS not in KINDS[kind].traits),
+        ]
+        for task in tasks:
+            task.result()
+    warm_flow()  # all kernels, most from the cache by now
 
 
 @app.command("version")

@@ -57,6 +57,15 @@ def warm() -> None:
     find_histograms(_samples(0).value or b"", 0)
 
 
+def warm_kind(kind: str) -> None:
+    """Run some samples through one kind: what compiles longest, and what several processes may compile side by side."""
+    entry = KINDS[kind]
+    detector = entry.make(entry.params.model_validate(entry.example))
+    state, rows = detector.allocate(4), np.arange(4)
+    for step in range(3):
+        detector.step(state, rows, np.full(4, 1000 * step), rows.astype(np.float64))
+
+
 def _judge_together() -> None:
     """Groups are judged by another step, which is not run here: only its kernels are."""
     for kind in KINDS.values():
