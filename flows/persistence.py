@@ -109,7 +109,7 @@ def load(raw: bytes, block: Block) -> Block:
     block.watch.add_detectors(block.revisions.compiled.values(), gathered)
     block.watch.models.kept = block.watch.keys.kept = None
     block.watch.keys.full = {block.watch.numbers[detector_id] for detector_id in full}
-    block.watch.restore_chances(header["chances"])
+    block.watch.restore_chances(header.get("chances", {}))
     block.signal = _load_signal(header.get("signal"))
     for key, prefix in programs.items():
         _load_program(block, saved, prefix, key)
