@@ -150,7 +150,7 @@ class Line:
             (
                 f"{when:%Y-%m-%d %H:%M:%S}",
                 f"{a.severity:<8}",
-                f"{'worse' if a.escalated else a.event:<7}",
+                f"{a.notice or a.event:<7}",
                 f"{_duration(a.duration_ms):>6}",
                 f"surprise {a.surprise:5.1f}",
                 f"{a.detector.name:<24}",

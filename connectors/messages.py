@@ -325,6 +325,16 @@ class EventType(StrEnum):
     CLOSED = "closed"
 
 
+class Notice(StrEnum):
+    """Why people are to be notified of an event."""
+
+    OPENED = "opened"
+    WORSE = "worse"
+    """a quarter more surprising than what they were told"""
+    ONGOING = "ongoing"
+    """it still goes on, a cool-down after they were told"""
+
+
 class Severity(StrEnum):
     """How bad, from the peak surprise against the threshold, the size of the deviation, and how long it lasts."""
 
@@ -400,9 +410,8 @@ class Anomaly(Message):
     version: Literal[1] = 1
     id: str = Field(pattern=r"^[0-9a-f]{32}$", description="same for all events of an episode, also after a crash")
     event: EventType
-    escalated: bool = Field(
-        False,
-        description="true on an update that is a quarter more surprising than what was last notified: notify again",
+    notice: Notice | None = Field(
+        default=None, description="why people are to be notified of this event; null: they need not be"
     )
     sequence: int = Field(ge=0, description="0 for opened, then counts up within the episode")
     tenant: str

@@ -8,7 +8,8 @@ of them, when those in a row add up to the threshold.
 
 It is told once it has lasted for ``min_duration_ms``; then its end is told too, and an update once a minute. It
 *escalates* with a sample that is a quarter more surprising than what an operator was last told, at its opening or the
-last escalation. After it, while its lane rests, only such a sample begins another (``flows.policy``).
+last escalation; and whoever was told is reminded of one that still goes on when a cool-down has passed. After it, while
+its lane rests, only a sample that would have escalated it begins another (``flows.policy``).
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ class Episode(NamedTuple):
     peak_ms: int
     log_ms: int
     told_ms: int
+    noticed_ms: int
+    """when it opened, escalated or reminded last"""
     samples: int
     sequence: int
     direction: int
@@ -71,7 +74,7 @@ EPISODE = np.dtype(
 )
 """An ``Episode`` in a column."""
 Episodes = NDArray[Any]
-OPENED, UPDATED, CLOSED, ESCALATED = 0, 1, 2, 3
+OPENED, UPDATED, CLOSED, ESCALATED, REMINDED = 0, 1, 2, 3, 4
 NO_NEWS = -1
 PENDING, TOLD, RESTING, SUSPECTED = 0, 1, 2, 3
 """Phases: too short to be told so far; open; over, and its lane rests; not believed so far."""
@@ -227,7 +230,8 @@ def follow(
                     grow(episodes, at, times_ms[i], values[i], score[i], expected[i], lower[i], upper[i], log_ms)
                     episodes[at]["threshold"] = threshold
                     episodes[at]["step_s"] = steps_s[i]
-                    n = tell(episodes, at, policy["min_duration_ms"], told, kinds, n)
+                    cooldown_ms = cooldown_of(policy, steps_s[i])
+                    n = tell(episodes, at, policy["min_duration_ms"], cooldown_ms, told, kinds, n)
             lane = lane_next[lane]
     return entries.shape[0], n, refused
 
@@ -388,15 +392,19 @@ def size_of(value: float, expected: float, lower: float, upper: float) -> float:
 
 
 @njit(cache=True)
-def tell(episodes: Episodes, at: int, min_duration_ms: int, told: Episodes, kinds: Ints, n: int) -> int:
-    """Tell that an episode opened, once it lasts, that it escalated, or an update that is due."""
-    kind = news(episodes, at, min_duration_ms)
+def tell(
+    episodes: Episodes, at: int, min_duration_ms: int, cooldown_ms: int, told: Episodes, kinds: Ints, n: int
+) -> int:
+    """Tell that an episode opened, once it lasts, escalated or goes on after a cool-down, or an update that is due."""
+    kind = news(episodes, at, min_duration_ms, cooldown_ms)
     if kind == NO_NEWS:
         return n
     episodes[at]["phase"] = TOLD
     episodes[at]["sequence"] += 1
     episodes[at]["told_ms"] = episodes[at]["time_ms"]
     if kind != UPDATED:
+        episodes[at]["noticed_ms"] = episodes[at]["time_ms"]
+    if kind in (OPENED, ESCALATED):
         episodes[at]["told_surprise"] = episodes[at]["peak_surprise"]
     told[n] = episodes[at]
     kinds[n] = kind
@@ -404,7 +412,7 @@ def tell(episodes: Episodes, at: int, min_duration_ms: int, told: Episodes, kind
 
 
 @njit(cache=True)
-def news(episodes: Episodes, at: int, min_duration_ms: int) -> int:
+def news(episodes: Episodes, at: int, min_duration_ms: int, cooldown_ms: int) -> int:
     """What is to be told of an episode at its latest sample."""
     if episodes[at]["phase"] == SUSPECTED:
         return NO_NEWS
@@ -413,4 +421,6 @@ def news(episodes: Episodes, at: int, min_duration_ms: int) -> int:
         return OPENED if lasts else NO_NEWS
     if episodes[at]["peak_surprise"] >= WORSE * episodes[at]["told_surprise"]:
         return ESCALATED
+    if 0 < cooldown_ms <= episodes[at]["time_ms"] - episodes[at]["noticed_ms"]:
+        return REMINDED
     return UPDATED if episodes[at]["time_ms"] - episodes[at]["told_ms"] >= TELL_EVERY_MS else NO_NEWS

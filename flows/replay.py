@@ -23,7 +23,6 @@ from connectors.messages import (
     ControlRecord,
     DetectorConfig,
     DetectorRevision,
-    EventType,
     OutRecord,
     Topics,
 )
@@ -232,7 +231,7 @@ class Told:
         self._reached_ms = np.maximum.accumulate(frame.times_ms)
 
     def samples(self, rows: slice, records: list[OutRecord]) -> None:
-        """Take what these rows caused; an episode opens and escalates at the row of its latest sample."""
+        """Take what these rows caused; an episode is noticed at the row of its latest sample."""
         for anomaly in self._take(records):
             at = rows.start + int(np.searchsorted(self._reached_ms[rows], anomaly.time_ms))
             self.alert[min(at, rows.stop - 1)] = True
@@ -246,7 +245,7 @@ class Told:
         """Remember the last event of each episode; gives those of which a user is notified."""
         events = [Anomaly.decode(record.value or b"") for record in records]
         self.last.update((event.id, event) for event in events)
-        return [event for event in events if event.event is EventType.OPENED or event.escalated]
+        return [event for event in events if event.notice is not None]
 
 
 def control_at(time_ms: int) -> ControlRecord:

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from connectors.messages import AnomalyDetector, ClosedBy, Direction, EventType, OutRecord, Severity, Shape
+from connectors.messages import AnomalyDetector, ClosedBy, Direction, EventType, Notice, OutRecord, Severity, Shape
 from flows.config import CompiledDetector
-from flows.episodes import CLOSED, ESCALATED, OPENED, UPDATED, Episode
+from flows.episodes import CLOSED, ESCALATED, OPENED, REMINDED, UPDATED, Episode
 from flows.explain import Manner, borne_out, chance_per_week, change_of, is_long
 from flows.sentence import sentence, signal_text
 
@@ -24,8 +24,10 @@ EVENT = {
     OPENED: EventType.OPENED,
     UPDATED: EventType.UPDATED,
     ESCALATED: EventType.UPDATED,
+    REMINDED: EventType.UPDATED,
     CLOSED: EventType.CLOSED,
 }
+NOTICE = {OPENED: Notice.OPENED, ESCALATED: Notice.WORSE, REMINDED: Notice.ONGOING}
 SEVERITIES = tuple(Severity)
 
 
@@ -98,7 +100,7 @@ class Reports:
             "version": 1,
             "id": anomaly,
             "event": EVENT[kind],
-            "escalated": kind == ESCALATED,
+            "notice": NOTICE.get(kind),
             "sequence": episode.sequence,
             "tenant": watched.tenant,
             "detector": told.detector,

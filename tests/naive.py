@@ -253,6 +253,7 @@ class Episode:
     peak_surprise: float = -1.0
     peak_ms: int = 0
     told_ms: int = 0
+    noticed_ms: int = 0
     told_surprise: float = 0.0
     step_s: float = 0.0
     told: bool = False
@@ -363,6 +364,8 @@ class Episodes:
             kind = "opened" if time_ms - episode.start_ms >= policy.min_duration_ms else None
         elif episode.peak_surprise >= 1.25 * episode.told_surprise:
             kind = "escalated"
+        elif 0 < policy.cooldown(step_s) <= time_ms - episode.noticed_ms:
+            kind = "reminded"
         else:
             kind = "updated" if time_ms - episode.told_ms >= 60_000 else None
         if kind is None:
@@ -370,6 +373,8 @@ class Episodes:
         episode.sequence += 1
         episode.told, episode.told_ms = True, time_ms
         if kind != "updated":
+            episode.noticed_ms = time_ms
+        if kind in ("opened", "escalated"):
             episode.told_surprise = episode.peak_surprise
         return [self._event(kind, lane, episode)]
 

@@ -12,7 +12,7 @@ from websockets.sync.server import ServerConnection, serve
 
 from api.socket_messages import CLOSE_SLOW, AnomalyEvent, ErrorCode, SocketError, Subscribed
 from api.tail import MAX_LINE, Line, run_tail, socket_url
-from connectors.messages import Severity
+from connectors.messages import Notice, Severity
 from tests.anomalies import make_anomaly
 
 plain = Line(colour=False, zone=UTC)
@@ -25,13 +25,14 @@ def test_a_line_tells_when_how_bad_and_on_what() -> None:
     )
 
 
-def test_an_escalation_is_told_apart_from_other_updates() -> None:
-    assert "  worse    " in plain(make_anomaly(1, 75, escalated=True))
+@pytest.mark.parametrize("notice", Notice)
+def test_what_people_are_to_be_notified_of_is_told_apart_from_other_updates(notice: Notice) -> None:
+    assert f"  {notice:<7}  " in plain(make_anomaly(1, 75, notice=notice))
 
 
 def test_lines_are_aligned() -> None:
     critical = make_anomaly(2, 4000, severity=Severity.CRITICAL, value=1.0)
-    events = [make_anomaly(1), make_anomaly(1, 75, escalated=True), critical, make_anomaly(3, 70)]
+    events = [make_anomaly(1), make_anomaly(1, 75, notice=Notice.ONGOING), critical, make_anomaly(3, 70)]
     assert len({plain(event).index("up{") for event in events}) == 1
 
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from connectors.messages import DetectorConfig
 from flows.detectors.base import Scored
-from flows.episodes import CLOSED, ESCALATED, EVENTS_PER_CALL, OPENED, UPDATED, EpisodeTable, Events, Lanes
+from flows.episodes import CLOSED, ESCALATED, EVENTS_PER_CALL, OPENED, REMINDED, UPDATED, EpisodeTable, Events, Lanes
 from flows.policy import POLICY, UNLIMITED, policy_of
 from tests import naive
 from tests.naive import Policy
 
-KIND = {OPENED: "opened", UPDATED: "updated", ESCALATED: "escalated", CLOSED: "closed"}
+KIND = {OPENED: "opened", UPDATED: "updated", ESCALATED: "escalated", REMINDED: "reminded", CLOSED: "closed"}
 
 
 class Watched(NamedTuple):
@@ -182,6 +182,14 @@ def test_an_episode_escalates_by_a_quarter_over_what_was_told_and_is_told_each_m
         ("updated", 62, 2, 12.4),
         ("escalated", 122, 3, 12.5),  # a quarter over the 10 of the last escalation, not over an update's peak
     ]
+
+
+def test_of_an_episode_that_goes_on_people_are_reminded_after_each_cool_down() -> None:
+    w, table = watched([[Policy(5.0, 90_000, cooldown_ms=100_000)]]), EpisodeTable(10)
+    verdicts = ((0, 8.0), (50, 5.0), (99, 5.0), (101, 9.0), (140, 10.0), (202, 6.0), (241, 6.0))
+    assert kinds(follow(w, table, *verdicts)) == [
+        ("opened", 0), ("updated", 99), ("reminded", 101), ("escalated", 140), ("updated", 202), ("reminded", 241),
+    ]  # fmt: skip
 
 
 def test_what_does_not_last_cannot_escalate() -> None:

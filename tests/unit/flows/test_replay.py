@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from connectors.messages import Anomaly, Budget, DetectorConfig, EventType, Period
+from connectors.messages import Anomaly, Budget, DetectorConfig, Period
 from flows import replay as replay_module
 from flows.config import ConfigError
 from flows.entity import combine
@@ -55,7 +55,7 @@ def essence(anomaly: Anomaly) -> dict[str, Any]:
 
 
 def alerts_of(events: list[Anomaly], frame: Frame) -> list[int]:
-    told = [event.time_ms for event in events if event.event is EventType.OPENED or event.escalated]
+    told = [event.time_ms for event in events if event.notice is not None]
     return np.searchsorted(frame.times_ms, told).tolist()
 
 

@@ -19,13 +19,14 @@ from connectors.messages import (
     Detector,
     Direction,
     EventType,
+    Notice,
     OutRecord,
     Peak,
     Severity,
     Shape,
 )
 from flows.config import compile_config
-from flows.episodes import CLOSED, EPISODE, ESCALATED, OPENED, UPDATED, Episode
+from flows.episodes import CLOSED, EPISODE, ESCALATED, OPENED, REMINDED, UPDATED, Episode
 from flows.explain import Manner, chance_per_week, change_of
 from flows.report import Reports, Watched, anomaly_id, severity_of
 from flows.sentence import sentence, signal_text
@@ -70,7 +71,7 @@ def validated(one: Watched, state: Any, kind: int, closed_by: ClosedBy) -> Anoma
     return Anomaly(
         id=anomaly_id(one, int(state["start_ms"])),
         event={OPENED: EventType.OPENED, CLOSED: EventType.CLOSED}.get(kind, EventType.UPDATED),
-        escalated=kind == ESCALATED,
+        notice={OPENED: Notice.OPENED, ESCALATED: Notice.WORSE, REMINDED: Notice.ONGOING}.get(kind),
         sequence=int(state["sequence"]),
         tenant=one.tenant,
         detector=AnomalyDetector(
@@ -104,7 +105,7 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
 states = st.fixed_dictionaries(
     dict.fromkeys(("value", "expected", "lower", "upper", "peak_value"), finite)
     | {name: st.floats(0, 1e308) for name in ("surprise", "peak_surprise", "told_surprise")}
-    | {name: st.integers(-(2**62), 2**62) for name in ("start_ms", "log_ms", "peak_ms", "told_ms")}
+    | {name: st.integers(-(2**62), 2**62) for name in ("start_ms", "log_ms", "peak_ms", "told_ms", "noticed_ms")}
     | {name: st.floats(0, 1e308) for name in ("peak_size", "step_s")}
     | dict.fromkeys(("peak_expected", "first_expected"), finite)
     | {"time_ms": st.integers(2**62, 2**63 - 1), "threshold": st.floats(1e-300, 300.0)}
@@ -116,7 +117,7 @@ words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=2
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(
-    states, st.sampled_from([OPENED, UPDATED, ESCALATED, CLOSED]), st.sampled_from(list(ClosedBy)),
+    states, st.sampled_from([OPENED, UPDATED, ESCALATED, REMINDED, CLOSED]), st.sampled_from(list(ClosedBy)),
     st.dictionaries(words, words, max_size=4), words, st.sampled_from(list(Shape)),
 )  # fmt: skip
 def test_each_record_is_what_the_model_would_say(
@@ -146,13 +147,14 @@ def test_a_revised_detector_is_told_as_it_is_now(monkeypatch: pytest.MonkeyPatch
                 assert (anomaly.detector.id, anomaly.detector.name) == (detector_id, name)
 
 
-@pytest.mark.parametrize(
-    ("kind", "event"), [(OPENED, "opened"), (UPDATED, "updated"), (ESCALATED, "updated"), (CLOSED, "closed")]
-)
-def test_all_that_is_known_stands_in_every_event(kind: int, event: str) -> None:
+@pytest.mark.parametrize(("kind", "event", "notice"), [
+    (OPENED, "opened", "opened"), (UPDATED, "updated", None), (ESCALATED, "updated", "worse"),
+    (REMINDED, "updated", "ongoing"), (CLOSED, "closed", None),
+])  # fmt: skip
+def test_all_that_is_known_stands_in_every_event(kind: int, event: str, notice: str | None) -> None:
     anomaly = anomaly_of(watched(), state(), kind)
     assert (anomaly.event, anomaly.sequence, anomaly.samples) == (event, 4, 3)
-    assert anomaly.escalated == (kind == ESCALATED)
+    assert anomaly.notice == notice
     assert (anomaly.start_ms, anomaly.time_ms) == (1000, 3000)
     assert (anomaly.value, anomaly.expected, anomaly.lower, anomaly.upper, anomaly.surprise) == (99, 10, 9, 11, 12)
     assert (anomaly.peak.time_ms, anomaly.peak.value, anomaly.peak.surprise) == (2000, 120.0, 20.0)
