@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from flows.detectors.auto import Auto, AutoParams
-from flows.detectors.auto_state import RECORD
+from flows.detectors.auto_profile import level_rate
+from flows.detectors.auto_state import RECORD, records_of
+from flows.detectors.auto_tails import LAPLACE, code_of, compressed, surprise_of
 from flows.detectors.base import Floats, Ints, Scored, Table
 from tests import naive_auto
 from tests.series import FAMILIES, normal
@@ -89,6 +91,27 @@ def test_it_agrees_with_its_twin_at_another_cadence_and_over_gaps() -> None:
     detector = make()
     scored = detector.step(detector.allocate(1), np.zeros(1500, np.int64), at, values)
     agree(scored, naive_auto.auto(at.tolist(), values.tolist()), tolerance=1e-3)
+
+
+@pytest.mark.parametrize("step_ms", [3_600_000, 12 * 3_600_000])
+def test_it_agrees_with_its_twin_where_samples_are_rare(step_ms: int) -> None:
+    values = with_an_absurd_value(np.random.default_rng(5), 1500)
+    scored, _ = watch(values, step_ms)
+    agree(scored, naive_auto.auto(times(1500, step_ms).tolist(), values.tolist()), tolerance=1e-3)
+
+
+@pytest.mark.parametrize(("n", "step_ms", "rate"), [
+    (10_000, 60_000, 0.001), (10_000, 3_600_000, 1 / 108), (10_000, 86_400_000, 0.02), (9, 3_600_000, 0.1),
+])  # fmt: skip
+def test_rare_samples_weigh_by_the_clock(n: int, step_ms: float, rate: float) -> None:
+    assert level_rate(n, step_ms) == pytest.approx(rate)
+
+
+def test_a_peak_that_came_before_surprises_as_its_count_bears_out() -> None:
+    (it,) = records_of(make().allocate(1))
+    it["peaks"][:3] = code_of(50.0)
+    assert surprise_of(it, 0, 50.0, 3.0, 1.0) == pytest.approx(3.0 - math.log10(3) + 2.0)
+    assert surprise_of(it, 0, 60.0, 3.0, 1.0) == pytest.approx(compressed(LAPLACE * 60.0))
 
 
 def test_a_signal_takes_less_than_a_kilobyte() -> None:
