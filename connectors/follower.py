@@ -203,13 +203,20 @@ class Follower:
 
 
 class TopicLog:
-    """All records of a one-partition topic, kept in memory (at most ``max_bytes``) and followed."""
+    """All records of a one-partition topic, kept in memory (at most ``max_bytes``) and followed.
 
-    def __init__(self, settings: KafkaSettings, topic: str, max_bytes: int = LOG_MAX_BYTES) -> None:
+    ``prepare`` is called in the reading thread with records that nobody can read yet.
+    """
+
+    def __init__(
+        self, settings: KafkaSettings, topic: str, max_bytes: int = LOG_MAX_BYTES,
+        prepare: Callable[[list[Received]], None] | None = None,
+    ) -> None:  # fmt: skip
         self._records: list[Received] = []
         self._offsets: list[int] = []
         self._bytes = 0
         self._max_bytes = max_bytes
+        self._prepare = prepare
         self.follower = Follower(settings, topic, self._keep)
 
     @property
@@ -246,6 +253,8 @@ class TopicLog:
         if self._bytes > self._max_bytes:
             message = f"{self.follower.topic}: more than {self._max_bytes} bytes of records"
             raise Overloaded(message)
+        if self._prepare is not None:
+            self._prepare(received)
         self._records.extend(received)
         self._offsets.extend(record.offset for record in received)
 

@@ -40,7 +40,7 @@ from flows.revisions import DetectorTable, Outcome
 from flows.routes import sort_by_program
 from flows.series import DROPS, NEVER_MS, SeriesTable, admit
 from flows.trials import Trials
-from flows.watch import WORK_PER_CONTROL, WORK_PER_REVISION, Watch
+from flows.watch import WORK_PER_REVISION, Watch, work_of
 
 EVER_MS = (1 << 63) - 1
 MAX_REASON_BYTES = 1000
@@ -61,7 +61,7 @@ class BlockLimits:
     idle_s: int = 3600
     too_old_ms: int = 24 * 3_600_000
     too_new_ms: int = 600_000
-    max_work: int = WORK_PER_CONTROL
+    max_work: int = work_of(1)
 
 
 class Block:

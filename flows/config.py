@@ -116,6 +116,10 @@ class CompiledDetector:
         """Labels that its matchers look at, each once."""
         return tuple({matcher.name: None for selector in self.watches for matcher in selector.matchers})
 
+    def work_out(self) -> None:
+        """Have ready what blocks will ask for."""
+        _ = self.computes, self.programs, self.addresses, self.names, self.policy
+
     @cached_property
     def policy(self) -> Any:
         """Its record of ``POLICY``."""

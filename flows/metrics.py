@@ -9,7 +9,8 @@ import gc
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 
 import bytewax.operators as op
@@ -22,13 +23,14 @@ from prometheus_client.process_collector import ProcessCollector
 
 from connectors.bytewax_io import KafkaSink, KafkaSource
 from connectors.errors import Rejected
-from connectors.follower import TopicLog
+from connectors.follower import Received, TopicLog
 from connectors.logs import configure_logging
 from connectors.messages import DetectorRevision, OutRecord
 from connectors.probes import Component, Probes, degraded_if, down_if
 from connectors.settings import read_settings
 from flows.block import Block
 from flows.chunks import Chunk, ReadRevisions
+from flows.config import Compile, ConfigError
 from flows.decode import Decoder
 from flows.gather import Part
 from flows.merge import Merge
@@ -112,13 +114,17 @@ def build() -> Dataflow:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.freeze()  # what numba left is never garbage: looking through it took 100 ms at a time
     gc.set_threshold(YOUNG_OBJECTS)
-    detectors = TopicLog(settings, settings.topics.detectors)
+    compiled = CompileOnce()
+    detectors = TopicLog(
+        settings, settings.topics.detectors, prepare=lambda received: compile_ahead(received, compiled)
+    )
     decoder = Decoder(settings.flow_idle_s // 2, settings.flow_max_series)
     source = KafkaSource(settings, settings.topics.metrics, decoder.decode)
     vitals = Vitals(decoder, source.stats)
     _serve_probes(settings, vitals, source, detectors)
     read_revisions = _revisions_of(detectors, settings.flow_config_timeout_s)
-    return dataflow(settings, lambda flow: op.input("read", flow, source), KafkaSink(settings), vitals, read_revisions)
+    sink = KafkaSink(settings)
+    return dataflow(settings, lambda flow: op.input("read", flow, source), sink, vitals, read_revisions, compiled)
 
 
 def dataflow(
@@ -127,9 +133,9 @@ def dataflow(
     sink: Sink[OutRecord],
     vitals: Vitals,
     read_revisions: ReadRevisions,
+    compiled: Compile,
 ) -> Dataflow:
     """The steps, top to bottom; ``read`` makes the input: chunks keyed by partition."""
-    compiled = CompileOnce()
 
     def logic(saved: bytes | None) -> BlockLogic:
         block = Block(settings.topics, settings.limits, read_revisions, compiled)
@@ -148,6 +154,15 @@ def dataflow(
     events = op.stateful_batch("merge", parts, merge_logic)
     op.output("write", op.merge("events", judged.falses, events), sink)
     return flow
+
+
+def compile_ahead(received: Sequence[Received], compiled: Compile) -> None:
+    """Compile detectors as their log is read, in that thread: a block would hold up its partition for it."""
+    for record in received:
+        revision = _revision(record.value)
+        if revision is not None and revision.detector is not None:
+            with suppress(ConfigError):  # every block will meet it, and skip the revision
+                compiled(revision.detector).work_out()
 
 
 def _is_part(keyed: tuple[str, Judged]) -> bool:

@@ -18,7 +18,7 @@ MAX_COMPILED = 2 * MAX_DETECTORS
 
 
 class CompileOnce:
-    """Compiles a detector once for all blocks of a process."""
+    """Compiles a detector once for all blocks of a process, maybe ahead of them in another thread."""
 
     def __init__(self, compiled: Compile = compile_config) -> None:
         self._compile = compiled
@@ -30,7 +30,7 @@ class CompileOnce:
         if known is None:
             known = self._compile(detector)
             if len(self._known) >= MAX_COMPILED:
-                del self._known[next(iter(self._known))]  # the oldest
+                self._known.pop(next(iter(self._known)), None)  # the oldest, unless another thread was faster
             self._known[detector.text] = known
         return known
 

@@ -54,7 +54,7 @@ class FlowSettings(KafkaSettings):
     def limits(self) -> BlockLimits:
         """The bounds as a block takes them."""
         from flows.block import BlockLimits
-        from flows.watch import WORK_PER_CONTROL  # with it comes numba, which who only checks settings does not need
+        from flows.watch import work_of  # with it comes numba, which who only checks settings does not need
 
         return BlockLimits(
             max_series=self.flow_max_series,
@@ -65,7 +65,7 @@ class FlowSettings(KafkaSettings):
             idle_s=self.flow_idle_s,
             too_old_ms=round(self.flow_too_old_s * 1000),
             too_new_ms=round(self.flow_too_new_s * 1000),
-            max_work=max(1, WORK_PER_CONTROL // self.partitions),
+            max_work=work_of(self.partitions),
         )
 
     @property

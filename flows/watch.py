@@ -34,9 +34,14 @@ NOBODY: Mapping[str, GatheringState] = MappingProxyType({})
 
 WORK_PER_CONTROL = 600_000
 """So much work with configs is done at the control records of a second, by the blocks of all partitions together, about
-60 ms of it; the rest waits for the next ones."""
+60 ms of it on a quiet machine; the rest waits for the next ones."""
 WORK_PER_REVISION, WORK_PER_LANE, WORK_PER_SINGLE = 500, 4, 200
 """Work in tenths of a microsecond, about: a lane is added or dropped in a crowd, or singly as groups need it."""
+
+
+def work_of(partitions: int) -> int:
+    """A block's part of ``WORK_PER_CONTROL`` in a flow of so many partitions."""
+    return max(1, WORK_PER_CONTROL // partitions)
 
 
 class Watch:

@@ -29,6 +29,7 @@ from connectors.messages import DetectorConfig
 from connectors.settings import KafkaSettings
 from tests.benchmarks.flow_process import FlowProcess, await_judged, broker_with_topics
 from tests.benchmarks.load import Record, labels_of
+from tests.benchmarks.pipeline import AUTO_THRESHOLD
 from tests.brokers import ROOT, free_port
 
 SERIES = 20_000
@@ -207,7 +208,10 @@ def run(kind: str) -> dict[str, float]:
         flow.await_ready()
         ingest = stack.enter_context(process("connectors.ingest", ingest_port, environment, home / "ingest.log"))
         api = stack.enter_context(process("api.app", api_port, environment, home / "api.log"))
-        config = DetectorConfig(name="all", kind=kind, selector='{job="kubernetes-pods"}', quiet_s=1.0)
+        threshold = AUTO_THRESHOLD if kind == "auto" else None
+        config = DetectorConfig(
+            name="all", kind=kind, selector='{job="kubernetes-pods"}', quiet_s=1.0, threshold=threshold
+        )
         httpx.post(api + "/api/detectors", json=config.model_dump(mode="json")).raise_for_status()
         return asyncio.run(measure(api, ingest, flow))
 

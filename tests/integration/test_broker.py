@@ -303,6 +303,15 @@ def test_a_topic_log_answers_ranges_and_waits_for_their_end(settings: KafkaSetti
             topic_log.read(0, 11, 0.1)
 
 
+def test_a_topic_log_prepares_records_before_they_can_be_read(settings: KafkaSettings, producer: KafkaProducer) -> None:
+    prepared: list[Received] = []
+    with TopicLog(settings, settings.topics.detectors, prepare=prepared.extend) as topic_log:
+        produce(producer, settings.topics.detectors, numbered(0, 10))
+        records = topic_log.read(0, 10, DEADLINE_S)
+        assert prepared[:10] == records
+        assert len(records) == 10
+
+
 def test_a_source_resumes_at_the_next_offset(settings: KafkaSettings, producer: KafkaProducer) -> None:
     topic = settings.topics.metrics
     produce(producer, topic, numbered(0, 300), partition=2)

@@ -20,6 +20,7 @@ from connectors.reader import ReaderStats
 from flows.chunks import Chunk
 from flows.decode import Decoder
 from flows.metrics import dataflow
+from flows.revisions import CompileOnce
 from flows.settings import FlowSettings
 from flows.vitals import Vitals
 from tests.series import labelled
@@ -62,7 +63,7 @@ def run(log: Log, items: list[Record | TestingSource.ABORT], recovery: RecoveryC
     decoder = Decoder(SETTINGS.flow_idle_s // 2, SETTINGS.flow_max_series)
     vitals = Vitals(decoder, lambda: ReaderStats(0, 0, 0, 0, 0, 0, 0))
     source = TestingSource(items, batch_size)
-    flow = dataflow(SETTINGS, decoded(source, decoder), TestingSink(written), vitals, log.read_revisions)
+    flow = dataflow(SETTINGS, decoded(source, decoder), TestingSink(written), vitals, log.read_revisions, CompileOnce())
     run_main(flow, epoch_interval=epoch, recovery_config=recovery)
     return [record for _, record in written]
 
@@ -133,7 +134,9 @@ def test_two_workers_say_the_same(two: Two) -> None:
     decoder = Decoder(SETTINGS.flow_idle_s // 2, SETTINGS.flow_max_series)
     vitals = Vitals(decoder, lambda: ReaderStats(0, 0, 0, 0, 0, 0, 0))
     source = TestingSource(two.records, 10)
-    flow = dataflow(SETTINGS, decoded(source, decoder), TestingSink(written), vitals, two.logs[0].read_revisions)
+    flow = dataflow(
+        SETTINGS, decoded(source, decoder), TestingSink(written), vitals, two.logs[0].read_revisions, CompileOnce()
+    )
     cluster_main(flow, [], 0, worker_count_per_proc=2)
     assert once([record for _, record in written]) == expected(two)
     assert len(vitals.blocks) == 2

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from connectors.follower import Received
+from connectors.messages import Detector
 from connectors.reader import ReaderStats
+from flows.config import CompiledDetector, compile_config
 from flows.decode import Decoder
-from flows.metrics import BlockLogic, _revision
+from flows.metrics import BlockLogic, _revision, compile_ahead
 from flows.persistence import load
+from flows.revisions import CompileOnce
 from flows.vitals import Vitals
-from tests.streams import busy_log
+from tests.streams import Log, busy_log, config
 
 
 @pytest.mark.parametrize("value", [None, b"", b"{", b'{"version": 1}', b"\xff"])
@@ -36,3 +40,25 @@ def test_the_logic_keeps_its_block_and_tells_of_its_snapshots() -> None:
     assert vitals.stops.count == 0
     logic.on_batch([])
     assert vitals.stops.count == 1
+
+
+def test_detectors_are_compiled_as_their_log_is_read() -> None:
+    log, made = Log(), list[str]()
+    log.detector("good", config())
+    log.detector("bad", config(selector="m{"))
+    log.detector("good", None)
+
+    def compiling(detector: Detector) -> CompiledDetector:
+        made.append(detector.id)
+        return compile_config(detector)
+
+    compiled = CompileOnce(compiling)
+    values = [None, b"{", *(revision.encode() for revision in log.revisions if revision)]
+    compile_ahead([Received("", 0, at, 0, None, value, []) for at, value in enumerate(values)], compiled)
+    assert made == ["good", "bad"]
+    first = _revision(values[2])
+    assert first is not None
+    assert first.detector is not None
+    found = compiled(first.detector)
+    assert made == ["good", "bad"], "compiled before"
+    assert {"computes", "programs", "addresses", "names", "policy"} <= vars(found).keys()

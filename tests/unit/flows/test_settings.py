@@ -7,13 +7,18 @@ from pydantic import ValidationError
 
 from flows.block import BlockLimits
 from flows.settings import FlowSettings
-from flows.watch import WORK_PER_CONTROL
+from flows.watch import WORK_PER_CONTROL, work_of
 
 
 def test_defaults_are_the_limits_of_a_block() -> None:
-    work = WORK_PER_CONTROL // FlowSettings().partitions
-    assert FlowSettings().limits == BlockLimits(max_work=work)
     assert FlowSettings(partitions=1).limits == BlockLimits()
+    assert FlowSettings(partitions=8).limits == BlockLimits(max_work=work_of(8))
+
+
+def test_what_a_control_record_lets_blocks_do_is_shared_among_the_partitions() -> None:
+    assert 8 * work_of(8) <= WORK_PER_CONTROL
+    assert work_of(1) == 8 * work_of(8)
+    assert work_of(10**9) == 1
 
 
 def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -33,7 +38,7 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         "too_old_ms": 1500,
         "too_new_ms": 1,
     }
-    assert settings.limits == BlockLimits(**bounds, max_work=WORK_PER_CONTROL // settings.partitions)
+    assert settings.limits == BlockLimits(**bounds, max_work=work_of(settings.partitions))
     assert settings.recovery == tmp_path / "recovery" / "metrics"
     assert settings.bootstrap == ["k:1"]
 
