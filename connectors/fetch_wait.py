@@ -15,6 +15,9 @@ from connectors.kafka_clients import FETCH_WAIT_MS
 BUSY_WAIT_MS = 50
 BUSY_S = 5.0
 """A consumer counts as busy for so long after it saw data."""
+BUSY_POLL_MS, IDLE_POLL_MS = 500, 1500
+"""How long a poll may last. One that ends without a record costs as much as a fetch, so an idle one outlasts the wait
+of its fetch; the price is that stopping takes so long."""
 
 
 class FetchWait:
@@ -26,6 +29,11 @@ class FetchWait:
         self._clock_s = clock_s
         self._busy_until_s = 0.0
         self.busy = False
+
+    @property
+    def poll_ms(self) -> int:
+        """How long the next poll may last."""
+        return BUSY_POLL_MS if self.busy else IDLE_POLL_MS
 
     def saw(self, data: bool) -> None:
         """A poll is over; ``data`` tells whether it gave more than control records."""

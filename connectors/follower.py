@@ -23,7 +23,7 @@ from connectors.kafka_clients import LIST_TIMEOUT_MS, make_consumer, unavailable
 from connectors.messages import Header
 from connectors.settings import KafkaSettings
 
-POLL_MS = 500
+CONNECT_S = 0.5
 EMPTY_POLLS_BEFORE_FOREIGN = 2
 """A high watermark below our position is believed when it stands for so many polls without a record."""
 LOG_MAX_BYTES = 256 * 1024 * 1024
@@ -145,13 +145,13 @@ class Follower:
             self._answers.listen(consumer)
             wait = FetchWait(consumer)
             while not self._stopping.is_set():
-                wait.saw(data=self._poll(consumer))
+                wait.saw(data=self._poll(consumer, wait.poll_ms))
         finally:
             consumer.close()
 
     def _connect(self) -> KafkaConsumer | None:
         """A consumer, however long the broker takes; None when stopped meanwhile."""
-        patient = self._settings.model_copy(update={"delivery_timeout_s": POLL_MS / 1000})
+        patient = self._settings.model_copy(update={"delivery_timeout_s": CONNECT_S})
         while not self._stopping.is_set():
             try:
                 return make_consumer(patient, f"tocsin-follow-{self.topic}")
@@ -172,9 +172,9 @@ class Follower:
             consumer.seek(partition, start)
             self._positions[partition.partition] = start
 
-    def _poll(self, consumer: KafkaConsumer) -> bool:
+    def _poll(self, consumer: KafkaConsumer, timeout_ms: int) -> bool:
         """Hand on what came; whether anything did."""
-        polled = consumer.poll(POLL_MS)
+        polled = consumer.poll(timeout_ms)
         received = [receive(record) for records in polled.values() for record in records]
         if received:
             self._on_records(received)

@@ -30,7 +30,6 @@ BATCH_BYTES = 2 * 1024 * 1024
 BATCH_RECORDS = 256
 POLL_RECORDS = 64
 """Records decompressed at a time: some megabytes, which decoding still finds in the processor's caches."""
-POLL_MS = 500
 EMPTY_POLLS_BEFORE_GONE = 2
 """A high watermark below our position is believed when it stands for so many polls without a record."""
 
@@ -187,7 +186,7 @@ class Reader(Generic[T]):
                 self._answers.listen(consumer)
                 while not self._stopping:
                     self._assign_added(consumer)
-                    wait.saw(data=self._poll(consumer))
+                    wait.saw(data=self._poll(consumer, wait.poll_ms))
                     self.busy = wait.busy
                     self._wait_for_room()
             finally:
@@ -205,10 +204,10 @@ class Reader(Generic[T]):
             for partition in added:
                 consumer.seek(partition, wanted[partition])
 
-    def _poll(self, consumer: KafkaConsumer) -> bool:
+    def _poll(self, consumer: KafkaConsumer, timeout_ms: int) -> bool:
         """Queue what came; whether it was more than control records."""
         try:
-            polled = consumer.poll(POLL_MS)
+            polled = consumer.poll(timeout_ms)
         except OffsetOutOfRangeError as error:
             partition, offset = next(iter(error.args[0].items()))
             start = consumer.beginning_offsets([partition])[partition]

@@ -1,6 +1,6 @@
 from types import SimpleNamespace
 
-from connectors.fetch_wait import BUSY_S, BUSY_WAIT_MS, FetchWait
+from connectors.fetch_wait import BUSY_POLL_MS, BUSY_S, BUSY_WAIT_MS, IDLE_POLL_MS, FetchWait
 from connectors.kafka_clients import FETCH_WAIT_MS
 from connectors.settings import KafkaSettings
 
@@ -13,13 +13,14 @@ def test_short_while_data_flows_long_when_idle() -> None:
     wait.saw(data=False)
     assert config["fetch_max_wait_ms"] == FETCH_WAIT_MS
     wait.saw(data=True)
-    assert (config["fetch_max_wait_ms"], wait.busy) == (BUSY_WAIT_MS, True)
+    assert (config["fetch_max_wait_ms"], wait.busy, wait.poll_ms) == (BUSY_WAIT_MS, True, BUSY_POLL_MS)
     now_s += BUSY_S / 2
     wait.saw(data=False)
     assert config["fetch_max_wait_ms"] == BUSY_WAIT_MS
     now_s += BUSY_S
     wait.saw(data=False)
-    assert (config["fetch_max_wait_ms"], wait.busy) == (FETCH_WAIT_MS, False)
+    assert (config["fetch_max_wait_ms"], wait.busy, wait.poll_ms) == (FETCH_WAIT_MS, False, IDLE_POLL_MS)
+    assert IDLE_POLL_MS > FETCH_WAIT_MS
 
 
 def test_a_real_consumer_asks_with_the_wait_that_was_set(kafka_settings: KafkaSettings) -> None:
