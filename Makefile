@@ -24,6 +24,10 @@ ifeq ($(shell [ ! -e $(VENV) ] || { $(SOUND); } || echo broken),broken)
 .PHONY: $(BIN)/python
 endif
 
+# Packages are installed without their bytecode: what is imported leaves it behind, once. Were that forbidden by the
+# environment, every process would compile all that it imports, which takes longer than its own start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run install test check format lint types coverage lock clean
 
 run: $(RUNTIME)

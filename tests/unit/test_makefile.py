@@ -47,6 +47,19 @@ def test_what_was_made_works_and_is_left_alone(clone: Path) -> None:
     assert "is up to date" in make(clone, "-n")
 
 
+def test_bytecode_is_kept_even_where_the_environment_forbids_it(clone: Path) -> None:
+    done = subprocess.run(
+        ["make", "--eval", 'asked: ; @$(BIN)/python -c "import sys; print(sys.dont_write_bytecode)"', "asked"],
+        cwd=clone,
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "False"
+
+
 def without_pip(venv: Path) -> None:
     for package in venv.glob("lib/*/site-packages/pip*"):
         shutil.rmtree(package)
