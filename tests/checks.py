@@ -13,10 +13,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.detectors.base import BAND_SURPRISE, SURPRISE_MAX, Detector, Floats, Ints, Scored, Table
+from tests.examples import examples
 
 Make = Callable[[], Detector]
 FORBIDDEN = {"time", "datetime", "logging", "random", "socket", "threading", "kafka", "bytewax", "connectors", "api"}
@@ -119,7 +120,7 @@ def check_batches_may_be_cut_anywhere(make: Make) -> None:
     detector = make()
     whole = detector.step(detector.allocate(3), rows, times(n), values)
 
-    @settings(max_examples=10, deadline=None, derandomize=True, database=None)
+    @examples(10)
     @given(st.lists(st.integers(0, n), max_size=8))
     def cut(cuts: list[int]) -> None:
         detector = make()

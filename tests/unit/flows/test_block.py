@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.codec.encode import encode_labels
@@ -23,13 +23,14 @@ from connectors.messages import (
 )
 from flows.chunks import Chunk, NewSeries, Samples
 from flows.persistence import load, save
+from tests.examples import examples
 from tests.series import START_MS, labelled
 from tests.streams import TOPICS, Log, anomalies, busy_log, by_id, config, joined, pieces, sample_bits
 
 SEEDS = range(4)
 LIMITS: list[dict[str, Any]] = [{"idle_s": 60}, {"idle_s": 60, "max_episodes": 2}, {"idle_s": 60, "max_series": 4}]
 CUTS = st.lists(st.integers(0, 600), max_size=12)
-EXAMPLES = settings(max_examples=12, deadline=None, derandomize=True)
+EXAMPLES = examples(12)
 M = {"__name__": "m", "n": "0"}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.codec.encode import encode_labels
@@ -32,6 +32,7 @@ from flows.policy import POLICY, policy_of, threshold_at
 from flows.trials import LEVELS
 from tests import naive_budget
 from tests.benchmarks.budget import DAY_S, Case, Partitions, keep, mixture
+from tests.examples import examples
 from tests.series import START_MS
 from tests.streams import TOPICS, Log, anomalies, by_id, pieces
 
@@ -74,7 +75,7 @@ MINUTES = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@examples(100)
 @given(MINUTES, st.sampled_from([(Period.HOUR, 2.0), (Period.DAY, 3.0), (Period.WEEK, 0.5)]), st.sampled_from([1, 8]))
 def test_thresholds_agree_with_their_twin(
     minutes: list[tuple[float, int, int, list[int]]], given_budget: tuple[Period, float], partitions: int

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.calibration import (
@@ -25,6 +25,7 @@ from flows.calibration import (
     tail_count,
 )
 from flows.detectors.base import SURPRISE_MAX
+from tests.examples import examples
 from tests.surprises import feed, promised, scored_of
 
 EDGES = [*np.arange(2.0, 4.0, 0.5), 4, 5, 6, 7, 8, 10, 12, 14, *(16.0 * 2 ** np.arange(13))]
@@ -102,7 +103,7 @@ def test_a_gap_is_neither_calibrated_nor_learned() -> None:
 
 
 @pytest.mark.long
-@settings(max_examples=25, deadline=None, derandomize=True, database=None)
+@examples(25)
 @given(st.lists(st.integers(0, 1500), max_size=6), st.integers(0, 2**32))
 def test_batches_may_be_cut_anywhere_and_rows_do_not_touch(cuts: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -120,7 +121,7 @@ def test_batches_may_be_cut_anywhere_and_rows_do_not_touch(cuts: list[int], seed
 
 
 @pytest.mark.long
-@settings(max_examples=50, deadline=None, derandomize=True, database=None)
+@examples(50)
 @given(st.integers(0, 2**32), st.floats(0.2, 50.0), st.integers(40, 5000))
 def test_more_is_never_less_surprising(seed: int, heaviness: float, n: int) -> None:
     tails = allocate_tails(1)

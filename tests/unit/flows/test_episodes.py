@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.messages import DetectorConfig
@@ -14,6 +14,7 @@ from flows.detectors.base import Scored
 from flows.episodes import CLOSED, ESCALATED, EVENTS_PER_CALL, OPENED, REMINDED, UPDATED, EpisodeTable, Events, Lanes
 from flows.policy import POLICY, UNLIMITED, policy_of
 from tests import naive
+from tests.examples import examples
 from tests.naive import Policy
 
 KIND = {OPENED: "opened", UPDATED: "updated", ESCALATED: "escalated", REMINDED: "reminded", CLOSED: "closed"}
@@ -95,7 +96,7 @@ ENTRIES = st.tuples(*(st.lists(POLICIES, max_size=4) for _ in range(3)))
 
 
 @pytest.mark.long
-@settings(max_examples=300, deadline=None, derandomize=True)
+@examples(300)
 @given(ENTRIES, VERDICTS, st.lists(st.integers(0, 60), max_size=4), st.integers(1, 4), st.sets(st.integers(0, 9)))
 def test_they_agree_with_their_twin(
     entries: tuple[list[Policy], ...],
@@ -133,7 +134,7 @@ def test_they_agree_with_their_twin(
         assert table.told == sum(episode.told for episode in twin.open.values())
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@examples(100)
 @given(ENTRIES, VERDICTS, st.lists(st.integers(0, 60), max_size=6))
 def test_batches_may_be_cut_anywhere(
     entries: tuple[list[Policy], ...], verdicts: list[tuple[int, int, float, int, float]], cuts: list[int]

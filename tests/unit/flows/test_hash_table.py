@@ -2,17 +2,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.hash_table import HashTable
+from tests.examples import examples
 
 CROWDED = st.tuples(st.sampled_from([0, 1, 62, 63]), st.integers(0, 4)).map(lambda key: key[0] << 32 | key[1])
 """Hashes whose homes collide or lie side by side, across the end of a table of 64."""
 KEYS = st.one_of(CROWDED, CROWDED, CROWDED, st.integers(0, 2**64 - 1))
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@examples(150)
 @given(st.lists(st.tuples(st.booleans(), KEYS), max_size=60))
 def test_it_is_a_dict(steps: list[tuple[bool, int]]) -> None:
     table, twin = HashTable(), dict[int, int]()

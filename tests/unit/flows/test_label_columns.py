@@ -1,18 +1,19 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.codec.encode import encode_labels
 from connectors.codec.labels import parse_labels
 from flows.label_columns import LabelColumns
+from tests.examples import examples
 
 NAMES = ["__name__", "a", "é", "long" * 40, "missing"]
 LABELS = st.dictionaries(st.sampled_from(NAMES[:-1]), st.sampled_from(["", "1", "2", "ü", "v" * 300]), max_size=4)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@examples(60)
 @given(st.lists(LABELS, max_size=12), st.sets(st.sampled_from(NAMES)))
 def test_columns_say_what_the_labels_say(series: list[dict[str, str]], names: set[str]) -> None:
     columns = LabelColumns([encode_labels(labels) for labels in series], names)

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.labels_archive import CHUNK_ROWS, LabelsArchive, pack_labels, unpack_labels
+from tests.examples import examples
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@examples(50)
 @given(st.lists(st.one_of(st.none(), st.binary(max_size=300)), max_size=20))
 def test_labels_come_back_without_gaps(labels: list[bytes | None]) -> None:
     assert unpack_labels(LabelsArchive().pack(labels)) == [raw for raw in labels if raw is not None]

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.codec.encode import encode_labels
@@ -9,6 +9,7 @@ from connectors.messages import Aggregate, Detector, Group
 from flows.config import CompiledDetector, compile_config
 from flows.label_columns import LabelColumns
 from flows.matching import Matching
+from tests.examples import examples
 from tests.streams import config
 
 SELECTORS = [
@@ -41,7 +42,7 @@ def wanted(matching: Matching, series: list[dict[str, str]]) -> dict[int, list[i
 
 
 @pytest.mark.long
-@settings(max_examples=300, deadline=None, derandomize=True)
+@examples(300)
 @given(
     st.lists(st.tuples(st.sampled_from(SELECTORS), st.sampled_from([None, DIVISOR])), max_size=20),
     st.sets(st.integers(0, 20)),

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 import re2
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flows.pattern import Home, Plain, check_pattern, homes_of, matches_pattern, plain_of
+from tests.examples import examples
 
 PIECES = ["a", "b", ".", "*", "+", "?", "|", "(", ")", "(?:", "(?i)", "[ab]", "{2}", "\\.", "\\|", "\\\\", "\\d", "^",
           "$", ".*", ".+", "ab", "-", "\\Q", "é", "\n"]  # fmt: skip
@@ -28,7 +29,7 @@ def valid(pattern: str) -> bool:
 
 
 @pytest.mark.long
-@settings(max_examples=1500, deadline=None, derandomize=True)
+@examples(1500)
 @given(PATTERNS, st.lists(TEXTS, max_size=6))
 @example("a\\.*", ["a", "a.", "a..", "ab"])
 @example(".+a.+", ["a", "aa", "aaa", "bab"])

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import flows.report
@@ -30,6 +30,7 @@ from flows.episodes import CLOSED, EPISODE, ESCALATED, OPENED, REMINDED, UPDATED
 from flows.explain import Manner, chance_per_week, change_of
 from flows.report import Reports, Watched, anomaly_id, severity_of
 from flows.sentence import sentence, signal_text
+from tests.examples import examples
 from tests.streams import config
 
 LABELS = {"__name__": "m", "n": "0"}
@@ -115,7 +116,7 @@ states = st.fixed_dictionaries(
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@examples(200)
 @given(
     states, st.sampled_from([OPENED, UPDATED, ESCALATED, REMINDED, CLOSED]), st.sampled_from(list(ClosedBy)),
     st.dictionaries(words, words, max_size=4), words, st.sampled_from(list(Shape)),

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.routes import NONE, Routes, Slab, sort_by_program
+from tests.examples import examples
 
 PAIRS = st.sets(st.tuples(st.integers(0, 4), st.integers(0, 3)))
 
@@ -17,7 +19,7 @@ def linked(pairs: set[tuple[int, int]]) -> tuple[Routes, np.ndarray]:
     return routes, heads
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@examples(60)
 @given(PAIRS, st.lists(st.integers(0, 4), max_size=30))
 def test_samples_are_sorted_by_program_in_their_order(pairs: set[tuple[int, int]], rows: list[int]) -> None:
     routes, heads = linked(pairs)
@@ -34,7 +36,8 @@ def test_samples_are_sorted_by_program_in_their_order(pairs: set[tuple[int, int]
 LANES = st.sets(st.tuples(st.integers(0, 4), st.integers(0, 2), st.integers(0, 3)), max_size=12)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@pytest.mark.long
+@examples(150)
 @given(st.lists(st.tuples(st.booleans(), LANES), max_size=8))
 def test_crowds_of_lanes_come_and_go(steps: list[tuple[bool, set[tuple[int, int, int]]]]) -> None:
     """Against a set of (row, program, detector); entries are there as long as they have lanes."""

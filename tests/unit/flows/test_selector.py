@@ -4,10 +4,11 @@ import time
 from itertools import product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.selector import MAX_MATCHERS, Matcher, Op, SelectorError, parse_selector, quote
+from tests.examples import examples
 
 UP = {"__name__": "up", "job": "api", "instance": "a:9090"}
 
@@ -99,7 +100,7 @@ VALUES = st.lists(st.sampled_from(["a", "b", "|", ".*", ".+", "(", ")", "[ab]", 
 )
 
 
-@settings(max_examples=600, deadline=None, derandomize=True)
+@examples(600)
 @given(st.lists(st.tuples(st.sampled_from(Op), VALUES), min_size=1, max_size=4))
 def test_what_is_refused_can_really_not_be_fulfilled(drawn: list[tuple[Op, str]]) -> None:
     matchers = ",".join(f"a{op}{quote(value)}" for op, value in drawn)
@@ -169,7 +170,7 @@ NAMES = st.one_of(st.sampled_from(["job", "__name__", "_x9"]), st.text(min_size=
 MATCHERS = st.builds(Matcher, NAMES, st.sampled_from([Op.EQUAL, Op.NOT_EQUAL]), st.text(max_size=8))
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@examples(150)
 @given(st.lists(MATCHERS, max_size=4))
 def test_what_is_printed_reads_back(matchers: list[Matcher]) -> None:
     matchers = list({m.name: m for m in matchers if m.name != "sure"}.values())  # none may exclude another

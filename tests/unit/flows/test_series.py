@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.codec.encode import encode_labels
 from flows.chunks import NewSeries
 from flows.series import DROPS, NEVER_MS, STALE_MARKER, SeriesTable, admit
+from tests.examples import examples
 
 LABELS = {"__name__": "up", "job": "ü"}
 
@@ -75,7 +76,7 @@ def admitted(rows: list[int], times_ms: list[int], values: np.ndarray, last_ms: 
 SAMPLES = st.lists(st.tuples(st.integers(-1, 2), st.integers(95, 205)), max_size=40)
 
 
-@settings(max_examples=80, deadline=None, derandomize=True)
+@examples(80)
 @given(SAMPLES, st.integers(0, 40))
 def test_it_admits_what_its_twin_admits(samples: list[tuple[int, int]], cut: int) -> None:
     last: dict[int, int] = {}

@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.messages import DetectorConfig
@@ -13,6 +13,7 @@ from flows.episodes import Lanes
 from flows.policy import POLICY, policy_of
 from flows.trials import LEVELS, N_LEVELS, Trials
 from tests import naive
+from tests.examples import examples
 from tests.naive import Policy
 
 TRIAL_FROM = 2.0
@@ -65,7 +66,7 @@ SCORES = st.one_of(st.sampled_from([math.nan, 0.0, 2.0, 4.0, 5.0, 6.25, 10.0, 30
 VERDICTS = st.lists(st.tuples(st.sampled_from([1, 900, 5000, 61_000]), SCORES), max_size=60)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@examples(300)
 @given(
     st.lists(POLICIES, min_size=1, max_size=3), VERDICTS, st.sampled_from([0.5, 15.0]),
     st.lists(st.integers(0, 60), max_size=4),

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
 SCRIPT = """
 import importlib, numba, pkgutil
@@ -34,6 +36,7 @@ assert not late, late
 """
 
 
+@pytest.mark.long
 def test_nothing_is_compiled_after_warming_up() -> None:
     """In a process of its own: other tests have compiled kernels here. Without the JIT only that it runs is seen."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.codec.encode import encode_labels, encode_sample, encode_write_request
@@ -13,6 +13,7 @@ from connectors.codec.series_hash import series_hash, tenant_seed
 from connectors.codec.varint import encode_varint
 from connectors.errors import Rejected
 from tests import wire
+from tests.examples import examples
 from tests.unit.connectors.codec.test_remote_write import changed, time_ms, value_bits
 
 SEED = tenant_seed("anonymous")
@@ -74,19 +75,19 @@ def check_against_twin(record: bytes) -> None:
         assert digest == series_hash(met[digest], "anonymous")
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@examples(200)
 @given(records())
 def test_as_the_twin(record: bytes) -> None:
     check_against_twin(record)
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@examples(500)
 @given(records(), st.integers(0, 2**32))
 def test_damaged_as_the_twin(record: bytes, seed: int) -> None:
     check_against_twin(changed(record, seed))
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@examples(200)
 @given(st.binary(max_size=50))
 def test_any_bytes_as_the_twin(record: bytes) -> None:
     check_against_twin(record)

@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.codec.encode import encode_labels, encode_write_request
@@ -16,6 +16,7 @@ from connectors.codec.series_hash import tenant_seed
 from connectors.errors import Rejected, TooLarge
 from connectors.messages import MetricType
 from tests import wire
+from tests.examples import examples
 
 SEED = tenant_seed("anonymous")
 EXPANDED = 1 << 24
@@ -189,25 +190,25 @@ def changed(body: bytes, seed: int) -> bytes:
     return bytes(raw)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@examples(150)
 @given(requests_1())
 def test_1_as_the_twin(body: bytes) -> None:
     check_against_twin(body, Version.V1)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@examples(150)
 @given(requests_2())
 def test_2_as_the_twin(body: bytes) -> None:
     check_against_twin(body, Version.V2)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@examples(300)
 @given(requests_1(), st.integers(0, 2**32))
 def test_1_damaged_as_the_twin(body: bytes, seed: int) -> None:
     check_against_twin(changed(body, seed), Version.V1)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@examples(300)
 @given(requests_2(), st.integers(0, 2**32))
 def test_2_damaged_as_the_twin(body: bytes, seed: int) -> None:
     damaged = changed(body, seed)
@@ -222,7 +223,7 @@ def test_2_damaged_as_the_twin(body: bytes, seed: int) -> None:
     check_against_twin(damaged, Version.V2)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@examples(300)
 @given(st.binary(max_size=60), st.sampled_from(list(Version)))
 def test_any_bytes_as_the_twin(body: bytes, version: Version) -> None:
     if version is Version.V2:
@@ -267,8 +268,16 @@ def test_labels_are_sorted_and_empty_ones_dropped() -> None:
         ([(b"", b"1"), (b"__name__", b"up")], "empty_label_name"),
         ([(b"__name__", b"up"), (b"a", b"\xff")], "invalid_utf8"),
         ([(b"__name__", b"up"), (b"a\xed\xa0\x80", b"x")], "invalid_utf8"),
-        ([(b"__name__", b"up"), *((f"l{n:03}".encode(), b"x") for n in range(MAX_LABELS))], "too_many_labels"),
-        ([(b"__name__", b"up"), *((f"l{n}".encode(), b"x") for n in range(MAX_LABELS))], "too_many_labels"),
+        pytest.param(
+            [(b"__name__", b"up"), *((f"l{n:03}".encode(), b"x") for n in range(MAX_LABELS))],
+            "too_many_labels",
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            [(b"__name__", b"up"), *((f"l{n}".encode(), b"x") for n in range(MAX_LABELS))],
+            "too_many_labels",
+            marks=pytest.mark.long,
+        ),
         ([(b"__name__", b"up"), *((f"l{n}".encode(), b"") for n in range(MAX_EMPTY + 1))], "too_many_labels"),
         ([(b"__name__", b"up"), (b"n" * 1025, b"x")], "label_name_too_long"),
         ([(b"__name__", b"up"), (b"long", b"x" * 2049)], "label_value_too_long"),
@@ -403,6 +412,7 @@ def test_a_request_of_the_other_version_is_refused(body: bytes, version: Version
     assert refused.value.reason == "other_version"
 
 
+@pytest.mark.long
 def test_a_series_larger_than_a_record_is_cut() -> None:
     samples = [(time, float(time)) for time in range(100_000)]
     found = split(encode_write_request([({"__name__": "up", "a": "b"}, samples)]), Version.V1)
@@ -414,6 +424,7 @@ def test_a_series_larger_than_a_record_is_cut() -> None:
     assert [sample[0] for series in read for sample in series.samples] == list(range(100_000))
 
 
+@pytest.mark.long
 def test_records_end_at_their_bound_and_keep_the_order() -> None:
     series = [({"__name__": "up", "n": str(n), "pad": "x" * 500}, [(n, 0.0)]) for n in range(3_000)]
     found = split(encode_write_request(series), Version.V1, partitions=1)
@@ -422,6 +433,7 @@ def test_records_end_at_their_bound_and_keep_the_order() -> None:
     assert b"".join(part.value for part in found.parts) == encode_write_request(series)
 
 
+@pytest.mark.long
 def test_references_that_unfold_too_far() -> None:
     request = wire.V2["Request"](symbols=[b"", b"__name__", b"x" * 60_000])
     for _ in range(1_000):
@@ -500,6 +512,7 @@ def test_what_comes_as_before_is_neither_checked_nor_hashed() -> None:
     assert [(part.partition, bytes(part.value)) for part in parts] == [(2, body)]
 
 
+@pytest.mark.long
 def test_a_known_series_that_is_too_large_for_a_record_is_cut_as_ever() -> None:
     samples = [(time, 1.0) for time in range(1, RECORD_BYTES // 12)]
     for many in (samples[:1], samples):

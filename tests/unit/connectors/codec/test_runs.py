@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.codec.encode import encode_labels, encode_sample
@@ -14,6 +14,7 @@ from connectors.codec.runs import BYTES_PER_RUN, FIRST_RUNS, Runs
 from connectors.codec.series_hash import hash_bytes, tenant_seed
 from connectors.codec.varint import encode_varint
 from connectors.errors import Rejected
+from tests.examples import examples
 from tests.unit.connectors.codec.test_remote_write import changed
 
 SEEDS = [tenant_seed("a"), tenant_seed("b")]
@@ -84,7 +85,7 @@ calls_strategy = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@examples(300)
 @given(calls_strategy, st.sampled_from([1, 2, 3, 7, 1000]))
 def test_any_order_tenants_and_damage_give_what_no_memory_gives(
     drawn: list[tuple[list[int], int, int | None, int]], max_runs: int

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import xxhash
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.codec.encode import encode_labels
 from connectors.codec.series_hash import MAX_TENANTS, hash_bytes, series_hash, tenant_seed
+from tests.examples import examples
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@examples(300)
 @given(st.binary(max_size=300), st.integers(0, 2**64 - 1))
 def test_as_the_xxhash_package(value: bytes, seed: int) -> None:
     assert hash_bytes(value, seed) == xxhash.xxh64_intdigest(value, seed)

@@ -69,6 +69,7 @@ def test_what_comes_after_an_incident_is_soon_no_surprise() -> None:
     assert (scored.score[940:] < 8).all()
 
 
+@pytest.mark.long
 def test_surprise_is_the_tail_of_the_sums_while_nothing_changes() -> None:
     """Within a half of Siegmund's formula at 1 and 2, after the first 1,000 of 4,000 samples of 60 signals."""
     detector = Changepoint(ChangepointParams())

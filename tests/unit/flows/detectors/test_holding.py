@@ -4,19 +4,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.detectors.holding import HoldParams, hold_column, learns
 from flows.detectors.registry import KINDS
 from tests import naive
 from tests.checks import run
+from tests.examples import examples
 from tests.unit.flows.detectors.twins import agree
 
 SCORES = st.lists(st.sampled_from([0.0, 7.9, 8.0, 300.0, np.nan]), max_size=60)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@examples(100)
 @given(SCORES, st.integers(0, 12), st.integers(0, 3))
 def test_it_agrees_with_its_twin(scores: list[float], hold_s: int, first: int) -> None:
     twin, held_ms = naive.Hold(1000 * hold_s), np.zeros(1, np.int64)

@@ -4,13 +4,14 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.detectors.mad import MAD_TO_SIGMA, Mad, MadParams, mad_of
 from flows.detectors.ordered import MEAN_AD_TO_SIGMA, median_of
 from tests import naive
 from tests.checks import feed, run
+from tests.examples import examples
 from tests.series import FAMILIES, Floats
 from tests.unit.flows.detectors.twins import agree
 
@@ -26,7 +27,7 @@ def test_it_agrees_with_its_twin(family: Callable[[np.random.Generator, int], Fl
     agree(run(lambda: Mad(params), values), expected)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@examples(150)
 @given(st.lists(st.integers(-8, 8), min_size=1, max_size=24))
 def test_median_and_mad_are_exact(values: list[int]) -> None:
     """Small integers: every tie and every split between the wings occurs, and float32 holds them exactly."""

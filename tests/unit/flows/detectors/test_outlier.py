@@ -8,13 +8,14 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.detectors.base import BAND_SURPRISE, SURPRISE_MAX, Floats, Ints, Scored, Table
 from flows.detectors.outlier import GROUP, Outlier, OutlierParams
 from tests import naive
 from tests.checks import at, same
+from tests.examples import examples
 from tests.naive_outlier import by_density, by_median
 
 METHODS = ("mad", "density")
@@ -88,7 +89,7 @@ def test_steps_may_be_cut_between_steps_and_members_come_in_any_order(method: st
     edges = [*np.flatnonzero(np.diff(times_ms, prepend=-1)).tolist(), len(rows)]
     assert np.count_nonzero(~np.isnan(whole.score)) > 200
 
-    @settings(max_examples=10, deadline=None, derandomize=True, database=None)
+    @examples(10)
     @given(st.sets(st.sampled_from(edges)), st.randoms(use_true_random=False))
     def cut(cuts: set[int], chance: object) -> None:
         state = state_of(detector, groups)
@@ -183,6 +184,7 @@ def test_two_crowds_are_usual_by_density_and_one_between_is_not() -> None:
     assert median_[12:20].min() > dense[12:20].max()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("method", "floor"), [("mad", 1 / 3), ("density", 0.0)])
 @pytest.mark.parametrize("members", [6, 12, 50])
 def test_chance_alarms_as_rarely_as_it_says(members: int, method: str, floor: float) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.detectors.base import Floats, Ints, Scored, Table
@@ -16,6 +16,7 @@ from flows.detectors.outlier import GROUP
 from flows.detectors.river import RiverParams
 from flows.detectors.river_vector import ENTITY, MAX_FEATURES, SERIES, TOP, RiverVector
 from tests.checks import at, same
+from tests.examples import examples
 from tests.unit.flows.detectors.test_river import BARE, MODELS, usual
 
 pytestmark = pytest.mark.long
@@ -107,7 +108,7 @@ def test_steps_may_be_cut_between_steps_and_members_come_in_any_order() -> None:
     whole_shown, whole = detector.judge(state_of(detector), rows, times_ms, values)
     edges = range(0, len(rows) + 1, GROUPS * WIDTH)
 
-    @settings(max_examples=5, deadline=None, derandomize=True, database=None)
+    @examples(5)
     @given(st.sets(st.sampled_from(edges), max_size=10), st.integers(0, 1000))
     def cut(cuts: set[int], seed: int) -> None:
         state, parts = state_of(detector), []

@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.shape.quantile import bucket_quantile, monotonic, quantile_of
 from tests import naive_groups
+from tests.examples import examples
 
 INF = math.inf
 
@@ -43,7 +44,7 @@ def test_counts_never_fall_and_rounding_is_no_step() -> None:
     assert monotonic([1.0, 0.5, 2.0, 2.0 + 1e-13, 3.0]) == [1.0, 1.0, 2.0, 2.0, 3.0]
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@examples(200)
 @given(st.floats(0, 1), st.lists(st.integers(0, 50), min_size=1, max_size=8), st.floats(-5, 5))
 def test_it_agrees_with_its_twin(q: float, counts: list[int], first: float) -> None:
     bounds = [first + i for i in range(len(counts) - 1)] + [INF]

@@ -4,12 +4,13 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.messages import Shape
 from flows.shape.rate import MAX_GAP_MS, allocate_rates, rates
 from tests import naive
+from tests.examples import examples
 
 ROW = np.zeros(1, np.int64)
 VALUES = st.one_of(st.integers(0, 5).map(float), st.floats(0, 1e12), st.sampled_from([math.nan, math.inf, -math.inf]))
@@ -93,7 +94,7 @@ def test_a_pause_longer_than_the_look_back_gives_no_rate() -> None:
     assert equal(signal([(0, 1.0), (MAX_GAP_MS + 1, 301.0)]), [math.nan, math.nan])
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@examples(60)
 @given(st.lists(st.tuples(STEPS, VALUES, st.integers(0, 2)), min_size=1, max_size=30), st.integers(0, 30))
 def test_it_agrees_with_its_twin_however_the_batch_is_cut(steps: list[tuple[int, float, int]], cut: int) -> None:
     times_ms = np.cumsum([step for step, _, _ in steps]).astype(np.int64)
