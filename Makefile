@@ -12,8 +12,7 @@ RUNTIME := $(VENV)/.runtime-$(shell cat requirements.lock pyproject.toml | cksum
 DEV := $(VENV)/.dev-$(shell cat requirements-dev.lock pyproject.toml | cksum | tr ' ' '-')
 HASHED := install --quiet --no-compile --require-hashes --only-binary :all:
 UV := 0.13.9
-WORKERS := 2
-PYTEST := $(BIN)/python -m coverage run -m pytest --numprocesses=$(WORKERS)
+PYTEST := $(BIN)/python -m coverage run -m pytest
 COMPILE := $(BIN)/uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 \
 	--fork-strategy fewest --no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet
 
@@ -52,14 +51,15 @@ types: $(DEV)
 	$(BIN)/mypy
 
 # First all tests as a user runs the code: the tests of a file share servers, so they stay with one worker, and files
-# come in their order, with the long ones of tests/integration first. Then the tests of the kernels with numba's compiler
+# come in their order, with the long ones of tests/integration first; there is a worker more than the two cores of a
+# small machine, because these wait for servers a third of their time. Then the tests of the kernels with numba's compiler
 # off, so that the kernels' lines are seen. Kernels that changed are compiled before, not by several processes at once
 # while tests wait for them. fail_under is in pyproject.toml.
 coverage:
 	@rm -f .coverage .coverage.*
 	@$(BIN)/tocsin warm
-	$(PYTEST) --dist=loadfile --no-loadscope-reorder
-	NUMBA_DISABLE_JIT=1 $(PYTEST) --dist=worksteal -q -m 'not long' tests/unit/flows tests/unit/connectors/codec
+	$(PYTEST) --numprocesses=3 --dist=loadfile --no-loadscope-reorder
+	NUMBA_DISABLE_JIT=1 $(PYTEST) --numprocesses=2 --dist=worksteal -q -m 'not long' tests/unit/flows tests/unit/connectors/codec
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report --skip-covered
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import coverage
+import numba
 import pytest
 
 with warnings.catch_warnings():
@@ -19,6 +20,9 @@ with warnings.catch_warnings():
 from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
 from tests.brokers import ApacheKafka, Embedded, free_port, missing_for_kafka
+
+INTERPRETED = [Path(__file__).parent / "unit" / folder for folder in ("flows", "connectors/codec")]
+"""Tests that run twice, with numba's compiler and without it."""
 
 _prefixes = itertools.count()
 _NEVER_CONNECTED = r"unclosed <socket\.socket fd=\d+, family=2, type=1, proto=6, laddr=\('0\.0\.0\.0'"
@@ -36,6 +40,18 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if measuring is not None and hasattr(session.config, "workerinput"):
         measuring.stop()
         measuring.save()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _measured_once(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Measure what runs twice where it is interpreted: kernels show their lines there, and all is faster here."""
+    measuring = coverage.Coverage.current()
+    if measuring is None or numba.config.DISABLE_JIT or not any(f in request.path.parents for f in INTERPRETED):
+        yield
+        return
+    measuring.stop()
+    yield
+    measuring.start()
 
 
 def unique_settings(bootstrap: str, partitions: int = 4) -> KafkaSettings:
