@@ -82,7 +82,7 @@ def warm_kernels() -> None:
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
-    from connectors.ingest import warm_kernels as warm_ingest
+    from connectors.warm import warm_kernels as warm_ingest
     from flows.detectors.registry import KINDS, Trait
     from flows.warm import warm as warm_flow
     from flows.warm import warm_kind
