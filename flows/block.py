@@ -27,7 +27,8 @@ from connectors.messages import (
 from flows.chunks import Chunk, Histograms, NewSeries, Poison, ReadRevisions, Samples, Types
 from flows.config import Compile, CompiledDetector, compile_config
 from flows.detectors.base import Floats, Ints
-from flows.episodes import CLOSED, OPENED, EpisodeTable, Events, Lanes
+from flows.episode import CLOSED, OPENED
+from flows.episodes import EpisodeTable, Events, Lanes
 from flows.gather import Gather, Part
 from flows.hash_table import Hashes
 from flows.keys import MAX_KEYS
