@@ -29,11 +29,12 @@ from flows.config import Compile, CompiledDetector, compile_config
 from flows.detectors.base import Floats, Ints
 from flows.episode import CLOSED, OPENED
 from flows.episodes import EpisodeTable, Events, Lanes
-from flows.gather import Gather, Part
+from flows.gather import Gather
 from flows.hash_table import Hashes
 from flows.keys import MAX_KEYS
 from flows.labels_archive import MAX_LABEL_BYTES, LabelsArchive
 from flows.models import MAX_MODELS
+from flows.partial import Part
 from flows.program import Judged, Program, unlimited
 from flows.readiness import Readiness, readiness_of
 from flows.report import EVENT, Reports, Watched
