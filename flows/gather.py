@@ -19,6 +19,7 @@ from connectors.codec.encode import encode_labels
 from flows.config import CompiledDetector, GatherKey
 from flows.detectors.base import Floats, Ints, Table
 from flows.group import LE, GroupPlan
+from flows.numbering import Numbering
 from flows.partial import NO_BOUND, GroupName, Part, Portion, aggregate_members
 from flows.shape.range import absorb, member_columns, values_at
 from flows.shape.rate import MAX_GAP_MS
@@ -45,9 +46,7 @@ class Gather:
         self.histograms = Shown(key.shape, plan.step_ms, plan.range_steps * plan.step_ms)
         self.latest_ms = -(1 << 62)
         self._free: list[int] = []
-        self._names: list[GroupName] = []
-        self._numbers: dict[GroupName, int] = {}
-        self._sizes: list[int] = []
+        self._groups: Numbering[GroupName] = Numbering()
         self._series: dict[int, int] = {}
 
     def __len__(self) -> int:
@@ -56,7 +55,7 @@ class Gather:
     @property
     def groups(self) -> int:
         """Groups that have members."""
-        return len(self._numbers)
+        return len(self._groups)
 
     def take_slot(self, labels: Mapping[str, str], series: int) -> int:
         """A slot for a new member, empty."""
@@ -64,16 +63,14 @@ class Gather:
         if slot == self.used:
             self.used += 1
             self.members.reserve(self.used)
-        self.members["group"][slot] = self._join(labels)
+        name = GroupName(encode_labels(self.plan.labels_of(labels)), self._bound(labels))
+        self.members["group"][slot] = self._groups.join(name)
         self._series[slot] = series
         return slot
 
     def free_slot(self, slot: int) -> None:
         """A member is gone, with all that waits of it."""
-        number = int(self.members["group"][slot])
-        self._sizes[number] -= 1
-        if not self._sizes[number]:
-            del self._numbers[self._names[number]]
+        self._groups.leave(int(self.members["group"][slot]))
         self.members.clear(np.array([slot]))
         self.waiting = [kept for part in self.waiting if len(kept := part.where(part.slots != slot))]
         self.histograms.drop(slot)
@@ -84,19 +81,6 @@ class Gather:
         """Drop all samples, those that wait and those that ranges may need of histograms."""
         self.waiting = []
         self.histograms.clear()
-
-    def _join(self, labels: Mapping[str, str]) -> int:
-        name = GroupName(encode_labels(self.plan.labels_of(labels)), self._bound(labels))
-        number = self._numbers.get(name)
-        if number is None:
-            number = self._sizes.index(0) if 0 in self._sizes else len(self._sizes)
-            if number == len(self._sizes):
-                self._names.append(name)
-                self._sizes.append(0)
-            self._names[number] = name
-            self._numbers[name] = number
-        self._sizes[number] += 1
-        return number
 
     def _bound(self, labels: Mapping[str, str]) -> float:
         """Upper bound of the bucket that a series counts; NaN would be no bucket, which native histograms are."""
@@ -163,7 +147,7 @@ class Gather:
         if self.plan.group.histogram_quantile is not None:
             values[self._bounds()[self.members["group"][slots]] == -math.inf] = math.nan
         numbers = self.members["group"][slots]
-        names, counts, told = aggregate_members(self.plan.group, self._names, numbers, values)
+        names, counts, told = aggregate_members(self.plan.group, self._groups.names, numbers, values)
         if names:
             yield Portion(self.key.role, self.key.shape, names, counts, told)
         names, counts, sums = self.histograms.sums(step, self._series.__getitem__, self._name_of)
@@ -171,10 +155,10 @@ class Gather:
             yield Portion(self.key.role, self.key.shape, names, counts, np.zeros(len(names)), sums)
 
     def _name_of(self, slot: int) -> GroupName:
-        return self._names[int(self.members["group"][slot])]
+        return self._groups.names[int(self.members["group"][slot])]
 
     def _bounds(self) -> Floats:
-        return np.array([name.bound for name in self._names])
+        return np.array([name.bound for name in self._groups.names])
 
     # memory
 
