@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from connectors.catalogue import Topics
 from connectors.codec.labels import parse_labels
 from connectors.errors import Rejected
 from connectors.messages import (
@@ -22,7 +23,6 @@ from connectors.messages import (
     DetectorRevision,
     OutRecord,
     Shape,
-    Topics,
 )
 from flows.chunks import Chunk, Histograms, NewSeries, Poison, ReadRevisions, Samples, Types
 from flows.config import Compile, CompiledDetector, compile_config

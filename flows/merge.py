@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from connectors.catalogue import Topics
 from connectors.codec.series_hash import series_hash
-from connectors.messages import Aggregate, ClosedBy, ControlRecord, OutRecord, Shape, Topics
+from connectors.messages import Aggregate, ClosedBy, ControlRecord, OutRecord, Shape
 from flows.block import Block, BlockLimits
 from flows.chunks import NewSeries, Samples
 from flows.config import compile_config, compile_merged
