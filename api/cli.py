@@ -25,7 +25,8 @@ def run_here(
     demo: Annotated[bool, typer.Option(help="push this machine's metrics and a small simulated shop")] = True,
 ) -> None:
     """Start everything on this machine, watch it, and stop it at Ctrl-C."""
-    from api.local import LocalSettings, run
+    from api.local import run
+    from api.local_settings import LocalSettings
 
     try:
         code = run(read_settings(LocalSettings), demo)
@@ -40,7 +41,7 @@ def tail(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line, docs/anomalies.md")] = False,
 ) -> None:
     """Print anomalies as they come, until Ctrl-C."""
-    from api.local import LocalSettings
+    from api.local_settings import LocalSettings
     from api.tail import run_tail
 
     try:
@@ -82,7 +83,7 @@ def warm_kernels() -> None:
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
-    from connectors.ingest import warm_kernels as warm_ingest
+    from connectors.warm import warm_kernels as warm_ingest
     from flows.detectors.registry import KINDS, Trait
     from flows.warm import warm as warm_flow
     from flows.warm import warm_kind

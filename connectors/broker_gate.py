@@ -31,11 +31,19 @@ class BrokerGate:
 
     def check(self, now_s: float) -> None:
         """Raise ``Overloaded`` with the file's message while the broker is full; ``now_s`` is a monotonic clock."""
+        if self._status_at(now_s).full:
+            raise Overloaded(self._status.message, retry_after_s=RETRY_AFTER_S)
+
+    def full_reason(self, now_s: float) -> str:
+        """The file's message while the broker is full, else empty."""
+        status = self._status_at(now_s)
+        return status.message if status.full else ""
+
+    def _status_at(self, now_s: float) -> BrokerStatus:
         if self._path is not None and now_s - self._read_at_s >= REREAD_S:
             self._read_at_s = now_s
             self._status = self._read(self._path)
-        if self._status.full:
-            raise Overloaded(self._status.message, retry_after_s=RETRY_AFTER_S)
+        return self._status
 
     def _read(self, path: Path) -> BrokerStatus:
         try:

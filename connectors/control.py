@@ -13,10 +13,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 from connectors.answers import SILENT_S
-from connectors.courier import Batch, Courier
+from connectors.courier import Courier
 from connectors.errors import TocsinError, Unavailable
 from connectors.follower import Follower
 from connectors.ingest_meters import IngestMeters
+from connectors.job import Batch
 from connectors.messages import CONTROL_HEADER, ControlRecord, OutRecord
 from connectors.settings import KafkaSettings
 

@@ -12,19 +12,20 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from connectors.answers import SILENT_S
-from connectors.codec.limits import RECORD_BYTES
-from connectors.errors import Misplaced, Overloaded, TocsinError, Unavailable
+from connectors.errors import Misplaced, TocsinError, Unavailable
+from connectors.job import Batch, Job, Settled
 from connectors.kafka_clients import make_producer, send
 from connectors.messages import OutRecord
+from connectors.pile import Pile, records
 from connectors.settings import KafkaSettings
 
 CONNECT_TRY_S = 2.0
@@ -43,95 +44,6 @@ STOP, IDLE = "stop", "idle"
 """Words in the job queue: the end, and that Kafka has confirmed all that was sent."""
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
-Settled = Callable[[BaseException | None], None]
-"""Called in the loop when nothing is left of a job, with what went wrong."""
-
-
-class Piece(NamedTuple):
-    """Part of a record, to be joined with others of the same topic, key and partition.
-
-    Its value is a protobuf message of repeated fields; such are joined by writing one behind the other.
-    """
-
-    topic: str
-    key: bytes
-    partition: int
-    value: memoryview
-
-
-class Batch(NamedTuple, Generic[T]):
-    """What a job has prepared: what to send, and what to answer once Kafka has confirmed all of it."""
-
-    pieces: list[Piece]
-    records: list[OutRecord]
-    outcome: T
-
-
-class Waiting(NamedTuple):
-    """A gathered piece and the job that waits for it."""
-
-    value: memoryview
-    job: Job[Any]
-
-
-def runs(waiting: list[Waiting]) -> Iterator[list[Waiting]]:
-    """Cut gathered pieces into runs of at most RECORD_BYTES, or of one."""
-    run: list[Waiting] = []
-    size = 0
-    for piece in waiting:
-        if run and size + len(piece.value) > RECORD_BYTES:
-            yield run
-            run, size = [], 0
-        run.append(piece)
-        size += len(piece.value)
-    if run:
-        yield run
-
-
-class Budget:
-    """Bytes in flight with a limit. Only touched in the event loop."""
-
-    def __init__(self, limit_bytes: int) -> None:
-        self.limit_bytes = limit_bytes
-        self.used_bytes = 0
-        self.arriving_bytes = 0
-        """those of ``used_bytes`` whose body is not yet whole"""
-
-    def take(self, size: int) -> None:
-        """Reserve; raises ``Overloaded`` when the limit does not allow it."""
-        if self.used_bytes + size > self.limit_bytes:
-            message = (
-                f"{self.used_bytes} bytes are in flight: {self.arriving_bytes} of bodies that are still being sent, "
-                f"the rest not yet confirmed by Kafka; with {size} more they would exceed {self.limit_bytes} "
-                "(TOCSIN_INGEST_MAX_IN_FLIGHT_BYTES)"
-            )
-            raise Overloaded(message)
-        self.used_bytes += size
-
-    def give(self, size: int) -> None:
-        """Return what was reserved."""
-        self.used_bytes -= size
-
-
-class Job(Generic[T]):
-    """One request on its way. ``answer`` is for the client, ``settled`` runs in the loop when nothing is left of it."""
-
-    def __init__(self, prepare: Callable[[], Batch[T]], answer: asyncio.Future[T], settled: Settled) -> None:
-        self.prepare = prepare
-        self.answer = answer
-        self.settled = settled
-        self.outcome: T | None = None
-        self.error: BaseException | None = None
-        self.left = 1
-
-    def finish(self) -> None:
-        """In the loop: answer, unless the client has given up, and settle."""
-        if not self.answer.done():
-            if self.error is not None:
-                self.answer.set_exception(self.error)
-            else:
-                self.answer.set_result(self.outcome)  # type: ignore[arg-type]  # set whenever there is no error
-        self.settled(self.error)
 
 
 class Courier:
@@ -143,9 +55,7 @@ class Courier:
         self._settings = settings
         self._warm = warm
         self._jobs: SimpleQueue[Job[Any] | str] = SimpleQueue()
-        self._gathered: dict[tuple[str, bytes, int], list[Waiting]] = {}
-        self._gathered_bytes = 0
-        self._gathered_since_s = 0.0
+        self._pile = Pile()
         self._outstanding = 0
         self._failing_since_s: float | None = None
         self._heard_s = 0.0
@@ -284,9 +194,9 @@ class Courier:
         """Prepare jobs as they come and send what is gathered, until told to stop."""
         serving = True
         while serving:
-            wait_s = self._gathered_since_s + GATHER_S - time.monotonic() if self._gathered else LOOK_S
+            wait_s = self._pile.since_s + GATHER_S - time.monotonic() if self._pile else LOOK_S
             serving = self._take(wait_s)
-            if self._gathered and (not serving or self._due()):
+            if self._pile and (not serving or self._due()):
                 self._flush()
             if self._broken():
                 self._renew()
@@ -298,7 +208,7 @@ class Courier:
             while item is not STOP:
                 if isinstance(item, Job):
                     self._prepare(item)
-                if self._gathered_bytes >= GATHER_BYTES:
+                if self._pile.size_bytes >= GATHER_BYTES:
                     return True
                 item = self._jobs.get_nowait()
             return False
@@ -306,37 +216,32 @@ class Courier:
 
     def _due(self) -> bool:
         """Whether to send now: Kafka is idle, enough has come together, or the oldest has waited long enough."""
-        aged = time.monotonic() - self._gathered_since_s >= GATHER_S
-        return self._outstanding == 0 or self._gathered_bytes >= GATHER_BYTES or aged
+        aged = time.monotonic() - self._pile.since_s >= GATHER_S
+        return self._outstanding == 0 or self._pile.size_bytes >= GATHER_BYTES or aged
 
     def _prepare(self, job: Job[Any]) -> None:
         if job.answer.done():  # its client was told 503 while this thread was blocked: sending would double it
             self._one_less(job)
             return
         try:
-            pieces, records, job.outcome = job.prepare()
+            pieces, own, job.outcome = job.prepare()
         except TocsinError as error:
             job.error = error
             self._one_less(job)
             return
-        for record in records:
+        for record in own:
             self._send(record, [job])
-        if not pieces:
+        if pieces:
+            self._pile.add(pieces, job, time.monotonic())
+        else:
             self._one_less(job)
-        elif not self._gathered:
-            self._gathered_since_s = time.monotonic()
-        for piece in pieces:
-            self._gathered.setdefault(piece[:3], []).append(Waiting(piece.value, job))
-            self._gathered_bytes += len(piece.value)
 
     def _flush(self) -> None:
         """Send all that is gathered."""
-        gathered, self._gathered, self._gathered_bytes = self._gathered, {}, 0
+        gathered = self._pile.take()
         jobs = {waiting.job for all_waiting in gathered.values() for waiting in all_waiting}
-        for (topic, key, partition), all_waiting in gathered.items():
-            for run in runs(all_waiting):
-                value = b"".join(waiting.value for waiting in run)
-                self._send(OutRecord(topic, key, value, [], partition), [waiting.job for waiting in run])
+        for record, waiters in records(gathered):
+            self._send(record, waiters)
         for job in jobs:
             self._one_less(job)
 

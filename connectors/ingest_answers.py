@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
+from prometheus_client import CollectorRegistry
+
+from connectors import probes
 from connectors.codec.remote_write import Split, Version
 from connectors.errors import Overloaded, Rejected, TocsinError, TooLarge, TooSlow, Unsupported
 
+WRITE = "/api/v1/write"
 RETRY_AFTER_S = 1
 
 
@@ -42,6 +46,18 @@ def error_answer(error: TocsinError) -> Answer:
         case _:
             retry = [(b"retry-after", str(RETRY_AFTER_S).encode())]
             return json_answer(503, {"error": str(error), "reason": "kafka_unavailable"}, retry)
+
+
+def other_answer(method: str, path: str, registry: CollectorRegistry, components: probes.Components) -> Answer:
+    """What anything but a write is answered: a probe, or that there is no such thing."""
+    if path == WRITE:
+        body = {"error": f"{method} {path}: POST only", "reason": "method_not_allowed"}
+        return json_answer(405, body, [(b"allow", b"POST")])
+    probe = probes.answer(path, registry, components)
+    if probe is not None:
+        return Answer(probe.status, [(b"content-type", probe.content_type.encode())], probe.body)
+    known = f"{path}: try {WRITE}, /alive, /ready, /health or /metrics"
+    return json_answer(404, {"error": known, "reason": "not_found"})
 
 
 def written_answer(version: Version, split: Split) -> Answer:

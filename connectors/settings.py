@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from connectors.catalogue import Topics
 from connectors.errors import TocsinError
-from connectors.messages import Topics
 
 PREFIX = "TOCSIN_"
 MAX_PORT = 65_535

@@ -15,9 +15,9 @@ from typing import Any
 from kafka.admin import KafkaAdminClient
 from kafka.errors import NoError, TopicAlreadyExistsError, for_code
 
+from connectors.catalogue import TopicSpec
 from connectors.errors import Misplaced, TocsinError, Unavailable
 from connectors.kafka_clients import make_admin, unavailable
-from connectors.messages import TopicSpec
 from connectors.settings import KafkaSettings, read_settings
 
 READY_TIMEOUT_MS = 30_000

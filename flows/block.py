@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from connectors.catalogue import Topics
 from connectors.codec.labels import parse_labels
 from connectors.errors import Rejected
 from connectors.messages import (
@@ -22,17 +23,18 @@ from connectors.messages import (
     DetectorRevision,
     OutRecord,
     Shape,
-    Topics,
 )
 from flows.chunks import Chunk, Histograms, NewSeries, Poison, ReadRevisions, Samples, Types
 from flows.config import Compile, CompiledDetector, compile_config
 from flows.detectors.base import Floats, Ints
-from flows.episodes import CLOSED, OPENED, EpisodeTable, Events, Lanes
-from flows.gather import Gather, Part
+from flows.episode import CLOSED, OPENED
+from flows.episodes import EpisodeTable, Events, Lanes
+from flows.gather import Gather
 from flows.hash_table import Hashes
 from flows.keys import MAX_KEYS
 from flows.labels_archive import MAX_LABEL_BYTES, LabelsArchive
 from flows.models import MAX_MODELS
+from flows.partial import Part
 from flows.program import Judged, Program, unlimited
 from flows.readiness import Readiness, readiness_of
 from flows.report import EVENT, Reports, Watched

@@ -8,7 +8,7 @@ from connectors.messages import Change
 from flows.config import ProgramKey
 from flows.detectors.base import Silent
 from flows.detectors.registry import KINDS, Trait
-from flows.episodes import Episode
+from flows.episode import Episode
 from flows.policy import QUIET_MS, QUIET_SAMPLES, WEEK_S
 
 LONG_MS, LONG_SAMPLES = 900_000, 6

@@ -8,24 +8,23 @@ comes for a step that was told is late: counted, not gathered.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from connectors.codec.encode import encode_labels
-from connectors.codec.native import NativeHistogram, is_stale, read_histogram
-from connectors.errors import Rejected
-from connectors.messages import Detector, Shape
 from flows.config import CompiledDetector, GatherKey
 from flows.detectors.base import Floats, Ints, Table
 from flows.group import LE, GroupPlan
-from flows.partial import NO_BOUND, GroupName, Portion, aggregate_members
-from flows.shape.native import add, change
+from flows.numbering import Numbering
+from flows.partial import NO_BOUND, GroupName, Part, Portion, aggregate_members
 from flows.shape.range import absorb, member_columns, values_at
-from flows.shape.rate import CHANGES, MAX_GAP_MS
+from flows.shape.rate import MAX_GAP_MS
+from flows.shown import Shown
+from flows.waiting import COLUMNS, NOTHING, Waiting
 
 MAX_MEMBERS = 200_000
 """Members of one detector on one partition."""
@@ -36,62 +35,6 @@ MAX_WAITING = 2_000_000
 NO_GROUP = -1
 
 
-class Part(NamedTuple):
-    """What one partition says of a detector's groups.
-
-    It covers the steps ``first`` … ``until``; only the last of them may have portions, those before are empty. An
-    ``ended`` part covers none: the partition has no more of this incarnation, which is the offset in the detector log
-    at which the detector began to compute what it does. Parts of a partition ascend by incarnation and step.
-    """
-
-    detector: Detector
-    incarnation: int
-    first: int
-    until: int
-    portions: tuple[Portion, ...] = ()
-    ended: bool = False
-    overflowed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """Samples not absorbed yet: ``n`` slots, times, values and created timestamps (0: none)."""
-
-    slots: Ints
-    times_ms: Ints
-    values: Floats
-    starts_ms: Ints
-
-    def __len__(self) -> int:
-        return len(self.slots)
-
-    @classmethod
-    def joined(cls, parts: Sequence[Waiting]) -> Waiting:
-        """All of them, in order."""
-        return cls(
-            np.concatenate([part.slots for part in parts]),
-            np.concatenate([part.times_ms for part in parts]),
-            np.concatenate([part.values for part in parts]),
-            np.concatenate([part.starts_ms for part in parts]),
-        )
-
-    def where(self, chosen: NDArray[np.bool_]) -> Waiting:
-        """Some of them."""
-        return Waiting(self.slots[chosen], self.times_ms[chosen], self.values[chosen], self.starts_ms[chosen])
-
-
-class SeenHistogram(NamedTuple):
-    """A native histogram that a member showed; ``raw`` is what a snapshot keeps."""
-
-    time_ms: int
-    raw: bytes
-    histogram: NativeHistogram
-
-
-_COLUMNS = ("slots", "times_ms", "values", "starts_ms")
-NOTHING = Waiting(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64))
-
-
 class Gather:
     """Members of one detector in one role and shape; rows of ``members`` are slots."""
 
@@ -100,15 +43,10 @@ class Gather:
         self.members = Table(member_columns(key.shape, plan.range_steps))
         self.used = 0
         self.waiting: list[Waiting] = []
-        self.waiting_histograms: list[tuple[int, int, bytes]] = []
-        self.histograms: dict[int, list[SeenHistogram]] = {}
+        self.histograms = Shown(key.shape, plan.step_ms, plan.range_steps * plan.step_ms)
         self.latest_ms = -(1 << 62)
-        self.unreadable = 0
-        """native histograms that could not be read since the process started"""
         self._free: list[int] = []
-        self._names: list[GroupName] = []
-        self._numbers: dict[GroupName, int] = {}
-        self._sizes: list[int] = []
+        self._groups: Numbering[GroupName] = Numbering()
         self._series: dict[int, int] = {}
 
     def __len__(self) -> int:
@@ -117,7 +55,7 @@ class Gather:
     @property
     def groups(self) -> int:
         """Groups that have members."""
-        return len(self._numbers)
+        return len(self._groups)
 
     def take_slot(self, labels: Mapping[str, str], series: int) -> int:
         """A slot for a new member, empty."""
@@ -125,35 +63,24 @@ class Gather:
         if slot == self.used:
             self.used += 1
             self.members.reserve(self.used)
-        self.members["group"][slot] = self._join(labels)
+        name = GroupName(encode_labels(self.plan.labels_of(labels)), self._bound(labels))
+        self.members["group"][slot] = self._groups.join(name)
         self._series[slot] = series
         return slot
 
     def free_slot(self, slot: int) -> None:
         """A member is gone, with all that waits of it."""
-        number = int(self.members["group"][slot])
-        self._sizes[number] -= 1
-        if not self._sizes[number]:
-            del self._numbers[self._names[number]]
+        self._groups.leave(int(self.members["group"][slot]))
         self.members.clear(np.array([slot]))
         self.waiting = [kept for part in self.waiting if len(kept := part.where(part.slots != slot))]
-        self.waiting_histograms = [one for one in self.waiting_histograms if one[0] != slot]
-        self.histograms.pop(slot, None)
+        self.histograms.drop(slot)
         del self._series[slot]
         self._free.append(slot)
 
-    def _join(self, labels: Mapping[str, str]) -> int:
-        name = GroupName(encode_labels(self.plan.labels_of(labels)), self._bound(labels))
-        number = self._numbers.get(name)
-        if number is None:
-            number = self._sizes.index(0) if 0 in self._sizes else len(self._sizes)
-            if number == len(self._sizes):
-                self._names.append(name)
-                self._sizes.append(0)
-            self._names[number] = name
-            self._numbers[name] = number
-        self._sizes[number] += 1
-        return number
+    def forget(self) -> None:
+        """Drop all samples, those that wait and those that ranges may need of histograms."""
+        self.waiting = []
+        self.histograms.clear()
 
     def _bound(self, labels: Mapping[str, str]) -> float:
         """Upper bound of the bucket that a series counts; NaN would be no bucket, which native histograms are."""
@@ -184,7 +111,7 @@ class Gather:
             return 0
         if time_ms <= self.gathering.told_ms:
             return 1
-        self.waiting_histograms.append((slot, time_ms, raw))
+        self.histograms.waiting.append((slot, time_ms, raw))
         self.gathering.note_waiting(1)
         return 0
 
@@ -198,7 +125,7 @@ class Gather:
     def next_ms(self) -> int | None:
         """Time of the earliest sample that waits; None if none does."""
         times = [int(part.times_ms.min()) for part in self.waiting]
-        times += [time_ms for _, time_ms, _ in self.waiting_histograms]
+        times += [time_ms for _, time_ms, _ in self.histograms.waiting]
         return min(times, default=None)
 
     def absorb(self, until_ms: int) -> None:
@@ -211,23 +138,7 @@ class Gather:
             waiting = waiting.where(due)
             absorb(self.members, waiting.slots, waiting.times_ms, waiting.values, waiting.starts_ms, self.plan.step_ms)
             self.latest_ms = max(self.latest_ms, int(waiting.times_ms.max(initial=self.latest_ms)))
-        for slot, time_ms, raw in self.waiting_histograms:
-            if time_ms <= until_ms:
-                self._see(slot, time_ms, raw)
-        self.waiting_histograms = [one for one in self.waiting_histograms if one[1] > until_ms]
-
-    def _see(self, slot: int, time_ms: int, raw: bytes) -> None:
-        self.latest_ms = max(self.latest_ms, time_ms)
-        seen = self.histograms.setdefault(slot, [])
-        try:
-            shown = None if is_stale(raw) else read_histogram(raw)
-        except Rejected:  # ingest refuses such; another writer may not
-            self.unreadable += 1
-            return
-        if shown is not None:
-            seen.append(SeenHistogram(time_ms, raw, shown))
-        elif self.key.shape not in CHANGES:  # ranges go over stale markers, as in Prometheus
-            seen.clear()
+        self.latest_ms = self.histograms.absorb(until_ms, self.latest_ms)
 
     def portions(self, step: int) -> Iterator[Portion]:
         """What the members amount to at the end of a step whose samples were absorbed."""
@@ -236,45 +147,18 @@ class Gather:
         if self.plan.group.histogram_quantile is not None:
             values[self._bounds()[self.members["group"][slots]] == -math.inf] = math.nan
         numbers = self.members["group"][slots]
-        names, counts, told = aggregate_members(self.plan.group, self._names, numbers, values)
+        names, counts, told = aggregate_members(self.plan.group, self._groups.names, numbers, values)
         if names:
             yield Portion(self.key.role, self.key.shape, names, counts, told)
-        if self.histograms:
-            yield from self._histogram_portion(step)
+        names, counts, sums = self.histograms.sums(step, self._series.__getitem__, self._name_of)
+        if names:
+            yield Portion(self.key.role, self.key.shape, names, counts, np.zeros(len(names)), sums)
+
+    def _name_of(self, slot: int) -> GroupName:
+        return self._groups.names[int(self.members["group"][slot])]
 
     def _bounds(self) -> Floats:
-        return np.array([name.bound for name in self._names])
-
-    def _histogram_portion(self, step: int) -> Iterator[Portion]:
-        totals: dict[GroupName, NativeHistogram | None] = {}
-        counts: dict[GroupName, int] = {}
-        for slot in sorted(self.histograms, key=self._series.__getitem__):  # the same order after every restart
-            shown = self._histogram_at(slot, step)
-            if shown is None:
-                continue
-            name = self._names[int(self.members["group"][slot])]
-            before = totals.get(name)
-            totals[name] = shown if name not in totals else None if before is None else add(before, shown)
-            counts[name] = counts.get(name, 0) + 1
-        known = tuple(sorted(name for name, total in totals.items() if total is not None))
-        if known:
-            column = np.array([counts[name] for name in known], np.int64)
-            histograms = tuple(total for name in known if (total := totals[name]) is not None)
-            yield Portion(self.key.role, self.key.shape, known, column, np.zeros(len(known)), histograms)
-
-    def _histogram_at(self, slot: int, step: int) -> NativeHistogram | None:
-        """What a member shows at the end of the step; forgets what no later step will need."""
-        plan, seen = self.plan, self.histograms[slot]
-        until_ms = step * plan.step_ms
-        range_ms = plan.range_steps * plan.step_ms if self.key.shape in CHANGES else MAX_GAP_MS
-        while seen and seen[0].time_ms <= until_ms - range_ms:
-            seen.pop(0)
-        if self.key.shape not in CHANGES:
-            del seen[:-1]
-            return seen[0].histogram if seen else None
-        counter = self.key.shape is not Shape.DELTA and not any(one.histogram.gauge for one in seen)
-        samples = [(one.time_ms, one.histogram) for one in seen]
-        return change(samples, until_ms, range_ms, counter=counter, per_second=self.key.shape is Shape.RATE)
+        return np.array([name.bound for name in self._groups.names])
 
     # memory
 
@@ -284,14 +168,9 @@ class Gather:
         place[slots] = np.arange(len(slots))
         columns = {f"member/{c.name}": self.members[c.name][slots] for c in self.members.columns if c.name != "group"}
         waiting = Waiting.joined([NOTHING, *self.waiting])
-        columns |= {f"waiting/{name}": getattr(waiting, name) for name in _COLUMNS}
+        columns |= {f"waiting/{name}": getattr(waiting, name) for name in COLUMNS}
         columns["waiting/slots"] = place[waiting.slots]
-        seen = [(slot, one.time_ms, one.raw) for slot, all_ in self.histograms.items() for one in all_]
-        for what, kept in (("seen", seen), ("unseen", self.waiting_histograms)):
-            columns[f"{what}/slots"] = place[np.array([slot for slot, _, _ in kept], np.int64)]
-            columns[f"{what}/times_ms"] = np.array([time_ms for _, time_ms, _ in kept], np.int64)
-            columns[f"{what}/sizes"] = np.array([len(raw) for _, _, raw in kept], np.int64)
-            columns[f"{what}/raw"] = np.frombuffer(b"".join(raw for _, _, raw in kept), np.uint8)
+        columns |= self.histograms.save(place)
         columns["latest_ms"] = np.array([self.latest_ms])
         return columns
 
@@ -300,36 +179,18 @@ class Gather:
         still = slots >= 0
         for name in (c.name for c in self.members.columns if c.name != "group"):
             self.members[name][slots[still]] = columns[f"member/{name}"][still]
-        _, *kept = (columns[f"waiting/{name}"] for name in _COLUMNS)
+        _, *kept = (columns[f"waiting/{name}"] for name in COLUMNS)
         waiting = Waiting(slots[columns["waiting/slots"]], *kept)
         waiting = waiting.where(waiting.slots >= 0)
         self.waiting = [waiting] if len(waiting) else []
         self.latest_ms = int(columns["latest_ms"][0])
-        for slot, time_ms, raw in _histograms(slots, columns, "seen"):
-            self.histograms.setdefault(slot, []).append(SeenHistogram(time_ms, raw, read_histogram(raw)))
-        self.waiting_histograms = list(_histograms(slots, columns, "unseen"))
+        self.histograms.load(slots, columns)
 
     @property
     def size_bytes(self) -> int:
         """Memory of members and of what waits."""
-        waiting = sum(
-            column.nbytes
-            for part in self.waiting
-            for column in (part.slots, part.times_ms, part.values, part.starts_ms)
-        )
-        seen = sum(len(one.raw) for all_ in self.histograms.values() for one in all_)
-        return self.members.size_bytes + waiting + seen + sum(len(raw) for _, _, raw in self.waiting_histograms)
-
-
-def _histograms(slots: Ints, columns: Mapping[str, NDArray[Any]], what: str) -> Iterator[tuple[int, int, bytes]]:
-    raw, at = columns[f"{what}/raw"].tobytes(), 0
-    sizes = columns[f"{what}/sizes"].tolist()
-    for place, time_ms, size in zip(
-        columns[f"{what}/slots"].tolist(), columns[f"{what}/times_ms"].tolist(), sizes, strict=True
-    ):
-        if slots[place] >= 0:
-            yield int(slots[place]), time_ms, raw[at : at + size]
-        at += size
+        waiting = sum(part.size_bytes for part in self.waiting)
+        return self.members.size_bytes + waiting + self.histograms.size_bytes
 
 
 @dataclass
@@ -370,7 +231,7 @@ class Gathering:
         """Beyond a bound: forget what was gathered."""
         self.overflowed = True
         for gather in self.gathers.values():
-            gather.waiting, gather.waiting_histograms, gather.histograms = [], [], {}
+            gather.forget()
 
     def close(self, log_ms: int) -> Iterator[Part]:
         """Tell the steps whose end and grace lie before the log time."""

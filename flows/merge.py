@@ -14,15 +14,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from connectors.catalogue import Topics
 from connectors.codec.series_hash import series_hash
-from connectors.messages import Aggregate, ClosedBy, ControlRecord, OutRecord, Shape, Topics
+from connectors.messages import Aggregate, ClosedBy, ControlRecord, OutRecord, Shape
 from flows.block import Block, BlockLimits
 from flows.chunks import NewSeries, Samples
 from flows.config import compile_config, compile_merged
 from flows.detectors.registry import KINDS
-from flows.gather import MAX_GROUPS, Part
+from flows.gather import MAX_GROUPS
 from flows.group import GroupPlan
-from flows.partial import Merged, merge_portions
+from flows.partial import Merged, Part, merge_portions
 from flows.peers import with_entities
 
 MAX_QUEUED = 2048

@@ -32,8 +32,8 @@ from flows.block import Block
 from flows.chunks import Chunk, ReadRevisions
 from flows.config import Compile, ConfigError
 from flows.decode import Decoder
-from flows.gather import Part
 from flows.merge import Merge
+from flows.partial import Part
 from flows.persistence import load, save
 from flows.revisions import MAX_DETECTORS, CompileOnce
 from flows.saved_merge import load_merge, save_merge

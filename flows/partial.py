@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from connectors.codec.native import NativeHistogram
-from connectors.messages import Aggregate, Group, Shape
+from connectors.messages import Aggregate, Detector, Group, Shape
 from flows.detectors.base import Floats, Ints
 from flows.group import DENOMINATOR
 from flows.shape.native import add as add_histograms
@@ -45,6 +45,23 @@ class Portion(NamedTuple):
     counts: Ints
     values: Floats
     histograms: tuple[NativeHistogram, ...] = ()
+
+
+class Part(NamedTuple):
+    """What one partition says of a detector's groups.
+
+    It covers the steps ``first`` … ``until``; only the last of them may have portions, those before are empty. An
+    ``ended`` part covers none: the partition has no more of this incarnation, which is the offset in the detector log
+    at which the detector began to compute what it does. Parts of a partition ascend by incarnation and step.
+    """
+
+    detector: Detector
+    incarnation: int
+    first: int
+    until: int
+    portions: tuple[Portion, ...] = ()
+    ended: bool = False
+    overflowed: bool = False
 
 
 def aggregate_members(group: Group, names: Sequence[GroupName], numbers: NDArray[np.int32], values: Floats

@@ -10,6 +10,7 @@ from connectors.codec.encode import encode_labels
 from connectors.codec.labels import parse_labels
 from connectors.messages import Group
 from flows.group import labels_kept
+from flows.numbering import Numbering
 from flows.partial import Merged
 
 
@@ -29,35 +30,21 @@ class Peers:
 
     def __init__(self, group: str) -> None:
         self._kept = labels_kept(Group.model_validate_json(group))
-        self._numbers: dict[bytes, int] = {}
-        self._names: list[bytes] = []
-        self._sizes: list[int] = []
+        self._groups: Numbering[bytes] = Numbering()
         self._of_slot: dict[int, int] = {}
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self._groups)
 
     def join(self, slot: int, labels: Mapping[str, str]) -> int:
         """Number of the group to which a series with these labels belongs."""
-        name = self.name_of(labels)
-        number = self._numbers.get(name)
-        if number is None:
-            number = self._sizes.index(0) if 0 in self._sizes else len(self._sizes)
-            if number == len(self._sizes):
-                self._names.append(name)
-                self._sizes.append(0)
-            self._names[number] = name
-            self._numbers[name] = number
-        self._sizes[number] += 1
+        number = self._groups.join(self.name_of(labels))
         self._of_slot[slot] = number
         return number
 
     def leave(self, slot: int) -> None:
         """The series of a slot is gone."""
-        number = self._of_slot.pop(slot)
-        self._sizes[number] -= 1
-        if not self._sizes[number]:
-            del self._numbers[self._names[number]]
+        self._groups.leave(self._of_slot.pop(slot))
 
     def is_entity(self, labels: Mapping[str, str]) -> bool:
         """Whether a series stands for a whole group: its labels are those of the group and no more."""

@@ -13,7 +13,7 @@ from flows.block import Block
 from flows.chunks import NewSeries
 from flows.config import GatherKey, ProgramKey
 from flows.detectors.base import Ints
-from flows.episodes import EPISODE, Episodes
+from flows.episode import EPISODE, Episodes
 from flows.families import Families
 from flows.gather import Gather
 from flows.labels_archive import unpack_labels

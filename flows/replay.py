@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from connectors.catalogue import Topics
 from connectors.codec.encode import encode_labels
 from connectors.codec.series_hash import series_hash
 from connectors.messages import (
@@ -24,7 +25,6 @@ from connectors.messages import (
     DetectorConfig,
     DetectorRevision,
     OutRecord,
-    Topics,
 )
 from flows.block import Block, BlockLimits
 from flows.chunks import NewSeries, Samples

@@ -10,7 +10,7 @@ import orjson
 
 from connectors.messages import AnomalyDetector, ClosedBy, Direction, EventType, Notice, OutRecord, Severity, Shape
 from flows.config import CompiledDetector
-from flows.episodes import CLOSED, ESCALATED, OPENED, REMINDED, UPDATED, Episode
+from flows.episode import CLOSED, ESCALATED, OPENED, REMINDED, UPDATED, Episode
 from flows.explain import Manner, borne_out, chance_per_week, change_of, is_long
 from flows.sentence import sentence, signal_text
 

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from connectors.codec.native import NativeHistogram
 from connectors.messages import Detector, Shape
 from flows.config import compile_config
-from flows.gather import Part
 from flows.merge import Merge, Running
-from flows.partial import GroupName, Portion
+from flows.partial import GroupName, Part, Portion
 from flows.persistence import load, save
 from flows.saved import pack, unpack
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from connectors.messages import Change, Shape
-from flows.episodes import Episode
+from flows.episode import Episode
 from flows.explain import Manner, chance_per_week, change_of
 from flows.selector import NAME_LABEL, quote
 

@@ -10,14 +10,12 @@ from numpy.typing import NDArray
 
 from connectors.codec.labels import metric_name, parse_labels
 from flows.chunks import NewSeries
-from flows.detectors.base import Column, Floats, Ints, Table
+from flows.detectors.base import STALE_MARKER, Column, Floats, Ints, Table
 from flows.hash_table import HashTable
 
 NEVER_MS = -(1 << 63)
 OBJECT_BYTES = 33
 """What CPython adds to the bytes of a bytes object."""
-STALE_MARKER = 0x7FF0000000000002
-"""The NaN by which Prometheus says that a series ended; told from others by its bits, never by arithmetic."""
 DROPS = ("unlabelled", "duplicate", "out_of_order", "too_old", "too_new")
 """Why samples are not judged; positions are the codes of ``admit``."""
 _UNLABELLED, _DUPLICATE, _OUT_OF_ORDER, _TOO_OLD, _TOO_NEW = range(5)

@@ -134,7 +134,7 @@ class Vitals(Collector):
         gatherings = [gathering for block in blocks for gathering in list(block.watch.gatherings.values())]
         gathers = [gather for gathering in gatherings for gather in list(gathering.gathers.values())]
         yield _gauge("tocsin_flow_group_members", "Series that are members of groups", sum(map(len, gathers)))
-        unreadable = sum(gather.unreadable for gather in gathers)
+        unreadable = sum(gather.histograms.unreadable for gather in gathers)
         yield _counter("tocsin_flow_histograms_unreadable", "Native histograms that could not be read", unreadable)
         overflowed = sum(gathering.overflowed for gathering in gatherings)
         yield _gauge("tocsin_flow_group_overflows", "Detectors that gave up their groups on a partition", overflowed)

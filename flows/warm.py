@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from connectors.catalogue import Topics
 from connectors.codec.encode import encode_write_request
 from connectors.codec.native import find_histograms
 from connectors.messages import (
@@ -17,7 +18,6 @@ from connectors.messages import (
     Group,
     Header,
     Shape,
-    Topics,
 )
 from flows.block import Block, BlockLimits
 from flows.decode import Decoder

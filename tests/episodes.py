@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flows.episodes import TOLD, Episode
+from flows.episode import TOLD, Episode
 
 
 def episode(**changes: Any) -> Episode:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from connectors.catalogue import Topics
 from connectors.codec.encode import encode_write_request
 from connectors.codec.varint import encode_varint
 from connectors.messages import (
@@ -22,7 +23,6 @@ from connectors.messages import (
     Header,
     OutRecord,
     Shape,
-    Topics,
 )
 from flows.block import Block, BlockLimits
 from flows.chunks import Chunk, Samples

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from connectors.messages import Topics
+from connectors.catalogue import Topics
 from connectors.settings import KafkaSettings
 from flows.detectors.registry import KINDS
 from tests.settings_page import PAGE, page

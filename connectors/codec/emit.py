@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from connectors.codec.bench import FIELD_BYTES, LABELS, START
 from connectors.codec.histogram import START as HISTOGRAM_START
 from connectors.codec.histogram import read_histogram
 from connectors.codec.kernels import START as SAMPLE_START
@@ -23,18 +24,7 @@ from connectors.codec.spans import (
     write_varint,
 )
 from connectors.codec.varint import VARINT, kernel, read_length, read_tag, read_varint, skip_value
-from connectors.codec.walk import (
-    EXEMPLAR_1,
-    EXEMPLAR_2,
-    FIELD_BYTES,
-    HISTOGRAM_1,
-    HISTOGRAM_2,
-    LABEL_REF,
-    LABEL_REFS,
-    LABELS,
-    SAMPLE,
-    START,
-)
+from connectors.codec.walk import EXEMPLAR_1, EXEMPLAR_2, HISTOGRAM_1, HISTOGRAM_2, LABEL_REF, LABEL_REFS, SAMPLE
 
 PARTITION, SOURCE, FROM, TO = range(4)
 """A row per TimeSeries to be written: its partition, 0 for the body or 1 for the arena, and its span there."""

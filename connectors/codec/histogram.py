@@ -25,6 +25,7 @@ from connectors.codec.varint import (
 FLOAT_TOLERANCE = 1e-3
 """Relative; rounding of rates and averages of native histograms stays below 1e-6."""
 CUSTOM_BUCKETS = -53
+"""Schema of histograms whose bounds stand in the message."""
 LOWEST_SCHEMA, HIGHEST_SCHEMA = -9, 52
 """Exponential schemas: -4 to 8 in use, the rest reserved and reduced by Prometheus when it meets them."""
 

@@ -15,8 +15,6 @@ from connectors.codec.series_hash import xxh64
 from connectors.codec.varint import VARINT, allocating, kernel, read_length, read_tag, read_varint, skip_value
 from connectors.errors import Rejected
 
-CUSTOM_BUCKETS = -53
-"""Schema of histograms whose bounds stand in the message."""
 GAUGE_HINT = 3
 """``ResetHint.GAUGE`` of remote write."""
 STALE_SUM = struct.pack("<Q", 0x7FF0000000000002)

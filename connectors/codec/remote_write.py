@@ -9,11 +9,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from connectors.codec import histogram, spans, split, walk
+from connectors.codec import bench, histogram, spans, split, totals
 from connectors.codec.gather import gather
 from connectors.codec.labels import lenient_labels
 from connectors.codec.limits import MAX_FIELD_BYTES, USUAL_LIMITS, LabelLimits
+from connectors.codec.metadata import FAMILY_FROM, HELP_FROM, TYPE, UNIT_FROM
 from connectors.codec.runs import Runs
+from connectors.codec.symbols import mark_clean, read_symbols
 from connectors.errors import Rejected, TooLarge
 from connectors.messages import MetricType
 
@@ -29,7 +31,7 @@ REASONS: dict[int, tuple[str, str]] = {
     spans.NO_NAME: ("no_name", "it has no __name__ label"),
     spans.DUPLICATE: ("duplicate_label", "a label name stands twice"),
     spans.EMPTY_NAME: ("empty_label_name", "a label has an empty name"),
-    walk.BAD_UTF8: ("invalid_utf8", "a label is not UTF-8"),
+    bench.BAD_UTF8: ("invalid_utf8", "a label is not UTF-8"),
     spans.TOO_MANY_LABELS: ("too_many_labels", "it has more than {0.labels} labels (TOCSIN_INGEST_MAX_LABELS)"),
     spans.NAME_TOO_LONG: (
         "label_name_too_long",
@@ -43,8 +45,8 @@ REASONS: dict[int, tuple[str, str]] = {
         "labels_too_large",
         "its labels have more than {0.series_bytes} bytes (TOCSIN_INGEST_MAX_SERIES_LABEL_BYTES)",
     ),
-    walk.FIELD_TOO_LARGE: ("too_large", f"one sample, histogram or exemplar has over {MAX_FIELD_BYTES} bytes"),
-    walk.BAD_REFS: ("bad_reference", "a reference is outside the symbol table, or name without value"),
+    bench.FIELD_TOO_LARGE: ("too_large", f"one sample, histogram or exemplar has over {MAX_FIELD_BYTES} bytes"),
+    bench.BAD_REFS: ("bad_reference", "a reference is outside the symbol table, or name without value"),
     histogram.BAD_COUNT: ("histogram_count", "the histogram's count is not the sum of its buckets"),
     histogram.BAD_SPANS: ("histogram_spans", "the histogram's spans and buckets do not fit together"),
     histogram.NEGATIVE_BUCKET: ("histogram_bucket", "the histogram has a negative bucket or count"),
@@ -116,7 +118,7 @@ def split_request(
     labels that were found good, and changes nothing but the time that this takes; it serves one ``limits`` only.
     """
     buf = np.frombuffer(memoryview(body).toreadonly(), np.uint8)  # one type of array: kernels are compiled once
-    total = np.zeros(split.TOTALS, np.int64)
+    total = np.zeros(totals.TOTALS, np.int64)
     rows = np.empty((FIRST_ROWS + len(buf) // 256, 4), np.int64)
     arena = np.empty(ARENA_BYTES if version is Version.V1 else ARENA_BYTES + 4 * len(buf), np.uint8)
     metadata = np.empty((64, 7), np.int64)
@@ -129,16 +131,16 @@ def split_request(
         )  # fmt: skip
     known.make_room()
     _refuse_whole(status, len(buf), expanded_bytes)
-    _refuse_other_version(int(total[split.N_FOREIGN]), version)
-    out, records = gather(buf, arena, rows, total[split.ROWS], partitions)
+    _refuse_other_version(int(total[totals.N_FOREIGN]), version)
+    out, records = gather(buf, arena, rows, total[totals.ROWS], partitions)
     view = out.data
     return Split(
         parts=[Part(partition, view[start:end]) for partition, start, end in records.tolist()],
-        families=_families(body, metadata[: total[split.METADATA]].tolist(), version),
-        samples=int(total[split.N_SAMPLES]),
-        histograms=int(total[split.N_HISTOGRAMS]),
-        exemplars=int(total[split.N_EXEMPLARS]),
-        series=int(total[split.SERIES]),
+        families=_families(body, metadata[: total[totals.METADATA]].tolist(), version),
+        samples=int(total[totals.N_SAMPLES]),
+        histograms=int(total[totals.N_HISTOGRAMS]),
+        exemplars=int(total[totals.N_EXEMPLARS]),
+        series=int(total[totals.SERIES]),
         refused=_refused(total),
         complaint=_complaint(total, arena, limits),
     )
@@ -148,13 +150,13 @@ def _symbols(buf: npt.NDArray[np.uint8], version: Version) -> tuple[npt.NDArray[
     """Spans of the symbols in the body, and which of them are UTF-8; none for 1.0."""
     if version is Version.V1:
         return np.empty((0, 2), np.int64), np.empty(0, np.uint8)
-    well_formed, n, found = split.read_symbols(buf, np.empty((256, 2), np.int64))
+    well_formed, n, found = read_symbols(buf, np.empty((256, 2), np.int64))
     _refuse_whole(split.FINE if well_formed else split.MALFORMED, len(buf), 0)
     if n > 0 and found[0, 1] > found[0, 0]:
         message = 'symbols: the first one must be ""'
         raise Rejected(reason="bad_symbols", message=message)
     clean = np.empty(n, np.uint8)
-    split.mark_clean(buf, found, clean)
+    mark_clean(buf, found, clean)
     return found[:n], clean
 
 
@@ -184,11 +186,11 @@ def _families(body: bytes | memoryview, rows: list[list[int]], version: Version)
 
     families = []
     for row in rows:
-        kind, name = MetricType.of(row[split.TYPE]), text(row, split.FAMILY_FROM)
+        kind, name = MetricType.of(row[TYPE]), text(row, FAMILY_FROM)
         if version is Version.V2:
             name = family_name(name, kind)
         if name:
-            families.append(Family(name, kind, text(row, split.UNIT_FROM), text(row, split.HELP_FROM)))
+            families.append(Family(name, kind, text(row, UNIT_FROM), text(row, HELP_FROM)))
     return families
 
 
@@ -206,16 +208,16 @@ def family_name(metric: str, kind: MetricType) -> str:
 
 
 def _refused(total: npt.NDArray[np.int64]) -> dict[str, int]:
-    return {word: count for code, (word, _) in REASONS.items() if (count := int(total[split.REFUSED + code])) > 0}
+    return {word: count for code, (word, _) in REASONS.items() if (count := int(total[totals.REFUSED + code])) > 0}
 
 
 def _complaint(total: npt.NDArray[np.int64], arena: npt.NDArray[np.uint8], limits: LabelLimits) -> Complaint | None:
-    code = int(total[split.BAD_CODE])
+    code = int(total[totals.BAD_CODE])
     if code == spans.GOOD:
         return None
-    labels = lenient_labels(arena[total[split.BAD_FROM] : total[split.BAD_TO]].tobytes())
+    labels = lenient_labels(arena[total[totals.BAD_FROM] : total[totals.BAD_TO]].tobytes())
     shown = "{" + ", ".join(f'{name}="{value}"' for name, value in labels) + "}"
     if len(shown) > SHOWN_CHARACTERS:
         shown = shown[:SHOWN_CHARACTERS] + "…"
     reason, problem = REASONS[code]
-    return Complaint(reason, f"series {total[split.BAD_SERIES]} of the request, {shown}: {problem.format(limits)}")
+    return Complaint(reason, f"series {total[totals.BAD_SERIES]} of the request, {shown}: {problem.format(limits)}")

@@ -8,9 +8,25 @@ from __future__ import annotations
 
 import numpy as np
 
+from connectors.codec.bench import (
+    BAD_UTF8,
+    EMPTY,
+    EXEMPLARS,
+    GOOD,
+    HISTOGRAMS,
+    LABELS,
+    PLAIN,
+    RUN_FROM,
+    RUN_TO,
+    SAMPLES,
+    STATUS,
+    bench,
+)
 from connectors.codec.emit import FROM, PARTITION, SOURCE, TO, arena_bound, rewrite
 from connectors.codec.limits import RECORD_BYTES
+from connectors.codec.metadata import add_metadata, read_family, series_metadata
 from connectors.codec.quick import usual_labels, usual_samples
+from connectors.codec.room import arena_room, room
 from connectors.codec.runs import FROM as FIRST
 from connectors.codec.runs import HASH, LAST, expected, learn
 from connectors.codec.series_hash import xxh64
@@ -21,73 +37,18 @@ from connectors.codec.spans import (
     check_labels,
     check_sizes,
     clean_label,
-    cut_labels,
     has_name,
-    is_metric_name,
-    labels_size,
     sort_labels,
-    valid_utf8,
     write_labels,
 )
-from connectors.codec.varint import BYTES, allocating, kernel, read_byte, read_length, read_tag, read_varint, skip_value
-from connectors.codec.walk import (
-    BAD_UTF8,
-    EMPTY,
-    EXEMPLARS,
-    GOOD,
-    HAS_METADATA,
-    HISTOGRAMS,
-    LABELS,
-    META_HELP,
-    META_TYPE,
-    META_UNIT,
-    PLAIN,
-    RUN_FROM,
-    RUN_TO,
-    SAMPLES,
-    STATUS,
-    Symbols,
-    bench,
-    walk_1,
-    walk_2,
-)
+from connectors.codec.symbols import SYMBOL_2, Symbols
+from connectors.codec.totals import N_EXEMPLARS, N_FOREIGN, N_HISTOGRAMS, N_SAMPLES, ROWS, SERIES, USED, refuse
+from connectors.codec.varint import BYTES, allocating, kernel, read_byte, read_length, read_tag, skip_value
+from connectors.codec.walk import walk_1, walk_2
 
 TIMESERIES_1, METADATA_1 = 1 << 3 | BYTES, 3 << 3 | BYTES
-SYMBOL_2, TIMESERIES_2 = 4 << 3 | BYTES, 5 << 3 | BYTES
-SHOWN_PART_BYTES, SHOWN_BYTES = 512, 2048
-"""The first bad series is named in an error message: names and values up to the former, together up to the latter."""
-
-ROWS, USED, METADATA, SERIES, N_SAMPLES, N_HISTOGRAMS, N_EXEMPLARS, N_FOREIGN = range(8)
-BAD_CODE, BAD_SERIES, BAD_FROM, BAD_TO, REFUSED = 8, 9, 10, 11, 12
-"""``total``: what was found so far, fields that only the other version of the protocol has among it, the first bad
-series (code, number, span of its labels in the arena), and from REFUSED on how many were refused for each code."""
-CODES = 32
-TOTALS = REFUSED + CODES
-TYPE, FAMILY_FROM, FAMILY_TO, HELP_FROM, HELP_TO, UNIT_FROM, UNIT_TO = range(7)
-"""Columns of the metadata table."""
-
+TIMESERIES_2 = 5 << 3 | BYTES
 FINE, MALFORMED, EXPANDED, REWRITE = 0, 1, 2, 3
-
-
-@allocating
-def room(column, used, need):  # type: ignore[no-untyped-def]
-    """``column`` itself, or a longer copy of it, so that ``need`` more entries fit."""
-    if used + need <= len(column):
-        return column
-    shape = (max(2 * len(column), used + need), column.shape[1])
-    longer = np.empty(shape, column.dtype)
-    longer[:used] = column[:used]
-    return longer
-
-
-@allocating
-def arena_room(arena, used, need):  # type: ignore[no-untyped-def]
-    """As ``room``, for bytes."""
-    if used + need <= len(arena):
-        return arena
-    longer = np.empty(max(2 * len(arena), used + need), np.uint8)
-    longer[:used] = arena[:used]
-    return longer
 
 
 @kernel
@@ -127,20 +88,6 @@ def _judge(buf, to, version):  # type: ignore[no-untyped-def]
     if code == GOOD:
         code = check_labels(buf, to.spans, labels, unique)
     return DUPLICATE if code == GOOD and _empty_and_not(buf, to) else code
-
-
-@allocating
-def _refuse(buf, to, code, total, arena):  # type: ignore[no-untyped-def]
-    """Count a bad series; of the first one keep code, number and, as far as they are shown, labels."""
-    total[REFUSED + code] += 1
-    if total[BAD_CODE] == GOOD:
-        total[BAD_CODE], total[BAD_SERIES] = code, total[SERIES]
-        shown = cut_labels(to.spans, to.series[LABELS], SHOWN_PART_BYTES, SHOWN_BYTES)
-        arena = arena_room(arena, total[USED], labels_size(to.spans, shown))
-        total[BAD_FROM] = total[USED]
-        total[USED] = write_labels(arena, total[USED], buf, to.spans, shown)
-        total[BAD_TO] = total[USED]
-    return arena
 
 
 @kernel
@@ -225,76 +172,6 @@ def _rewrite(buf, pos, end, to, symbols, version, seed, partitions, total, rows,
     total[ROWS] = n
 
 
-@allocating
-def _add_metadata(total, metadata, row):  # type: ignore[no-untyped-def]
-    """Enter a metadata row unless it repeats the one before, as the series of one family do in 2.0."""
-    n = total[METADATA]
-    if n > 0 and np.all(metadata[n - 1] == row):
-        return metadata
-    metadata = room(metadata, n, 1)
-    metadata[n] = row
-    total[METADATA] = n + 1
-    return metadata
-
-
-@allocating
-def _series_metadata(buf, to, symbols, total, metadata, row):  # type: ignore[no-untyped-def]
-    if not to.series[HAS_METADATA] or len(symbols.clean) == 0:
-        return metadata
-    row[TYPE] = to.series[META_TYPE]
-    for i in range(to.series[LABELS]):
-        if is_metric_name(buf, to.spans, i):
-            row[FAMILY_FROM], row[FAMILY_TO] = to.spans[i, 2], to.spans[i, 3]
-    row[HELP_FROM], row[HELP_TO] = symbols.spans[to.series[META_HELP], 0], symbols.spans[to.series[META_HELP], 1]
-    row[UNIT_FROM], row[UNIT_TO] = symbols.spans[to.series[META_UNIT], 0], symbols.spans[to.series[META_UNIT], 1]
-    said = row[TYPE] + row[HELP_TO] - row[HELP_FROM] + row[UNIT_TO] - row[UNIT_FROM]
-    return _add_metadata(total, metadata, row) if said > 0 else metadata
-
-
-@kernel
-def _family(buf, pos, end, row):  # type: ignore[no-untyped-def]
-    """A 1.0 MetricMetadata into ``row``: position after it."""
-    row[:] = 0
-    while 0 <= pos < end:
-        tag, pos = read_tag(buf, pos, end)
-        field = tag >> 3
-        if pos >= 0 and tag == 1 << 3:
-            row[TYPE], pos = read_varint(buf, pos, end)
-            row[TYPE] &= np.int64(0xFFFFFFFF)
-        elif pos >= 0 and tag & 7 == BYTES and field in (2, 4, 5):
-            column = FAMILY_FROM if field == 2 else HELP_FROM if field == 4 else UNIT_FROM
-            row[column], pos = read_length(buf, pos, end)
-            row[column + 1] = pos
-        elif pos >= 0:
-            pos = skip_value(buf, pos, end, tag & 7)
-    return pos
-
-
-@allocating
-def read_symbols(buf, spans):  # type: ignore[no-untyped-def]
-    """Symbols of a 2.0 request: whether it is well-formed, how many there are, their (n, 2) spans."""
-    n, pos, end = 0, np.int64(0), np.int64(len(buf))
-    while pos < end:
-        tag, pos = read_tag(buf, pos, end)
-        if pos >= 0 and tag == SYMBOL_2:
-            spans = room(spans, n, 1)
-            spans[n, 0], pos = read_length(buf, pos, end)
-            spans[n, 1] = pos
-            n += 1
-        elif pos >= 0:
-            pos = skip_value(buf, pos, end, tag & 7)
-        if pos < 0:
-            return False, n, spans
-    return True, n, spans
-
-
-@kernel
-def mark_clean(buf, spans, clean):  # type: ignore[no-untyped-def]
-    """Set ``clean[i]`` to 1 where symbol i is UTF-8."""
-    for i in range(len(clean)):
-        clean[i] = 1 if valid_utf8(buf, spans[i, 0], spans[i, 1]) else 0
-
-
 @kernel
 def _foreign(tag, version):  # type: ignore[no-untyped-def]
     """Whether only the other version of the protocol has this field."""
@@ -310,7 +187,7 @@ def _other_field(buf, pos, end, tag, version, total, row):  # type: ignore[no-un
         total[N_FOREIGN] += _foreign(tag, version)
         return skip_value(buf, pos, end, tag & 7), False
     pos, after = read_length(buf, pos, end)
-    return (_family(buf, pos, after, row) if pos >= 0 else pos), True
+    return (read_family(buf, pos, after, row) if pos >= 0 else pos), True
 
 
 @allocating
@@ -347,7 +224,7 @@ def scan_request(  # type: ignore[no-untyped-def]
         if pos >= 0 and tag != timeseries:
             pos, found = _other_field(buf, pos, end, tag, version, total, row)
             if pos >= 0 and found:
-                metadata = _add_metadata(total, metadata, row)
+                metadata = add_metadata(total, metadata, row)
             if pos >= 0:
                 pos = _usual_run(buf, pos, usual, to, seed, partitions, total, rows, runs, slots, known, state)
                 continue
@@ -366,9 +243,9 @@ def scan_request(  # type: ignore[no-untyped-def]
             arena, rows = arena_room(arena, total[USED], need), room(rows, total[ROWS], row_need)
             _rewrite(buf, pos, after, to, symbols, version, seed, partitions, total, rows, arena)
         elif code != GOOD:
-            arena = _refuse(buf, to, code, total, arena)
+            arena = refuse(buf, to, code, total, arena)
         if version == 2 and code in (GOOD, REWRITE):
-            metadata = _series_metadata(buf, to, symbols, total, metadata, row)
+            metadata = series_metadata(buf, to, symbols, total, metadata, row)
         total[SERIES] += 1
         pos = _usual_run(buf, after, usual, to, seed, partitions, total, rows, runs, slots, known, state)
     return FINE, rows, arena, metadata

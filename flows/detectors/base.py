@@ -25,6 +25,9 @@ SURPRISE_MAX = 300.0
 """Surprises end here: beyond it the tail of a double is no longer a number."""
 VALUE_LIMIT = 1e38
 """Larger values are gaps, as infinities are: float32 offsets and squares in float64 hold all that is smaller."""
+STALE_MARKER = 0x7FF0000000000002
+"""The NaN by which Prometheus says that a series has ended or its target was not reached (``model/value/value.go``):
+told from others by its bits, never by arithmetic."""
 
 
 class Scored(NamedTuple):

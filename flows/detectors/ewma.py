@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from flows.detectors.base import BAND_Z, VALUE_LIMIT, Column, Floats, Ints, Scored, Table
-from flows.detectors.gaussian import gaussian_surprise
+from flows.detectors.gaussian import deviations, gaussian_surprise
 from flows.detectors.holding import HoldParams, hold_column, learns
 from flows.detectors.window import COUNT_LIMIT, samples_needed
 
@@ -79,7 +79,7 @@ def ewma_step(
         if seen[row] >= warmup:
             centre = mean[row]
             scale = math.sqrt(variance[row]) if variance[row] > 0.0 else floor_ratio * abs(centre)
-            z = abs(away) / scale if scale > 0.0 else (math.inf if away != 0.0 else 0.0)
+            z = deviations(abs(away), scale)
             score[i] = gaussian_surprise(z)
             expected[i] = centre
             lower[i] = centre - BAND_Z * scale

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from flows.detectors.base import BAND_Z, VALUE_LIMIT, Column, Floats, Ints, Scored, Table
-from flows.detectors.gaussian import gaussian_surprise
+from flows.detectors.gaussian import deviations, gaussian_surprise
 from flows.detectors.holding import HoldParams, hold_column, learns
 from flows.detectors.period import Search, search_columns, search_of, seek
 from flows.detectors.robust import cut, deviation, next_variance
@@ -134,7 +134,7 @@ def forecast_step(
         scale = deviation(variance[row], floor_ratio * abs(centre))
         away = x - ahead
         if seen[row] >= warmup:
-            z = abs(away) / scale if scale > 0.0 else (math.inf if away != 0.0 else 0.0)
+            z = deviations(abs(away), scale)
             score[i] = gaussian_surprise(z)
             expected[i] = centre
             lower[i] = centre - BAND_Z * scale

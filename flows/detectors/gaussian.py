@@ -1,4 +1,4 @@
-"""Surprise of a standardised deviation under a Gaussian."""
+"""A deviation in its scale, and its surprise under a Gaussian."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ _LOG10_E = math.log10(math.e)
 _LOG10_SQRT_HALF_PI = 0.5 * math.log10(math.pi / 2.0)
 _ASYMPTOTIC_FROM = 25.0
 """From here four terms of the asymptotic series are exact to 1e-10, and ``erfc`` has not yet underflowed."""
+
+
+@njit(cache=True, inline="always")
+def deviations(away: float, scale: float) -> float:
+    """How many times its scale a distance ≥ 0 is; without a scale, any is infinitely far."""
+    if scale > 0.0:
+        return away / scale
+    return math.inf if away > 0.0 else 0.0
 
 
 @njit(cache=True, inline="never")

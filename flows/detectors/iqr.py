@@ -15,7 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from flows.detectors.base import BAND_Z, VALUE_LIMIT, Floats, Ints, Scored, Table
-from flows.detectors.gaussian import gaussian_surprise
+from flows.detectors.gaussian import deviations, gaussian_surprise
 from flows.detectors.holding import hold_column, learns
 from flows.detectors.ordered import (
     MEAN_AD_TO_SIGMA,
@@ -110,10 +110,7 @@ def iqr_step(
 def z_of(x: float, first: float, middle: float, third: float, scale: float) -> float:
     """Standard deviations from the median of a Gaussian with this box: linear within it, and beyond the quartiles."""
     if first == third:
-        away = abs(x - middle)
-        if scale > 0.0:
-            return away / scale
-        return math.inf if away > 0.0 else 0.0
+        return deviations(abs(x - middle), scale)
     if x > third:
         return QUARTILE_Z + (x - third) / scale
     if x < first:

@@ -17,7 +17,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from flows.detectors.base import BAND_Z, VALUE_LIMIT, Floats, Ints, Scored, Table
-from flows.detectors.gaussian import gaussian_surprise
+from flows.detectors.gaussian import deviations, gaussian_surprise
 from flows.detectors.holding import hold_column, learns
 from flows.detectors.ordered import (
     MEAN_AD_TO_SIGMA,
@@ -90,7 +90,7 @@ def mad_step(
             centre = middle + origin[row]
             scale = scale_of(line, count, middle, floor_ratio * abs(centre))
             away = abs(x - middle)
-            z = away / scale if scale > 0.0 else (math.inf if away > 0.0 else 0.0)
+            z = deviations(away, scale)
             score[i] = gaussian_surprise(z)
             expected[i] = centre
             lower[i] = centre - BAND_Z * scale

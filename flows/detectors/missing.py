@@ -21,7 +21,7 @@ from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 
-from flows.detectors.base import BAND_SURPRISE, VALUE_LIMIT, Column, Floats, Ints, Scored, Silences, Table
+from flows.detectors.base import BAND_SURPRISE, STALE_MARKER, VALUE_LIMIT, Column, Floats, Ints, Scored, Silences, Table
 from flows.detectors.durations import (
     count_length,
     length_of,
@@ -37,8 +37,6 @@ UNIT_S = 0.1
 """Pauses are counted in tenths of a second."""
 WITNESS_MS = 10_000
 """Control records come once a second; of a longer pause between two of them only so much is witnessed."""
-STALE_MARKER = 0x7FF0000000000002
-"""Bits of Prometheus' stale marker, ``model/value/value.go``: the series has ended, or its target was not reached."""
 
 
 class MissingParams(HoldParams):

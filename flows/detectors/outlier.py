@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.detectors.base import BAND_SURPRISE, BAND_Z, SURPRISE_MAX, VALUE_LIMIT, Column, Floats, Ints, Scored, Table
-from flows.detectors.gaussian import gaussian_surprise
+from flows.detectors.gaussian import deviations, gaussian_surprise
 from flows.detectors.mad import scale_of
 from flows.detectors.ordered import median_of
 from flows.detectors.student import gaussian_of, student_of
@@ -138,7 +138,7 @@ def _judge_group(
             if density:
                 near = _crowd(line, i, neighbours)
                 expected[at], half = near, radius
-                score[at] = min(SURPRISE_MAX, BAND_SURPRISE * _ratio(abs(line[i] - near), radius))
+                score[at] = min(SURPRISE_MAX, BAND_SURPRISE * deviations(abs(line[i] - near), radius))
             else:
                 peers = count - 1
                 middle = median_of(others, peers)
@@ -146,7 +146,7 @@ def _judge_group(
                 both = (freedom * now * now + believed * before) / (freedom + believed)
                 scale, freedom = math.sqrt(both * (1.0 + HALF_PI / peers)), freedom + believed
                 expected[at], half = middle, student_of(BAND_Z, freedom) * scale
-                score[at] = gaussian_surprise(gaussian_of(_ratio(abs(line[i] - middle), scale), freedom))
+                score[at] = gaussian_surprise(gaussian_of(deviations(abs(line[i] - middle), scale), freedom))
             lower[at], upper[at] = expected[at] - half, expected[at] + half
         seen[rows[at]] = min(seen[rows[at]] + 1, COUNT_LIMIT)
         if i + 1 < count:
@@ -167,13 +167,6 @@ def _known_before(steps: NDArray[Any], variance: Floats, rows: Ints, known: Ints
         if steps[rows[at]] > behind:
             before, behind = variance[rows[at]], steps[rows[at]]
     return before, behind
-
-
-@njit(cache=True)
-def _ratio(away: float, scale: float) -> float:
-    if scale > 0.0:
-        return away / scale
-    return math.inf if away > 0.0 else 0.0
 
 
 @njit(cache=True)

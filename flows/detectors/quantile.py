@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from flows.detectors.base import BAND_Z, VALUE_LIMIT, Floats, Ints, Scored, Table
-from flows.detectors.gaussian import gaussian_surprise
+from flows.detectors.gaussian import deviations, gaussian_surprise
 from flows.detectors.holding import hold_column, learns
 from flows.detectors.ordered import (
     MEAN_AD_TO_SIGMA,
@@ -102,7 +102,7 @@ def quantile_step(
                 above = above if above > 0.0 else usual
             scale = above if x > middle else below
             away = abs(x - middle)
-            z = away / scale if scale > 0.0 else (math.inf if away > 0.0 else 0.0)
+            z = deviations(away, scale)
             score[i] = gaussian_surprise(z)
             expected[i] = centre
             lower[i] = centre - BAND_Z * below

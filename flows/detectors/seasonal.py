@@ -32,7 +32,7 @@ from flows.detectors.calendar import (
     weekday_of,
 )  # fmt: skip
 from flows.detectors.cells import MOST_VISITS, Cells, attend, believed, freedom_of, turn
-from flows.detectors.gaussian import gaussian_surprise
+from flows.detectors.gaussian import deviations, gaussian_surprise
 from flows.detectors.holding import HoldParams, hold_column, learns
 from flows.detectors.period import Search, restart, search_columns, search_of, seek
 from flows.detectors.robust import cut, deviation, next_variance
@@ -169,7 +169,7 @@ def seasonal_step(
         usual = centre + level.origin[row]
         scale = spread if spread > 0.0 else floor_ratio * abs(usual)
         away = abs(x - centre)
-        t = away / scale if scale > 0.0 else (math.inf if away > 0.0 else 0.0)
+        t = deviations(away, scale)
         reach = reach_of(memory, period_ms, given_ms > 0) if phase >= 0 else memory
         freedom = freedom_of(cells, row, PHASE if phase >= 0 else told_by, reach)
         score[i] = gaussian_surprise(gaussian_of(t, freedom))

@@ -16,7 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from flows.detectors.base import BAND_Z, VALUE_LIMIT, Column, Floats, Ints, Scored, Table
-from flows.detectors.gaussian import gaussian_surprise
+from flows.detectors.gaussian import deviations, gaussian_surprise
 from flows.detectors.holding import hold_column, learns
 from flows.detectors.window import WindowParams, next_count, samples_needed, window_columns
 
@@ -81,7 +81,7 @@ def zscore_step(
             variance = squares[row] / (count - 1)
             scale = math.sqrt(variance) if variance > 0.0 else floor_ratio * abs(centre)
             away = abs(x - mean[row])
-            z = away / scale if scale > 0.0 else (math.inf if away > 0.0 else 0.0)
+            z = deviations(away, scale)
             score[i] = gaussian_surprise(z)
             expected[i] = centre
             lower[i] = centre - BAND_Z * scale

@@ -12,7 +12,8 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
-from connectors.codec.native import CUSTOM_BUCKETS, NativeHistogram
+from connectors.codec.histogram import CUSTOM_BUCKETS
+from connectors.codec.native import NativeHistogram
 from flows.shape.range import extrapolation
 
 Buckets = dict[int, float]

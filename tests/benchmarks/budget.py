@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from connectors.catalogue import Topics
 from connectors.codec.encode import encode_labels
 from connectors.codec.series_hash import series_hash
-from connectors.messages import DEFAULT_TENANT, Budget, ControlRecord, DetectorConfig, DetectorRevision, Period, Topics
+from connectors.messages import DEFAULT_TENANT, Budget, ControlRecord, DetectorConfig, DetectorRevision, Period
 from flows.block import Block, BlockLimits
 from flows.budget import PERIOD_S
 from flows.chunks import Chunk, NewSeries, Samples

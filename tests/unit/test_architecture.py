@@ -19,6 +19,10 @@ IO = ("kafka", "bytewax", "httpx", "fastapi", "starlette", "uvicorn", "websocket
 CLOCKS = ("time", "datetime", "logging", "random", "threading")
 
 
+PURE = ("connectors.errors", "connectors.messages", "connectors.catalogue", "connectors.codec")
+"""What of ``connectors`` does no I/O: record types, topics and wire formats."""
+
+
 class Rule(NamedTuple):
     """Modules by pattern; the first rule that fits a module holds. Patterns of imports name a package and all below."""
 
@@ -28,15 +32,14 @@ class Rule(NamedTuple):
 
 
 RULES = (
-    Rule(("connectors.errors", "connectors.messages", "connectors.codec*"),
-         ("connectors.errors", "connectors.messages", "connectors.codec"), (*IO, *CLOCKS)),
+    Rule((*PURE, "connectors.codec*"), PURE, (*IO, *CLOCKS)),
     Rule(("connectors.bytewax_io",), ("connectors",), ("httpx", "fastapi")),
     Rule(("connectors*",), ("connectors",), ("bytewax", "fastapi")),
     Rule(("flows.detectors.calendar",), ("flows.detectors",), (*IO, "time", "logging", "random", "threading")),
     Rule(("flows.detectors*",), ("flows.detectors",), (*IO, *CLOCKS)),
     Rule(("flows.metrics", "flows.run", "flows.settings", "flows.vitals"),
          ("flows", "connectors"), ("fastapi", "uvicorn")),
-    Rule(("flows*",), ("flows", "connectors.messages", "connectors.errors", "connectors.codec"), (*IO, *CLOCKS)),
+    Rule(("flows*",), ("flows", *PURE), (*IO, *CLOCKS)),
     Rule(("api*",), ("api", "connectors", "flows"), ("bytewax",)),
 )  # fmt: skip
 WIRING = ("flows.metrics", "flows.run", "flows.vitals")

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 from api import default_detectors
 from api.cli import app
 from connectors import startup
-from connectors.messages import Topics
+from connectors.catalogue import Topics
 from connectors.settings import KafkaSettings
 from tests.brokers import free_port
 

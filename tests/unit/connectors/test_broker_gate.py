@@ -21,10 +21,12 @@ def test_full_until_the_file_says_otherwise(tmp_path: Path) -> None:
     with pytest.raises(Overloaded, match="TOCSIN_KAFKA") as full:
         gate.check(0.0)
     assert full.value.retry_after_s > 0
+    assert gate.full_reason(0.0) == "full, use TOCSIN_KAFKA"
     path.write_text(json.dumps({"full": False, "message": ""}))
     with pytest.raises(Overloaded):
         gate.check(REREAD_S / 2)  # read at most once a second
     gate.check(REREAD_S)
+    assert gate.full_reason(REREAD_S) == ""
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"full": 1}'])

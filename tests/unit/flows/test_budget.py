@@ -24,9 +24,8 @@ from connectors.messages import (
 from flows.block import Block, BlockLimits
 from flows.budget import LEARN_S, PERIOD_S, Budgets
 from flows.chunks import Chunk, Samples
-from flows.gather import Part
 from flows.merge import Merge
-from flows.partial import GroupName, Portion
+from flows.partial import GroupName, Part, Portion
 from flows.persistence import load, save
 from flows.policy import POLICY, policy_of, threshold_at
 from flows.trials import LEVELS

@@ -14,7 +14,7 @@ from connectors.codec.varint import encode_varint
 from connectors.messages import ControlRecord, MetricType
 from flows.chunks import Chunk, Histograms, NewSeries, Poison, Samples, Types
 from flows.decode import Decoder
-from flows.series import STALE_MARKER
+from flows.detectors.base import STALE_MARKER
 from tests.groups import histogram_record
 from tests.series import START_MS
 from tests.streams import Log, sample_bits

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from connectors.messages import DetectorConfig
 from flows.detectors.base import Scored
-from flows.episodes import CLOSED, ESCALATED, EVENTS_PER_CALL, OPENED, REMINDED, UPDATED, EpisodeTable, Events, Lanes
+from flows.episode import CLOSED, ESCALATED, OPENED, REMINDED, UPDATED
+from flows.episodes import EVENTS_PER_CALL, EpisodeTable, Events, Lanes
 from flows.policy import POLICY, UNLIMITED, policy_of
 from tests import naive
 from tests.examples import examples

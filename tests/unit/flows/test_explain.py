@@ -7,7 +7,7 @@ import pytest
 from connectors.messages import Change, Shape
 from flows.config import ProgramKey
 from flows.detectors.registry import KINDS
-from flows.episodes import Episode
+from flows.episode import Episode
 from flows.explain import Manner, chance_per_week, change_of
 from tests.episodes import episode
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -9,10 +8,9 @@ import pytest
 from connectors.messages import DetectorConfig, Group, MetricType, Shape
 from flows import gather
 from flows.chunks import Types
-from tests.groups import Partitions, histogram_record
+from tests.groups import Partitions
 from tests.series import START_MS
 from tests.streams import Log, anomalies, config
-from tests.unit.connectors.codec.test_native import message
 
 STEP_S = 15
 
@@ -82,61 +80,6 @@ def test_silence_ends_a_group_and_steps_of_nothing_cost_nothing() -> None:
     last = max(time_ms for _, time_ms, _ in partitions.values)
     assert last - START_MS == pytest.approx(11 * STEP_S * 1000 + 300_000, abs=15_000)
     assert partitions.merges["d"].counts["steps"] < 100
-
-
-def test_native_histograms_are_gathered_over_partitions() -> None:
-    logs = [Log(0), Log(1)]
-    logs[1].revisions, logs[1]._bases = logs[0].revisions, logs[0]._bases
-    logs[0].detector("d", grouped("h", Shape.AUTO, histogram_quantile=0.5))
-    for log in logs:
-        log.control(0.0)
-    for step in range(1, 30):
-        time_ms = START_MS + 1000 * STEP_S * step - 2000
-        for p, log in enumerate(logs):
-            raw = message(
-                count_int=4 * step, sum=1.0, schema=0, timestamp=time_ms,
-                positive_spans=[(1 + p, 1)], positive_deltas=[4 * step],
-            )  # fmt: skip
-            log.append(histogram_record({"__name__": "h", "n": str(p)}, raw))
-            log.control(STEP_S * step + 5.0)
-    partitions = Partitions(logs)
-    partitions.run(np.random.default_rng(0), restarts=0.2)
-    told = list(partitions.values.values())
-    assert len(told) > 15
-    assert told == [2.0] * len(told), "half of the observations are in (1, 2], half in (2, 4]"
-    assert partitions.blocks[0].counts["late"] == 0
-
-
-def test_a_native_histogram_that_ended_is_gone_from_raw_groups() -> None:
-    log = Log()
-    log.detector("d", grouped("h", histogram_quantile=0.5))
-    log.control(0.0)
-    for step in range(1, 20):
-        raw = message(
-            count_int=4, sum=1.0, schema=0, timestamp=START_MS + 1000 * STEP_S * step - 2000,
-            positive_spans=[(1, 1)], positive_deltas=[4],
-        )  # fmt: skip
-        if step == 12:
-            raw = raw.replace(np.float64(1.0).tobytes(), np.uint64(0x7FF0000000000002).tobytes())
-        if step <= 12:
-            log.append(histogram_record({"__name__": "h"}, raw))
-        log.control(STEP_S * step + 5.0)
-    told = values(log)
-    assert told == [pytest.approx(math.sqrt(2.0))] * len(told)
-    assert len(told) == (175 - 70) // STEP_S + 1, "steps end 10, 25, … s after the start; the series ends at 178 s"
-
-
-def test_a_native_histogram_that_cannot_be_read_is_counted_and_left_out() -> None:
-    log = Log()
-    log.detector("d", grouped("h", histogram_quantile=0.5))
-    log.control(0.0)
-    log.append(histogram_record({"__name__": "h"}, message(timestamp=START_MS, positive_spans=[(0, 5)])))
-    log.control(200.0)
-    partitions = Partitions([log])
-    partitions.run(np.random.default_rng(0))
-    assert partitions.values == {}
-    (gathering,) = partitions.blocks[0].watch.gatherings.values()
-    assert [gather.unreadable for gather in gathering.gathers.values()] == [1]
 
 
 def test_a_type_learned_later_changes_what_auto_means() -> None:

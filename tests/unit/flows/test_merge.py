@@ -10,9 +10,8 @@ from connectors.codec.native import NativeHistogram
 from connectors.messages import Detector, Group, Shape
 from flows import merge
 from flows.block import BlockLimits
-from flows.gather import Part
 from flows.merge import Merge
-from flows.partial import GroupName, Portion
+from flows.partial import GroupName, Part, Portion
 from flows.saved_merge import load_merge, save_merge
 from tests.groups import Key, SeenMerge
 from tests.streams import TOPICS, config

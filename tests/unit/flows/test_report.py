@@ -26,7 +26,7 @@ from connectors.messages import (
     Shape,
 )
 from flows.config import compile_config
-from flows.episodes import CLOSED, EPISODE, ESCALATED, OPENED, REMINDED, UPDATED, Episode
+from flows.episode import CLOSED, EPISODE, ESCALATED, OPENED, REMINDED, UPDATED, Episode
 from flows.explain import Manner, chance_per_week, change_of
 from flows.report import Reports, Watched, anomaly_id, severity_of
 from flows.sentence import sentence, signal_text

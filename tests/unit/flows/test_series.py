@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from connectors.codec.encode import encode_labels
 from flows.chunks import NewSeries
-from flows.series import DROPS, NEVER_MS, STALE_MARKER, SeriesTable, admit
+from flows.detectors.base import STALE_MARKER
+from flows.series import DROPS, NEVER_MS, SeriesTable, admit
 from tests.examples import examples
 
 LABELS = {"__name__": "up", "job": "ü"}

@@ -15,9 +15,9 @@ from pydantic.fields import FieldInfo
 from connectors.messages import DetectorConfig, Group, Shape
 from flows.budget import LEARN_S, MEMORY_ALARMS, STORM_SHARE
 from flows.config import check_config
+from flows.course import TELL_EVERY_MS
 from flows.detectors.base import BAND_SURPRISE, SURPRISE_MAX, VALUE_LIMIT
 from flows.detectors.registry import KINDS
-from flows.episodes import TELL_EVERY_MS
 from flows.explain import LONG_MS, LONG_SAMPLES
 from flows.gather import MAX_GROUPS, MAX_MEMBERS, MAX_WAITING
 from flows.group import MAX_RANGE_STEPS, RANGE_STEPS

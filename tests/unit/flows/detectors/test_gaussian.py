@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from flows.detectors.base import BAND_SURPRISE, BAND_Z, SURPRISE_MAX
-from flows.detectors.gaussian import gaussian_surprise
+from flows.detectors.gaussian import deviations, gaussian_surprise
 
 PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459")
 PUBLISHED = {
@@ -57,3 +57,8 @@ def test_its_ends() -> None:
 
 def test_the_band_is_where_its_surprise_says() -> None:
     assert gaussian_surprise(BAND_Z) == pytest.approx(BAND_SURPRISE, rel=1e-14)
+
+
+def test_without_a_scale_any_distance_is_infinite() -> None:
+    assert [deviations(3.0, 2.0), deviations(0.0, 2.0), deviations(3.0, 0.0)] == [1.5, 0.0, math.inf]
+    assert deviations(0.0, 0.0) == 0.0

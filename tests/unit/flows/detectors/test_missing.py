@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from flows.detectors.base import Ints, Scored, Silences, Table
-from flows.detectors.missing import STALE_MARKER, WITNESS_MS, Missing, MissingParams
+from flows.detectors.base import STALE_MARKER, Ints, Scored, Silences, Table
+from flows.detectors.missing import WITNESS_MS, Missing, MissingParams
 from tests import naive_durations as naive
 from tests.checks import at, feed, same
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from connectors.codec.native import CUSTOM_BUCKETS, NativeHistogram
+from connectors.codec.histogram import CUSTOM_BUCKETS
+from connectors.codec.native import NativeHistogram
 from flows.shape.native import add, buckets_of, change, native_quantile, scale, subtract, upper_bound, was_reset
 
 

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from connectors.ingest_answers import other_answer
+from connectors.probes import OK, degraded_if, down_if
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "word"),
+    [("/api/v1/write", 405, "method_not_allowed"), ("/api/v1/writes", 404, "not_found"), ("/", 404, "not_found")],
+)
+def test_what_is_no_write_and_no_probe_is_refused_with_a_reason(path: str, status: int, word: str) -> None:
+    answer = other_answer("GET", path, CollectorRegistry(), dict)
+    assert (answer.status, json.loads(answer.body)["reason"]) == (status, word)
+    assert ((b"allow", b"POST") in answer.headers) == (status == 405)
+
+
+def test_a_full_broker_degrades_and_a_dead_kafka_is_down() -> None:
+    parts = {"kafka": OK, "broker": degraded_if("full")}
+
+    def asked(path: str) -> tuple[int, dict[str, object]]:
+        answer = other_answer("GET", path, CollectorRegistry(), lambda: parts)
+        assert answer.headers == [(b"content-type", b"application/json")]
+        return answer.status, json.loads(answer.body)
+
+    assert asked("/ready") == (200, {"ready": True, "reason": ""})
+    assert asked("/health")[1]["status"] == "degraded"
+    parts["kafka"] = down_if("gone")
+    assert asked("/ready") == (503, {"ready": False, "reason": "kafka: gone"})
+    assert asked("/health")[0] == 503
