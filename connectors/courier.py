@@ -130,12 +130,21 @@ class Courier:
         while self.producer is None and not self._stopping.is_set():
             try:
                 make_producer(patient, "tocsin-ingest-probe").close()
-                self.producer = make_producer(self._settings, "tocsin-ingest", batch_size=BATCH_BYTES)
-                self._check_partitions(self.producer)
+                self.producer = self._producer()
             except Unavailable as error:
                 _log.warning("waiting for Kafka: %s", error)
                 self._refuse_waiting(error)
         self._ready.set()
+
+    def _producer(self) -> KafkaProducer:
+        """One that finds the topic as it should be."""
+        producer = make_producer(self._settings, "tocsin-ingest", batch_size=BATCH_BYTES)
+        try:
+            self._check_partitions(producer)
+        except TocsinError:
+            producer.close(timeout=0)
+            raise
+        return producer
 
     def _refuse_waiting(self, error: Unavailable) -> None:
         """Answer the jobs that came before the connection was lost."""
