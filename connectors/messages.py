@@ -56,7 +56,13 @@ class Message(BaseModel):
             raise Rejected(reason="bad_json", message=message) from error
 
 
-class ControlRecord(Message):
+class Record(Message):
+    """Base of records that a newer version may write and an older one read: fields it does not know are left out."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class ControlRecord(Record):
     """Once a second in every partition of an input topic: log time and how far the configuration logs are announced."""
 
     version: Literal[1] = 1
@@ -308,7 +314,7 @@ class ClosedBy(StrEnum):
     SERIES_GONE = "series_gone"
 
 
-class AnomalyDetector(Message):
+class AnomalyDetector(Record):
     """Which detector saw it."""
 
     id: str
@@ -317,7 +323,7 @@ class AnomalyDetector(Message):
     revision: int
 
 
-class AnomalySignal(Message):
+class AnomalySignal(Record):
     """What it was seen on."""
 
     labels: dict[str, str] = Field(description="labels of the series, __name__ among them, or of the group")
@@ -325,7 +331,7 @@ class AnomalySignal(Message):
     expression: str | None = Field(None, description="the signal of a group in PromQL, without this group's labels")
 
 
-class Peak(Message):
+class Peak(Record):
     """The most surprising sample of the episode so far."""
 
     time_ms: int
@@ -333,14 +339,14 @@ class Peak(Message):
     surprise: float
 
 
-class Contributor(Message):
+class Contributor(Record):
     """A member of a group, and its share in what was seen."""
 
     labels: dict[str, str]
     value: float = Field(description="value of the member at the end of the step")
 
 
-class Anomaly(Message):
+class Anomaly(Record):
     """One event of one episode: the value of ``tocsin.anomalies``, of REST and of the WebSocket.
 
     The last event of an id holds everything that is known of the episode.
