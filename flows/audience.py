@@ -12,18 +12,18 @@ from flows.config import CompiledDetector
 from flows.detectors.base import Ints
 from flows.families import Families
 from flows.label_columns import LabelColumns
-from flows.matching import Matching
+from flows.matching import Matching, Wanted
 from flows.selector import NAME_LABEL
 from flows.series import SeriesTable
 
 
 class Audience(NamedTuple):
-    """Series of one tenant, (n,) rows, with the detectors that watch them: by number, index into ``rows``."""
+    """Series of one tenant, (n,) rows, and which detectors watch which of them; places are indices of ``rows``."""
 
     tenant: str
     rows: Ints
     columns: LabelColumns
-    wanted: Mapping[int, Ints]
+    wanted: Wanted
 
     def counters(self, families: Families, places: Ints) -> NDArray[np.bool_]:
         """Whether each of the series at these places only grows, (places,)."""
@@ -34,7 +34,7 @@ class Audience(NamedTuple):
 class Audiences:
     """The detectors of a block that run, by tenant.
 
-    While configs change, the columns of all series are kept: changes come in crowds. ``forget`` frees them.
+    While configs change, the columns of all series are kept: changes come in crowds. ``forget_idle`` frees them.
     """
 
     def __init__(self, series: SeriesTable) -> None:
@@ -42,6 +42,7 @@ class Audiences:
         self._matchings: dict[str, Matching] = {}
         self._tenants: dict[int, str] = {}
         self._all: dict[str, tuple[Ints, LabelColumns]] = {}
+        self._used = False
 
     def add(self, detectors: Mapping[int, CompiledDetector]) -> Iterator[Audience]:
         """Take in detectors by number, and tell which of the present series they watch; stopped ones watch none."""
@@ -79,10 +80,17 @@ class Audiences:
                 yield Audience(tenant, np.array(mine, np.int64), columns, matching.wanted(columns))
 
     def forget(self) -> None:
-        """Series came or went, or nothing has changed for long."""
+        """Series came or went."""
         self._all.clear()
 
+    def forget_idle(self) -> None:
+        """Free columns that were not used since this was last called: no output depends on whether they are kept."""
+        if not self._used:
+            self.forget()
+        self._used = False
+
     def _present(self, tenant: str, matching: Matching) -> tuple[Ints, LabelColumns]:
+        self._used = True
         known = self._all.get(tenant)
         if known is None:
             rows = np.array(

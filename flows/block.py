@@ -36,13 +36,13 @@ from flows.labels_archive import MAX_LABEL_BYTES, LabelsArchive
 from flows.models import MAX_MODELS
 from flows.partial import Part
 from flows.program import Judged, Program, unlimited
-from flows.readiness import Readiness, readiness_of
+from flows.readiness import Counted, readiness_of
 from flows.report import EVENT, Reports, Watched
 from flows.revisions import DetectorTable, Outcome
 from flows.routes import sort_by_program
 from flows.series import DROPS, NEVER_MS, SeriesTable, admit
 from flows.trials import Trials
-from flows.watch import WORK_PER_REVISION, Watch, work_of
+from flows.watch import WORK_PER_REVISION, WORK_PER_SERIES, Watch, work_of
 
 EVER_MS = (1 << 63) - 1
 MAX_REASON_BYTES = 1000
@@ -89,7 +89,7 @@ class Block:
         self.feedback_offset = 0
         self.swept_s = 0
         self.counts: Counter[str] = Counter()
-        self.readiness: dict[str, Readiness] = {}
+        self.readiness = Counted()
         """what detectors still need, as of the last sweep"""
         self._parts: list[Part] = []
         self._drops = np.zeros(len(DROPS) + 1, np.int64)
@@ -250,8 +250,9 @@ class Block:
         self.log_ms = max(self.log_ms, control.time_ms)
         for gathering in self.watch.gatherings.values():
             self._parts += gathering.close(self.log_ms)
+        begins = self.detectors_offset == self.announced
         self.announced = max(self.announced, control.detectors_offset)
-        self._configure(work, out)
+        self._configure(work - WORK_PER_SERIES * len(self.series) if begins else work, out)
         self.feedback_offset = max(self.feedback_offset, control.feedback_offset)
         self._listen(out)
         out += [
@@ -289,14 +290,16 @@ class Block:
         table["last_ms"][table["last_ms"] > time_ms + self.limits.too_new_ms] = NEVER_MS
 
     def _configure(self, work: float, out: list[OutRecord]) -> None:
-        """Apply what is announced, a crowd of revisions at a time, until so much work is done.
+        """Apply what is announced, a crowd of revisions at a time and one at least, until so much work is done.
 
         A bound in time would make it depend on the machine after which sample a detector is there.
         """
         until = self.watch.work + work
         crowd = max(1, min(CROWD, CROWD_PAIRS // max(1, len(self.series))))
-        while self.detectors_offset < self.announced and self.watch.work < until:
+        while self.detectors_offset < self.announced:
             self._apply(min(self.announced, self.detectors_offset + crowd), out)
+            if self.watch.work >= until:
+                break
 
     def _apply(self, until: int, out: list[OutRecord]) -> None:
         self.watch.work += WORK_PER_REVISION * (until - self.detectors_offset)
@@ -343,7 +346,7 @@ class Block:
         if log_s - self.swept_s < 60:
             return
         self.swept_s = log_s
-        self.watch.forget_columns()
+        self.watch.forget_idle_columns()
         self.readiness = readiness_of(self.watch)
         self.watch.take_notes()
         for row in self.series.idle(log_s - self.limits.idle_s):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
-from flows.pattern import homes_of
+from flows.pattern import MAX_PATTERNS, homes_of
 from flows.selector import Matcher, Op, Selector
 
 EVERYONE = ""
@@ -27,8 +28,12 @@ class Address(NamedTuple):
     tests: tuple[Matcher, ...]
 
 
+@lru_cache(maxsize=MAX_PATTERNS)
 def addresses_of(selector: Selector) -> tuple[Address, ...]:
-    """Addresses of which each is enough to find all that a selector chooses; at least one."""
+    """Addresses of which each is enough to find all that a selector chooses; at least one.
+
+    Equal selectors get the very same objects, by which ``flows.matching`` sees that they need to be tried only once.
+    """
     equal = [m for m in selector.matchers if m.op is Op.EQUAL and m.value]
     if equal:
         return tuple(Address(Street(m.name, True), (m.value,), _tests(selector, m)) for m in equal)

@@ -7,14 +7,13 @@ watched depends on the partition alone. Members of groups and Python-object mode
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from connectors.messages import Detector
-from flows.detectors.base import Ints
+from flows.detectors.base import Column, Ints, Table
 from flows.notices import Notices
 
 MAX_KEYS = 200_000
@@ -33,46 +32,59 @@ class Keys:
         self.refused = 0
         """series that found no room since the process started"""
         self.notices = Notices()
-        self.shared: dict[int, int] = {}
-        """how many series each watched when ``changed`` was last asked"""
-        self._used: Counter[int] = Counter()
-        self._changed: set[int] = set()
+        self._table = Table((Column("used", np.int64), Column("told", np.int64), Column("touched", np.bool_)))
+        """``told``: one more than what ``changed`` said at last, 0 if it has not said anything"""
 
-    def add(self, number: int, n: int) -> None:
-        """A detector watches ``n`` more series."""
-        self._used[number] += n
-        self._changed.add(number)
+    def reserve(self, detectors: int) -> None:
+        """Make room for so many detectors."""
+        self._table.reserve(detectors)
+
+    @property
+    def shared(self) -> Ints:
+        """How many series each detector watched when ``changed`` last told of it, −1 before; (detectors or more,)."""
+        found: Ints = self._table["told"] - 1
+        return found
+
+    def restore(self, number: int, shared: int) -> None:
+        """Put back what ``shared`` said of a detector."""
+        self._table["told"][number] = shared + 1
+
+    def add(self, numbers: Ints, n: Ints) -> None:
+        """Different detectors watch so many more series each; (k,) both."""
+        self._table["used"][numbers] += n
+        self._table["touched"][numbers] = True
 
     def drop(self, numbers: Ints) -> None:
         """These detectors, which may stand there several times, watch one series less each."""
-        for number, n in zip(*map(np.ndarray.tolist, np.unique(numbers, return_counts=True)), strict=True):
-            self._used[number] -= n
-            self._changed.add(number)
+        np.subtract.at(self._table["used"], numbers, 1)
+        self._table["touched"][numbers] = True
 
     def forget(self, number: int) -> None:
         """A detector is gone."""
-        del self._used[number]
-        self.shared.pop(number, None)
-        self._changed.discard(number)
+        self._table.clear(np.array([number]))
         self.full.discard(number)
 
-    def changed(self) -> list[int]:
+    def changed(self) -> Ints:
         """Detectors that watch more or fewer series than when this was last asked."""
-        changed = [number for number in self._changed if self._used[number] != self.shared.get(number)]
-        self.shared |= {number: self._used[number] for number in changed}
-        self._changed.clear()
+        told, now = self._table["told"], self._table["used"] + 1
+        changed = np.flatnonzero(self._table["touched"] & (now != told))
+        told[changed] = now[changed]
+        self._table["touched"][:] = False
         return changed
 
-    def admits_all(self, number: int, n: int) -> bool:
-        """Whether a detector has room for ``n`` more series."""
-        return self.kept is None and self._used[number] + n <= self.limit
+    def without_room(self, numbers: Ints, n: Ints) -> NDArray[np.bool_]:
+        """Which of these detectors have no room for so many more series, or may have none; (k,) all."""
+        if self.kept is not None:
+            return np.ones(len(numbers), np.bool_)
+        found: NDArray[np.bool_] = self._table["used"][numbers] + n > self.limit
+        return found
 
     def admitted(self, number: int, detector: Detector, rows: Ints, order: Callable[[int], int]) -> NDArray[np.bool_]:
         """Which of these series find room, those that come first by ``order``; (n,) bool."""
         if self.kept is not None:
             kept = self.kept.get(detector.id)
             return np.ones(len(rows), np.bool_) if kept is None else np.isin(rows, kept)
-        room = max(0, self.limit - self._used[number])
+        room = max(0, self.limit - int(self._table["used"][number]))
         first = np.argsort([order(row) for row in rows.tolist()])[:room]
         admitted = np.zeros(len(rows), np.bool_)
         admitted[first] = True

@@ -7,7 +7,7 @@ once per series. What is read here was read by ``parse_labels`` before, so it is
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -21,6 +21,8 @@ from flows.selector import Matcher, Op
 _NAME, _VALUE = 0x0A, 0x12
 _NO_CODE, _UNKNOWN = -1, -1
 FEW_VALUES = 16
+MAX_CHOSEN, CHOICE_PLACES = 1 << 20, 32
+"""Places that are remembered for selectors that come again, 8 MB; each choice counts as so many more."""
 _EQUALITY = (Op.EQUAL, Op.NOT_EQUAL)
 Codes = NDArray[np.int64]
 
@@ -91,11 +93,37 @@ class LabelColumn:
         return np.argsort(self.codes, kind="stable"), [0, *ends.tolist()]
 
 
+class Choices:
+    """Which series were chosen at which home by which tests: equal selectors come again and again.
+
+    By the identity of the tests, which are kept so that it stays theirs; at most ``MAX_CHOSEN`` places.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, tuple[object, Ints]] = {}
+        self.places = 0
+
+    def get(self, home: Hashable, tests: object) -> Ints | None:
+        """What was chosen, None if it is not known."""
+        known = self._known.get((home, id(tests)))
+        return None if known is None else known[1]
+
+    def keep(self, home: Hashable, tests: object, chosen: Ints) -> None:
+        """Remember it, and forget all before where that would be too much."""
+        cost = len(chosen) + CHOICE_PLACES
+        if self.places + cost > MAX_CHOSEN:
+            self._known.clear()
+            self.places = 0
+        self.places += cost
+        self._known[home, id(tests)] = tests, chosen
+
+
 class LabelColumns:
     """The labels with these names of the series with these label bytes."""
 
     def __init__(self, raws: Sequence[bytes], names: Iterable[str]) -> None:
         self.size = len(raws)
+        self.choices = Choices()
         self.names: set[str] = set()
         """what was looked for"""
         self._missing = LabelColumn([""], np.zeros(self.size, np.int64))

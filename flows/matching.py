@@ -21,9 +21,53 @@ from flows.selector import Matcher
 FEW = 4
 """So few series are looked at one by one: columns pay for more."""
 NOBODY = np.zeros(0, np.int64)
+PLACE_BITS, PLACE_MASK = 32, (1 << 32) - 1
 Tests = tuple[Matcher, ...]
-Home = dict[tuple[int, int], Tests]
-"""What is asked of who lives there, by number of the detector and of its selector."""
+
+
+class Flat:
+    """What is asked of who lives there, and which detectors ask it: their numbers, and those of their selectors."""
+
+    __slots__ = ("_high", "keys", "tests")
+
+    def __init__(self, tests: Tests) -> None:
+        self.tests = tests
+        self.keys: dict[tuple[int, int], None] = {}
+        self._high: Ints | None = None
+
+    def add(self, key: tuple[int, int]) -> None:
+        """One more asks."""
+        self.keys[key] = None
+        self._high = None
+
+    def remove(self, key: tuple[int, int]) -> None:
+        """One asks no more."""
+        del self.keys[key]
+        self._high = None
+
+    @property
+    def high(self) -> Ints:
+        """Numbers of the detectors in the high half of a pair."""
+        if self._high is None:
+            self._high = np.array([number for number, _ in self.keys], np.int64) << PLACE_BITS
+        return self._high
+
+
+Home = dict[int, Flat]
+"""By the identity of the tests: equal selectors have the same (``flows.homes``), and to hash them takes long."""
+
+
+class Wanted(NamedTuple):
+    """Pairs of a detector's number and the place of a series that it watches, ascending, each once; (n,) both."""
+
+    numbers: Ints
+    places: Ints
+
+    @classmethod
+    def of(cls, parts: list[Ints]) -> Wanted:
+        """Of pairs that hold the number in their high half, in any order."""
+        pairs = np.unique(np.concatenate(parts)) if parts else NOBODY
+        return cls(pairs >> PLACE_BITS, pairs & PLACE_MASK)
 
 
 class Place(NamedTuple):
@@ -48,6 +92,11 @@ class Matching:
         return len(self._places)
 
     @property
+    def numbers(self) -> Iterable[int]:
+        """Of the detectors that are there."""
+        return self._places.keys()
+
+    @property
     def names(self) -> Iterable[str]:
         """Labels that matchers look at."""
         return self._names.keys()
@@ -59,7 +108,11 @@ class Matching:
             street, texts, tests = addresses[0] if len(addresses) == 1 else self._quietest(addresses)
             homes, key = self._streets.setdefault(street, {}), (number, role)
             for text in texts:
-                homes.setdefault(text, {})[key] = tests
+                home = homes.setdefault(text, {})
+                flat = home.get(id(tests))
+                if flat is None:
+                    flat = home[id(tests)] = Flat(tests)
+                flat.add(key)
                 mine.append(Place(street, text, tests, key))
         self._named[number] = detector.names
         for name in detector.names:
@@ -67,9 +120,12 @@ class Matching:
 
     def remove(self, number: int) -> None:
         """Forget a detector."""
-        for street, text, _, key in self._places.pop(number):
+        for street, text, tests, key in self._places.pop(number):
             homes = self._streets[street]
-            del homes[text][key]
+            flat = homes[text][id(tests)]
+            flat.remove(key)
+            if not flat.keys:
+                del homes[text][id(tests)]
             if not homes[text]:
                 del homes[text]
             if not homes:
@@ -79,27 +135,27 @@ class Matching:
             if not self._names[name]:
                 del self._names[name]
 
-    def wanted(self, columns: LabelColumns) -> dict[int, Ints]:
-        """By number of the detector: which of the series it watches, ascending; detectors of none are left out."""
-        found: dict[int, list[Ints]] = {}
+    def wanted(self, columns: LabelColumns) -> Wanted:
+        """Who watches which of these series."""
+        found: list[Ints] = []
         for home, places in self._occupied(columns):
             choices = _tried(home, columns, places) if len(places) <= FEW else _chosen_by(home, columns, places)
-            for number, chosen in choices:
-                found.setdefault(number, []).append(chosen)
-        return {number: _union(parts) for number, parts in found.items()}
+            found += [(flat.high[:, None] | chosen).ravel() for flat, chosen in choices]
+        return Wanted.of(found)
 
-    def wanted_by(self, numbers: Iterable[int], columns: LabelColumns) -> dict[int, Ints]:
+    def wanted_by(self, numbers: Iterable[int], columns: LabelColumns) -> Wanted:
         """The same for these detectors, where they are few."""
-        found: dict[int, Ints] = {}
+        choices = columns.choices
+        found: list[Ints] = []
         for number in numbers:
-            parts = [
-                chosen
-                for street, text, tests, _ in self._places[number]
-                if len(chosen := _chosen(tests, columns, _living(street, text, columns)))
-            ]
-            if parts:
-                found[number] = _union(parts)
-        return found
+            for street, text, tests, _ in self._places[number]:
+                chosen = choices.get((street, text), tests)
+                if chosen is None:
+                    chosen = _chosen(tests, columns, _living(street, text, columns))
+                    choices.keep((street, text), tests, chosen)
+                if len(chosen):
+                    found.append(chosen | number << PLACE_BITS)
+        return Wanted.of(found)
 
     def _quietest(self, addresses: tuple[Address, ...]) -> Address:
         """That with the fewest others in the home; each has one."""
@@ -155,21 +211,21 @@ def _beginning(homes: Mapping[str, Home], column: LabelColumn) -> Iterator[tuple
         yield text, column.places_of(codes)
 
 
-def _tried(home: Home, columns: LabelColumns, places: Ints) -> Iterator[tuple[int, Ints]]:
-    """By number of the detector: which of these few series fulfil its conditions, one by one."""
+def _tried(home: Home, columns: LabelColumns, places: Ints) -> Iterator[tuple[Flat, Ints]]:
+    """Which of these few series fulfil the conditions of each flat, one by one."""
     for at in places.tolist():
         labels, alone = columns.labels(at), np.array([at])
-        for (number, _), tests in home.items():
-            if all(matcher.matches(labels.get(matcher.name, "")) for matcher in tests):
-                yield number, alone
+        for flat in home.values():
+            if all(matcher.matches(labels.get(matcher.name, "")) for matcher in flat.tests):
+                yield flat, alone
 
 
-def _chosen_by(home: Home, columns: LabelColumns, places: Ints) -> Iterator[tuple[int, Ints]]:
+def _chosen_by(home: Home, columns: LabelColumns, places: Ints) -> Iterator[tuple[Flat, Ints]]:
     """The same of many."""
-    for (number, _), tests in home.items():
-        chosen = _chosen(tests, columns, places)
+    for flat in home.values():
+        chosen = _chosen(flat.tests, columns, places)
         if len(chosen):
-            yield number, chosen
+            yield flat, chosen
 
 
 def _chosen(tests: Tests, columns: LabelColumns, places: Ints) -> Ints:
@@ -179,7 +235,3 @@ def _chosen(tests: Tests, columns: LabelColumns, places: Ints) -> Ints:
             break
         places = columns[matcher.name].choose(matcher, places)
     return places
-
-
-def _union(parts: list[Ints]) -> Ints:
-    return parts[0] if len(parts) == 1 else np.unique(np.concatenate(parts))

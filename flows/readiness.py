@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from flows.config import CompiledDetector
 from flows.detectors.base import Ints
 from flows.program import Program
 from flows.routes import NONE
 from flows.watch import Watch
+
+NONE_YET: Ints = np.zeros(0, np.int64)
 
 
 class Readiness(NamedTuple):
@@ -20,23 +24,36 @@ class Readiness(NamedTuple):
     needs: int
 
 
-def readiness_of(watch: Watch) -> dict[str, Readiness]:
-    """By detector id; detectors without signals, and those whose groups are judged elsewhere, are left out."""
-    needs = _needs(watch)
+class Counted:
+    """What was counted of all detectors, as columns: to name each takes long, and is done only if somebody asks."""
+
+    def __init__(
+        self, detectors: Sequence[CompiledDetector | None] = (), numbers: Ints = NONE_YET, needs: Ints = NONE_YET
+    ) -> None:
+        """``numbers`` (n,) of the detector of each lane that is judged here, ``needs`` (n,) of its series."""
+        self._detectors = detectors
+        signals = np.bincount(numbers)
+        self._there = np.flatnonzero(signals)
+        warming, most = np.bincount(numbers, needs > 0).astype(np.int64), np.zeros(len(signals), np.int64)
+        np.maximum.at(most, numbers, needs)
+        self._columns = [column[self._there] for column in (signals, warming, most)]
+
+    def items(self) -> Iterator[tuple[str, Readiness]]:
+        """By detector id; detectors without signals, and those whose groups are judged elsewhere, are left out."""
+        for number, *counts in zip(self._there.tolist(), *map(np.ndarray.tolist, self._columns), strict=True):
+            detector = self._detectors[number]
+            if detector is not None:
+                yield detector.source.id, Readiness(*counts)
+
+
+def readiness_of(watch: Watch) -> Counted:
+    """What the detectors of a block need now."""
     lanes = watch.routes.lanes
     detectors = lanes["detector"][: lanes.used]
     used = np.flatnonzero(detectors != NONE)
-    found: dict[str, Readiness] = {}
-    if not len(used):
-        return found
-    order = used[np.argsort(detectors[used], kind="stable")]
-    numbers, starts = np.unique(detectors[order], return_index=True)
-    for number, mine in zip(numbers.tolist(), np.split(needs[lanes["entry"][order]], starts[1:]), strict=True):
-        known = mine[mine >= 0]
-        if len(known):
-            key = watch.detector(number).source.id
-            found[key] = Readiness(len(known), int(np.count_nonzero(known)), int(known.max()))
-    return found
+    needs = _needs(watch)[lanes["entry"][used]]
+    known = needs >= 0
+    return Counted(list(watch.detectors), detectors[used][known].astype(np.int64), needs[known])
 
 
 def _needs(watch: Watch) -> Ints:

@@ -32,11 +32,13 @@ GatheringState = tuple[int, int, bool, bool]
 """Of a gathering: incarnation, next step, whether it has begun, whether it overflowed."""
 NOBODY: Mapping[str, GatheringState] = MappingProxyType({})
 
-WORK_PER_CONTROL = 600_000
+WORK_PER_CONTROL = 300_000
 """So much work with configs is done at the control records of a second, by the blocks of all partitions together, about
-60 ms of it on a quiet machine; the rest waits for the next ones."""
-WORK_PER_REVISION, WORK_PER_LANE, WORK_PER_SINGLE = 500, 4, 200
-"""Work in tenths of a microsecond, about: a lane is added or dropped in a crowd, or singly as groups need it."""
+30 ms of it on a quiet machine, twice that for selectors met for the first time; the rest waits for the next ones. With
+600,000 judgement was held up for 0.13 to 0.26 s (docs/performance.md)."""
+WORK_PER_REVISION, WORK_PER_LANE, WORK_PER_SINGLE, WORK_PER_SERIES = 500, 4, 200, 30
+"""Work in tenths of a microsecond, about: a lane is added or dropped in a crowd, or singly as groups need it; the
+labels of a series become columns when changes begin."""
 
 
 def work_of(partitions: int) -> int:
@@ -59,6 +61,8 @@ class Watch:
         self.numbers: dict[str, int] = {}
         self.policies: Policies = np.zeros(0, POLICY)
         self.budgets = Budgets()
+        self._singly = np.zeros(0, np.bool_)
+        """whether the series of a detector are added one by one"""
         self._program_numbers: dict[Key, int] = {}
         self._audiences = Audiences(series)
         self._vacant: list[int] = []
@@ -81,6 +85,7 @@ class Watch:
             added[number] = self.detectors[number] = detector
             self.numbers[detector.source.id] = number
             self._set_policy(number, detector)
+            self._singly[number] = detector.plan is not None or detector.program.singly
             if detector.plan is not None and detector.source.config.enabled:
                 state = gathered.get(detector.source.id, (0, 0, False, False))
                 self.gatherings[number] = Gathering(detector, detector.plan, *state)
@@ -116,54 +121,67 @@ class Watch:
         arrival = {row: at for at, row in enumerate(rows)}
         self._attend(self._audiences.of_series(rows), arrival.__getitem__)
 
-    def forget_columns(self) -> None:
-        """Free what is kept for the next change of configs."""
-        self._audiences.forget()
+    def forget_idle_columns(self) -> None:
+        """Free what is kept for the next change of configs, if none came since this was last called."""
+        self._audiences.forget_idle()
 
     def _attend(self, audiences: Iterable[Audience], order: Callable[[int], int]) -> None:
         """Add the lanes of audiences; where it matters who comes first, by this order of the rows."""
         singly: list[tuple[int, str, int, int, bool]] = []
         for audience in audiences:
-            crowds: dict[int, Ints] = {}
-            for number, places in audience.wanted.items():
-                detector = self.detector(number)
-                if detector.plan is not None or detector.program.singly:
-                    grows = audience.counters(self.families, places).tolist()
-                    pairs = zip(audience.rows[places].tolist(), grows, strict=True)
-                    singly += [(order(row), detector.source.id, number, row, counter) for row, counter in pairs]
-                elif self.keys.admits_all(number, len(places)):
-                    crowds[number] = places
-                else:
-                    admitted = self.keys.admitted(number, detector.source, audience.rows[places], order)
-                    if admitted.any():
-                        crowds[number] = places[admitted]
-            if crowds:
-                self._add_crowds(audience, crowds)
+            numbers, places = audience.wanted
+            alone = self._singly[numbers]
+            if alone.any():
+                grows = audience.counters(self.families, places[alone]).tolist()
+                pairs = zip(numbers[alone].tolist(), audience.rows[places[alone]].tolist(), grows, strict=True)
+                singly += [(order(row), self.detector(n).source.id, n, row, counter) for n, row, counter in pairs]
+                numbers, places = numbers[~alone], places[~alone]
+            if len(numbers):
+                self._add_crowds(audience, numbers, places, order)
         for _, _, number, row, counter in sorted(singly):  # by id before number: numbers differ after a restart
             self._add_lanes(row, number, self.series.labels_of(row), counter=counter)
 
-    def _add_crowds(self, audience: Audience, crowds: Mapping[int, Ints]) -> None:
-        """Add lanes of many series at a time: by number of the detector their places in the audience, at least one."""
-        sizes = [len(places) for places in crowds.values()]
-        places = np.concatenate(list(crowds.values()))
-        grows = audience.counters(self.families, places)
-        growing = np.add.reduceat(grows, np.cumsum([0, *sizes[:-1]]), dtype=np.int64).tolist()
-        programs = np.empty((2, len(sizes)), np.int64)
-        for at, (number, size) in enumerate(zip(crowds, sizes, strict=True)):
-            for counter, n in enumerate((size - growing[at], growing[at])):
-                programs[counter, at] = (
-                    self._program_number(self.detector(number).programs[counter], number) if n else NONE
-                )
-            self.keys.add(number, size)
-        each = np.repeat(np.arange(len(sizes)), sizes)
-        rows, numbers = audience.rows[places], np.array(list(crowds))[each]
-        entries, made = self.routes.entries_for(self.series.table["head"], rows, programs[grows.astype(np.int64), each])
+    def _add_crowds(self, audience: Audience, numbers: Ints, places: Ints, order: Callable[[int], int]) -> None:
+        """Add lanes of many series at a time: pairs of a detector's number and a place in the audience, by number."""
+        starts = np.flatnonzero(np.diff(numbers, prepend=-1))
+        sizes = np.diff(starts, append=len(numbers))
+        cramped = self.keys.without_room(numbers[starts], sizes)
+        if cramped.any():
+            numbers, places = self._admit(audience, numbers, places, starts[cramped], sizes[cramped], order)
+            if not len(numbers):
+                return
+            starts = np.flatnonzero(np.diff(numbers, prepend=-1))
+            sizes = np.diff(starts, append=len(numbers))
+        self.keys.add(numbers[starts], sizes)
+        rows, programs = audience.rows[places], self._programs_of(numbers[starts], sizes, audience, places)
+        entries, made = self.routes.entries_for(self.series.table["head"], rows, programs)
         self.routes.add_lanes(entries, numbers)
         self.work += WORK_PER_LANE * len(entries)
         for number, mine in self._by_program(made):
             program = self._program(number)
             assert isinstance(program, Program)  # noqa: S101 - groups come singly
             self.routes.entries["slot"][mine] = program.take_slots(len(mine))
+
+    def _admit(
+        self, audience: Audience, numbers: Ints, places: Ints, starts: Ints, sizes: Ints, order: Callable[[int], int]
+    ) -> tuple[Ints, Ints]:
+        """The pairs without those that find no room, of the detectors whose pairs begin at ``starts``."""
+        admitted = np.ones(len(numbers), np.bool_)
+        for first, size in zip(starts.tolist(), sizes.tolist(), strict=True):
+            number, rows = int(numbers[first]), audience.rows[places[first : first + size]]
+            found = self.keys.admitted(number, self.detector(number).source, rows, order)
+            admitted[first : first + size] = found
+        return numbers[admitted], places[admitted]
+
+    def _programs_of(self, numbers: Ints, sizes: Ints, audience: Audience, places: Ints) -> Ints:
+        """Numbers of the programs of all lanes, made where missing: of each of these detectors so many places."""
+        grows = audience.counters(self.families, places)
+        which = 2 * np.repeat(np.arange(len(numbers)), sizes) + grows
+        programs = np.full(2 * len(numbers), NONE, np.int64)
+        for at in np.flatnonzero(np.bincount(which, minlength=len(programs))).tolist():
+            number = int(numbers[at >> 1])
+            programs[at] = self._program_number(self.detector(number).programs[at & 1], number)
+        return programs[which]
 
     def _by_program(self, entries: Ints) -> Iterator[tuple[int, Ints]]:
         programs = self.routes.entries["program"][entries]
@@ -269,7 +287,10 @@ class Watch:
 
     def _set_policy(self, number: int, detector: CompiledDetector) -> None:
         if number >= len(self.policies):
-            self.policies = np.concatenate([self.policies, np.zeros(max(16, number), POLICY)])
+            more = max(16, number)
+            self.policies = np.concatenate([self.policies, np.zeros(more, POLICY)])
+            self._singly = np.concatenate([self._singly, np.zeros(more, np.bool_)])
+            self.keys.reserve(len(self.policies))
         config = detector.source.config
         self.policies[number] = detector.policy
         if config.budget is not None and detector.plan is None:
@@ -281,22 +302,28 @@ class Watch:
         A single series is taken to be the only one.
         """
         chances = self.policies["log_chance"]
-        for number in self.keys.changed():
-            signals = (self.keys.shared[number] - 1) * partitions + 1
-            if not math.isnan(chances[number]):
-                chances[number] = math.log10(chance_of_each(self.detector(number).source.config, signals))
+        changed = self.keys.changed()
+        shared = self.keys.shared
+        for number in changed[~np.isnan(chances[changed])].tolist():
+            signals = (int(shared[number]) - 1) * partitions + 1
+            chances[number] = math.log10(chance_of_each(self.detector(number).source.config, signals))
 
     def chances(self) -> dict[str, tuple[int, float]]:
         """By the ids of detectors with a threshold by chance: among how many series it is shared out, log10 of each."""
         chances = self.policies["log_chance"]
-        shared = {number: n for number, n in self.keys.shared.items() if not math.isnan(chances[number])}
-        return {self.detector(number).source.id: (n, float(chances[number])) for number, n in shared.items()}
+        shared = self.keys.shared
+        known = np.flatnonzero(shared >= 0)
+        return {
+            self.detector(number).source.id: (int(shared[number]), float(chances[number]))
+            for number in known[~np.isnan(chances[known])].tolist()
+        }
 
     def restore_chances(self, chances: Mapping[str, Sequence[float]]) -> None:
         """Put back what ``chances`` gave: what has changed since is seen at the next control record, as it would be."""
         for detector_id, (n, log_chance) in chances.items():
             number = self.numbers[detector_id]
-            self.keys.shared[number], self.policies["log_chance"][number] = int(n), log_chance
+            self.keys.restore(number, int(n))
+            self.policies["log_chance"][number] = log_chance
 
     def _add_lanes(self, row: int, number: int, labels: Mapping[str, str], *, counter: bool) -> None:
         for key in self.detector(number).keys_for(labels, counter=counter):
@@ -328,7 +355,7 @@ class Watch:
             entry = self.routes.entries.take(row=row, program=made, slot=slot, next=int(heads[row]), lane=NONE)
             heads[row] = entry
         self.routes.add_lane(entry, number)
-        self.keys.add(number, 1)
+        self.keys.add(np.array([number]), np.array([1]))
         self.work += WORK_PER_SINGLE
 
     def _drop_lanes(self, lanes: Ints) -> None:

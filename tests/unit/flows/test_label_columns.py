@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from connectors.codec.encode import encode_labels
 from connectors.codec.labels import parse_labels
-from flows.label_columns import LabelColumns
+from flows.label_columns import CHOICE_PLACES, MAX_CHOSEN, Choices, LabelColumns
 from tests.examples import examples
 
 NAMES = ["__name__", "a", "é", "long" * 40, "missing"]
@@ -36,3 +36,15 @@ def test_fields_in_any_order_and_names_that_stand_twice() -> None:
     column = LabelColumns(raws, ["a"])["a"]
     assert [column.values[code] for code in column.codes.tolist()] == [parse_labels(raw).get("a", "") for raw in raws]
     assert np.array_equal(LabelColumns([], ["a"])["a"].codes, [])
+
+
+def test_choices_are_kept_by_home_and_tests_up_to_a_bound() -> None:
+    choices, tests, others = Choices(), ("a",), ("b",)
+    assert choices.get("home", tests) is None
+    choices.keep("home", tests, np.array([1, 2]))
+    assert (choices.get("home", tests) is not None, choices.get("home", others)) == (True, None)
+    assert choices.get("elsewhere", tests) is None
+    choices.keep("home", others, np.zeros(MAX_CHOSEN - CHOICE_PLACES, np.int64))
+    assert choices.get("home", tests) is None, "all before is forgotten"
+    assert choices.get("home", others) is not None
+    assert choices.places == MAX_CHOSEN

@@ -8,7 +8,7 @@ from connectors.codec.encode import encode_labels
 from connectors.messages import Aggregate, Detector, Group
 from flows.config import CompiledDetector, compile_config
 from flows.label_columns import LabelColumns
-from flows.matching import Matching
+from flows.matching import Matching, Wanted
 from tests.examples import examples
 from tests.streams import config
 
@@ -38,7 +38,15 @@ def naive(detectors: dict[int, CompiledDetector], series: list[dict[str, str]]) 
 
 def wanted(matching: Matching, series: list[dict[str, str]]) -> dict[int, list[int]]:
     columns = LabelColumns([encode_labels(labels) for labels in series], matching.names)
-    return {number: places.tolist() for number, places in matching.wanted(columns).items()}
+    found = by_number(matching.wanted(columns))
+    assert by_number(matching.wanted_by(matching.numbers, columns)) == found, "the two ways agree"
+    return found
+
+
+def by_number(found: Wanted) -> dict[int, list[int]]:
+    pairs = list(zip(found.numbers.tolist(), found.places.tolist(), strict=True))
+    assert pairs == sorted(set(pairs))
+    return {number: [place for one, place in pairs if one == number] for number in found.numbers.tolist()}
 
 
 @pytest.mark.long

@@ -67,7 +67,7 @@ def test_what_still_warms_up_is_shown_by_detector() -> None:
         log.samples(*(({"__name__": "m", "n": str(n)}, step, 1.0) for n in range(3) if n or step < 2))
     log.control(61)
     block, _ = log.run()
-    assert block.readiness == {"long": Readiness(3, 3, 58), "short": Readiness(3, 1, 3)}
+    assert dict(block.readiness.items()) == {"long": Readiness(3, 3, 58), "short": Readiness(3, 1, 3)}
     vitals = Vitals(Decoder(60, 100), lambda: STATS)
     vitals.blocks += [block, block]
     metrics = {name: value for name, value in exposed(vitals).items() if "warming" in name}

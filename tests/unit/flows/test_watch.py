@@ -141,3 +141,20 @@ def test_random_changes_agree_with_matching_everything_anew() -> None:
             (row, name) for row, labels in alive.items() for name, d in known.items() if d.selector.matches(labels)
         }
         assert pairs(watch) == expected
+
+
+def test_equal_selectors_are_found_alike_whenever_they_come() -> None:
+    """What was chosen for one detector is remembered for the next, until series come or go."""
+    watch = watch_of(M0, N0)
+    watch.add_detectors([detector("a", selector='{n=~"0|7.+"}')])
+    watch.forget_idle_columns()
+    watch.add_detectors([detector("b", selector='{n=~"0|7.+"}', threshold=3.0)])
+    assert pairs(watch) == {(0, "a"), (1, "a"), (0, "b"), (1, "b")}
+    add(watch, {"__name__": "o", "n": "71"})
+    watch.remove_series(0)
+    watch.series.remove(0)
+    watch.add_detectors([detector("c", selector='{n=~"0|7.+"}', threshold=4.0)])
+    watch.forget_idle_columns()
+    watch.forget_idle_columns()
+    watch.add_detectors([detector("d", selector='{n=~"0|7.+"}', threshold=5.0)])
+    assert pairs(watch) == {(row, name) for row in (1, 2) for name in "abcd"}
