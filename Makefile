@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # What is installed is keyed on what the lock files say, not on file times.
 RUNTIME := $(VENV)/.runtime-$(shell cat requirements.lock pyproject.toml | cksum | tr ' ' '-')
+KERNELS := $(VENV)/.kernels
 DEV := $(VENV)/.dev-$(shell cat requirements-dev.lock pyproject.toml | cksum | tr ' ' '-')
 HASHED := install --quiet --no-compile --require-hashes --only-binary :all:
 UV := 0.13.9
@@ -29,12 +30,13 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run install test check format lint types coverage lock clean
 
-run: $(RUNTIME)
+run: $(KERNELS)
 	@exec $(BIN)/tocsin run
 
-install: $(RUNTIME)
+install: $(KERNELS)
 
-test: $(DEV)
+test:
+	@$(MAKE) --no-print-directory --jobs=2 $(DEV) $(KERNELS)
 	@$(MAKE) --no-print-directory coverage
 
 check: lint types test
@@ -53,11 +55,9 @@ types: $(DEV)
 # First all tests as a user runs the code: the tests of a file share servers, so they stay with one worker, and files
 # come in their order, with the long ones of tests/integration first; there is a worker more than the two cores of a
 # small machine, because these wait for servers a third of their time. Then the tests of the kernels with numba's compiler
-# off, so that the kernels' lines are seen. Kernels that changed are compiled before, not by several processes at once
-# while tests wait for them. fail_under is in pyproject.toml.
+# off, so that the kernels' lines are seen. fail_under is in pyproject.toml.
 coverage:
 	@rm -f .coverage .coverage.*
-	@$(BIN)/tocsin warm
 	$(PYTEST) --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 	NUMBA_DISABLE_JIT=1 $(PYTEST) --numprocesses=2 --dist=worksteal -q -m 'not long' tests/unit/flows tests/unit/connectors/codec
 	@$(BIN)/python -m coverage combine --quiet
@@ -76,9 +76,13 @@ $(RUNTIME): $(BIN)/python
 	@echo "installing what requirements.lock says into $(VENV) (once)"
 	@$(PIP) $(HASHED) -r requirements.lock
 	@$(PIP) install --quiet --no-index --no-deps --no-build-isolation -e .
+	@rm -f $(VENV)/.runtime-* && touch $@
+
+# Whatever changed is compiled before it runs, not by several processes at once while somebody waits for them.
+$(KERNELS): $(RUNTIME) $(wildcard flows/*.py flows/*/*.py connectors/*.py connectors/*/*.py)
 	@echo "compiling the kernels (once)"
 	@$(BIN)/tocsin warm
-	@rm -f $(VENV)/.runtime-* && touch $@
+	@touch $@
 
 $(DEV): $(RUNTIME)
 	@echo "installing what requirements-dev.lock says into $(VENV) (once)"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
+import socket
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import coverage
 import numba
@@ -16,6 +19,7 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="(read|open)_text is deprecated", category=DeprecationWarning)
     from kafka import KafkaConsumer, KafkaProducer  # noqa: F401
     from kafka.admin import KafkaAdminClient  # noqa: F401
+    from kafka.net.inet import KafkaNetSocket
 
 from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
@@ -25,13 +29,22 @@ INTERPRETED = [Path(__file__).parent / "unit" / folder for folder in ("flows", "
 """Tests that run twice, with numba's compiler and without it."""
 
 _prefixes = itertools.count()
-_NEVER_CONNECTED = r"unclosed <socket\.socket fd=\d+, family=2, type=1, proto=6, laddr=\('0\.0\.0\.0'"
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    # kafka-python drops the socket of a refused connection without closing it (kafka/net/inet.py): nothing of ours
-    # looks like this, because a socket that connected, or listens on loopback, has another address
-    config.addinivalue_line("filterwarnings", f"ignore:{_NEVER_CONNECTED}:ResourceWarning")
+async def _connect(self: KafkaNetSocket, net: Any, sock: socket.socket, *args: Any, **options: Any) -> socket.socket:
+    """kafka-python drops the socket of a connection that is refused, or still under way when its client is closed."""
+    try:
+        return await _connect_or_drop(self, net, sock, *args, **options)
+    except BaseException:
+        sock.close()
+        raise
+
+
+_connect_or_drop, KafkaNetSocket.sock_connect = KafkaNetSocket.sock_connect, _connect
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # modules and tests are never garbage, and looking through them takes a tenth of the time
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -59,6 +59,7 @@ def alerts_of(events: list[Anomaly], frame: Frame) -> list[int]:
     return np.searchsorted(frame.times_ms, told).tolist()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["mad", "zscore", "ewma"])
 @pytest.mark.parametrize("quiet_s", [4.0, 12.0, 60.0])
 def test_it_says_what_the_flow_says(kind: str, quiet_s: float) -> None:

@@ -97,7 +97,7 @@ def test_any_order_tenants_and_damage_give_what_no_memory_gives(
     check(calls, max_runs)
 
 
-@pytest.mark.parametrize("step", [1, 3])
+@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.long), 3])
 def test_every_truncation_of_what_is_known(step: int) -> None:
     whole = record(range(len(RUNS)), samples=2)
     calls = [(whole, SEEDS[0])]

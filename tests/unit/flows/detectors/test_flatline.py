@@ -17,7 +17,9 @@ def moving(n: int, level: float = 0.0, seed: int = 0) -> Floats:
     return level + (1e-9 if level == 1e-9 else 1.0) * np.random.default_rng(seed).normal(0.0, 1.0, n)
 
 
-@pytest.mark.parametrize(("tolerance", "hold_s"), [(0.0, 0.0), (0.0, 30.0), (1.5, 86_400.0)])
+@pytest.mark.parametrize(
+    ("tolerance", "hold_s"), [pytest.param(0.0, 0.0, marks=pytest.mark.long), (0.0, 30.0), (1.5, 86_400.0)]
+)
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.__name__)
 def test_it_agrees_with_its_twin(
     family: Callable[[np.random.Generator, int], Floats], tolerance: float, hold_s: float
