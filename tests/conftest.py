@@ -27,6 +27,11 @@ from tests.brokers import ApacheKafka, Embedded, free_port, missing_for_kafka
 
 INTERPRETED = [Path(__file__).parent / "unit" / folder for folder in ("flows", "connectors/codec")]
 """Tests that run twice, with numba's compiler and without it."""
+MEASURING = "COVERAGE_PROCESS_CONFIG"
+"""Environment variable by which coverage reaches processes that tests start."""
+KILLING = ("flow_kill", "broker_death", "ingest_outage", "answers", "noise", "prometheus")
+SPARED = {f"test_{name}.py" for name in KILLING}
+"""Tests of which measuring shows nothing: processes are killed, or do what those of others do."""
 
 _prefixes = itertools.count()
 
@@ -59,6 +64,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def _measured_once(request: pytest.FixtureRequest) -> Iterator[None]:
     """Measure what runs twice where it is interpreted: kernels show their lines there, and all is faster here."""
     measuring = coverage.Coverage.current()
+    if measuring is not None and request.path.name in SPARED:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delenv(MEASURING)
+            yield
+        return
     if measuring is None or numba.config.DISABLE_JIT or not any(f in request.path.parents for f in INTERPRETED):
         yield
         return

@@ -72,6 +72,7 @@ def cases() -> list[Any]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "params", "check"), cases())
 def test_every_kind_keeps_the_contract(kind: str, params: dict[str, Any], check: Callable[[Make], None]) -> None:
     entry = KINDS[kind]

@@ -43,6 +43,11 @@ def test_it_is_exact_on_both_sides_of_the_change_of_method(z: float) -> None:
     assert gaussian_surprise(z) == pytest.approx(exact(z), rel=1e-10)
 
 
+def test_polynomials_are_exact_where_most_samples_lie() -> None:
+    for z in [*(n / 1000 for n in range(4100)), 1e-300, 9e-9, 2e-8, math.nextafter(4.0, 0.0)]:
+        assert gaussian_surprise(z) == pytest.approx(-math.log10(math.erfc(z * math.sqrt(0.5))), rel=1e-13, abs=2e-14)
+
+
 def test_it_rises_without_a_step() -> None:
     scores = [gaussian_surprise(z / 100) for z in range(4200)]
     assert scores == sorted(scores)
