@@ -75,9 +75,8 @@ class SeriesTable:
 
     def idle(self, before_s: int) -> list[int]:
         """Rows whose last sample came before this log time."""
-        rows = self.live()
-        idle: list[int] = rows[self.table["active_s"][rows] < before_s].tolist()
-        return idle
+        waiting = np.flatnonzero(self.table["active_s"][: len(self.labels)] < before_s)
+        return [row for row in waiting.tolist() if self.labels[row] is not None]
 
     def tenant(self, row: int) -> str:
         """Whose series it is."""
