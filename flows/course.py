@@ -57,8 +57,8 @@ def follow(
             at = lane_episode[lane]
             threshold, ceiling = threshold_at(policy, steps_s[i]), ceiling_of(policy, seen[i])
             if score[i] < bar_of(episodes, at, min(threshold, ceiling), policy["close_ratio"]):
-                if at != -1 and doubt(episodes, at):
-                    lane_episode[lane] = -1
+                if at != -1:
+                    doubt(episodes, at, lane_episode)
             elif at == -1 and full:
                 refused += 1
             else:
@@ -108,9 +108,8 @@ def settle(
     """End the lane's episode if it was quiet by the samples' time, or its rest; gives the number of events."""
     at = lane_episode[lane]
     if at != -1:
-        n = wait(episodes, at, time_ms - episodes[at]["time_ms"], policy, step_s, told, kinds, n)
-        if episodes[at]["lane"] == -1:
-            lane_episode[lane] = -1
+        quiet_ms = time_ms - episodes[at]["time_ms"]
+        n = wait(episodes, at, lane_episode, quiet_ms, policy, step_s, told, kinds, n)
     return n
 
 
@@ -122,18 +121,17 @@ def calm(
     """The same by the log's time, for all episodes in ``rows``."""
     n = 0
     for at in rows:
-        lane = episodes[at]["lane"]
-        policy, step_s = policies[lane_detector[lane]], episodes[at]["step_s"]
-        n = wait(episodes, at, log_ms - episodes[at]["log_ms"], policy, step_s, told, kinds, n)
-        if episodes[at]["lane"] == -1:
-            lane_episode[lane] = -1
+        policy, step_s = policies[lane_detector[episodes[at]["lane"]]], episodes[at]["step_s"]
+        quiet_ms = log_ms - episodes[at]["log_ms"]
+        n = wait(episodes, at, lane_episode, quiet_ms, policy, step_s, told, kinds, n)
     return n
 
 
 @njit(cache=True)
 def wait(
-    episodes: Episodes, at: int, quiet_ms: int, policy: Policies, step_s: float, told: Episodes, kinds: Ints, n: int
-) -> int:
+    episodes: Episodes, at: int, lane_episode: NDArray[Any], quiet_ms: int, policy: Policies, step_s: float,
+    told: Episodes, kinds: Ints, n: int,
+) -> int:  # fmt: skip
     """What follows from ``quiet_ms`` without a surprising sample; an episode that was never told needs no rest."""
     phase = episodes[at]["phase"]
     if phase != RESTING and quiet_ms < quiet_of(policy, step_s):
@@ -146,8 +144,15 @@ def wait(
         episodes[at]["phase"] = RESTING
         episodes[at]["evidence"] = 0.0
     if phase in (PENDING, SUSPECTED) or quiet_ms >= cooldown_of(policy, step_s):
-        episodes[at]["lane"] = -1
+        vacate(episodes, at, lane_episode)
     return n
+
+
+@njit(cache=True)
+def vacate(episodes: Episodes, at: int, lane_episode: NDArray[Any]) -> None:
+    """Nothing is left of an episode: its row may be used again, and its lane has none."""
+    lane_episode[episodes[at]["lane"]] = -1
+    episodes[at]["lane"] = -1
 
 
 @njit(cache=True)
@@ -188,14 +193,12 @@ def believe(
 
 
 @njit(cache=True)
-def doubt(episodes: Episodes, at: int) -> bool:
-    """Forget what was suspected only, since a sample does not bear it out; gives whether the row is free now."""
+def doubt(episodes: Episodes, at: int, lane_episode: NDArray[Any]) -> None:
+    """Forget what was suspected only, since a sample does not bear it out."""
     if episodes[at]["phase"] == RESTING:
         episodes[at]["evidence"] = 0.0
-    if episodes[at]["phase"] != SUSPECTED:
-        return False
-    episodes[at]["lane"] = -1
-    return True
+    elif episodes[at]["phase"] == SUSPECTED:
+        vacate(episodes, at, lane_episode)
 
 
 @njit(cache=True)

@@ -143,15 +143,13 @@ class Watch:
 
     def _add_crowds(self, audience: Audience, numbers: Ints, places: Ints, order: Callable[[int], int]) -> None:
         """Add lanes of many series at a time: pairs of a detector's number and a place in the audience, by number."""
-        starts = np.flatnonzero(np.diff(numbers, prepend=-1))
-        sizes = np.diff(starts, append=len(numbers))
+        starts, sizes = _runs(numbers)
         cramped = self.keys.without_room(numbers[starts], sizes)
         if cramped.any():
             numbers, places = self._admit(audience, numbers, places, starts[cramped], sizes[cramped], order)
             if not len(numbers):
                 return
-            starts = np.flatnonzero(np.diff(numbers, prepend=-1))
-            sizes = np.diff(starts, append=len(numbers))
+            starts, sizes = _runs(numbers)
         self.keys.add(numbers[starts], sizes)
         rows, programs = audience.rows[places], self._programs_of(numbers[starts], sizes, audience, places)
         entries, made = self.routes.entries_for(self.series.table["head"], rows, programs)
@@ -431,3 +429,9 @@ class Watch:
         """Memory of routes and programs."""
         routes = self.routes.entries.table.size_bytes + self.routes.lanes.table.size_bytes
         return routes + sum(program.size_bytes for program in self.programs if program is not None)
+
+
+def _runs(numbers: Ints) -> tuple[Ints, Ints]:
+    """Where each of ``n`` >= 1 ascending numbers begins, and how many times it stands there."""
+    starts = np.flatnonzero(np.diff(numbers, prepend=-1))
+    return starts, np.diff(starts, append=len(numbers))

@@ -12,17 +12,6 @@ def room(column, used, need):  # type: ignore[no-untyped-def]
     """``column`` itself, or a longer copy of it, so that ``need`` more entries fit."""
     if used + need <= len(column):
         return column
-    shape = (max(2 * len(column), used + need), column.shape[1])
-    longer = np.empty(shape, column.dtype)
+    longer = np.empty((max(2 * len(column), used + need), *column.shape[1:]), column.dtype)
     longer[:used] = column[:used]
-    return longer
-
-
-@allocating
-def arena_room(arena, used, need):  # type: ignore[no-untyped-def]
-    """As ``room``, for bytes."""
-    if used + need <= len(arena):
-        return arena
-    longer = np.empty(max(2 * len(arena), used + need), np.uint8)
-    longer[:used] = arena[:used]
     return longer

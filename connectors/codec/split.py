@@ -26,7 +26,7 @@ from connectors.codec.emit import FROM, PARTITION, SOURCE, TO, arena_bound, rewr
 from connectors.codec.limits import RECORD_BYTES
 from connectors.codec.metadata import add_metadata, read_family, series_metadata
 from connectors.codec.quick import usual_labels, usual_samples
-from connectors.codec.room import arena_room, room
+from connectors.codec.room import room
 from connectors.codec.runs import FROM as FIRST
 from connectors.codec.runs import HASH, LAST, expected, learn
 from connectors.codec.series_hash import xxh64
@@ -240,7 +240,7 @@ def scan_request(  # type: ignore[no-untyped-def]
             need, row_need = arena_bound(to)
             if total[USED] + need > expanded_bytes:
                 return EXPANDED, rows, arena, metadata
-            arena, rows = arena_room(arena, total[USED], need), room(rows, total[ROWS], row_need)
+            arena, rows = room(arena, total[USED], need), room(rows, total[ROWS], row_need)
             _rewrite(buf, pos, after, to, symbols, version, seed, partitions, total, rows, arena)
         elif code != GOOD:
             arena = refuse(buf, to, code, total, arena)

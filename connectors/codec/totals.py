@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from connectors.codec.bench import GOOD, LABELS
-from connectors.codec.room import arena_room
+from connectors.codec.room import room
 from connectors.codec.spans import cut_labels, labels_size, write_labels
 from connectors.codec.varint import allocating
 
@@ -25,7 +25,7 @@ def refuse(buf, to, code, total, arena):  # type: ignore[no-untyped-def]
     if total[BAD_CODE] == GOOD:
         total[BAD_CODE], total[BAD_SERIES] = code, total[SERIES]
         shown = cut_labels(to.spans, to.series[LABELS], SHOWN_PART_BYTES, SHOWN_BYTES)
-        arena = arena_room(arena, total[USED], labels_size(to.spans, shown))
+        arena = room(arena, total[USED], labels_size(to.spans, shown))
         total[BAD_FROM] = total[USED]
         total[USED] = write_labels(arena, total[USED], buf, to.spans, shown)
         total[BAD_TO] = total[USED]

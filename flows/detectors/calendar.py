@@ -71,7 +71,7 @@ def _public(country: str) -> list[int]:
     code, _, part = country.partition("-")
     try:
         known = holidays.country_holidays(code, subdiv=part or None, years=YEARS)
-    except NotImplementedError as error:
+    except NotImplementedError as error:  # what holidays says of a country that it does not know
         message = f"{country!r} is no country with known holidays, such as DE or US-CA"
         raise ValueError(message) from error
     return [_day(one) for one in known]

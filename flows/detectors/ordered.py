@@ -63,10 +63,9 @@ def mean_deviation(line: NDArray[Any], count: int, middle: float) -> float:
 @njit(cache=True)
 def learn(ring: NDArray[Any], line: NDArray[Any], at: int, count: int, x: np.float32) -> None:
     """Put ``x`` into the ring at ``at`` and into the sorted line, over the oldest value once the window is full."""
-    if count == ring.shape[0]:
-        hole, to = ranks_of(line, count, ring[at], x)
-    else:
-        hole, to = count, ranks_of(line, count, x, x)[1]
+    hole, to = ranks_of(line, count, ring[at], x)
+    if count < ring.shape[0]:
+        hole = count  # nothing leaves
     ring[at] = x
     if to > hole:
         to -= 1  # the value that leaves lay below

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import api.shop
-from api.default_detectors import first_revisions
+from api.default_detectors import DEFAULTS, first_revisions
 from api.shop import FAULT_EVERY_S, FAULT_S, FIRST_FAULT_S, Shop
 from connectors.catalogue import Topics
 from connectors.codec.encode import encode_labels
@@ -37,7 +37,7 @@ def second(shop: Shop, time_s: float, known: dict[bytes, int]) -> list[Chunk]:
     samples = Samples(
         series, np.full(len(read), time_ms), np.array([value for _, value in read], np.float64), None, new
     )
-    return [samples, ControlRecord(time_ms=time_ms, detectors_offset=5, feedback_offset=0)]
+    return [samples, ControlRecord(time_ms=time_ms, detectors_offset=len(DEFAULTS), feedback_offset=0)]
 
 
 def opened_s(duration_s: int, seed: int) -> list[float]:
@@ -45,7 +45,7 @@ def opened_s(duration_s: int, seed: int) -> list[float]:
     shop, jitter, known = Shop(START_S, seed), random.Random(seed), dict[bytes, int]()
     revisions = first_revisions(START_S * 1000)
     block = Block(Topics(), BlockLimits(), lambda start, end: revisions[start:end])
-    block.take([ControlRecord(time_ms=START_S * 1000, detectors_offset=len(revisions), feedback_offset=0)])
+    block.take([ControlRecord(time_ms=START_S * 1000, detectors_offset=len(DEFAULTS), feedback_offset=0)])
     records = [
         record
         for elapsed_s in range(1, duration_s)
