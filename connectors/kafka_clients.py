@@ -19,8 +19,11 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError
 from kafka.net import KafkaNetClient
 
 from connectors.errors import TooLarge, Unavailable
+from connectors.kafka_repairs import keep_first_registered
 from connectors.messages import OutRecord
 from connectors.settings import KafkaSettings
+
+keep_first_registered()
 
 LINGER_MS = 2
 """Latency is promised, so a batch waits only as long as a burst takes to arrive."""
