@@ -28,16 +28,19 @@ endif
 # environment, every process would compile all that it imports, which takes longer than its own start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run install test check format lint types coverage lock clean
+.PHONY: run install test compiled interpreted check format lint types lock clean
 
 run: $(KERNELS)
 	@exec $(BIN)/tocsin run
 
 install: $(KERNELS)
 
+# fail_under is in pyproject.toml.
 test:
-	@$(MAKE) --no-print-directory --jobs=2 $(DEV) $(KERNELS)
-	@$(MAKE) --no-print-directory coverage
+	@rm -f .coverage .coverage.*
+	@$(MAKE) --no-print-directory --jobs=2 compiled interpreted
+	@$(BIN)/python -m coverage combine --quiet
+	@$(BIN)/python -m coverage report --skip-covered
 
 check: lint types test
 
@@ -52,16 +55,18 @@ lint: $(DEV)
 types: $(DEV)
 	$(BIN)/mypy
 
-# First all tests as a user runs the code: the tests of a file share servers, so they stay with one worker, and files
-# come in their order, with the long ones of tests/integration first; there is a worker more than the two cores of a
-# small machine, because these wait for servers a third of their time. Then the tests of the kernels with numba's compiler
-# off, so that the kernels' lines are seen. fail_under is in pyproject.toml.
-coverage:
-	@rm -f .coverage .coverage.*
+# The tests of a file share servers, so they stay with one worker, and files come in their order, with the long ones of
+# tests/integration first; there is a worker more than a small machine has cores, because these wait for
+# servers a quarter of their time.
+compiled: $(DEV) $(KERNELS)
 	$(PYTEST) --numprocesses=3 --dist=loadfile --no-loadscope-reorder
-	NUMBA_DISABLE_JIT=1 $(PYTEST) --numprocesses=2 --dist=worksteal -q -m 'not long' tests/unit/flows tests/unit/connectors/codec
-	@$(BIN)/python -m coverage combine --quiet
-	@$(BIN)/python -m coverage report --skip-covered
+
+# The tests of the kernels once more with numba's compiler off, so that the kernels' lines are seen. They run beside the
+# others, on what these leave of the machine, which may be nothing for a while.
+interpreted: $(DEV)
+	@NUMBA_DISABLE_JIT=1 nice -n 19 $(PYTEST) --numprocesses=2 --dist=worksteal --timeout=600 -q -m 'not long' \
+	  tests/unit/flows tests/unit/connectors/codec >$(VENV)/interpreted.log 2>&1; \
+	ended=$$?; echo; echo "the kernels' tests without numba's compiler:"; cat $(VENV)/interpreted.log; exit $$ended
 
 # Only for who changes dependencies in pyproject.toml.
 lock: $(BIN)/python
