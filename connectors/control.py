@@ -28,15 +28,15 @@ CONFIRM_TIMEOUT_S = 5.0
 _log = logging.getLogger(__name__)
 
 
-class ReadLog(Protocol):
-    """A log and how far it was read: a ``Follower``."""
+class ReadLogs(Protocol):
+    """The logs of detectors and feedback, and how far they were read: a ``Follower``."""
 
-    def position(self, partition: int) -> int:
+    def position(self, partition: int, topic: str) -> int:
         """Next offset."""
         ...
 
     def caught_up(self) -> bool:
-        """Whether it was read to its end as known now."""
+        """Whether both were read to their ends as known now."""
         ...
 
     def check(self) -> None:
@@ -47,11 +47,10 @@ class ReadLog(Protocol):
 class SecondHand:
     """Makes the control records of one moment; time is an argument."""
 
-    def __init__(self, settings: KafkaSettings, detectors: ReadLog, feedback: ReadLog) -> None:
+    def __init__(self, settings: KafkaSettings, logs: ReadLogs) -> None:
         self.started = False
         self._settings = settings
-        self._detectors = detectors
-        self._feedback = feedback
+        self._logs = logs
         self._last_ms = 0
 
     def tick(self, now_ms: int) -> list[OutRecord]:
@@ -59,20 +58,21 @@ class SecondHand:
 
         Log time never runs backwards. Raises what ended the reading of a log.
         """
-        self._detectors.check()
-        self._feedback.check()
-        self.started = self.started or (self._detectors.caught_up() and self._feedback.caught_up())
+        self._logs.check()
+        self.started = self.started or self._logs.caught_up()
         if not self.started:
             return []
         self._last_ms = max(self._last_ms, now_ms)
+        topics, headers = self._settings.topics, [(CONTROL_HEADER, b"1")]
         value = ControlRecord(
             time_ms=self._last_ms,
-            detectors_offset=self._detectors.position(0),
-            feedback_offset=self._feedback.position(0),
+            detectors_offset=self._logs.position(0, topics.detectors),
+            feedback_offset=self._logs.position(0, topics.feedback),
             partitions=self._settings.partitions,
         ).encode()
-        topic, headers = self._settings.topics.metrics, [(CONTROL_HEADER, b"1")]
-        return [OutRecord(topic, None, value, headers, partition) for partition in range(self._settings.partitions)]
+        return [
+            OutRecord(topics.metrics, None, value, headers, partition) for partition in range(self._settings.partitions)
+        ]
 
 
 class Control:
@@ -90,9 +90,8 @@ class Control:
         self._confirmed_s: float | None = None
         self._courier = courier
         self._meters = meters
-        self._detectors = Follower(settings, settings.topics.detectors, _ignore)
-        self._feedback = Follower(settings, settings.topics.feedback, _ignore)
-        self._hand = SecondHand(settings, self._detectors, self._feedback)
+        self._logs = Follower(settings, (settings.topics.detectors, settings.topics.feedback), _ignore)
+        self._hand = SecondHand(settings, self._logs)
 
     @property
     def unready_reason(self) -> str:
@@ -120,8 +119,7 @@ class Control:
 
     def stop(self) -> None:
         """Stop following; blocks for a moment."""
-        self._detectors.stop()
-        self._feedback.stop()
+        self._logs.stop()
 
     async def _send(self, records: list[OutRecord]) -> None:
         """Send and wait: while Kafka is silent, ticks are left out instead of piling up."""

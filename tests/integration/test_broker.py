@@ -272,6 +272,22 @@ def test_a_follower_reads_from_an_offset_and_from_the_end(settings: KafkaSetting
     assert [record.value for record in kept] == [b"new"]
 
 
+def test_a_follower_of_two_topics_has_both_read(settings: KafkaSettings, producer: KafkaProducer) -> None:
+    first, second = settings.topics.detectors, settings.topics.feedback
+    produce(producer, first, numbered(0, 3))
+    kept: list[Received] = []
+    with Follower(settings, (first, second), kept.extend) as follower:
+        follower.wait_caught_up(DEADLINE_S)
+        assert (follower.position(0, first), follower.position(0, second)) == (3, 0)
+        produce(producer, second, numbered(3, 5))
+        assert follower.wait(lambda: follower.position(0, second) == 2, DEADLINE_S)
+        assert follower.position(0, first) == 3
+    assert [(record.topic, record.value) for record in kept] == [
+        *((first, value) for value in numbered(0, 3)),
+        *((second, value) for value in numbered(3, 5)),
+    ]
+
+
 def test_a_followers_death_is_seen(settings: KafkaSettings, producer: KafkaProducer) -> None:
     def refuse(records: list[Received]) -> None:
         raise ValueError(records[0].value)

@@ -24,6 +24,7 @@ from connectors.settings import KafkaSettings
 from connectors.topics import broker_identity, create_topics
 from tests.brokers import ROOT, ApacheKafka, Embedded, free_port, read_all
 from tests.conftest import unique_settings
+from tests.integration.copying import HOLD
 from tests.integration.test_broker import DEADLINE_S, drain, numbered, produce, until
 
 pytestmark = pytest.mark.integration
@@ -185,17 +186,21 @@ def test_a_flow_that_cannot_deliver_ends_and_loses_nothing(
 ) -> None:
     impatient = settings.model_copy(update={"delivery_timeout_s": 2.0})
     producer = make_producer(settings, "tests")
+    gate = tmp_path / "gate"
+    hold = HOLD + bytes(gate)
     with copying(impatient, tmp_path) as flow:
         produce(producer, settings.topics.metrics, numbered(0, 100))
         until(lambda: len(read_all(settings, settings.topics.anomalies)) >= 100, "the first records")
-        futures = [producer.send(settings.topics.metrics, value=value) for value in numbered(100, 3_000)]
+        futures = [producer.send(settings.topics.metrics, value=value) for value in [hold, *numbered(100, 3_000)]]
         confirm(futures, DEADLINE_S)
+        until(Path(f"{gate}.held").exists, "the flow, in mid-stream")
         apache.kill()
+        gate.touch()
         assert flow.wait() != 0, "a flow that cannot write must end"
         assert "the sink ends this process: Unavailable: Kafka did not confirm a record" in flow.log.read_text()
         apache.start()
         flow.start()
-        until(lambda: len(set(values(read_all(settings, settings.topics.anomalies)))) == 3_000, "everything, replayed")
+        until(lambda: len({record.value for record in read_all(settings, settings.topics.anomalies)}) == 3_001, "all")
     producer.close()
 
 
