@@ -55,11 +55,10 @@ lint: $(DEV)
 types: $(DEV)
 	$(BIN)/mypy
 
-# The tests of a file share servers, so they stay with one worker, and files come in their order, with the long ones of
-# tests/integration first; there is a worker more than a small machine has cores, because these wait for
-# servers a quarter of their time.
+# Groups of tests (tests/conftest.py) come in their order, with the long ones of tests/integration first; there is a worker
+# more than a small machine has cores, because these wait for servers a quarter of their time.
 compiled: $(DEV) $(KERNELS)
-	$(PYTEST) --numprocesses=3 --dist=loadfile --no-loadscope-reorder
+	$(PYTEST) --numprocesses=3 --dist=loadgroup --no-loadscope-reorder
 
 # The tests of the kernels once more with numba's compiler off, so that the kernels' lines are seen. They run beside the
 # others, on what these leave of the machine, which may be nothing for a while.

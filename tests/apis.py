@@ -64,7 +64,7 @@ def running_api(settings: ApiSettings, *, until_ready: bool = True) -> Iterator[
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{settings.api_port}", timeout=60) as http:
+        with httpx.Client(base_url=f"http://127.0.0.1:{settings.api_port}", timeout=60, verify=False) as http:
             wait_for(lambda: server.started)
             if until_ready:
                 wait_for(lambda: http.get("/ready").status_code == 200)
@@ -84,7 +84,7 @@ def api_process(settings: ApiSettings, log: Path) -> Iterator[RunningApi]:
             [sys.executable, "-m", "api.app"], cwd=ROOT, env={**os.environ, **environment}, stdout=out, stderr=out
         )
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{settings.api_port}", timeout=60) as http:
+        with httpx.Client(base_url=f"http://127.0.0.1:{settings.api_port}", timeout=60, verify=False) as http:
             wait_for(lambda: process.poll() is None and _answers(http), f"see {log}: {log.read_text()[-500:]}")
             yield RunningApi(settings.api_port, http, process=process)
     finally:

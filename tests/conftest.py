@@ -48,6 +48,14 @@ async def _connect(self: KafkaNetSocket, net: Any, sock: socket.socket, *args: A
 _connect_or_drop, KafkaNetSocket.sock_connect = KafkaNetSocket.sock_connect, _connect
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of a file share servers, so one worker runs them; all that need Apache Kafka share one of these."""
+    apache = {item.path for item in items if "apache" in getattr(item, "fixturenames", ())}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("apache" if item.path in apache else str(item.path)))
+
+
 def pytest_collection_finish() -> None:
     gc.freeze()  # modules and tests are never garbage, and looking through them takes a tenth of the time
 

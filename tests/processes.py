@@ -9,17 +9,28 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import psutil
 
-LOOK_S = 0.02
+LOOK_S = 0.01
+PAUSE = 4
+"""To look takes a fifth of the time at most: what is waited for needs the processor more."""
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
     """Look until the condition holds; fails past the time-out, saying what was waited for."""
-    deadline = time.monotonic() + timeout_s
+    now_s = time.monotonic()
+    deadline_s = now_s + timeout_s
     while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
-        time.sleep(LOOK_S)
+        looked_s, now_s = time.monotonic() - now_s, time.monotonic()
+        assert now_s < deadline_s, f"not within {timeout_s} s: {what}"
+        time.sleep(max(LOOK_S, PAUSE * looked_s))
+        now_s = time.monotonic()
+
+
+def get(url: str) -> httpx.Response:
+    """Ask a process of this machine, without reading all certificates for it, which takes 30 ms."""
+    return httpx.get(url, verify=False, trust_env=False)
 
 
 def marked_with(name: str, value: str) -> Iterator[psutil.Process]:

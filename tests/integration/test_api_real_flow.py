@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 from websockets.sync.client import connect
@@ -25,6 +24,7 @@ from tests.apis import DEADLINE_S, ROOT, RunningApi, api_settings, running_api, 
 from tests.brokers import free_port
 from tests.integration.test_api_consumer import judge
 from tests.integration.test_api_feed import subscribe
+from tests.processes import get
 
 pytestmark = pytest.mark.integration
 
@@ -101,7 +101,7 @@ def test_what_the_flow_writes_is_valid_and_the_same_everywhere(kafka_settings: K
                 timeout_s=60,
             )
             wait_for(
-                lambda: httpx.get(f"{flow}/health").json()["status"] == "ok",
+                lambda: get(f"{flow}/health").json()["status"] == "ok",
                 "log time is old, but nothing waits: there is no lag",
             )
         code, verdict = judge(kafka_settings)

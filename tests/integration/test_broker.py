@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -27,6 +25,7 @@ from connectors.settings import KafkaSettings
 from connectors.topics import broker_identity, create_topics, create_topics_anew
 from tests.brokers import ApacheKafka, Broker, free_port, read_all
 from tests.conftest import unique_settings
+from tests.processes import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -57,12 +56,8 @@ def producer(settings: KafkaSettings) -> Iterator[KafkaProducer]:
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
-    """Poll ``condition`` until it holds, at most ``DEADLINE_S``."""
-    deadline = time.monotonic() + DEADLINE_S
-    never = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {DEADLINE_S} s: {what}"
-        never.wait(0.01)
+    """Look until ``condition`` holds, at most ``DEADLINE_S``."""
+    wait_until(condition, DEADLINE_S, what)
 
 
 def produce(producer: KafkaProducer, topic: str, values: list[bytes], partition: int = 0) -> None:

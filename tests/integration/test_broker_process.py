@@ -28,7 +28,7 @@ from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
 from tests.apis import api_settings, running_api
 from tests.brokers import free_port
-from tests.processes import environment, gone, wait_until
+from tests.processes import environment, get, gone, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -69,7 +69,7 @@ def disk_refusing(pid: int, size_bytes: int) -> Iterator[None]:
 
 def answers(url: str) -> bool:
     try:
-        return httpx.get(url).is_success
+        return get(url).is_success
     except httpx.TransportError:
         return False
 
@@ -120,9 +120,9 @@ def test_a_full_disk_refuses_changes_of_detectors_and_ends_nothing(tmp_path: Pat
                 refused = api.http.post("/api/detectors", json=config)
                 publish(kafka, [deletion])  # of a writer that does not ask
                 said = f"cannot write to {journal.path}: File too large: detectors cannot be kept"
-                wait_until(lambda: said in httpx.get(health_url).text, 15, "the revision could not be kept")
-                assert httpx.get(health_url).json()["status"] == "degraded"
-                assert httpx.get(health_url.replace("health", "ready")).is_success
+                wait_until(lambda: said in get(health_url).text, 15, "the revision could not be kept")
+                assert get(health_url).json()["status"] == "degraded"
+                assert get(health_url.replace("health", "ready")).is_success
                 assert api.http.get("/health").json()["components"]["journal"]["status"] == "degraded"
             wait_until(lambda: len(journal.load()) == 6, 15, "kept as soon as there is room")
             created = api.http.post("/api/detectors", json=config)

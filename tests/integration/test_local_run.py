@@ -21,7 +21,7 @@ from api.default_detectors import DEFAULTS
 from api.push import Outbox
 from connectors.settings import authority
 from tests.brokers import free_port, loopbacks
-from tests.processes import environment, gone, marked_with, wait_until
+from tests.processes import environment, get, gone, marked_with, wait_until
 from tests.test_docs import blocks, split_lines
 
 pytestmark = pytest.mark.integration
@@ -83,7 +83,7 @@ class Run:
 
 
 def detectors(run: Run) -> dict[str, dict[str, Any]]:
-    answer = httpx.get(run.url("API", "/api/detectors"))
+    answer = get(run.url("API", "/api/detectors"))
     return {detector["id"]: detector for detector in answer.json()["detectors"]}
 
 
@@ -110,8 +110,8 @@ def test_one_line_for_each_process_with_its_address(run: Run) -> None:
         assert "ready  " in lines[0]
         assert f"127.0.0.1:{run.ports[port]}" in lines[0]
     for name in ("INGEST", "FLOW", "API", "DEMO", "BROKER_PROBE"):
-        assert httpx.get(run.url(name, "/ready")).status_code == 200
-        assert "tocsin_" in httpx.get(run.url(name, "/metrics")).text
+        assert get(run.url(name, "/ready")).status_code == 200
+        assert "tocsin_" in get(run.url(name, "/metrics")).text
 
 
 def test_the_terminal_misses_nothing_from_ready_on(run: Run) -> None:
@@ -176,16 +176,16 @@ def test_a_frozen_broker_is_told_by_every_process_until_it_goes_on(run: Run) -> 
     [tansu] = [p.pid for p in marked_with(MARK, run.mark) if p.name() == "tansu"]
     os.kill(tansu, signal.SIGSTOP)
     try:
-        wait_until(lambda: all(httpx.get(run.url(name, "/ready")).status_code == 503 for name in names), 20, "silence")
+        wait_until(lambda: all(get(run.url(name, "/ready")).status_code == 503 for name in names), 20, "silence")
         for name in names:
-            health = httpx.get(run.url(name, "/health"))
+            health = get(run.url(name, "/health"))
             assert (health.status_code, health.json()["status"]) == (503, "down")
             if name != "DEMO":  # which knows only ingest
-                assert "TOCSIN_KAFKA" in httpx.get(run.url(name, "/ready")).json()["reason"]
-        assert httpx.get(run.url("INGEST", "/health")).json()["components"]["control"]["status"] == "down"
+                assert "TOCSIN_KAFKA" in get(run.url(name, "/ready")).json()["reason"]
+        assert get(run.url("INGEST", "/health")).json()["components"]["control"]["status"] == "down"
     finally:
         os.kill(tansu, signal.SIGCONT)
-    wait_until(lambda: all(httpx.get(run.url(name, "/ready")).is_success for name in names), 30, "all is well again")
+    wait_until(lambda: all(get(run.url(name, "/ready")).is_success for name in names), 30, "all is well again")
     assert run.printed.count("died") == died, run.printed
 
 
@@ -193,7 +193,7 @@ def test_a_killed_process_is_named_and_started_again(run: Run) -> None:
     os.kill(run.pid_of("connectors.ingest"), signal.SIGKILL)
     run.until_printed("ingest died with signal SIGKILL; the end of ")
     run.until_printed("ingest  ready again")
-    assert httpx.get(run.url("INGEST", "/ready")).status_code == 200
+    assert get(run.url("INGEST", "/ready")).status_code == 200
 
 
 def test_when_the_broker_dies_the_rest_starts_afresh_and_the_detectors_stay(run: Run) -> None:

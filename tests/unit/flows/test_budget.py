@@ -174,6 +174,7 @@ def opened(records: Sequence[OutRecord]) -> int:
     return sum(event.event is EventType.OPENED for event in anomalies(records))
 
 
+@pytest.mark.long
 def test_the_same_input_in_other_pieces_gives_the_same_events() -> None:
     values = WEEKS[:1000, :12]
     whole, chunks = partition(values, config())
@@ -183,6 +184,7 @@ def test_the_same_input_in_other_pieces_gives_the_same_events() -> None:
     assert by_id(anomalies(parts.take(cut(chunks)))) == by_id(anomalies(expected))
 
 
+@pytest.mark.long
 def test_a_snapshot_in_the_middle_changes_nothing() -> None:
     values = WEEKS[:1000, :12]
     uninterrupted, chunks = partition(values, config(cooldown_s=3600.0))

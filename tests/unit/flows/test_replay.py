@@ -74,6 +74,7 @@ def test_it_says_what_the_flow_says(kind: str, quiet_s: float) -> None:
     assert [essence(event) for event in replayed.anomalies] == [essence(event) for event in told.values()]
 
 
+@pytest.mark.long
 def test_pauses_close_episodes_as_they_do_live() -> None:
     """Surprising samples on both sides of pauses shorter and longer than the quiet time, by more than a second."""
     values = noise(350, spikes=0)
@@ -89,6 +90,7 @@ def test_pauses_close_episodes_as_they_do_live() -> None:
     assert not {100, 150} & set(alerts)
 
 
+@pytest.mark.long
 def test_how_rows_are_cut_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     frame = frame_of(np.stack([noise(700, seed) for seed in range(3)], axis=1), names=("a", "b", "c"))
     frame.present[np.random.default_rng(1).random(frame.present.shape) < 0.05] = False

@@ -53,6 +53,7 @@ def test_silence_is_told_while_it_lasts_and_closes_when_it_ends() -> None:
     assert closed.peak.value == pytest.approx(205, abs=2)
 
 
+@pytest.mark.long
 def test_it_does_not_matter_how_the_log_is_cut_or_where_the_block_is_saved() -> None:
     log = log_of_silence()
     whole = by_id(told(log))
@@ -82,6 +83,7 @@ def _marker() -> bytes:
     return sample_bits(encode_labels(labels(1, "c_total")), START_MS + 501_000, STALE_BITS)
 
 
+@pytest.mark.long
 def test_a_series_that_went_away_closes_its_silence() -> None:
     log = log_of_silence()
     for second in range(900, 5000, 2):
