@@ -58,7 +58,7 @@ types: $(DEV)
 # Groups of tests (tests/conftest.py) come in their order, with the long ones of tests/integration first; there is a worker
 # more than a small machine has cores, because these wait for servers a quarter of their time.
 compiled: $(DEV) $(KERNELS)
-	$(PYTEST) --numprocesses=3 --dist=loadgroup --no-loadscope-reorder
+	$(PYTEST) --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
 # The tests of the kernels once more with numba's compiler off, so that the kernels' lines are seen. They run beside the
 # others, on what these leave of the machine, which may be nothing for a while.

@@ -69,7 +69,7 @@ def main() -> int:
     server = make_server(app, settings)
     context.on_death = partial(setattr, server, "should_exit", True)
     run_server(server)
-    return 1 if context.dead_followers() else 0
+    return 1 if context.death else 0
 
 
 def _version() -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import groupby
 
-from api.bridge import Handler, on_loop
+from api.bridge import on_loop
 from api.feed import Feed
 from api.meters import ApiMeters
 from api.recent import RecentAnomalies
@@ -16,7 +17,7 @@ from api.revisions import RevisionLog
 from api.settings import ApiSettings
 from api.upkeep import Upkeep
 from connectors.errors import Unavailable
-from connectors.follower import Follower
+from connectors.follower import Follower, Received
 from connectors.probes import Component, down_if
 
 log = logging.getLogger(__name__)
@@ -44,36 +45,33 @@ class Context:
         self.upkeep = Upkeep(settings.api_broker_health)
         self.revisions = RevisionLog(settings, self.meters, now_ms, self.upkeep)
         self.on_death: Callable[[], None] = lambda: None
-        self.followers: Mapping[str, Follower] = {}
+        self.topics = {DETECTORS: settings.topics.detectors, ANOMALIES: settings.topics.anomalies}
+        self.follower: Follower | None = None
         self._loaded: set[str] = set()
         self._watch: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin to read both topics from their start; ready when no part of ``components`` is down."""
-        loop = asyncio.get_running_loop()
-        handlers: dict[str, tuple[str, Handler]] = {
-            DETECTORS: (self.settings.topics.detectors, self.revisions.handle),
-            ANOMALIES: (self.settings.topics.anomalies, self.feed.handle),
-        }
-        self.followers = {
-            name: Follower(self.settings, topic, on_loop(loop, handle)) for name, (topic, handle) in handlers.items()
-        }
-        for name, follower in self.followers.items():
-            self.meters.lag.labels(follower.topic).set_function(follower.lag)
-            self.meters.ready.labels(follower.topic).set_function(partial(self.loaded, name))
-        self._watch = asyncio.create_task(self._watch_followers())
+        # one reader of both: to wait for nothing costs a request a second and reader
+        handle = on_loop(asyncio.get_running_loop(), self._handle)
+        self.follower = Follower(self.settings, tuple(self.topics.values()), handle)
+        for name, topic in self.topics.items():
+            self.meters.lag.labels(topic).set_function(partial(self.follower.lag, topic))
+            self.meters.ready.labels(topic).set_function(partial(self.loaded, name))
+        self._watch = asyncio.create_task(self._watch_follower())
 
     async def stop(self) -> None:
         """Stop reading and writing; the loop goes on meanwhile, because the readers hand over to it."""
         if self._watch is not None:
             self._watch.cancel()
-        await asyncio.gather(*(asyncio.to_thread(follower.stop) for follower in self.followers.values()))
+        if self.follower is not None:
+            await asyncio.to_thread(self.follower.stop)
         await self.revisions.stop()
         await self.upkeep.stop()
 
     def loaded(self, name: str) -> bool:
         """Whether the topic has once been read to its end, as it was when reading began."""
-        if name not in self._loaded and name in self.followers and self.followers[name].caught_up():
+        if name not in self._loaded and self.follower is not None and self.follower.caught_up(self.topics[name]):
             self._loaded.add(name)
         return name in self._loaded
 
@@ -85,27 +83,34 @@ class Context:
 
     def components(self) -> dict[str, Component]:
         """How the reading of each topic is doing, for the probes."""
-        return {name: down_if(self._trouble(name)) for name in self.followers}
+        return {name: down_if(self._trouble(name)) for name in self.topics}
 
     async def all_components(self) -> dict[str, Component]:
         """The same, and whether changes of detectors are kept, for which another process is asked."""
         return {**self.components(), **await self.upkeep.components()}
 
+    @property
+    def death(self) -> str:
+        """Why reading ended with an error; else empty."""
+        if self.follower is None or self.follower.error is None:
+            return ""
+        return f"{self.follower.topic}: {self.follower.error}"
+
+    def _handle(self, records: Sequence[Received]) -> None:
+        handlers = {self.topics[DETECTORS]: self.revisions.handle, self.topics[ANOMALIES]: self.feed.handle}
+        for topic, run in groupby(records, lambda record: record.topic):
+            handlers[topic](list(run))
+
     def _trouble(self, name: str) -> str:
-        follower = self.followers[name]
-        if follower.error is not None:
-            return str(follower.error)
-        silent = follower.missing_reason()
+        if self.death:
+            return self.death
+        silent = "" if self.follower is None else self.follower.missing_reason()
         if not self.loaded(name):
-            return "; ".join(filter(None, (f"still reading {follower.topic}", silent)))
+            return "; ".join(filter(None, (f"still reading {self.topics[name]}", silent)))
         return silent
 
-    def dead_followers(self) -> list[str]:
-        """Readers that ended with an error, and why."""
-        return [f"{follower.topic}: {follower.error}" for follower in self.followers.values() if follower.error]
-
-    async def _watch_followers(self) -> None:
-        while not self.dead_followers():  # noqa: ASYNC110 - a reader is a thread, it has no asyncio event
+    async def _watch_follower(self) -> None:
+        while not self.death:  # noqa: ASYNC110 - a reader is a thread, it has no asyncio event
             await asyncio.sleep(WATCH_INTERVAL_S)
-        log.critical("reading ended: %s", "; ".join(self.dead_followers()))
+        log.critical("reading ended: %s", self.death)
         self.on_death()

@@ -85,16 +85,21 @@ class Follower:
         """
         return self._positions.get(TopicPartition(topic or self.topics[0], partition), 0)
 
-    def caught_up(self) -> bool:
-        """Whether every partition was read to the end that its last fetch named."""
+    def caught_up(self, topic: str | None = None) -> bool:
+        """Whether every partition, of one topic or of all, was read to the end that its last fetch named."""
         return bool(self._positions) and all(
             partition in self._ends and position >= self._ends[partition]
             for partition, position in self._positions.items()
+            if topic in (None, partition.topic)
         )
 
-    def lag(self) -> int:
-        """Records not yet handed on, as far as the last fetches tell."""
-        return sum(max(0, end - self._positions[partition]) for partition, end in self._ends.items())
+    def lag(self, topic: str | None = None) -> int:
+        """Records of one topic or of all that are not yet handed on, as far as the last fetches tell."""
+        return sum(
+            max(0, end - self._positions[partition])
+            for partition, end in self._ends.items()
+            if topic in (None, partition.topic)
+        )
 
     def missing_reason(self) -> str:
         """Why what was read may be out of date: Kafka has not answered for a while, or not yet; else empty."""

@@ -13,6 +13,7 @@ from typing import Any
 import coverage
 import numba
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 with warnings.catch_warnings():
     # kafka-python reads its protocol schemas through a function that Python 3.11 and 3.12 call deprecated
@@ -30,6 +31,7 @@ INTERPRETED = [Path(__file__).parent / "unit" / folder for folder in ("flows", "
 MEASURING = "COVERAGE_PROCESS_CONFIG"
 """Environment variable by which coverage reaches processes that tests start."""
 KILLING = ("flow_kill", "broker_death", "ingest_outage", "answers", "noise", "prometheus")
+WITH_APACHE = {f"test_{name}.py" for name in ("answers", "api_detectors", "broker", "broker_death", "ingest_outage")}
 SPARED = {f"test_{name}.py" for name in KILLING}
 """Tests of which measuring shows nothing: processes are killed, or do what those of others do."""
 
@@ -48,12 +50,16 @@ async def _connect(self: KafkaNetSocket, net: Any, sock: socket.socket, *args: A
 _connect_or_drop, KafkaNetSocket.sock_connect = KafkaNetSocket.sock_connect, _connect
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of a file share servers, so one worker runs them; all that need Apache Kafka share one of these."""
-    apache = {item.path for item in items if "apache" in getattr(item, "fixturenames", ())}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("apache" if item.path in apache else str(item.path)))
+class _ByServers(LoadFileScheduling):  # type: ignore[misc]
+    """A worker runs all tests of a file, and one worker those of all files that start Apache Kafka."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "apache" if Path(file).name in WITH_APACHE else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    return _ByServers(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_collection_finish() -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 import httpx
 import psutil
 
-LOOK_S = 0.01
+LOOK_S, LOOK_MOST_S = 0.01, 0.2
 PAUSE = 4
-"""To look takes a fifth of the time at most: what is waited for needs the processor more."""
+"""Where to look takes long, it takes a fifth of the time: what is waited for needs the processor more."""
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
@@ -24,7 +24,7 @@ def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> No
     while not condition():
         looked_s, now_s = time.monotonic() - now_s, time.monotonic()
         assert now_s < deadline_s, f"not within {timeout_s} s: {what}"
-        time.sleep(max(LOOK_S, PAUSE * looked_s))
+        time.sleep(min(LOOK_MOST_S, max(LOOK_S, PAUSE * looked_s)))
         now_s = time.monotonic()
 
 
