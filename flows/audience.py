@@ -50,9 +50,11 @@ class Audiences:
         for number, detector in detectors.items():
             config = detector.source.config
             if config.enabled:
-                self._tenants[number] = config.tenant
-                self._matchings.setdefault(config.tenant, Matching()).add(number, detector)
-                added.setdefault(config.tenant, []).append(number)
+                tenant = self._tenants[number] = config.tenant
+                if tenant not in self._matchings:
+                    self._matchings[tenant] = Matching()
+                self._matchings[tenant].add(number, detector)
+                added.setdefault(tenant, []).append(number)
         for tenant, numbers in added.items():
             matching = self._matchings[tenant]
             rows, columns = self._present(tenant, matching)

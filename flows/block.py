@@ -47,7 +47,8 @@ from flows.watch import WORK_PER_REVISION, WORK_PER_SERIES, Watch, work_of
 EVER_MS = (1 << 63) - 1
 MAX_REASON_BYTES = 1000
 EVER_WORK = math.inf
-CROWD, CROWD_PAIRS = 64, 1 << 18
+REVISIONS = {outcome: f"revisions_{outcome}" for outcome in Outcome}
+CROWD, CROWD_PAIRS = 128, 1 << 18
 """Revisions that are applied together: their detectors meet the series in one go. Fewer where series are many."""
 
 
@@ -295,7 +296,7 @@ class Block:
         A bound in time would make it depend on the machine after which sample a detector is there.
         """
         until = self.watch.work + work
-        crowd = max(1, min(CROWD, CROWD_PAIRS // max(1, len(self.series))))
+        crowd = max(1, min(CROWD, CROWD_PAIRS // max(1, len(self.series)))) if work > 0 else 1
         while self.detectors_offset < self.announced:
             self._apply(min(self.announced, self.detectors_offset + crowd), out)
             if self.watch.work >= until:
@@ -320,7 +321,7 @@ class Block:
     def _revise(self, revision: DetectorRevision, offset: int, added: dict[str, _Added], out: list[OutRecord]) -> None:
         before = self.revisions.compiled.get(revision.detector_id)
         outcome = self.revisions.apply(revision)
-        self.counts[f"revisions_{outcome}"] += 1
+        self.counts[REVISIONS[outcome]] += 1
         if outcome is not Outcome.APPLIED:
             return
         after = self.revisions.compiled.get(revision.detector_id)

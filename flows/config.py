@@ -116,9 +116,14 @@ class CompiledDetector:
         """Labels that its matchers look at, each once."""
         return tuple({matcher.name: None for selector in self.watches for matcher in selector.matchers})
 
+    @cached_property
+    def asked(self) -> tuple[str, ...]:
+        """The selectors of ``watches`` as text: equal ones have equal text."""
+        return tuple(str(selector) for selector in self.watches)
+
     def work_out(self) -> None:
         """Have ready what blocks will ask for."""
-        _ = self.computes, self.programs, self.addresses, self.names, self.policy
+        _ = self.computes, self.programs, self.addresses, self.names, self.asked, self.policy
 
     @cached_property
     def policy(self) -> Any:

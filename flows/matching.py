@@ -70,13 +70,8 @@ class Wanted(NamedTuple):
         return cls(pairs >> PLACE_BITS, pairs & PLACE_MASK)
 
 
-class Place(NamedTuple):
-    """One home of one selector of a detector."""
-
-    street: Street
-    text: str
-    tests: Tests
-    key: tuple[int, int]
+Place = tuple[Street, str, Tests, tuple[int, int]]
+"""One home of one selector of a detector: street, text, tests, and under which key."""
 
 
 class Matching:
@@ -113,7 +108,7 @@ class Matching:
                 if flat is None:
                     flat = home[id(tests)] = Flat(tests)
                 flat.add(key)
-                mine.append(Place(street, text, tests, key))
+                mine.append((street, text, tests, key))
         self._named[number] = detector.names
         for name in detector.names:
             self._names[name] = self._names.get(name, 0) + 1

@@ -34,11 +34,13 @@ NOBODY: Mapping[str, GatheringState] = MappingProxyType({})
 
 WORK_PER_CONTROL = 300_000
 """So much work with configs is done at the control records of a second, by the blocks of all partitions together, about
-30 ms of it on a quiet machine, twice that for selectors met for the first time; the rest waits for the next ones. With
-600,000 judgement was held up for 0.13 to 0.26 s (docs/performance.md)."""
+30 ms of it on a quiet machine; the rest waits for the next ones. With 600,000 judgement was held up for 0.13 to 0.26 s
+(docs/performance.md)."""
 WORK_PER_REVISION, WORK_PER_LANE, WORK_PER_SINGLE, WORK_PER_SERIES = 500, 4, 200, 30
 """Work in tenths of a microsecond, about: a lane is added or dropped in a crowd, or singly as groups need it; the
 labels of a series become columns when changes begin."""
+WORK_PER_SELECTOR, TRIED_PER_WORK = 150, 8
+"""A selector that no other detector has must be tried on the series, so many of them for a unit."""
 
 
 def work_of(partitions: int) -> int:
@@ -64,6 +66,8 @@ class Watch:
         self._singly = np.zeros(0, np.bool_)
         """whether the series of a detector are added one by one"""
         self._program_numbers: dict[Key, int] = {}
+        self._asking: dict[str, int] = {}
+        """how many detectors have a selector"""
         self._audiences = Audiences(series)
         self._vacant: list[int] = []
         self._vacant_programs: list[int] = []
@@ -78,6 +82,7 @@ class Watch:
         ``gathered`` says by detector id from where on groups are gathered.
         """
         added: dict[int, CompiledDetector] = {}
+        new = 0
         for detector in detectors:
             number = self._vacant.pop() if self._vacant else len(self.detectors)
             if number == len(self.detectors):
@@ -85,12 +90,26 @@ class Watch:
             added[number] = self.detectors[number] = detector
             self.numbers[detector.source.id] = number
             self._set_policy(number, detector)
+            new += self._ask(detector)
             self._singly[number] = detector.plan is not None or detector.program.singly
             if detector.plan is not None and detector.source.config.enabled:
                 state = gathered.get(detector.source.id, (0, 0, False, False))
                 self.gatherings[number] = Gathering(detector, detector.plan, *state)
+        self.work += new * (WORK_PER_SELECTOR + len(self.series) // TRIED_PER_WORK)
         hashes = self.series.table["series"]
         self._attend(self._audiences.add(added), lambda row: int(hashes[row]))  # a restart does not change this order
+
+    def _ask(self, detector: CompiledDetector) -> int:
+        """Count its selectors; gives how many of them no other detector has.
+
+        What columns remember of selectors is no measure of that: a restart forgets it.
+        """
+        new = 0
+        for asked in detector.asked:
+            others = self._asking.get(asked, 0)
+            self._asking[asked] = others + 1
+            new += not others
+        return new
 
     def _by_hash(self) -> list[int]:
         """Rows in an order that a restart does not change: who finds room must not depend on where rows lie."""
@@ -111,7 +130,12 @@ class Watch:
         self._audiences.remove(number)
         self.keys.forget(number)
         self.budgets.end(number)
-        del self.numbers[self.detector(number).source.id]
+        detector = self.detector(number)
+        for asked in detector.asked:
+            self._asking[asked] -= 1
+            if not self._asking[asked]:
+                del self._asking[asked]
+        del self.numbers[detector.source.id]
         self.gatherings.pop(number, None)
         self.detectors[number] = None
         self._vacant.append(number)
