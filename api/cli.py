@@ -83,11 +83,13 @@ def warm_kernels() -> None:
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
+    from api.kernel_cache import forget_stale
     from connectors.warm import warm_kernels as warm_ingest
     from flows.detectors.registry import KINDS, Trait
     from flows.warm import warm as warm_flow
     from flows.warm import warm_kind
 
+    forget_stale()
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as processes:
         tasks = [
             processes.submit(warm_ingest),

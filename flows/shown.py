@@ -112,9 +112,12 @@ class Shown:
         return columns
 
     def load(self, slots: Ints, columns: Mapping[str, NDArray[Any]]) -> None:
-        """Put saved columns back; ``slots`` are those of the saved places, −1 for members that are no more."""
+        """Put saved columns back; ``slots`` are those of the saved places, −1 for members that are no more.
+
+        What the version that saved them could read, and this one cannot, is counted and left out.
+        """
         for slot, time_ms, raw in _saved(slots, columns, "seen"):
-            self._seen.setdefault(slot, []).append(Seen(time_ms, raw, read_histogram(raw)))
+            self._see(slot, time_ms, raw)
         self.waiting = list(_saved(slots, columns, "unseen"))
 
     @property

@@ -22,6 +22,7 @@ with warnings.catch_warnings():
     from kafka.admin import KafkaAdminClient  # noqa: F401
     from kafka.net.inet import KafkaNetSocket
 
+from api.kernel_cache import forget_stale
 from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
 from tests.brokers import ApacheKafka, Embedded, free_port, missing_for_kafka
@@ -60,6 +61,11 @@ class _ByServers(LoadFileScheduling):  # type: ignore[misc]
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
     return _ByServers(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not numba.config.DISABLE_JIT and not hasattr(config, "workerinput"):
+        forget_stale()  # who runs pytest by hand has not made anything before
 
 
 def pytest_collection_finish() -> None:

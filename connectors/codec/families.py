@@ -27,9 +27,9 @@ def encode_types(families: Iterable[tuple[str, MetricType]]) -> bytes:
 def read_types(value: bytes) -> list[tuple[str, MetricType]]:
     """Types that a record tells; raises ``Rejected(reason="poison")`` on malformed bytes."""
     types = []
-    for number, content in read_fields(value):
+    for number, _, content in read_fields(value):
         if number == METADATA and isinstance(content, bytes):
-            said = dict(read_fields(content))
+            said = {field.number: field.value for field in read_fields(content)}
             family, kind = said.get(FAMILY, b""), said.get(TYPE, 0)
             if isinstance(family, bytes) and isinstance(kind, int) and family:
                 types.append((family.decode(errors="replace"), MetricType.of(kind)))

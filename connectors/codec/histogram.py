@@ -32,10 +32,10 @@ LOWEST_SCHEMA, HIGHEST_SCHEMA = -9, 52
 GOOD, BAD_COUNT, BAD_SPANS, NEGATIVE_BUCKET, BAD_SCHEMA, BAD_BOUNDS = 0, 20, 21, 22, 23, 24
 
 IS_FLOAT, COUNT, ZERO_COUNT, SCHEMA, START, BOUNDS, BOUNDS_WRONG = range(7)
-POSITIVE, NEGATIVE = 7, 15
-LAST, TOTAL, BUCKETS, BELOW_ZERO, SPANNED, SPANS, REACH, OFFSET_WRONG = range(8)
-"""Integer state: seven scalars, then eight numbers for each side."""
-INTEGERS = NEGATIVE + 8
+POSITIVE, NEGATIVE = 7, 16
+LAST, TOTAL, BUCKETS, BELOW_ZERO, SPANNED, SPANS, REACH, OFFSET_WRONG, STARTS_BELOW = range(9)
+"""Integer state: seven scalars, then nine numbers for each side."""
+INTEGERS = NEGATIVE + 9
 FLOAT_COUNT, FLOAT_ZERO, SUM, ZERO_THRESHOLD, LAST_BOUND = range(5)
 POSITIVE_SUM, NEGATIVE_SUM = 5, 6
 FLOATS = 7
@@ -128,7 +128,10 @@ def _span(buf, pos, end, state, side):  # type: ignore[no-untyped-def]
             length = value & np.int64(0xFFFFFFFF)
         elif pos >= 0:
             pos = skip_value(buf, pos, after, tag & 7)
-    state[side + OFFSET_WRONG] |= offset < 0 and state[side + SPANS] > 0  # the first span may start below one
+    if state[side + SPANS] == 0:  # exponential buckets may start below 0, custom ones may not
+        state[side + STARTS_BELOW] = offset < 0
+    else:
+        state[side + OFFSET_WRONG] |= offset < 0
     state[side + SPANS] += 1
     state[side + SPANNED] += length
     state[side + REACH] += offset + length
@@ -193,7 +196,8 @@ def _check_schema(state, floats):  # type: ignore[no-untyped-def]
     if state[SCHEMA] == CUSTOM_BUCKETS:
         negative = state[NEGATIVE + SPANS] + state[NEGATIVE + BUCKETS] + state[NEGATIVE_FLOAT_BUCKETS]
         zero = state[ZERO_COUNT] != 0 or floats[FLOAT_ZERO] != 0.0 or floats[ZERO_THRESHOLD] != 0.0
-        if state[BOUNDS_WRONG] or negative > 0 or zero or state[POSITIVE + REACH] > state[BOUNDS] + 1:
+        outside = state[POSITIVE + STARTS_BELOW] or state[POSITIVE + REACH] > state[BOUNDS] + 1
+        if state[BOUNDS_WRONG] or negative > 0 or zero or outside:
             return BAD_BOUNDS
         return GOOD
     if state[BOUNDS] > 0:

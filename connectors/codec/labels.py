@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
+from connectors.codec.varint import BYTES, FIXED32, FIXED64, VARINT
 from connectors.errors import Rejected
+
+SIZES = {FIXED64: 8, FIXED32: 4}
+WORD = (1 << 64) - 1
+
+
+class Field(NamedTuple):
+    """A field of a message: an unsigned integer for a varint, bytes for all else."""
+
+    number: int
+    wire_type: int
+    value: int | bytes
 
 
 def _poison(at: int, what: str) -> Rejected:
@@ -13,12 +26,15 @@ def _poison(at: int, what: str) -> Rejected:
 
 
 def read_one(raw: bytes, pos: int) -> tuple[int, int]:
-    """The varint at ``pos`` and the position after it; raises ``Rejected(reason="poison")``."""
+    """The varint at ``pos`` and the position after it; raises ``Rejected(reason="poison")``.
+
+    Bits above the 64th are dropped, as the kernels do.
+    """
     value = shift = 0
     for at in range(pos, min(len(raw), pos + 10)):
         value |= (raw[at] & 0x7F) << shift
         if raw[at] < 0x80:
-            return value, at + 1
+            return value & WORD, at + 1
         shift += 7
     raise _poison(pos, "bad varint")
 
@@ -50,26 +66,23 @@ def _label(raw: bytes, pos: int, end: int) -> tuple[str, str]:
         raise _poison(pos, "not UTF-8") from error
 
 
-def read_fields(raw: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Fields of any message in their order: number, and an integer for varints or bytes for all else.
-
-    Raises ``Rejected(reason="poison")`` on malformed bytes.
-    """
+def read_fields(raw: bytes) -> Iterator[Field]:
+    """Fields of any message in their order. Raises ``Rejected(reason="poison")`` on malformed bytes."""
     pos = 0
     while pos < len(raw):
         tag, pos = read_one(raw, pos)
-        wire_type = tag & 7
-        if wire_type == 0:
+        number, wire_type = tag >> 3, tag & 7
+        if wire_type == VARINT:
             value, pos = read_one(raw, pos)
-            yield tag >> 3, value
+            yield Field(number, wire_type, value)
             continue
-        if wire_type not in (1, 2, 5):
+        if wire_type != BYTES and wire_type not in SIZES:
             raise _poison(pos, f"wire type {wire_type}")
-        size, start = read_one(raw, pos) if wire_type == 2 else (8 if wire_type == 1 else 4, pos)
+        size, start = read_one(raw, pos) if wire_type == BYTES else (SIZES[wire_type], pos)
         if size > len(raw) - start:
             raise _poison(pos, f"length {size} reaches outside")
         pos = start + size
-        yield tag >> 3, raw[start:pos]
+        yield Field(number, wire_type, raw[start:pos])
 
 
 def lenient_labels(raw: bytes) -> list[tuple[str, str]]:

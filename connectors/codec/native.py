@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from connectors.codec.histogram import CUSTOM_BUCKETS, HIGHEST_SCHEMA, LOWEST_SCHEMA
 from connectors.codec.kernels import HISTOGRAM, LABEL, label_run
 from connectors.codec.labels import read_fields, read_one
 from connectors.codec.series_hash import xxh64
-from connectors.codec.varint import VARINT, allocating, kernel, read_length, read_tag, read_varint, skip_value
+from connectors.codec.varint import (
+    BYTES,
+    FIXED64,
+    VARINT,
+    allocating,
+    kernel,
+    read_length,
+    read_tag,
+    read_varint,
+    skip_value,
+)
 from connectors.errors import Rejected
 
 GAUGE_HINT = 3
@@ -120,77 +132,124 @@ def scan_histograms(buf, seed, table):  # type: ignore[no-untyped-def]
 
 
 def read_histogram(raw: bytes) -> NativeHistogram:
-    """One Histogram message; raises ``Rejected(reason="poison")`` where spans and buckets do not fit."""
+    """One Histogram message; raises ``Rejected(reason="poison")`` where it makes no sense.
+
+    As for the kernel of ``histogram``, a field of another wire type than its own is unknown and passed over, and of two
+    kinds of counts the later ones hold.
+    """
     said = _Fields(raw)
-    schema = _zigzag(said.number(4))
-    floating = said.number(1) == 0 and bool(said.doubles(2))
+    schema, bounds = _int32(said.number(4)), tuple(said.doubles(16))
+    floating = said.is_float
     sides = [
         _buckets(said.spans(spans), said.doubles(counts) if floating else _sums(said.deltas(deltas)))
         for spans, deltas, counts in ((11, 12, 13), (8, 9, 10))
     ]
+    _check_schema(schema, sides[0], bounds)
     return NativeHistogram(
         schema=schema,
-        count=said.last_double(2) if floating else float(said.number(1)),
-        total=said.last_double(3),
-        zero_threshold=said.last_double(5),
-        zero_count=said.last_double(7) if floating else float(said.number(6)),
+        count=said.double(2) if floating else float(said.number(1)),
+        total=said.double(3),
+        zero_threshold=said.double(5),
+        zero_count=said.zero_count,
         positive=sides[0],
         negative=sides[1],
-        bounds=tuple(said.doubles(16)),
-        start_ms=said.number(17),
+        bounds=bounds,
+        start_ms=_int64(said.number(17)),
         gauge=said.number(14) == GAUGE_HINT,
     )
 
 
+def _check_schema(schema: int, positive: dict[int, float], bounds: tuple[float, ...]) -> None:
+    if schema == CUSTOM_BUCKETS:
+        outside = [index for index in positive if not 0 <= index <= len(bounds)]
+        if outside:
+            message = f"histogram: bucket {outside[0]}, but bounds for 0 to {len(bounds)}"
+            raise Rejected(reason="poison", message=message)
+    elif not LOWEST_SCHEMA <= schema <= HIGHEST_SCHEMA:
+        message = f"histogram: schema {schema}, not {LOWEST_SCHEMA} to {HIGHEST_SCHEMA} nor {CUSTOM_BUCKETS}"
+        raise Rejected(reason="poison", message=message)
+
+
 def is_stale(raw: bytes) -> bool:
     """Whether a Histogram message says that the series ended: by the bits of its sum."""
-    return _Fields(raw).raw(3) == STALE_SUM
+    return _Fields(raw).last(3, FIXED64, b"") == STALE_SUM
 
 
 class _Fields:
-    """Fields of a message by number, as they came: numbers of varints, bytes of all else."""
+    """Fields of a message as they came, by number and wire type."""
 
     def __init__(self, raw: bytes) -> None:
-        self._found: dict[int, list[Any]] = {}
-        for number, value in read_fields(raw):
-            self._found.setdefault(number, []).append(value)
+        self._found: dict[tuple[int, int], list[Any]] = {}
+        self._last_of: dict[tuple[int, int], int] = {}
+        for at, (number, wire_type, value) in enumerate(read_fields(raw)):
+            kind = (number, wire_type)
+            self._found.setdefault(kind, []).append(value)
+            self._last_of[kind] = at
 
-    def number(self, field_number: int) -> int:
-        return int(self._found.get(field_number, [0])[-1])
+    def all(self, number: int, wire_type: int) -> list[Any]:
+        return self._found.get((number, wire_type), [])
 
-    def raw(self, field_number: int) -> bytes | int:
-        found: list[bytes | int] = self._found.get(field_number, [b""])
-        return found[-1]
+    def last(self, number: int, wire_type: int, missing: Any) -> Any:
+        return (self.all(number, wire_type) or [missing])[-1]
 
-    def doubles(self, field_number: int) -> list[float]:
-        return [value for raw in self._found.get(field_number, []) for (value,) in _double.iter_unpack(raw)]
+    def number(self, number: int) -> int:
+        found: int = self.last(number, VARINT, 0)
+        return found
 
-    def last_double(self, field_number: int) -> float:
-        return (self.doubles(field_number) or [0.0])[-1]
+    def double(self, number: int) -> float:
+        found: float = _double.unpack(self.last(number, FIXED64, bytes(8)))[0]
+        return found
 
-    def deltas(self, field_number: int) -> list[int]:
-        out: list[int] = []
-        for raw in self._found.get(field_number, []):
-            if isinstance(raw, int):
-                out.append(_zigzag(raw))
-                continue
+    @property
+    def is_float(self) -> bool:
+        return self._later((2, FIXED64), (1, VARINT))
+
+    @property
+    def zero_count(self) -> float:
+        return self.double(7) if self._later((7, FIXED64), (6, VARINT)) else float(self.number(6))
+
+    def _later(self, one: tuple[int, int], other: tuple[int, int]) -> bool:
+        return self._last_of.get(one, -1) > self._last_of.get(other, -1)
+
+    def doubles(self, number: int) -> list[float]:
+        """Packed or single: nobody mixes them."""
+        packed = self.all(number, BYTES) or self.all(number, FIXED64)
+        if any(len(raw) % _double.size for raw in packed):
+            raise Rejected(reason="poison", message=f"histogram: field {number} is no sequence of doubles")
+        return [value for raw in packed for (value,) in _double.iter_unpack(raw)]
+
+    def deltas(self, number: int) -> list[int]:
+        out = [_zigzag(value) for value in self.all(number, VARINT)]
+        for raw in self.all(number, BYTES):
             pos = 0
             while pos < len(raw):
                 value, pos = read_one(raw, pos)
                 out.append(_zigzag(value))
         return out
 
-    def spans(self, field_number: int) -> list[tuple[int, int]]:
-        spans = [_Fields(raw) for raw in self._found.get(field_number, [])]
-        return [(_zigzag(span.number(1)), span.number(2)) for span in spans]
+    def spans(self, number: int) -> list[tuple[int, int]]:
+        spans = [_Fields(raw) for raw in self.all(number, BYTES)]
+        return [(_int32(span.number(1)), span.number(2) & _LOW) for span in spans]
+
+
+_LOW = (1 << 32) - 1
 
 
 def _zigzag(value: int) -> int:
     return (value >> 1) ^ -(value & 1)
 
 
+def _int32(value: int) -> int:
+    """A ``sint32``: of a longer varint the low half counts, as for the kernels."""
+    return _zigzag(value & _LOW)
+
+
+def _int64(value: int) -> int:
+    return value - (1 << 64) if value >> 63 else value
+
+
 def _sums(deltas: list[int]) -> list[float]:
-    return [float(count) for count in np.cumsum(deltas).tolist()] if deltas else []
+    return [float(count) for count in accumulate(deltas)]
 
 
 def _buckets(spans: list[tuple[int, int]], counts: list[float]) -> dict[int, float]:
