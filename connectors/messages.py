@@ -22,6 +22,8 @@ CONTROL_HEADER = "tocsin-control"
 """Kafka header that marks a control record; other readers of the topic skip records that bear it."""
 DEAD_LETTER_REASON_HEADER = "tocsin-reason"
 DEAD_LETTER_ORIGIN_HEADER = "tocsin-origin"
+DEAD_LETTER_BYTES_HEADER = "tocsin-bytes"
+"""How long the record was, where only its beginning is kept."""
 Header = tuple[str, bytes]
 
 

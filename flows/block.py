@@ -16,6 +16,7 @@ from connectors.catalogue import Topics
 from connectors.codec.labels import parse_labels
 from connectors.errors import Rejected
 from connectors.messages import (
+    DEAD_LETTER_BYTES_HEADER,
     DEAD_LETTER_ORIGIN_HEADER,
     DEAD_LETTER_REASON_HEADER,
     ClosedBy,
@@ -46,6 +47,8 @@ from flows.watch import WORK_PER_REVISION, WORK_PER_SERIES, Watch, work_of
 
 EVER_MS = (1 << 63) - 1
 MAX_REASON_BYTES = 1000
+MAX_DEAD_BYTES = 900_000
+"""Of a record that could not be read so much is kept: with its headers it must fit where records end at 1,000,000 bytes."""
 EVER_WORK = math.inf
 REVISIONS = {outcome: f"revisions_{outcome}" for outcome in Outcome}
 CROWD, CROWD_PAIRS = 128, 1 << 18
@@ -381,7 +384,11 @@ class Block:
         self.counts[f"poison_{poison.reason}"] += 1
         reason = f"{poison.reason}: {poison.message}".encode()[:MAX_REASON_BYTES]
         headers = [(DEAD_LETTER_REASON_HEADER, reason), (DEAD_LETTER_ORIGIN_HEADER, poison.origin.encode())]
-        return OutRecord(self.topics.dead_letter, None, poison.value, headers)
+        value = poison.value
+        if value is not None and len(value) > MAX_DEAD_BYTES:
+            headers.append((DEAD_LETTER_BYTES_HEADER, str(len(value)).encode()))
+            value = value[:MAX_DEAD_BYTES]
+        return OutRecord(self.topics.dead_letter, None, value, headers)
 
     # memory
 

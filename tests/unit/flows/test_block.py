@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.codec.encode import encode_labels
+from connectors.kafka_clients import MAX_REQUEST_BYTES
 from connectors.messages import (
+    DEAD_LETTER_BYTES_HEADER,
     DEAD_LETTER_ORIGIN_HEADER,
     DEAD_LETTER_REASON_HEADER,
     Anomaly,
@@ -521,6 +523,19 @@ def test_poison_goes_to_the_dead_letter_and_the_block_goes_on(value: bytes | Non
     assert dict(dead[0].headers)[DEAD_LETTER_REASON_HEADER].startswith(reason)
     assert kinds(anomalies(out)) == ["opened"]
     assert sum(n for name, n in block.counts.items() if name.startswith("poison_")) == 1
+
+
+def test_of_long_poison_the_beginning_is_kept() -> None:
+    """A record as long as Kafka takes would otherwise be one that the sink can never deliver."""
+    log = watched()
+    long = b"\xff" * (MAX_REQUEST_BYTES + 48_588)
+    log.append(long)
+    (dead,) = [record for record in log.block().take(log.chunks()) if record.topic == TOPICS.dead_letter]
+    assert dead.value
+    assert long.startswith(dead.value)
+    headers = sum(len(name) + len(value) for name, value in dead.headers)
+    assert 800_000 < len(dead.value) < MAX_REQUEST_BYTES - headers - 1000
+    assert dict(dead.headers)[DEAD_LETTER_BYTES_HEADER] == str(len(long)).encode()
 
 
 def test_a_key_that_is_no_tenant_is_poison() -> None:
