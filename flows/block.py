@@ -48,7 +48,7 @@ from flows.watch import WORK_PER_REVISION, WORK_PER_SERIES, Watch, work_of
 EVER_MS = (1 << 63) - 1
 MAX_REASON_BYTES = 1000
 MAX_DEAD_BYTES = 900_000
-"""Of a record that could not be read so much is kept: with its headers it must fit where records end at 1,000,000 bytes."""
+"""Of a record that could not be read so much is kept: Kafka takes 1,000,000 bytes from us, headers and all."""
 EVER_WORK = math.inf
 REVISIONS = {outcome: f"revisions_{outcome}" for outcome in Outcome}
 CROWD, CROWD_PAIRS = 128, 1 << 18
