@@ -18,16 +18,15 @@ from flows.detectors.base import BAND_Z, VALUE_LIMIT, Floats, Ints, Scored, Tabl
 from flows.detectors.gaussian import deviations, gaussian_surprise
 from flows.detectors.holding import hold_column, learns
 from flows.detectors.ordered import (
-    MEAN_AD_TO_SIGMA,
     learn,
-    mean_deviation,
     median_of,
     ordered_column,
     quantile_of,
     rebase,
+    sigma_of_rest,
     sort_rings,
 )
-from flows.detectors.window import WindowParams, next_count, samples_needed, window_columns
+from flows.detectors.window import WindowParams, grain_of, next_count, samples_needed, window_columns
 
 QUARTILE_Z = 0.6744897501960817
 """Φ⁻¹(3/4): where a Gaussian has its upper quartile."""
@@ -52,7 +51,8 @@ class Iqr:
         """Score then learn."""
         out = Scored.empty(len(rows))
         iqr_step(
-            state["ring"], state["sorted"], state["origin"], state["seen"], state["held_ms"], rows, times_ms, values,
+            state["ring"], state["sorted"], state["coarse"], state["origin"], state["seen"],
+            state["held_ms"], rows, times_ms, values,
             self.params.needed, self.params.floor_ratio, self.params.hold_ms, self.params.hold_from, *out,
         )  # fmt: skip
         return out
@@ -68,8 +68,9 @@ class Iqr:
 
 @njit(cache=True, nogil=True)
 def iqr_step(
-    ring: NDArray[Any], ordered: NDArray[Any], origin: Floats, seen: NDArray[Any], held_ms: NDArray[Any],
-    rows: Ints, times_ms: Ints, values: Floats, needed: int, floor_ratio: float, hold_ms: int, hold_from: float,
+    ring: NDArray[Any], ordered: NDArray[Any], coarse: NDArray[Any], origin: Floats, seen: NDArray[Any],
+    held_ms: NDArray[Any], rows: Ints, times_ms: Ints, values: Floats, needed: int,
+    floor_ratio: float, hold_ms: int, hold_from: float,
     score: Floats, expected: Floats, lower: Floats, upper: Floats,
 ) -> None:  # fmt: skip
     """Judge and learn ``n`` samples."""
@@ -87,12 +88,13 @@ def iqr_step(
         if count >= needed:
             middle = median_of(line, count)
             first, third = quantile_of(line, count, 0.25), quantile_of(line, count, 0.75)
+            grain = grain_of(coarse[row], middle)
             scale = (third - first) / (2.0 * QUARTILE_Z)
-            if not scale > 0.0:
+            if not scale > grain:
                 first = third = middle
-                mean = mean_deviation(line, count, middle)
-                scale = MEAN_AD_TO_SIGMA * mean if mean > 0.0 else floor_ratio * abs(middle + origin[row])
-            score[i] = gaussian_surprise(z_of(x, first, middle, third, scale))
+                scale = sigma_of_rest(line, count, middle, grain, floor_ratio * abs(middle + origin[row]))
+            z = z_of(x, first, middle, third, scale) if abs(x - middle) > grain else 0.0
+            score[i] = gaussian_surprise(z)
             beyond = (BAND_Z - QUARTILE_Z if first < third else BAND_Z) * scale
             expected[i] = middle + origin[row]
             lower[i] = first + origin[row] - beyond
@@ -103,7 +105,7 @@ def iqr_step(
         learn(ring[row], line, at, count, np.float32(x))
         seen[row] = next_count(seen[row], window)
         if at == window - 1:
-            rebase(ring[row], line, origin, row)
+            rebase(ring[row], line, origin, coarse, row)
 
 
 @njit(cache=True)

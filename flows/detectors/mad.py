@@ -20,15 +20,14 @@ from flows.detectors.base import BAND_Z, VALUE_LIMIT, Floats, Ints, Scored, Tabl
 from flows.detectors.gaussian import deviations, gaussian_surprise
 from flows.detectors.holding import hold_column, learns
 from flows.detectors.ordered import (
-    MEAN_AD_TO_SIGMA,
     learn,
-    mean_deviation,
     median_of,
     ordered_column,
     rebase,
+    sigma_of_rest,
     sort_rings,
 )
-from flows.detectors.window import WindowParams, next_count, samples_needed, window_columns
+from flows.detectors.window import WindowParams, grain_of, next_count, samples_needed, window_columns
 
 MAD_TO_SIGMA = 1.4826022185056018
 """1 / Φ⁻¹(3/4): the MAD of a Gaussian, as a standard deviation."""
@@ -53,7 +52,8 @@ class Mad:
         """Score then learn."""
         out = Scored.empty(len(rows))
         mad_step(
-            state["ring"], state["sorted"], state["origin"], state["seen"], state["held_ms"], rows, times_ms, values,
+            state["ring"], state["sorted"], state["coarse"], state["origin"], state["seen"],
+            state["held_ms"], rows, times_ms, values,
             self.params.needed, self.params.floor_ratio, self.params.hold_ms, self.params.hold_from, *out,
         )  # fmt: skip
         return out
@@ -69,8 +69,9 @@ class Mad:
 
 @njit(cache=True, nogil=True)
 def mad_step(
-    ring: NDArray[Any], ordered: NDArray[Any], origin: Floats, seen: NDArray[Any], held_ms: NDArray[Any],
-    rows: Ints, times_ms: Ints, values: Floats, needed: int, floor_ratio: float, hold_ms: int, hold_from: float,
+    ring: NDArray[Any], ordered: NDArray[Any], coarse: NDArray[Any], origin: Floats, seen: NDArray[Any],
+    held_ms: NDArray[Any], rows: Ints, times_ms: Ints, values: Floats, needed: int,
+    floor_ratio: float, hold_ms: int, hold_from: float,
     score: Floats, expected: Floats, lower: Floats, upper: Floats,
 ) -> None:  # fmt: skip
     """Judge and learn ``n`` samples; arrays as in ``Mad.allocate`` and ``Scored``."""
@@ -88,9 +89,10 @@ def mad_step(
         if count >= needed:
             middle = median_of(line, count)
             centre = middle + origin[row]
-            scale = scale_of(line, count, middle, floor_ratio * abs(centre))
+            grain = grain_of(coarse[row], middle)
+            scale = scale_of(line, count, middle, grain, floor_ratio * abs(centre))
             away = abs(x - middle)
-            z = deviations(away, scale)
+            z = deviations(away if away > grain else 0.0, scale)
             score[i] = gaussian_surprise(z)
             expected[i] = centre
             lower[i] = centre - BAND_Z * scale
@@ -101,17 +103,14 @@ def mad_step(
         learn(ring[row], line, at, count, np.float32(x))
         seen[row] = next_count(seen[row], window)
         if at == window - 1:
-            rebase(ring[row], line, origin, row)
+            rebase(ring[row], line, origin, coarse, row)
 
 
 @njit(cache=True)
-def scale_of(line: NDArray[Any], count: int, middle: float, floor: float) -> float:
+def scale_of(line: NDArray[Any], count: int, middle: float, grain: float, floor: float) -> float:
     """Robust standard deviation: MAD, else mean absolute deviation, else ``floor`` for a constant window."""
     mad = mad_of(line, count, middle)
-    if mad > 0.0:
-        return MAD_TO_SIGMA * mad
-    mean = mean_deviation(line, count, middle)
-    return MEAN_AD_TO_SIGMA * mean if mean > 0.0 else floor
+    return MAD_TO_SIGMA * mad if mad > grain else sigma_of_rest(line, count, middle, grain, floor)
 
 
 @njit(cache=True)

@@ -12,6 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from flows.detectors.base import Column, Floats, Ints, Table
+from flows.detectors.window import coarseness
 
 MEAN_AD_TO_SIGMA = 1.2533141373155001
 """√(π/2): the mean absolute deviation of a Gaussian, as a standard deviation."""
@@ -51,13 +52,17 @@ def quantile_of(line: NDArray[Any], count: int, share: float) -> float:
 
 
 @njit(cache=True)
-def mean_deviation(line: NDArray[Any], count: int, middle: float) -> float:
-    """Mean absolute deviation of the first ``count`` values from ``middle``."""
+def sigma_of_rest(line: NDArray[Any], count: int, middle: float, grain: float, floor: float) -> float:
+    """Standard deviation by the mean absolute deviation from ``middle``, where most values are alike.
+
+    ``floor`` where all are, up to ``grain``.
+    """
     total = 0.0
     if line[0] != line[count - 1]:
         for j in range(count):
             total += abs(np.float64(line[j]) - middle)
-    return total / count
+    mean = total / count
+    return MEAN_AD_TO_SIGMA * mean if mean > grain else floor
 
 
 @njit(cache=True)
@@ -91,10 +96,14 @@ def ranks_of(line: NDArray[Any], count: int, x: np.float32, y: np.float32) -> tu
 
 
 @njit(cache=True)
-def rebase(ring: NDArray[Any], line: NDArray[Any], origin: Floats, row: int) -> None:
-    """Move the origin to the median, so that offsets stay small however far the signal wanders."""
+def rebase(ring: NDArray[Any], line: NDArray[Any], origin: Floats, coarse: NDArray[Any], row: int) -> None:
+    """Move the origin to the median, so that offsets stay small however far the signal wanders.
+
+    Called when the last place of the ring was filled.
+    """
     window = ring.shape[0]
     shift = median_of(line, window)
+    coarse[row] = coarseness(ring, window - 1, shift)
     if shift == 0.0:
         return
     origin[row] += shift

@@ -142,7 +142,8 @@ def _judge_group(
             else:
                 peers = count - 1
                 middle = median_of(others, peers)
-                now, freedom = scale_of(others, peers, middle, floor_ratio * abs(middle)), MAD_EFFICIENCY * (peers - 1)
+                now = scale_of(others, peers, middle, 0.0, floor_ratio * abs(middle))
+                freedom = MAD_EFFICIENCY * (peers - 1)
                 both = (freedom * now * now + believed * before) / (freedom + believed)
                 scale, freedom = math.sqrt(both * (1.0 + HALF_PI / peers)), freedom + believed
                 expected[at], half = middle, student_of(BAND_Z, freedom) * scale
@@ -153,7 +154,7 @@ def _judge_group(
             others[i] = line[i]  # all but the next one
     if enough:
         middle = median_of(line, count)
-        scale = scale_of(line, count, middle, floor_ratio * abs(middle))
+        scale = scale_of(line, count, middle, 0.0, floor_ratio * abs(middle))
         after = before + max(1.0 / MEMORY, 1.0 / (behind + 1.0)) * (scale * scale - before)
         for at in known:
             steps[rows[at]], variance[rows[at]] = min(behind + 1, COUNT_LIMIT), after

@@ -21,16 +21,15 @@ from flows.detectors.base import BAND_Z, VALUE_LIMIT, Floats, Ints, Scored, Tabl
 from flows.detectors.gaussian import deviations, gaussian_surprise
 from flows.detectors.holding import hold_column, learns
 from flows.detectors.ordered import (
-    MEAN_AD_TO_SIGMA,
     learn,
-    mean_deviation,
     median_of,
     ordered_column,
     quantile_of,
     rebase,
+    sigma_of_rest,
     sort_rings,
 )
-from flows.detectors.window import WindowParams, next_count, samples_needed, window_columns
+from flows.detectors.window import WindowParams, grain_of, next_count, samples_needed, window_columns
 
 
 class QuantileParams(WindowParams):
@@ -56,7 +55,8 @@ class Quantile:
         out = Scored.empty(len(rows))
         p = self.params
         quantile_step(
-            state["ring"], state["sorted"], state["origin"], state["seen"], state["held_ms"], rows, times_ms, values,
+            state["ring"], state["sorted"], state["coarse"], state["origin"], state["seen"],
+            state["held_ms"], rows, times_ms, values,
             p.needed, p.low, p.high, -NormalDist().inv_cdf(p.low), NormalDist().inv_cdf(p.high), p.floor_ratio,
             p.hold_ms, p.hold_from, *out,
         )  # fmt: skip
@@ -73,8 +73,9 @@ class Quantile:
 
 @njit(cache=True, nogil=True)
 def quantile_step(
-    ring: NDArray[Any], ordered: NDArray[Any], origin: Floats, seen: NDArray[Any], held_ms: NDArray[Any],
-    rows: Ints, times_ms: Ints, values: Floats, needed: int, low: float, high: float, z_low: float, z_high: float,
+    ring: NDArray[Any], ordered: NDArray[Any], coarse: NDArray[Any], origin: Floats, seen: NDArray[Any],
+    held_ms: NDArray[Any], rows: Ints, times_ms: Ints, values: Floats, needed: int,
+    low: float, high: float, z_low: float, z_high: float,
     floor_ratio: float, hold_ms: int, hold_from: float,
     score: Floats, expected: Floats, lower: Floats, upper: Floats,
 ) -> None:  # fmt: skip
@@ -93,16 +94,16 @@ def quantile_step(
         if count >= needed:
             middle = median_of(line, count)
             centre = middle + origin[row]
+            grain = grain_of(coarse[row], middle)
             below = (middle - quantile_of(line, count, low)) / z_low
             above = (quantile_of(line, count, high) - middle) / z_high
-            if not (below > 0.0 and above > 0.0):
-                mean = mean_deviation(line, count, middle)
-                usual = MEAN_AD_TO_SIGMA * mean if mean > 0.0 else floor_ratio * abs(centre)
-                below = below if below > 0.0 else usual
-                above = above if above > 0.0 else usual
+            if not (below > grain and above > grain):
+                usual = sigma_of_rest(line, count, middle, grain, floor_ratio * abs(centre))
+                below = below if below > grain else usual
+                above = above if above > grain else usual
             scale = above if x > middle else below
             away = abs(x - middle)
-            z = deviations(away, scale)
+            z = deviations(away if away > grain else 0.0, scale)
             score[i] = gaussian_surprise(z)
             expected[i] = centre
             lower[i] = centre - BAND_Z * below
@@ -113,4 +114,4 @@ def quantile_step(
         learn(ring[row], line, at, count, np.float32(x))
         seen[row] = next_count(seen[row], window)
         if at == window - 1:
-            rebase(ring[row], line, origin, row)
+            rebase(ring[row], line, origin, coarse, row)

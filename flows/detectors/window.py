@@ -1,21 +1,25 @@
 """The memory of window detectors: the last ``window`` values of each signal, as float32 offsets from a float64 origin.
 
 Raw float32 would be 128 apart at 1.7e9; offsets from an origin that follows the signal keep the digits that matter.
-The ring's write position is ``seen % window``.
+The ring's write position is ``seen % window``. Of a signal that stands still, offsets from before and after a move of
+the origin differ by their rounding: what is no farther from the middle than a *grain* is no deviation.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 from pydantic import Field
 
 from flows.detectors.base import Column, Ints, Table
 from flows.detectors.holding import HoldParams
 
 COUNT_LIMIT = 2_000_000_000
+ROUNDING = 2.0**-23
+"""Between two roundings of one number to float32, as a share of it."""
 
 
 class WindowParams(HoldParams):
@@ -40,8 +44,13 @@ class WindowParams(HoldParams):
 
 
 def window_columns(window: int) -> tuple[Column, ...]:
-    """Ring, origin and count of samples seen."""
-    return (Column("ring", np.float32, window), Column("origin", np.float64), Column("seen", np.int32))
+    """Ring, origin, count of samples seen, and how coarse offsets were before the origin was moved at last."""
+    return (
+        Column("ring", np.float32, window),
+        Column("origin", np.float64),
+        Column("seen", np.int32),
+        Column("coarse", np.float32),
+    )
 
 
 def samples_needed(state: Table, rows: Ints, needed: int) -> Ints:
@@ -55,3 +64,19 @@ def next_count(seen: int, window: int) -> int:
     if seen + 1 < COUNT_LIMIT:
         return seen + 1
     return window + (seen + 1) % window
+
+
+@njit(cache=True, inline="always")
+def grain_of(coarse: np.float32, middle: float) -> float:
+    """What lies no farther from the middle than this may be the same value, rounded in another way."""
+    return max(np.float64(coarse), ROUNDING * abs(middle))
+
+
+@njit(cache=True)
+def coarseness(ring: NDArray[Any], at: int, shift: float) -> np.float32:
+    """How coarse the offsets are that matter after a move by ``shift``, to the middle.
+
+    Those near the middle, and those of a value that stands still since before ``at``, where the latest is.
+    """
+    standing = abs(np.float64(ring[at])) if ring[at] == ring[at - 1] else 0.0
+    return np.float32(ROUNDING * max(abs(shift), standing))

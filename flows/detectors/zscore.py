@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from flows.detectors.base import BAND_Z, VALUE_LIMIT, Column, Floats, Ints, Scored, Table
 from flows.detectors.gaussian import deviations, gaussian_surprise
 from flows.detectors.holding import hold_column, learns
-from flows.detectors.window import WindowParams, next_count, samples_needed, window_columns
+from flows.detectors.window import WindowParams, coarseness, grain_of, next_count, samples_needed, window_columns
 
 COLLAPSE = 1e-3
 """When one step takes so much from the sum of squares, an outlier has left, and rounding is what remains: sum anew."""
@@ -45,8 +45,8 @@ class Zscore:
         """Score then learn."""
         out = Scored.empty(len(rows))
         zscore_step(
-            state["ring"], state["mean"], state["squares"], state["origin"], state["seen"], state["held_ms"],
-            rows, times_ms, values, self.params.needed, self.params.floor_ratio,
+            state["ring"], state["mean"], state["squares"], state["origin"], state["coarse"], state["seen"],
+            state["held_ms"], rows, times_ms, values, self.params.needed, self.params.floor_ratio,
             self.params.hold_ms, self.params.hold_from, *out,
         )  # fmt: skip
         return out
@@ -61,8 +61,9 @@ class Zscore:
 
 @njit(cache=True, nogil=True)
 def zscore_step(
-    ring: NDArray[Any], mean: Floats, squares: Floats, origin: Floats, seen: NDArray[Any], held_ms: NDArray[Any],
-    rows: Ints, times_ms: Ints, values: Floats, needed: int, floor_ratio: float, hold_ms: int, hold_from: float,
+    ring: NDArray[Any], mean: Floats, squares: Floats, origin: Floats, coarse: NDArray[Any], seen: NDArray[Any],
+    held_ms: NDArray[Any], rows: Ints, times_ms: Ints, values: Floats, needed: int, floor_ratio: float,
+    hold_ms: int, hold_from: float,
     score: Floats, expected: Floats, lower: Floats, upper: Floats,
 ) -> None:  # fmt: skip
     """Judge and learn ``n`` samples; arrays as in ``Zscore.allocate`` and ``Scored``."""
@@ -79,20 +80,21 @@ def zscore_step(
         if count >= needed:
             centre = mean[row] + origin[row]
             variance = squares[row] / (count - 1)
-            scale = math.sqrt(variance) if variance > 0.0 else floor_ratio * abs(centre)
+            grain = grain_of(coarse[row], mean[row])
+            scale = math.sqrt(variance) if variance > grain * grain else floor_ratio * abs(centre)
             away = abs(x - mean[row])
-            z = deviations(away, scale)
+            z = deviations(away if away > grain else 0.0, scale)
             score[i] = gaussian_surprise(z)
             expected[i] = centre
             lower[i] = centre - BAND_Z * scale
             upper[i] = centre + BAND_Z * scale
         if holds and not learns(held_ms, row, score[i], times_ms[i], hold_ms, hold_from):
             continue
-        before = squares[row]
-        slide(ring[row], mean, squares, row, seen[row] % window, count, np.float32(x))
+        before, at = squares[row], seen[row] % window
+        slide(ring[row], mean, squares, row, at, count, np.float32(x))
         seen[row] = next_count(seen[row], window)
         if seen[row] % window == 0 or squares[row] < COLLAPSE * before:
-            sum_anew(ring[row], mean, squares, origin, row)
+            sum_anew(ring[row], mean, squares, origin, coarse, row, at)
 
 
 @njit(cache=True)
@@ -109,15 +111,20 @@ def slide(ring: NDArray[Any], mean: Floats, squares: Floats, row: int, at: int, 
 
 
 @njit(cache=True)
-def sum_anew(ring: NDArray[Any], mean: Floats, squares: Floats, origin: Floats, row: int) -> None:
+def sum_anew(
+    ring: NDArray[Any], mean: Floats, squares: Floats, origin: Floats, coarse: NDArray[Any], row: int, at: int
+) -> None:  # fmt: skip
     """Sums over the full window, with the origin moved to the mean if that is far from it.
 
     Not while an outlier is in the window: its share in the mean would cost all the others their digits.
     """
     window = ring.shape[0]
     mean[row], squares[row] = two_pass(ring)
+    if at == window - 1:
+        coarse[row] = 0.0  # all was rounded alike since the origin was moved at last
     if mean[row] * mean[row] * window > FAR * FAR * squares[row]:
         shift = mean[row]
+        coarse[row] = max(coarse[row], coarseness(ring, at, shift))
         origin[row] += shift
         for j in range(window):
             ring[j] = np.float32(np.float64(ring[j]) - shift)
