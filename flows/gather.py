@@ -31,7 +31,7 @@ MAX_MEMBERS = 200_000
 MAX_GROUPS = 10_000
 """Groups of one detector on one partition, a classic histogram's buckets counted one by one."""
 MAX_WAITING = 2_000_000
-"""Samples of one detector that wait on one partition for their step to end."""
+"""Samples of one detector that wait on one partition for their step to end, or for log time to come so far."""
 NO_GROUP = -1
 
 
@@ -68,14 +68,22 @@ class Gather:
         self._series[slot] = series
         return slot
 
-    def free_slot(self, slot: int) -> None:
-        """A member is gone, with all that waits of it."""
-        self._groups.leave(int(self.members["group"][slot]))
-        self.members.clear(np.array([slot]))
-        self.waiting = [kept for part in self.waiting if len(kept := part.where(part.slots != slot))]
-        self.histograms.drop(slot)
-        del self._series[slot]
-        self._free.append(slot)
+    def free_slots(self, slots: Ints) -> None:
+        """Members are gone, with all that waits of them."""
+        waited = self.waiting_samples
+        for slot in slots.tolist():
+            self._groups.leave(int(self.members["group"][slot]))
+            del self._series[slot]
+        self.members.clear(slots)
+        self.waiting = [kept for part in self.waiting if len(kept := part.where(~np.isin(part.slots, slots)))]
+        self.histograms.drop(set(slots.tolist()))
+        self._free += slots.tolist()
+        self.gathering.waiting -= waited - self.waiting_samples
+
+    @property
+    def waiting_samples(self) -> int:
+        """Samples and histograms that wait for their step."""
+        return sum(map(len, self.waiting)) + len(self.histograms.waiting)
 
     def forget(self) -> None:
         """Drop all samples, those that wait and those that ranges may need of histograms."""
@@ -185,6 +193,7 @@ class Gather:
         self.waiting = [waiting] if len(waiting) else []
         self.latest_ms = int(columns["latest_ms"][0])
         self.histograms.load(slots, columns)
+        self.gathering.waiting += self.waiting_samples
 
     @property
     def size_bytes(self) -> int:
@@ -208,7 +217,9 @@ class Gathering:
     """beyond a bound; the detector then says nothing more from this partition until its config changes"""
     gathers: dict[GatherKey, Gather] = field(default_factory=dict)
     waiting: int = 0
-    """samples that came since a step was told last"""
+    """samples that wait"""
+    absorbed_step: int = 0
+    """up to which samples were absorbed before the first step was told; a restart may absorb again what is absorbed"""
 
     @property
     def told_ms(self) -> int:
@@ -236,17 +247,28 @@ class Gathering:
     def close(self, log_ms: int) -> Iterator[Part]:
         """Tell the steps whose end and grace lie before the log time."""
         last = (log_ms - self.plan.grace_ms) // self.plan.step_ms
-        self.waiting = 0 if self.next_step <= last else self.waiting
+        if not self.begun and self.absorbed_step < last < self.next_step:
+            self._absorb(last)  # a range may be hours long: its samples need not all wait for its end
         while self.next_step <= last:
             first, until = self.next_step, self._until(last)
+            self._absorb(until)
             portions: list[Portion] = []
-            for key in sorted(self.gathers, key=lambda key: (key.role, key.shape)):
-                self.gathers[key].absorb(until * self.plan.step_ms)
-                portions += [] if self.overflowed else self.gathers[key].portions(until)
+            for key in self._ordered() if not self.overflowed else ():
+                portions += self.gathers[key].portions(until)
             self.next_step, self.begun = until + 1, True
             yield Part(
                 self.detector.source, self.incarnation, first, until, tuple(portions), overflowed=self.overflowed
             )
+
+    def _absorb(self, until: int) -> None:
+        """Take in what waits for this step or one before."""
+        for gather in self.gathers.values():
+            gather.absorb(until * self.plan.step_ms)
+        self.absorbed_step = until
+        self.waiting = sum(gather.waiting_samples for gather in self.gathers.values())
+
+    def _ordered(self) -> list[GatherKey]:
+        return sorted(self.gathers, key=lambda key: (key.role, key.shape))
 
     def _until(self, last: int) -> int:
         """The next step that may have a value: ``next_step`` unless all members are gone."""

@@ -20,6 +20,7 @@ from connectors.messages import Aggregate, ClosedBy, ControlRecord, OutRecord, S
 from flows.block import Block, BlockLimits
 from flows.chunks import NewSeries, Samples
 from flows.config import compile_config, compile_merged
+from flows.detectors.missing import WITNESS_MS
 from flows.detectors.registry import KINDS
 from flows.gather import MAX_GROUPS
 from flows.group import GroupPlan
@@ -30,6 +31,9 @@ MAX_QUEUED = 2048
 """Parts of one partition that wait for the others: 8 hours of steps of 15 s. Beyond, the oldest is a gap."""
 MAX_MERGED_GROUPS = 4 * MAX_GROUPS
 """Groups of one detector; more are counted, not judged."""
+
+
+IDLE_STEPS = 8
 
 
 class Running(NamedTuple):
@@ -69,9 +73,10 @@ class Merge:
         """Whether every partition has said that the detector is gone."""
         return all(len(queue) == 1 and queue[0].ended for queue in self.queues)
 
-    def new_block(self) -> Block:
-        """An empty block whose series are groups."""
-        return Block(self.topics, self.limits, _no_revisions, compile_merged)
+    def new_block(self, plan: GroupPlan) -> Block:
+        """An empty block whose series are groups; one that has no value for some steps is not given up yet."""
+        idle_s = max(self.limits.idle_s, IDLE_STEPS * plan.step_ms // 1000)
+        return Block(self.topics, replace(self.limits, idle_s=idle_s), _no_revisions, compile_merged)
 
     def _advance(self, out: list[OutRecord]) -> bool:
         """Settle one step, or one part that no other partition will match; whether there was one."""
@@ -122,8 +127,8 @@ class Merge:
         merged = merge_portions(plan.group, portions)
         if plan.group.aggregate is Aggregate.MEMBERS and KINDS[heads[0].detector.config.kind].vectors is not None:
             merged = with_entities(merged, plan.group)
-        control = ControlRecord(time_ms=time_ms, detectors_offset=0, feedback_offset=0)
-        out += block.take([control, _samples(merged, heads[0].detector.config.tenant, time_ms)])
+        out += block.take(_ticks(block, plan.step_ms, time_ms))
+        out += block.take([_samples(merged, heads[0].detector.config.tenant, time_ms)])
         self.counts["steps"] += 1
         self.counts["groups"] += len(merged.labels)
 
@@ -138,7 +143,7 @@ class Merge:
             message = f"detector {detector.id}: parts of a detector that has no group"
             raise ValueError(message)
         if running is None:
-            block = self.new_block()
+            block = self.new_block(compiled.plan)
             block.watch.add_detectors([compiled.merged()])
         else:
             block = running.block
@@ -177,6 +182,14 @@ def _rank(part: Part) -> int:
 
 def _no_revisions(_start: int, _end: int) -> Sequence[None]:
     return ()
+
+
+def _ticks(block: Block, step_ms: int, time_ms: int) -> list[ControlRecord]:
+    """The end of a step, and where silence is judged, what of the step the partitions witnessed before it."""
+    times_ms = [time_ms]
+    if block.log_ms and block.watch.listens:
+        times_ms = [*range(max(block.log_ms, time_ms - step_ms) + WITNESS_MS, time_ms, WITNESS_MS), time_ms]
+    return [ControlRecord(time_ms=tick_ms, detectors_offset=0, feedback_offset=0) for tick_ms in times_ms]
 
 
 def _samples(merged: Merged, tenant: str, time_ms: int) -> Samples:

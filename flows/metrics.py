@@ -22,7 +22,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from connectors.bytewax_io import KafkaSink, KafkaSource
-from connectors.errors import Rejected
+from connectors.errors import Rejected, TocsinError
 from connectors.follower import Received, TopicLog
 from connectors.logs import configure_logging
 from connectors.messages import DetectorRevision, OutRecord
@@ -120,11 +120,22 @@ def build() -> Dataflow:
     )
     decoder = Decoder(settings.flow_idle_s // 2, settings.flow_max_series)
     source = KafkaSource(settings, settings.topics.metrics, decoder.decode)
+    _check_partitions(len(source.list_parts()), settings)
     vitals = Vitals(decoder, source.stats)
     _serve_probes(settings, vitals, source, detectors)
     read_revisions = _revisions_of(detectors, settings.flow_config_timeout_s)
     sink = KafkaSink(settings)
     return dataflow(settings, lambda flow: op.input("read", flow, source), sink, vitals, read_revisions, compiled)
+
+
+def _check_partitions(there: int, settings: FlowSettings) -> None:
+    """Groups wait for as many partitions as are set: with fewer they were never judged. Raises ``TocsinError``."""
+    if there != settings.partitions:
+        message = (
+            f"TOCSIN_PARTITIONS={settings.partitions}: must be {there}, the number of partitions of "
+            f"{settings.topics.metrics}"
+        )
+        raise TocsinError(message)
 
 
 def dataflow(

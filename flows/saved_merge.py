@@ -14,7 +14,7 @@ from flows.config import compile_config
 from flows.merge import Merge, Running
 from flows.partial import GroupName, Part, Portion
 from flows.persistence import load, save
-from flows.saved import pack, unpack
+from flows.saved import SavedVersionError, pack, unpack
 
 VERSION = 1
 
@@ -36,6 +36,9 @@ def save_merge(merge: Merge) -> bytes:
 def load_merge(raw: bytes, merge: Merge) -> Merge:
     """Fill a new merge with what was saved; raises ``SavedVersionError``."""
     saved = unpack(raw)
+    if saved.header["merge"] != VERSION:
+        message = f"a merge of version {saved.header['merge']}, where this reads version {VERSION}"
+        raise SavedVersionError(message)
     for queue, parts in zip(merge.queues, saved.header["queues"], strict=True):
         queue.extend(_load_part(part, saved.arrays) for part in parts)
     merge.counts.update(saved.header["counts"])
@@ -45,7 +48,7 @@ def load_merge(raw: bytes, merge: Merge) -> Merge:
         detector = Detector.model_validate(source)
         plan = compile_config(detector).plan
         if plan is not None:
-            block = load(saved.blobs[0], merge.new_block())
+            block = load(saved.blobs[0], merge.new_block(plan))
             block.counts.update(saved.header["block_counts"])
             merge.running = Running(incarnation, detector.revision, plan, block)
     return merge

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,10 +37,11 @@ class Shown:
         self._range_ms = range_ms if shape in CHANGES else MAX_GAP_MS
         self._seen: dict[int, list[Seen]] = {}
 
-    def drop(self, slot: int) -> None:
-        """A member is gone."""
-        self.waiting = [one for one in self.waiting if one[0] != slot]
-        self._seen.pop(slot, None)
+    def drop(self, slots: Collection[int]) -> None:
+        """Members are gone."""
+        self.waiting = [one for one in self.waiting if one[0] not in slots]
+        for slot in slots:
+            self._seen.pop(slot, None)
 
     def clear(self) -> None:
         """Forget all of them."""

@@ -272,6 +272,11 @@ class Watch:
         program = self._program(int(self.routes.entries["program"][entry]))
         return program.learned(int(self.routes.entries["slot"][entry])) if isinstance(program, Program) else None
 
+    @property
+    def listens(self) -> bool:
+        """Whether any program judges silence."""
+        return any(isinstance(program, Program) and program.silent for program in self.programs)
+
     def take_notes(self) -> None:
         """Let all programs note what kinds of signals they have."""
         for program in self.programs:
@@ -387,12 +392,9 @@ class Watch:
         entries = self.routes.drop_lanes(self.series.table["head"], lanes)
         for number, mine in self._by_program(entries):
             program, slots = self._program(number), self.routes.entries["slot"][mine].astype(np.int64)
+            program.free_slots(slots)
             if isinstance(program, Gather):
-                for slot in slots.tolist():
-                    program.free_slot(slot)
                 self.work += WORK_PER_SINGLE * len(slots)
-            else:
-                program.free_slots(slots)
             self._drop_if_empty(number)
         self.routes.entries.give(entries)
         self.work += WORK_PER_LANE * len(lanes)

@@ -15,6 +15,7 @@ from connectors.codec.varint import encode_varint
 from connectors.messages import OutRecord
 from flows.block import Block, BlockLimits
 from flows.chunks import Chunk, Samples
+from flows.group import GroupPlan
 from flows.merge import Merge
 from flows.persistence import load, save
 from flows.saved_merge import load_merge, save_merge
@@ -54,12 +55,14 @@ def histogram_record(labels: Mapping[str, str], histogram: bytes) -> bytes:
 class SeenMerge(Merge):
     """A merge that notes what it judges."""
 
-    def __init__(self, detector: str, values: dict[Key, float], partitions: int) -> None:
-        super().__init__(TOPICS, BlockLimits(), partitions)
+    def __init__(
+        self, detector: str, values: dict[Key, float], partitions: int, limits: BlockLimits | None = None
+    ) -> None:
+        super().__init__(TOPICS, limits or BlockLimits(), partitions)
         self.detector, self.values = detector, values
 
-    def new_block(self) -> Block:
-        block = super().new_block()
+    def new_block(self, plan: GroupPlan) -> Block:
+        block = super().new_block(plan)
         take = block.take
 
         def noted(chunks: Iterable[Chunk]) -> list[OutRecord]:
@@ -94,7 +97,7 @@ class Partitions:
         self.out += self.blocks[partition].take(chunks)
         for part in self.blocks[partition].parts():
             key = part.detector.id
-            merge = self.merges.setdefault(key, SeenMerge(key, self.values, len(self.logs)))
+            merge = self.merges.setdefault(key, SeenMerge(key, self.values, len(self.logs), BlockLimits(**self.limits)))
             self.out += merge.take([(partition, part)])
             if merge.over:
                 del self.merges[key]
@@ -105,7 +108,7 @@ class Partitions:
         self.blocks = [load(raw, log.block(**self.limits)) for raw, log in zip(saved, self.logs, strict=True)]
         merges = {key: save_merge(merge) for key, merge in self.merges.items()}
         for key, raw in merges.items():
-            fresh = SeenMerge(key, self.values, len(self.logs))
+            fresh = SeenMerge(key, self.values, len(self.logs), BlockLimits(**self.limits))
             load_merge(raw, fresh)
             self.merges[key] = fresh
 

@@ -7,10 +7,14 @@ import pytest
 
 from connectors.messages import DetectorConfig, Group, MetricType, Shape
 from flows import gather
+from flows.block import BlockLimits
 from flows.chunks import Types
+from flows.group import GroupPlan
+from flows.merge import Merge
+from flows.persistence import load, save
 from tests.groups import Partitions
 from tests.series import START_MS
-from tests.streams import Log, anomalies, config
+from tests.streams import TOPICS, Log, anomalies, config
 
 STEP_S = 15
 
@@ -44,7 +48,7 @@ def test_it_settles_first_and_then_tells_every_step() -> None:
     assert set(partitions.values.values()) == {6.0}
 
 
-@pytest.mark.parametrize(("bound", "limit"), [("MAX_MEMBERS", 2), ("MAX_GROUPS", 2), ("MAX_WAITING", 8)])
+@pytest.mark.parametrize(("bound", "limit"), [("MAX_MEMBERS", 2), ("MAX_GROUPS", 2), ("MAX_WAITING", 2)])
 def test_beyond_a_bound_it_says_nothing_more_and_counts(
     bound: str, limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,3 +107,70 @@ def test_a_type_learned_later_changes_what_auto_means() -> None:
     other = block.take([Types("other", (("switches", MetricType.GAUGE),))])
     assert other == []
     assert {key.shape for key in block.watch.program_keys()} == {Shape.RATE}
+
+
+def test_a_long_range_need_not_wait_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gather, "MAX_WAITING", 12)
+    log = log_of(grouped(shape=Shape.RATE, range_s=300), steps=40)
+    partitions = Partitions([log])
+    partitions.run(np.random.default_rng(0), restarts=0.2)
+    (gathering,) = partitions.blocks[0].watch.gatherings.values()
+    assert not gathering.overflowed
+    assert len(partitions.values) > 10
+    assert gathering.waiting == sum(one.waiting_samples for one in gathering.gathers.values()) < 12
+
+
+def test_what_waits_is_bounded_however_far_ahead_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gather, "MAX_WAITING", 100)
+    log = log_of(grouped(), steps=6)
+    for second in range(90, 150):
+        log.samples(*(({"__name__": "m", "n": str(n)}, second + 500.0, 1.0) for n in range(2)))
+        log.control(float(second))
+    block = log.block()
+    for chunk in log.chunks():
+        block.take([chunk])
+        (gathering,) = block.watch.gatherings.values()
+        assert sum(one.waiting_samples for one in gathering.gathers.values()) <= 100
+    assert gathering.overflowed
+
+
+def test_what_waits_is_known_after_a_restart_and_when_members_go() -> None:
+    log = log_of(grouped())
+    log.samples(*(({"__name__": "m", "n": str(n)}, 176.0 + second, 1.0) for second in range(3) for n in range(3)))
+    block = log.block()
+    block.take(log.chunks())
+    again = load(save(block), log.block())
+    (before,), (after,) = block.watch.gatherings.values(), again.watch.gatherings.values()
+    assert before.waiting == after.waiting >= 9
+    again.watch.remove_series(0)
+    assert after.waiting == sum(one.waiting_samples for one in after.gathers.values()) <= before.waiting - 3
+
+
+@pytest.mark.parametrize("step_s", [5, 15, 60])
+def test_silence_of_a_group_is_as_long_as_it_was(step_s: int) -> None:
+    """Raw values are looked back for over five minutes, as in Prometheus."""
+    by_step = Group(by=("n",), step_s=step_s)
+    made = config("missing", "m", group=by_step, params={"warmup": 5}, threshold=8.0, quiet_s=600.0)
+    log, gone_s, end_s = Log(), 60 * step_s, 60 * step_s + 300 + 20 * step_s
+    log.detector("d", made)
+    log.control(0.0)
+    for second in range(1, end_s):
+        if second % step_s == step_s - 1:
+            numbers = "ab" if second < gone_s else "a"
+            log.samples(*(({"__name__": "m", "n": n}, float(second), 1.0) for n in numbers))
+        log.control(float(second))
+    partitions = Partitions([log])
+    partitions.run(np.random.default_rng(0), restarts=0.02)
+    (opened,) = [event for event in anomalies(partitions.out) if event.event == "opened"]
+    assert opened.signal.labels == {"n": "b"}
+    since_s = (opened.time_ms - START_MS) / 1000 - gone_s - 300
+    assert since_s <= 8 * step_s
+    assert abs(opened.value - since_s) <= 2 * step_s
+
+
+def test_groups_outlast_steps_without_a_value() -> None:
+    """However long the steps are; single series are given up after an hour."""
+    merge = Merge(TOPICS, BlockLimits(), 1)
+    for step_s, idle_s in ((15, 3600), (3600, 8 * 3600)):
+        plan = GroupPlan(Group(by=("n",), step_s=step_s), Shape.RAW, ())
+        assert merge.new_block(plan).limits.idle_s == idle_s

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import pytest
 
+from connectors.errors import TocsinError
 from connectors.follower import Received
 from connectors.messages import Detector
 from connectors.reader import ReaderStats
 from flows.config import CompiledDetector, compile_config
 from flows.decode import Decoder
-from flows.metrics import BlockLogic, _revision, compile_ahead
+from flows.metrics import BlockLogic, _check_partitions, _revision, compile_ahead
 from flows.persistence import load
 from flows.revisions import CompileOnce
+from flows.settings import FlowSettings
 from flows.vitals import Vitals
 from tests.streams import Log, busy_log, config
+
+
+def test_a_topic_of_more_or_fewer_partitions_than_are_set_is_named() -> None:
+    _check_partitions(8, FlowSettings(partitions=8))
+    for there in (4, 16):
+        with pytest.raises(TocsinError, match=rf"TOCSIN_PARTITIONS=8: must be {there}, .* of tocsin.metrics"):
+            _check_partitions(there, FlowSettings(partitions=8))
 
 
 @pytest.mark.parametrize("value", [None, b"", b"{", b'{"version": 1}', b"\xff"])
