@@ -169,7 +169,7 @@ class Budget(Message):
     """How many episodes a detector as a whole may open; ``flows.budget`` sets its threshold accordingly."""
 
     per: Annotated[Period, Field(description="the period: hour, day or week")]
-    alarms: Annotated[float, Field(strict=True, gt=0, le=10_000, description="episodes opened in it, over time")]
+    alarms: Annotated[float, Field(strict=True, ge=0.001, le=10_000, description="episodes opened in it, over time")]
 
 
 class DetectorConfig(Message):
@@ -181,7 +181,9 @@ class DetectorConfig(Message):
     params: Annotated[dict[str, Any], Field(description="parameters of the kind")] = {}
     shape: Annotated[Shape, Field(description="what of a series is judged: its value or how it changes")] = Shape.AUTO
     group: Annotated[Group | None, Field(description="judge groups of series instead of each series")] = None
-    calibrate: Annotated[bool, Field(description="let the tail that each signal shows correct its surprises")] = True
+    calibrate: Annotated[
+        bool, Field(strict=True, description="let the tail that each signal shows correct its surprises")
+    ] = True
     threshold: Annotated[
         float | None,
         Field(

@@ -247,6 +247,7 @@ def _params(config: DetectorConfig) -> BaseModel:
     except ValidationError as error:
         first: Any = error.errors()[0]
         field = ".".join(["params", *(str(part) for part in first["loc"])])
-        known = ", ".join(sorted(kind.params.model_fields))
-        expected = f"{config.kind} takes {known}" if first["type"] == "extra_forbidden" else first["msg"]
+        known = ", ".join(sorted(kind.params.model_fields)) or "no parameters"
+        said = first["msg"].removeprefix("Value error, ")
+        expected = f"{config.kind} takes {known}" if first["type"] == "extra_forbidden" else said
         raise ConfigError(field=field, value=first["input"], expected=expected) from error

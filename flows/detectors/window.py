@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from flows.detectors.base import Column, Ints, Table
 from flows.detectors.holding import HoldParams
@@ -28,7 +28,7 @@ class WindowParams(HoldParams):
     window: Annotated[int, Field(ge=5, le=4096, description="samples remembered")] = 60
     warmup: Annotated[
         int | None,
-        Field(ge=3, le=4096, description="samples before the first score; default a full window"),
+        Field(ge=3, le=4096, description="samples before the first score, at most window; default a full window"),
     ] = None
     floor_ratio: float = Field(
         default=1e-3,
@@ -37,10 +37,19 @@ class WindowParams(HoldParams):
         description="standard deviation believed of a constant window, as a share of its level",
     )
 
+    @field_validator("warmup")
+    @classmethod
+    def _no_more_than_are_remembered(cls, warmup: int | None, others: ValidationInfo) -> int | None:
+        window = others.data.get("window")
+        if warmup is not None and window is not None and warmup > window:
+            message = f"must be at most window = {window}: no more samples are remembered"
+            raise ValueError(message)
+        return warmup
+
     @property
     def needed(self) -> int:
         """Samples before the first score."""
-        return min(self.window, self.warmup or self.window)
+        return self.warmup or self.window
 
 
 def window_columns(window: int) -> tuple[Column, ...]:

@@ -31,6 +31,10 @@ OUTLIER = {"kind": "outlier", "params": {}}
     ({"params": {"window": 4}}, "params.window", "greater than or equal to 5"),
     ({"params": {"window": "60"}}, "params.window", "valid integer"),
     ({"params": {"window": 60.5}}, "params.window", "valid integer"),
+    ({"params": {"window": 60, "warmup": 61}}, "params.warmup", "must be at most window = 60"),
+    ({"kind": "zscore", "params": {"warmup": 100}}, "params.warmup", "must be at most window = 60"),
+    ({"kind": "auto", "params": {"window": 60}}, "params.window", "auto takes no parameters"),
+    ({"kind": "threshold", "params": {"upper": 1e38}}, "params.upper", "less than 1000000000"),
     ({"params": {"windows": 60}}, "params.windows", "mad takes floor_ratio, "),
     ({"params": {"floor_ratio": 2}}, "params.floor_ratio", "less than or equal to 1"),
     ({"params": {"floor_ratio": float("nan")}}, "params.floor_ratio", ""),
@@ -58,6 +62,7 @@ def test_a_config_that_cannot_run_is_refused_by_name(changes: dict[str, Any], fi
 
 @pytest.mark.parametrize("budget", [
     {"per": "day"}, {"alarms": 3}, {"per": "month", "alarms": 3}, {"per": "day", "alarms": 0},
+    {"per": "hour", "alarms": 1e-320},
     {"per": "day", "alarms": "3"}, {"per": "day", "alarms": 10_001}, {"per": "day", "alarms": 3, "of": "all"}, 3,
 ])  # fmt: skip
 def test_a_budget_is_a_period_and_a_number_of_alarms(budget: Any) -> None:
