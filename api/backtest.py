@@ -131,6 +131,11 @@ def find_jobs(wanted: Wanted, config: DetectorConfig) -> list[Job]:
         asked = _asked(wanted, config)
         with httpx.Client() as client:
             return [Job(name, frame) for name, frame in read_range(client, wanted.path, asked)]
+    for field in ("query", "start", "end"):
+        value = getattr(wanted, field)
+        if value is not None:
+            expected = "goes with the URL of a Prometheus, not with files"
+            raise ConfigError(field=f"--{field}", value=value, expected=expected)
     path = Path(wanted.path)
     if not path.exists():
         raise ConfigError(field="PATH", value=wanted.path, expected="must be a CSV file, a folder or a Prometheus URL")

@@ -7,6 +7,7 @@ import gzip
 import math
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, NoReturn, TextIO
 
@@ -117,12 +118,11 @@ class _Reader:
         return time_ms
 
     def _values(self, cells: list[str]) -> list[float]:
-        try:
-            return [float(cell) if cell else math.nan for cell in cells]
-        except ValueError:
-            bad = next(k for k, cell in enumerate(cells) if cell and not _is_number(cell))
-            expected = "expected a number, NaN, or nothing where there is no sample"
-            self._refuse(self._columns[bad].name, cells[bad], expected)
+        if not _unusual("".join(cells)):
+            with suppress(ValueError):
+                return [float(cell) if cell else math.nan for cell in cells]
+        bad = next(k for k, cell in enumerate(cells) if cell and not _is_number(cell))
+        self._refuse(self._columns[bad].name, cells[bad], "expected a number, NaN, or nothing where there is no sample")
 
     def _refuse(self, field: str, value: object, expected: str) -> NoReturn:
         refuse(self.path, f"line {max(1, self._rows.line_num)}: {field} = {value!r}: {expected}")
@@ -133,11 +133,18 @@ def _is_number(text: str) -> bool:
         float(text)
     except ValueError:
         return False
-    return True
+    return not _unusual(text)
+
+
+def _unusual(text: str) -> bool:
+    """Whether Python takes a number for one that nobody else does: 1_0, and digits of other scripts."""
+    return "_" in text or not text.isascii()
 
 
 def _whole(text: str) -> int:
     """An integer, also when written as ``1.5e12`` or ``1500000000000.0``; raises ValueError."""
+    if _unusual(text):
+        raise ValueError
     try:
         return int(text)
     except ValueError:

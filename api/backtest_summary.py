@@ -66,7 +66,7 @@ class Summary:
         ]
         lines += ["loudest:", *loud] * bool(loud and self.series > 1)
         lines += [f"learned: {one.learned}" for one in self._loud if one.learned] * (self.series == 1)
-        lines.append(f"written to {folder}")
+        lines += [f"written to {folder}"] * bool(self.series)
         out.write("\n".join(lines) + "\n")
 
 

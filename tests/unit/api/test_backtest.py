@@ -37,6 +37,23 @@ def test_a_config_file_is_what_the_api_takes_and_gives(tmp_path: Path) -> None:
     assert told[0] == told[1]
 
 
+@pytest.mark.parametrize("option", ["--query", "--start", "--end"])
+def test_what_only_a_prometheus_understands_is_refused_with_files(tmp_path: Path, option: str) -> None:
+    (tmp_path / "one.csv").write_text(data())
+    done = backtest(tmp_path / "one.csv", option, "2026-01-01T00:00:00Z", "--out", tmp_path / "out")
+    assert done.exit_code == 1
+    assert f"{option} = '2026-01-01T00:00:00Z': goes with the URL of a Prometheus" in done.stderr
+
+
+def test_nothing_is_said_to_be_written_that_could_not_be(tmp_path: Path) -> None:
+    (tmp_path / "one.csv").write_text(data())
+    (tmp_path / "file").write_text("")
+    done = backtest(tmp_path / "one.csv", "--out", tmp_path / "file")
+    assert done.exit_code == 1
+    assert "could not be read or written: 1" in done.stdout
+    assert "written to" not in done.stdout
+
+
 @pytest.mark.parametrize(
     ("config", "problem"),
     [

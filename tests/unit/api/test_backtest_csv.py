@@ -50,6 +50,9 @@ def test_gzip_reads_the_same(tmp_path: Path) -> None:
         ("timestamp_ms,v\n-1,2\n", "line 2: timestamp_ms = '-1': expected whole milliseconds"),
         ("timestamp_ms,v\ninf,2\n", "line 2: timestamp_ms = 'inf': expected whole milliseconds"),
         ("timestamp_ms,v\n4102444800001,2\n", "line 2: timestamp_ms = '4102444800001': expected whole"),
+        ("timestamp_ms,v\n1_000,2\n", "line 2: timestamp_ms = '1_000': expected whole milliseconds"),
+        ("timestamp_ms,v\n1,1_0\n", "line 2: v = '1_0': expected a number"),
+        ("timestamp_ms,v,w\n1,2,\u0663\n", "line 2: w = '\u0663': expected a number"),
         ("timestamp_ms,v,w\n1,2,3\n2,,ten\n", "line 3: w = 'ten': expected a number"),
     ],
 )
