@@ -348,6 +348,7 @@ class Contributor(Record):
 
     labels: dict[str, str]
     value: float = Field(description="value of the member at the end of the step")
+    usual: float | None = Field(None, description="what the member usually is, if that is known")
 
 
 class Anomaly(Record):
@@ -384,7 +385,9 @@ class Anomaly(Record):
     chance_per_week: float | None = Field(
         ge=0, description="how often a peak like this comes by chance on this signal; null if that means nothing"
     )
-    contributors: list[Contributor] = Field(description="of a group: the members that weigh most, if known")
+    contributors: list[Contributor] = Field(
+        description="of a group: the members that weigh most, the heaviest first, if any stands out"
+    )
     sentence: str = Field(description="all of it in one English sentence")
     learned: str | None = Field(None, description="what kind of signal the detector takes it for, and why, if it says")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ from connectors.messages import (
 )
 from flows.chunks import Chunk, Histograms, NewSeries, Poison, ReadRevisions, Samples, Types
 from flows.config import Compile, CompiledDetector, compile_config
+from flows.contributions import Contributors
 from flows.detectors.base import Floats, Ints
 from flows.episode import CLOSED, OPENED
 from flows.episodes import EpisodeTable, Events, Lanes
@@ -38,7 +39,7 @@ from flows.models import MAX_MODELS
 from flows.partial import Part
 from flows.program import Judged, Program, unlimited
 from flows.readiness import Counted, readiness_of
-from flows.report import EVENT, Reports, Watched
+from flows.report import EVENT, Member, Reports, Watched
 from flows.revisions import DetectorTable, Outcome
 from flows.routes import sort_by_program
 from flows.series import DROPS, NEVER_MS, SeriesTable, admit
@@ -84,6 +85,8 @@ class Block:
         self.trials = Trials(limits.max_episodes)
         self.revisions = DetectorTable(compiled=compiled)
         self.reports = Reports(topics.anomalies)
+        self.contributors = Contributors()
+        """members of groups that stood out, in the step that judges groups"""
         self.signal: tuple[Shape, str] | None = None
         """What all series here are, in the step that judges groups: their shape and their PromQL expression."""
         self.log_ms = 0
@@ -230,19 +233,24 @@ class Block:
         self.counts[f"events_{EVENT[kind]}"] += 1
         if kind == OPENED:
             self.watch.budgets.opened(int(self.watch.routes.lanes["detector"][state["lane"]]))
-        return self.reports.record(self._watched(int(state["lane"])), state, kind, closed_by)
+        return self.reports.record(self._watched(int(state["lane"]), int(state["start_ms"])), state, kind, closed_by)
 
-    def _watched(self, lane: int) -> Watched:
+    def _watched(self, lane: int, start_ms: int) -> Watched:
         routes = self.watch.routes
         row = int(routes.entries["row"][routes.lanes["entry"][lane]])
         detector = self.watch.detector(int(routes.lanes["detector"][lane]))
         shape, expression = self.signal or (self.watch.key_of_lane(lane).shape, None)
         return Watched(
             detector, self.series.tenant(row), self.series.labels[row] or b"", self.series.labels_of(row),
-            shape, expression,
-            tuple((self.series.labels_of(led), value) for led, value in self.watch.leaders_of_lane(lane)),
-            self.watch.learned_of_lane(lane),
+            shape, expression, tuple(self._members(lane, row, start_ms)), self.watch.learned_of_lane(lane),
         )  # fmt: skip
+
+    def _members(self, lane: int, row: int, start_ms: int) -> Iterator[Member]:
+        """Those that weigh most in an episode on a signal of several."""
+        for led, value in self.watch.leaders_of_lane(lane):
+            yield Member(self.series.labels_of(led), value)
+        for leader in self.contributors.of(self.series.labels[row] or b"", start_ms):
+            yield Member(parse_labels(leader.labels), leader.value, leader.usual)
 
     # log time and configuration
 

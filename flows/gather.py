@@ -8,7 +8,7 @@ comes for a step that was told is late: counted, not gathered.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from connectors.codec.encode import encode_labels
+from flows import contributions
 from flows.config import CompiledDetector, GatherKey
 from flows.detectors.base import Floats, Ints, Table
-from flows.group import LE, GroupPlan
+from flows.group import LE, SUM, GroupPlan
 from flows.numbering import Numbering
-from flows.partial import NO_BOUND, GroupName, Part, Portion, aggregate_members
+from flows.partial import NO_BOUND, GroupName, Leader, Part, Portion, aggregate_members
 from flows.shape.range import absorb, member_columns, values_at
 from flows.shape.rate import MAX_GAP_MS
 from flows.shown import Shown
@@ -38,9 +39,16 @@ NO_GROUP = -1
 class Gather:
     """Members of one detector in one role and shape; rows of ``members`` are slots."""
 
-    def __init__(self, key: GatherKey, plan: GroupPlan, gathering: Gathering) -> None:
+    def __init__(
+        self, key: GatherKey, plan: GroupPlan, gathering: Gathering, labels_of: Callable[[int], bytes]
+    ) -> None:
         self.key, self.plan, self.gathering = key, plan, gathering
-        self.members = Table(member_columns(key.shape, plan.range_steps))
+        self._labels_of = labels_of
+        self._tells = key.role == SUM and contributions.tells(plan.group)
+        own = contributions.COLUMNS if self._tells else ()
+        self.members = Table((*member_columns(key.shape, plan.range_steps), *own))
+        self.leaders: list[Leader] = []
+        """members that stood out at the step that was told last"""
         self.used = 0
         self.waiting: list[Waiting] = []
         self.histograms = Shown(key.shape, plan.step_ms, plan.range_steps * plan.step_ms)
@@ -155,12 +163,22 @@ class Gather:
         if self.plan.group.histogram_quantile is not None:
             values[self._bounds()[self.members["group"][slots]] == -math.inf] = math.nan
         numbers = self.members["group"][slots]
+        if self._tells:
+            self.leaders = self._stand_out(slots, values)
         names, counts, told = aggregate_members(self.plan.group, self._groups.names, numbers, values)
         if names:
             yield Portion(self.key.role, self.key.shape, names, counts, told)
         names, counts, sums = self.histograms.sums(step, self._series.__getitem__, self._name_of)
         if names:
             yield Portion(self.key.role, self.key.shape, names, counts, np.zeros(len(names)), sums)
+
+    def _stand_out(self, slots: Ints, values: Floats) -> list[Leader]:
+        places, usual = contributions.stand_out(self.members, slots, values, self._series.__getitem__)
+        told = zip(slots[places].tolist(), values[places].tolist(), usual.tolist(), strict=True)
+        return [
+            Leader(self._name_of(slot).labels, self._labels_of(self._series[slot]), value, was)
+            for slot, value, was in told
+        ]
 
     def _name_of(self, slot: int) -> GroupName:
         return self._groups.names[int(self.members["group"][slot])]
@@ -253,12 +271,13 @@ class Gathering:
             first, until = self.next_step, self._until(last)
             self._absorb(until)
             portions: list[Portion] = []
-            for key in self._ordered() if not self.overflowed else ():
-                portions += self.gathers[key].portions(until)
+            leaders: list[Leader] = []
+            for gather in self._ordered() if not self.overflowed else ():
+                portions += gather.portions(until)
+                leaders += gather.leaders
             self.next_step, self.begun = until + 1, True
-            yield Part(
-                self.detector.source, self.incarnation, first, until, tuple(portions), overflowed=self.overflowed
-            )
+            told = Part(self.detector.source, self.incarnation, first, until, tuple(portions), leaders=tuple(leaders))
+            yield told._replace(overflowed=self.overflowed)
 
     def _absorb(self, until: int) -> None:
         """Take in what waits for this step or one before."""
@@ -267,8 +286,8 @@ class Gathering:
         self.absorbed_step = until
         self.waiting = sum(gather.waiting_samples for gather in self.gathers.values())
 
-    def _ordered(self) -> list[GatherKey]:
-        return sorted(self.gathers, key=lambda key: (key.role, key.shape))
+    def _ordered(self) -> list[Gather]:
+        return [self.gathers[key] for key in sorted(self.gathers, key=lambda key: (key.role, key.shape))]
 
     def _until(self, last: int) -> int:
         """The next step that may have a value: ``next_step`` unless all members are gone."""

@@ -127,6 +127,8 @@ class Merge:
         merged = merge_portions(plan.group, portions)
         if plan.group.aggregate is Aggregate.MEMBERS and KINDS[heads[0].detector.config.kind].vectors is not None:
             merged = with_entities(merged, plan.group)
+        leaders = [leader for head in heads if head.until == step for leader in head.leaders]
+        block.contributors.take(time_ms, plan.group.aggregate, leaders)
         out += block.take(_ticks(block, plan.step_ms, time_ms))
         out += block.take([_samples(merged, heads[0].detector.config.tenant, time_ms)])
         self.counts["steps"] += 1

@@ -47,6 +47,15 @@ class Portion(NamedTuple):
     histograms: tuple[NativeHistogram, ...] = ()
 
 
+class Leader(NamedTuple):
+    """A member that stands out of a group: label bytes of both, its value at the end of the step, and its usual one."""
+
+    group: bytes
+    labels: bytes
+    value: float
+    usual: float
+
+
 class Part(NamedTuple):
     """What one partition says of a detector's groups.
 
@@ -62,6 +71,7 @@ class Part(NamedTuple):
     portions: tuple[Portion, ...] = ()
     ended: bool = False
     overflowed: bool = False
+    leaders: tuple[Leader, ...] = ()
 
 
 def aggregate_members(group: Group, names: Sequence[GroupName], numbers: NDArray[np.int32], values: Floats

@@ -12,7 +12,7 @@ from connectors.messages import AnomalyDetector, ClosedBy, Direction, EventType,
 from flows.config import CompiledDetector
 from flows.episode import CLOSED, ESCALATED, OPENED, REMINDED, UPDATED, Episode
 from flows.explain import Manner, borne_out, chance_per_week, change_of, is_long
-from flows.sentence import sentence, signal_text
+from flows.sentence import number, sentence, signal_text
 
 WARNING_RATIO, CRITICAL_RATIO = 1.5, 3.0
 """Peak surprise against the threshold: at 8, a warning is 1 in 10¹² and critical 1 in 10²⁴ under the Gaussian."""
@@ -31,6 +31,14 @@ NOTICE = {OPENED: Notice.OPENED, ESCALATED: Notice.WORSE, REMINDED: Notice.ONGOI
 SEVERITIES = tuple(Severity)
 
 
+class Member(NamedTuple):
+    """A member of what is watched that weighs much: labels, value, and its usual value if that is known."""
+
+    labels: dict[str, str]
+    value: float
+    usual: float | None = None
+
+
 class Watched(NamedTuple):
     """A detector on a series."""
 
@@ -40,8 +48,8 @@ class Watched(NamedTuple):
     labels: dict[str, str]
     shape: Shape
     expression: str | None = None
-    contributors: tuple[tuple[dict[str, str], float], ...] = ()
-    """labels and values of the members that weigh most"""
+    contributors: tuple[Member, ...] = ()
+    """the heaviest first"""
     learned: str | None = None
     """what its kind takes the signal for"""
 
@@ -150,12 +158,23 @@ def _values(episode: Episode) -> dict[str, Any]:
     }
 
 
+def _most(watched: Watched) -> str:
+    """The heaviest member in words."""
+    if not watched.contributors:
+        return ""
+    labels, value, usual = watched.contributors[0]
+    member = signal_text({name: text for name, text in labels.items() if watched.labels.get(name) != text}, Shape.RAW)
+    return f"most of it {member} at {number(value)}" + ("" if usual is None else f" where {number(usual)} is usual")
+
+
 def _explanation(watched: Watched, episode: Episode, manner: Manner, *, closed: bool) -> dict[str, Any]:
     signal = signal_text(watched.labels, watched.shape, watched.expression)
     return {
         "change": change_of(episode, manner),
         "chance_per_week": chance_per_week(episode, manner),
-        "contributors": [{"labels": labels, "value": value} for labels, value in watched.contributors],
-        "sentence": sentence(signal, episode, manner, closed=closed),
+        "contributors": [
+            {"labels": one.labels, "value": one.value, "usual": one.usual} for one in watched.contributors
+        ],
+        "sentence": sentence(signal, episode, manner, closed=closed, most=_most(watched)),
         "learned": watched.learned,
     }

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from connectors.codec.native import NativeHistogram
 from connectors.messages import Detector, Shape
 from flows.config import compile_config
+from flows.contributions import load_leaders, save_leaders
 from flows.merge import Merge, Running
 from flows.partial import GroupName, Part, Portion
 from flows.persistence import load, save
 from flows.saved import SavedVersionError, pack, unpack
 
-VERSION = 1
+VERSION = 2
 
 
 def save_merge(merge: Merge) -> bytes:
@@ -30,6 +31,7 @@ def save_merge(merge: Merge) -> bytes:
     (detector,) = running.block.revisions.detectors.values()
     header["running"] = [running.incarnation, detector.model_dump(mode="json")]
     header["block_counts"] = running.block.counts
+    header["contributors"] = running.block.contributors.save()
     return pack(header, arrays, [save(running.block)])
 
 
@@ -50,6 +52,7 @@ def load_merge(raw: bytes, merge: Merge) -> Merge:
         if plan is not None:
             block = load(saved.blobs[0], merge.new_block(plan))
             block.counts.update(saved.header["block_counts"])
+            block.contributors.load(saved.header["contributors"])
             merge.running = Running(incarnation, detector.revision, plan, block)
     return merge
 
@@ -62,7 +65,8 @@ def _save_part(part: Part, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
         names = [[name.labels.decode("latin-1"), name.bound] for name in portion.names]
         histograms = [_save_histogram(histogram) for histogram in portion.histograms]
         portions.append([portion.role, portion.shape, names, prefix, histograms])
-    return {**part._asdict(), "detector": part.detector.model_dump(mode="json"), "portions": portions}
+    plain = {"detector": part.detector.model_dump(mode="json"), "leaders": save_leaders(part.leaders)}
+    return {**part._asdict(), **plain, "portions": portions}
 
 
 def _load_part(saved: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Part:
@@ -77,7 +81,8 @@ def _load_part(saved: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Par
         )
         for role, shape, names, prefix, histograms in saved["portions"]
     ]
-    return Part(**{**saved, "detector": Detector.model_validate(saved["detector"]), "portions": tuple(portions)})
+    plain = {"detector": Detector.model_validate(saved["detector"]), "leaders": load_leaders(saved["leaders"])}
+    return Part(**{**saved, **plain, "portions": tuple(portions)})
 
 
 def _save_histogram(histogram: NativeHistogram) -> dict[str, Any]:

@@ -33,13 +33,17 @@ def signal_text(labels: Mapping[str, str], shape: Shape, expression: str | None 
     return series if shape is Shape.RAW else f"{shape}({series})"
 
 
-def sentence(signal: str, episode: Episode, manner: Manner, *, closed: bool) -> str:
-    """What was seen on a signal, for how long, and how often chance would bring it."""
-    if len(signal) > MAX_SIGNAL:
-        signal = signal[: MAX_SIGNAL - 1] + "…"
+def sentence(signal: str, episode: Episode, manner: Manner, *, closed: bool, most: str = "") -> str:
+    """What was seen on a signal, for how long, which member is ``most`` of it, and how often chance would bring it."""
+    signal = _cut(signal)
     chance = chance_per_week(episode, manner)
     often = "" if chance is None else f"; one like it comes by chance {how_often(chance)}"
-    return f"{signal} {_seen(episode, manner, closed=closed)}{often}."
+    member = f"; {_cut(most)}" if most else ""
+    return f"{signal} {_seen(episode, manner, closed=closed)}{member}{often}."
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_SIGNAL else text[: MAX_SIGNAL - 1] + "…"
 
 
 def _seen(episode: Episode, manner: Manner, *, closed: bool) -> str:

@@ -442,8 +442,12 @@ class Watch:
 
     def _gather(self, key: GatherKey, detector: int) -> Gather:
         gathering = self.gatherings[detector]
-        gather = gathering.gathers[key] = Gather(key, gathering.plan, gathering)
+        gather = gathering.gathers[key] = Gather(key, gathering.plan, gathering, self._labels_of_series)
         return gather
+
+    def _labels_of_series(self, series: int) -> bytes:
+        row = int(self.series.index.find(np.array([series], np.uint64))[0])
+        return self.series.labels[row] or b""
 
     def _program(self, number: int) -> Program | Gather:
         program = self.programs[number]
