@@ -150,6 +150,7 @@ class Ingest:
                 limits=self._limits,
             )  # fmt: skip
             self.meters.remembered(self._known)
+            held.take(max(0, split.size_bytes - decoded))  # as much as came is reserved; references unfold to more
             key = write.tenant.encode()
             parts = [Piece(self.settings.topics.metrics, key, p.partition, p.value) for p in split.parts]
             news.extend(self._news.records(write.tenant, split.families, started_s))

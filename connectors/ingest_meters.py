@@ -57,7 +57,7 @@ class IngestMeters:
         self.histograms.inc(split.histograms)
         self.exemplars.inc(split.exemplars)
         self.families.inc(len(split.families))
-        self.written.inc(sum(len(part.value) for part in split.parts))
+        self.written.inc(split.size_bytes)
         self.confirm_s.observe(seconds)
         for reason, count in split.refused.items():
             self.refused_series.labels(reason).inc(count)

@@ -105,6 +105,11 @@ class Split:
     complaint: Complaint | None
     """about the first bad series; None if none is bad"""
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all parts: references of 2.0 unfold to many times what came."""
+        return sum(len(part.value) for part in self.parts)
+
 
 def split_request(
     body: bytes | memoryview, version: Version, seed: int, partitions: int, expanded_bytes: int, known: Runs,

@@ -1,0 +1,97 @@
+"""The ASGI application without Kafka: the courier is one that a test directs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import cramjam
+
+from connectors.courier import Courier
+from connectors.ingest import Ingest
+from connectors.ingest_settings import IngestSettings
+from connectors.job import Batch, Settled
+from tests import wire
+from tests.ingests import V1, V2
+
+T = TypeVar("T")
+SERIES, PAD_BYTES = 50, 1900
+
+
+class FakeCourier:
+    """Prepares in another thread and settles as a courier does; ``look`` sees the moment in between."""
+
+    unready_reason = failing_reason = ""
+    error = None
+
+    def __init__(self, look: Callable[[Batch[Any]], None] = lambda _: None) -> None:
+        self._look = look
+
+    async def deliver(self, prepare: Callable[[], Batch[T]], settled: Settled, timeout_s: float) -> T:  # noqa: ARG002 - as the courier
+        failed: BaseException | None = None
+        try:
+            batch = await asyncio.to_thread(prepare)
+            self._look(batch)
+        except BaseException as error:
+            failed = error
+            raise
+        finally:
+            settled(failed)
+        return batch.outcome
+
+
+def ingest(look: Callable[[Batch[Any]], None] = lambda _: None, **settings: Any) -> Ingest:
+    app = Ingest(IngestSettings(partitions=4, **settings))
+    app.courier = cast("Courier", FakeCourier(look))
+    return app
+
+
+def write(app: Ingest, request: bytes, headers: dict[str, str] = V1) -> tuple[int, dict[str, Any]]:
+    """Status and JSON body of the answer to a request that is not yet compressed."""
+    said: list[dict[str, Any]] = []
+    body = bytes(cramjam.snappy.compress_raw(request))
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body}
+
+    async def send(message: dict[str, Any]) -> None:
+        said.append(message)
+
+    named = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "method": "POST", "path": "/api/v1/write", "headers": named}
+    asyncio.run(app(scope, receive, send))
+    return said[0]["status"], json.loads(said[1]["body"] or b"{}")
+
+
+def unfolding() -> bytes:
+    """A small 2.0 request whose references unfold to fifty times as much."""
+    request = wire.V2["Request"](symbols=[b"", b"__name__", b"up", b"pad", b"x" * PAD_BYTES])
+    for _ in range(SERIES):
+        request.timeseries.add(labels_refs=[1, 2, 3, 4]).samples.add(value=0, timestamp=1)
+    return bytes(request.SerializeToString())
+
+
+def test_records_that_references_unfold_to_count_as_in_flight() -> None:
+    seen: list[tuple[int, int]] = []
+
+    def look(batch: Batch[Any]) -> None:
+        seen.append((app.budget.used_bytes, sum(len(piece.value) for piece in batch.pieces)))
+
+    app = ingest(look)
+    assert write(app, unfolding(), V2)[0] == 204
+    ((used_bytes, made_bytes),) = seen
+    assert made_bytes > SERIES * PAD_BYTES
+    assert used_bytes >= made_bytes + len(unfolding())
+    assert app.budget.used_bytes == 0
+
+
+def test_records_for_which_there_is_no_room_are_refused_for_now() -> None:
+    app = ingest(ingest_max_body_bytes=8_000, ingest_max_decoded_bytes=200_000, ingest_max_in_flight_bytes=410_000)
+    app.budget.take(410_000 - SERIES * PAD_BYTES)
+    status, said = write(app, unfolding(), V2)
+    assert (status, said["reason"]) == (429, "overloaded")
+    assert app.budget.used_bytes == 410_000 - SERIES * PAD_BYTES
+    app.budget.give(app.budget.used_bytes)
+    assert write(app, unfolding(), V2)[0] == 204
