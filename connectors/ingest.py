@@ -66,7 +66,7 @@ class Ingest:
         self.control: Control | None = None
         self._ticking: asyncio.Task[None] | None = None
         self._gate = BrokerGate(settings.broker_status_file)
-        self._news = MetadataNews(settings.topics.metadata)
+        self._news = MetadataNews(settings.topics, settings.partitions)
         self._decompressor = Decompressor()
         self._known = Runs(MAX_KNOWN_SERIES)
         self._limits = settings.label_limits
@@ -150,12 +150,14 @@ class Ingest:
                 limits=self._limits,
             )  # fmt: skip
             self.meters.remembered(self._known)
-            held.take(max(0, split.size_bytes - decoded))  # as much as came is reserved; references unfold to more
+            told = self._news.news(write.tenant, split.families, started_s, limit - split.size_bytes)
+            news.extend(told.records)
+            self.meters.untold.inc(split.untold + told.left)
+            # as much as came is reserved; references unfold to more
+            held.take(max(0, split.size_bytes + told.size_bytes - decoded))
             key = write.tenant.encode()
             parts = [Piece(self.settings.topics.metrics, key, p.partition, p.value) for p in split.parts]
-            news.extend(self._news.records(write.tenant, split.families, started_s))
-            topic, partitions = self.settings.topics.metrics, self.settings.partitions
-            return Batch(parts, [*news, *self._news.type_records(topic, write.tenant, news, partitions)], split)
+            return Batch(parts, news, split)
 
         give = held.hand_over()
 

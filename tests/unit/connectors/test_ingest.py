@@ -95,3 +95,20 @@ def test_records_for_which_there_is_no_room_are_refused_for_now() -> None:
     assert app.budget.used_bytes == 410_000 - SERIES * PAD_BYTES
     app.budget.give(app.budget.used_bytes)
     assert write(app, unfolding(), V2)[0] == 204
+
+
+def test_records_of_metadata_count_as_in_flight_and_what_is_left_out_is_counted() -> None:
+    seen: list[tuple[int, int]] = []
+
+    def look(batch: Batch[Any]) -> None:
+        seen.append((app.budget.used_bytes, sum(len(record.value or b"") for record in batch.records)))
+
+    app = ingest(look)
+    request = wire.V1["Request"]()
+    for name in (*(f"f{n}" for n in range(500)), "x" * 1025):
+        request.metadata.add(type=1, family=name.encode())
+    assert write(app, request.SerializeToString())[0] == 204
+    ((used_bytes, made_bytes),) = seen
+    assert used_bytes >= made_bytes > 2 * len(request.SerializeToString())
+    assert app.budget.used_bytes == 0
+    assert app.meters.registry.get_sample_value("tocsin_ingest_metadata_left_total") == 1
