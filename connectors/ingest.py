@@ -42,6 +42,9 @@ MAX_KNOWN_SERIES = 200_000
 """Series whose labels are remembered, at most some 100 MB; what comes beyond is checked and hashed each time."""
 WATCH_S = 0.5
 SHUTDOWN_S = 5
+KEEP_ALIVE_S = 75
+"""An idle connection is kept for so long, as nginx does. At uvicorn's 5 s, the ``batch_send_deadline`` of Prometheus,
+it is closed just when a quiet sender writes again."""
 
 Scope = dict[str, Any]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -94,19 +97,22 @@ class Ingest:
     async def watch(self, server: uvicorn.Server) -> None:
         """Start the control records once Kafka is there; end the server when what it runs on has died."""
         self.courier.start(asyncio.get_running_loop())
-        while not server.should_exit and not self.died:
-            if self.control is None and not self.courier.unready_reason:
-                self.control = Control(self.settings, self.courier, self.meters)
-                self._ticking = asyncio.create_task(self.control.run())
-            await asyncio.sleep(WATCH_S)
-        server.should_exit = True
-        if self._ticking is not None:
-            self._ticking.cancel()
+        try:
+            while not server.should_exit and not self.died:
+                if self.control is None and not self.courier.unready_reason:
+                    self.control = Control(self.settings, self.courier, self.meters)
+                    self._ticking = asyncio.create_task(self.control.run())
+                await asyncio.sleep(WATCH_S)
+        finally:
+            server.should_exit = True
+            if self._ticking is not None:
+                self._ticking.cancel()
 
     @property
     def died(self) -> bool:
         """Whether the courier or the control records ended with an error."""
-        return self.courier.error is not None or (self.control is not None and self.control.error is not None)
+        ended = self._ticking is not None and self._ticking.done() and not self._ticking.cancelled()
+        return self.courier.error is not None or ended
 
     def stop(self) -> None:
         """End the control records, then send what was taken; blocks, and the loop must still run."""
@@ -183,7 +189,7 @@ def make_server(app: Ingest, settings: IngestSettings) -> uvicorn.Server:
     config = uvicorn.Config(
         app, host=settings.host, port=settings.ingest_port, loop="uvloop", http=BoundedHttpProtocol, ws="none",
         lifespan="off", log_config=None, access_log=False, server_header=False, date_header=False,
-        timeout_graceful_shutdown=SHUTDOWN_S,
+        timeout_graceful_shutdown=SHUTDOWN_S, timeout_keep_alive=KEEP_ALIVE_S,
     )  # fmt: skip
     return uvicorn.Server(config)
 
@@ -195,9 +201,11 @@ async def serve(app: Ingest, server: uvicorn.Server) -> None:
         await server.serve()
     finally:
         watching.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
-        await asyncio.to_thread(app.stop)
+        try:
+            with suppress(asyncio.CancelledError):
+                await watching
+        finally:
+            await asyncio.to_thread(app.stop)
 
 
 def main() -> int:

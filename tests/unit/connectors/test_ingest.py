@@ -8,9 +8,12 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import cramjam
+import pytest
+import uvicorn
 
+from connectors import ingest as module
 from connectors.courier import Courier
-from connectors.ingest import Ingest
+from connectors.ingest import Ingest, make_server, serve
 from connectors.ingest_settings import IngestSettings
 from connectors.job import Batch, Settled
 from tests import wire
@@ -26,8 +29,15 @@ class FakeCourier:
     unready_reason = failing_reason = ""
     error = None
 
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        assert loop.is_running()
+
+    def stop(self) -> None:
+        self.stopped = True
+
     def __init__(self, look: Callable[[Batch[Any]], None] = lambda _: None) -> None:
         self._look = look
+        self.stopped = False
 
     async def deliver(self, prepare: Callable[[], Batch[T]], settled: Settled, timeout_s: float) -> T:  # noqa: ARG002 - as the courier
         failed: BaseException | None = None
@@ -112,3 +122,64 @@ def test_records_of_metadata_count_as_in_flight_and_what_is_left_out_is_counted(
     assert used_bytes >= made_bytes > 2 * len(request.SerializeToString())
     assert app.budget.used_bytes == 0
     assert app.meters.registry.get_sample_value("tocsin_ingest_metadata_left_total") == 1
+
+
+class FakeControl:
+    """Control records whose run is over at once; without an error of their own, as when a bug ended it."""
+
+    error = None
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    async def run(self) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+
+class BrokenControl(FakeControl):
+    """Ones that cannot even be made."""
+
+    def __init__(self, *_: object) -> None:
+        message = "no thread"
+        raise RuntimeError(message)
+
+
+class FakeServer:
+    """Serves until told to stop."""
+
+    should_exit = False
+
+    async def serve(self) -> None:
+        async with asyncio.timeout(10):
+            while not self.should_exit:  # noqa: ASYNC110 - as uvicorn
+                await asyncio.sleep(0.001)
+
+
+def run_to_its_end(app: Ingest, monkeypatch: pytest.MonkeyPatch, control: type[FakeControl]) -> None:
+    """Serve until the server has ended."""
+    monkeypatch.setattr(module, "Control", control)
+    monkeypatch.setattr(module, "WATCH_S", 0.001)
+    asyncio.run(serve(app, cast("uvicorn.Server", FakeServer())))
+
+
+def test_control_records_that_end_without_a_word_end_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = ingest()
+    run_to_its_end(app, monkeypatch, FakeControl)
+    assert app.died
+    assert cast("FakeCourier", app.courier).stopped
+
+
+def test_a_watch_that_breaks_ends_the_server_and_stops_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = ingest()
+    with pytest.raises(RuntimeError, match="no thread"):
+        run_to_its_end(app, monkeypatch, BrokenControl)
+    assert cast("FakeCourier", app.courier).stopped
+
+
+def test_an_idle_connection_outlasts_what_a_quiet_sender_waits() -> None:
+    batch_send_deadline_s = 5
+    app = ingest()
+    assert make_server(app, app.settings).config.timeout_keep_alive > 10 * batch_send_deadline_s
