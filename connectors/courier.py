@@ -23,7 +23,7 @@ from kafka.errors import KafkaError
 from connectors.answers import SILENT_S
 from connectors.errors import Misplaced, TocsinError, Unavailable
 from connectors.job import Batch, Job, Settled
-from connectors.kafka_clients import make_producer, send
+from connectors.kafka_clients import error_of, make_producer, send
 from connectors.messages import OutRecord
 from connectors.pile import Pile, records
 from connectors.settings import KafkaSettings
@@ -261,9 +261,7 @@ class Courier:
         try:
             future = send(self.producer, record)
         except (TocsinError, ValueError) as error:  # ValueError: a partition that the topic does not have
-            self._failing_since_s = self._failing_since_s or time.monotonic()
-            for job in jobs:
-                job.error = error if isinstance(error, TocsinError) else Unavailable(f"Kafka: {error}")
+            self._failed(jobs, error if isinstance(error, TocsinError) else Unavailable(f"Kafka: {error}"))
             return
         with self._lock:
             self._heard_s = self._heard_s if self._outstanding else time.monotonic()
@@ -273,17 +271,25 @@ class Courier:
         future.add_both(lambda _: self._resolved(jobs, future))
 
     def _resolved(self, jobs: list[Job[Any]], future: Any) -> None:
-        failed, self._heard_s = future.failed(), time.monotonic()
-        self._failing_since_s = (self._failing_since_s or time.monotonic()) if failed else None
+        self._heard_s = time.monotonic()
+        if future.failed():
+            self._failed(jobs, error_of(future.exception))
+        else:
+            self._failing_since_s = None
         for job in jobs:
-            if failed:
-                job.error = Unavailable(f"Kafka did not confirm a record: {future.exception!r}")
             self._one_less(job)
         with self._lock:
             self._outstanding -= 1
             idle = self._outstanding == 0
         if idle:
             self._jobs.put(IDLE)
+
+    def _failed(self, jobs: list[Job[Any]], error: TocsinError) -> None:
+        """A record of these jobs is not in Kafka; a record that it refuses does not mean that it is gone."""
+        if isinstance(error, Unavailable):
+            self._failing_since_s = self._failing_since_s or time.monotonic()
+        for job in jobs:
+            job.error = error
 
     def _one_less(self, job: Job[Any]) -> None:
         """Called in this thread and in the producer's."""
