@@ -25,7 +25,7 @@ from connectors.errors import Misplaced, TocsinError, Unavailable
 from connectors.job import Batch, Job, Settled
 from connectors.kafka_clients import error_of, make_producer, send
 from connectors.messages import OutRecord
-from connectors.pile import Pile, records
+from connectors.pile import Pile, jobs_of, records
 from connectors.settings import KafkaSettings
 
 CONNECT_TRY_S = 2.0
@@ -72,6 +72,8 @@ class Courier:
         """Empty once requests are taken."""
         if self.error is not None:
             return str(self.error)
+        if self._stopping.is_set():
+            return "ingest is stopping"
         return "" if self._ready.is_set() else f"not yet connected to Kafka at {self._settings.kafka} (TOCSIN_KAFKA)"
 
     @property
@@ -123,6 +125,7 @@ class Courier:
             _log.critical("courier: %r", error, exc_info=not isinstance(error, TocsinError))
             self.error = error
         finally:
+            self._refuse_rest()
             self._close(CLOSE_TIMEOUT_S)
 
     def _connect(self) -> None:
@@ -134,7 +137,8 @@ class Courier:
             except Unavailable as error:
                 _log.warning("waiting for Kafka: %s", error)
                 self._refuse_waiting(error)
-        self._ready.set()
+        if self.producer is not None:
+            self._ready.set()
 
     def _producer(self) -> KafkaProducer:
         """One that finds the topic as it should be."""
@@ -157,6 +161,14 @@ class Courier:
                 elif item is STOP:
                     self._jobs.put(STOP)
                     return
+
+    def _refuse_rest(self) -> None:
+        """Answer the jobs that nobody will send any more: those in the queue and those in the pile."""
+        error = Unavailable("ingest is stopping" if self.error is None else f"ingest has failed: {self.error!r}")
+        self._refuse_waiting(error)
+        for job in jobs_of(self._pile.take()):
+            job.error = error
+            self._one_less(job)
 
     def _broken(self) -> bool:
         """Whether the producer may be past help: it only fails, or it is silent beyond its own time-out."""
@@ -201,7 +213,7 @@ class Courier:
 
     def _serve(self) -> None:
         """Prepare jobs as they come and send what is gathered, until told to stop."""
-        serving = True
+        serving = self.producer is not None
         while serving:
             wait_s = self._pile.since_s + GATHER_S - time.monotonic() if self._pile else LOOK_S
             serving = self._take(wait_s)
@@ -209,6 +221,7 @@ class Courier:
                 self._flush()
             if self._broken():
                 self._renew()
+                serving = serving and self.producer is not None
 
     def _take(self, wait_s: float) -> bool:
         """Prepare the jobs that wait, the first for at most ``wait_s``; False when it is time to stop."""
@@ -238,6 +251,10 @@ class Courier:
             job.error = error
             self._one_less(job)
             return
+        except BaseException as error:
+            job.error = Unavailable(f"ingest has failed: {error!r}")
+            self._one_less(job)
+            raise
         for record in own:
             self._send(record, [job])
         if pieces:
@@ -248,10 +265,9 @@ class Courier:
     def _flush(self) -> None:
         """Send all that is gathered."""
         gathered = self._pile.take()
-        jobs = {waiting.job for all_waiting in gathered.values() for waiting in all_waiting}
         for record, waiters in records(gathered):
             self._send(record, waiters)
-        for job in jobs:
+        for job in jobs_of(gathered):
             self._one_less(job)
 
     def _send(self, record: OutRecord, jobs: list[Job[Any]]) -> None:
