@@ -26,8 +26,9 @@ from connectors.codec.series_hash import tenant_seed
 from connectors.control import Control
 from connectors.courier import Courier
 from connectors.errors import Rejected, TocsinError, Unavailable
+from connectors.http_answer import Answer
 from connectors.http_protocol import BoundedHttpProtocol
-from connectors.ingest_answers import WRITE, Answer, error_answer, other_answer, written_answer
+from connectors.ingest_answers import WRITE, error_answer, other_answer, written_answer
 from connectors.ingest_meters import IngestMeters
 from connectors.ingest_settings import IngestSettings
 from connectors.job import Batch, Piece
