@@ -152,7 +152,7 @@ class Ingest:
 
         def prepare() -> Batch[Split]:
             split = split_request(
-                self._decompressor.decompress(body, encoding, limit), write.version, tenant_seed(write.tenant),
+                self._decompressor.decompress(body, encoding, decoded, limit), write.version, tenant_seed(write.tenant),
                 self.settings.partitions, expanded_bytes=limit, known=self._known,
                 limits=self._limits,
             )  # fmt: skip
