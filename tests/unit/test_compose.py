@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from connectors.courier import CLOSE_TIMEOUT_S
 from connectors.ingest import SHUTDOWN_S
 from connectors.kafka_clients import MAX_REQUEST_BYTES
+from connectors.renewing_producer import CLOSE_TIMEOUT_S
 from connectors.settings import KafkaSettings
 from tests.settings_page import settings_classes, variable
 

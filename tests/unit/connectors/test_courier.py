@@ -11,7 +11,7 @@ import pytest
 from kafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 from kafka.future import Future
 
-from connectors import courier as module
+from connectors import renewing_producer as module
 from connectors.courier import Courier
 from connectors.errors import TocsinError, TooLarge, Unavailable
 from connectors.job import Batch, Piece
