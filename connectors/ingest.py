@@ -97,8 +97,8 @@ class Ingest:
 
     async def watch(self, server: uvicorn.Server) -> None:
         """Start the control records once Kafka is there; end the server when what it runs on has died."""
-        self.courier.start(asyncio.get_running_loop())
         try:
+            self.courier.start(asyncio.get_running_loop())
             while not server.should_exit and not self.died:
                 if self.control is None and not self.courier.unready_reason:
                     self.control = Control(self.settings, self.courier, self.meters)
