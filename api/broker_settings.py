@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from connectors.settings import NamedPath, Settings, is_ipv6
+from connectors.settings import Host, NamedPath, Settings, is_ipv6
 
 DEFAULT_BOUND_BYTES = 1024 * 1024 * 1024
 """Memory and disk of the broker together; the demo source fills it in about 11 hours (25 kB a second)."""
@@ -26,7 +26,7 @@ class BrokerSettings(Settings):
     """The embedded broker of ``make run``."""
 
     home: Annotated[NamedPath, Field(description="folder of logs, recovery store and detectors")] = Path(".tocsin")
-    host: Annotated[str, Field(min_length=1, description="address to listen on")] = "127.0.0.1"
+    host: Host = "127.0.0.1"
     broker_port: Annotated[int, Field(ge=1, le=65_535, description="port of the embedded broker")] = 9092
     broker_probe_port: Annotated[int, Field(ge=1, le=65_535, description="port of the embedded broker's probes")] = 8004
     broker_bound_bytes: Annotated[

@@ -6,13 +6,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from connectors.settings import Settings, authority
+from connectors.settings import Host, Settings, authority
 
 
 class DemoSettings(Settings):
     """Where the demo source pushes, and how often."""
 
-    host: Annotated[str, Field(min_length=1, description="address to listen on")] = "127.0.0.1"
+    host: Host = "127.0.0.1"
     ingest_port: Annotated[int, Field(ge=1, le=65_535, description="port of remote write")] = 8001
     demo_port: Annotated[int, Field(ge=1, le=65_535, description="port of the demo source's probes")] = 8003
     demo_interval_s: Annotated[

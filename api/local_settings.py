@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from connectors.settings import NamedPath, Servers, Settings
+from connectors.settings import Host, NamedPath, Servers, Settings
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
@@ -16,7 +16,7 @@ class LocalSettings(Settings):
     """Where ``make run`` keeps its data, where its processes listen, and how patient it is."""
 
     home: Annotated[NamedPath, Field(description="folder of logs, recovery store and detectors")] = Path(".tocsin")
-    host: Annotated[str, Field(min_length=1, description="address to listen on")] = "127.0.0.1"
+    host: Host = "127.0.0.1"
     kafka: Annotated[Servers | None, Field(description="a real Kafka instead of the embedded broker")] = None
     api_port: Annotated[Port, Field(description="port of REST, WebSocket and probes")] = 8000
     ingest_port: Annotated[Port, Field(description="port of remote write")] = 8001

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from connectors.settings import KafkaSettings
+from connectors.settings import Host, KafkaSettings
 
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -14,7 +14,7 @@ Seconds = Annotated[float, Field(gt=0)]
 class ApiSettings(KafkaSettings):
     """Where the api listens and the bounds of everything that it keeps."""
 
-    host: Annotated[str, Field(min_length=1, description="address to listen on")] = "127.0.0.1"
+    host: Host = "127.0.0.1"
     api_port: Annotated[int, Field(ge=0, le=65_535, description="port of REST, WebSocket and probes")] = 8000
     api_recent_anomalies: Annotated[
         int, Field(ge=1, le=1_000_000, description="anomalies kept for GET /api/anomalies, the latest ones")

@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 from connectors.errors import Overloaded
 
 
 class Budget:
-    """Bytes in flight with a limit. Only touched in the event loop."""
+    """Bytes in flight with a limit. ``take`` and ``give`` may be called from any thread."""
 
     def __init__(self, limit_bytes: int) -> None:
+        self._lock = threading.Lock()
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
         self.arriving_bytes = 0
-        """those of ``used_bytes`` whose body is not yet whole"""
+        """those of ``used_bytes`` whose body is not yet whole; only touched in the event loop"""
 
     def take(self, size: int) -> None:
         """Reserve; raises ``Overloaded`` when the limit does not allow it."""
-        if self.used_bytes + size > self.limit_bytes:
-            message = (
-                f"{self.used_bytes} bytes are in flight: {self.arriving_bytes} of bodies that are still being sent, "
-                f"the rest not yet confirmed by Kafka; with {size} more they would exceed {self.limit_bytes} "
-                "(TOCSIN_INGEST_MAX_IN_FLIGHT_BYTES)"
-            )
-            raise Overloaded(message)
-        self.used_bytes += size
+        with self._lock:
+            used_bytes = self.used_bytes
+            if used_bytes + size <= self.limit_bytes:
+                self.used_bytes += size
+                return
+        message = (
+            f"{used_bytes} bytes are in flight: {self.arriving_bytes} of bodies that are still being sent, "
+            f"the rest not yet confirmed by Kafka; with {size} more they would exceed {self.limit_bytes} "
+            "(TOCSIN_INGEST_MAX_IN_FLIGHT_BYTES)"
+        )
+        raise Overloaded(message)
 
     def give(self, size: int) -> None:
         """Return what was reserved."""
-        self.used_bytes -= size
+        with self._lock:
+            self.used_bytes -= size
 
 
 class Held:
-    """What one request has reserved of the budget, given back exactly once."""
+    """What one request has reserved of the budget, given back exactly once. One thread at a time touches it."""
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget

@@ -205,8 +205,9 @@ class KafkaSinkPart(StatefulSinkPartition[OutRecord, None]):  # type: ignore[mis
             self._confirm_down_to(0)
 
     def close(self) -> None:
-        """Confirm what is left and close the producer."""
-        self._confirm_down_to(0)
+        """Confirm what is left and close the producer; raises ``Unavailable`` past the time-out."""
+        with _named():
+            self._confirm_down_to(0)
         self._producer.close(timeout=self._timeout_s)
 
     def _drop_done(self) -> None:

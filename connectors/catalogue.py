@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+SAFE_REPLICAS = 3
+"""From so many on, one may be missing while two still hold each record; with fewer that would stop all writing."""
 
 
 class TopicSpec(NamedTuple):
@@ -53,15 +55,20 @@ class Topics:
         """Records that could not be read, as they came."""
         return f"{self.prefix}.dead-letter"
 
-    def specs(self) -> list[TopicSpec]:
-        """Every topic with its settings, in the order of the data's way."""
-        lz4 = {"compression.type": "producer"}
+    def specs(self, replicas: int = 1) -> list[TopicSpec]:
+        """Every topic with its settings, in the order of the data's way.
+
+        Kafka's default for ``min.insync.replicas`` is 1: with it ``acks=all`` may mean the leader alone.
+        """
+        common = {"compression.type": "producer"}
+        if replicas >= SAFE_REPLICAS:
+            common["min.insync.replicas"] = "2"
         forever = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
         return [
-            TopicSpec(self.metrics, None, {"retention.ms": str(6 * HOUR_MS), "cleanup.policy": "delete", **lz4}),
-            TopicSpec(self.metadata, None, {"cleanup.policy": "compact", **lz4}),
-            TopicSpec(self.detectors, 1, {**forever, **lz4}),
-            TopicSpec(self.feedback, 1, {**forever, **lz4}),
-            TopicSpec(self.anomalies, None, {"retention.ms": str(7 * DAY_MS), "cleanup.policy": "delete", **lz4}),
-            TopicSpec(self.dead_letter, 1, {"retention.ms": str(7 * DAY_MS), "cleanup.policy": "delete", **lz4}),
+            TopicSpec(self.metrics, None, {"retention.ms": str(6 * HOUR_MS), "cleanup.policy": "delete", **common}),
+            TopicSpec(self.metadata, None, {"cleanup.policy": "compact", **common}),
+            TopicSpec(self.detectors, 1, {**forever, **common}),
+            TopicSpec(self.feedback, 1, {**forever, **common}),
+            TopicSpec(self.anomalies, None, {"retention.ms": str(7 * DAY_MS), "cleanup.policy": "delete", **common}),
+            TopicSpec(self.dead_letter, 1, {"retention.ms": str(7 * DAY_MS), "cleanup.policy": "delete", **common}),
         ]

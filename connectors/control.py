@@ -85,7 +85,7 @@ class Control:
         meters: IngestMeters,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.error: TocsinError | None = None
+        self.error: Exception | None = None
         self._clock_s = clock_s
         self._confirmed_s: float | None = None
         self._courier = courier
@@ -105,17 +105,14 @@ class Control:
 
     async def run(self) -> None:
         """Tick until cancelled, or until a log can no longer be read; then ``error`` says why."""
-        while self.error is None:
-            due_s = time.monotonic() + (PERIOD_S if self._hand.started else FIRST_LOOK_S)
-            try:
+        try:
+            while True:
+                due_s = time.monotonic() + (PERIOD_S if self._hand.started else FIRST_LOOK_S)
                 await self._send(self._hand.tick(time.time_ns() // 1_000_000))
-            except Unavailable as error:
-                self._meters.control_failures.inc()
-                _log.warning("control records: %s", error)
-            except TocsinError as error:
-                _log.error("control records have stopped: %s", error)
-                self.error = error
-            await asyncio.sleep(due_s - time.monotonic())
+                await asyncio.sleep(due_s - time.monotonic())
+        except Exception as error:  # noqa: BLE001 - the owner sees it through ``error`` and ends the process
+            _log.error("control records have stopped: %r", error, exc_info=not isinstance(error, TocsinError))
+            self.error = error
 
     def stop(self) -> None:
         """Stop following; blocks for a moment."""
@@ -123,10 +120,16 @@ class Control:
 
     async def _send(self, records: list[OutRecord]) -> None:
         """Send and wait: while Kafka is silent, ticks are left out instead of piling up."""
-        if records:
+        if not records:
+            return
+        try:
             await self._courier.deliver(lambda: Batch([], records, None), lambda _: None, CONFIRM_TIMEOUT_S)
-            self._meters.control_records.inc(len(records))
-            self._confirmed_s = self._clock_s()
+        except Unavailable as error:
+            self._meters.control_failures.inc()
+            _log.warning("control records: %s", error)
+            return
+        self._meters.control_records.inc(len(records))
+        self._confirmed_s = self._clock_s()
 
 
 def _ignore(_: object) -> None:

@@ -10,18 +10,22 @@ from __future__ import annotations
 import logging
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Self
 
 from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import OffsetOutOfRangeError
 
 from connectors.answers import Answers
-from connectors.errors import ForeignOffsets, Overloaded, TocsinError, Unavailable
+from connectors.errors import ForeignOffsets, Overloaded, Unavailable
 from connectors.fetch_wait import FetchWait
 from connectors.kafka_clients import LIST_TIMEOUT_MS, make_consumer, unavailable
-from connectors.messages import Header
+from connectors.received import Received, receive, topic_partitions
 from connectors.settings import KafkaSettings
+
+__all__ = ["Follower", "Received", "TopicLog", "receive", "topic_partitions"]
 
 CONNECT_S = 0.5
 EMPTY_POLLS_BEFORE_FOREIGN = 2
@@ -30,18 +34,6 @@ LOG_MAX_BYTES = 256 * 1024 * 1024
 """Bound of a ``TopicLog``: some 200,000 detector revisions of 1 kB, beyond what one flow could apply."""
 
 _log = logging.getLogger(__name__)
-
-
-class Received(NamedTuple):
-    """One record as it came from Kafka; ``time_ms`` is the record's own timestamp."""
-
-    topic: str
-    partition: int
-    offset: int
-    time_ms: int
-    key: bytes | None
-    value: bytes | None
-    headers: list[Header]
 
 
 class Follower:
@@ -87,22 +79,25 @@ class Follower:
 
     def caught_up(self, topic: str | None = None) -> bool:
         """Whether every partition, of one topic or of all, was read to the end that its last fetch named."""
-        return bool(self._positions) and all(
-            partition in self._ends and position >= self._ends[partition]
-            for partition, position in self._positions.items()
-            if topic in (None, partition.topic)
-        )
+        with self._changed:
+            wanted = [partition for partition in self._positions if topic in (None, partition.topic)]
+            return bool(wanted) and all(
+                partition in self._ends and self._positions[partition] >= self._ends[partition] for partition in wanted
+            )
 
     def lag(self, topic: str | None = None) -> int:
         """Records of one topic or of all that are not yet handed on, as far as the last fetches tell."""
-        return sum(
-            max(0, end - self._positions[partition])
-            for partition, end in self._ends.items()
-            if topic in (None, partition.topic)
-        )
+        with self._changed:
+            return sum(
+                max(0, end - self._positions[partition])
+                for partition, end in self._ends.items()
+                if topic in (None, partition.topic)
+            )
 
     def missing_reason(self) -> str:
-        """Why what was read may be out of date: Kafka has not answered for a while, or not yet; else empty."""
+        """Why what was read may be out of date: reading ended, or Kafka has not answered for a while; else empty."""
+        if self.error is not None:
+            return f"{self.topic}: reading has ended: {self.error}"
         return self._answers.missing_reason()
 
     def alive(self) -> bool:
@@ -152,7 +147,6 @@ class Follower:
         if consumer is None:
             return
         try:
-            self._seek(consumer)
             self._answers.listen(consumer)
             wait = FetchWait(consumer)
             while not self._stopping.is_set():
@@ -161,14 +155,24 @@ class Follower:
             consumer.close()
 
     def _connect(self) -> KafkaConsumer | None:
-        """A consumer, however long the broker takes; None when stopped meanwhile."""
+        """A consumer where reading begins, however long the broker takes; None when stopped meanwhile."""
         patient = self._settings.model_copy(update={"delivery_timeout_s": CONNECT_S})
         while not self._stopping.is_set():
             try:
-                return make_consumer(patient, f"tocsin-follow-{self.topic}")
+                return self._begin(make_consumer(patient, f"tocsin-follow-{self.topic}"))
             except Unavailable as error:
                 _log.warning("%s: waiting for Kafka: %s", self.topic, error)
+                self._stopping.wait(CONNECT_S)
         return None
+
+    def _begin(self, consumer: KafkaConsumer) -> KafkaConsumer:
+        """The consumer, where reading begins; closed if it cannot be brought there."""
+        try:
+            self._seek(consumer)
+        except BaseException:
+            consumer.close()
+            raise
+        return consumer
 
     def _seek(self, consumer: KafkaConsumer) -> None:
         with unavailable(self._settings):
@@ -178,24 +182,24 @@ class Follower:
                 starts = consumer.beginning_offsets(partitions, timeout_ms=LIST_TIMEOUT_MS)
             else:
                 starts = consumer.end_offsets(partitions, timeout_ms=LIST_TIMEOUT_MS)
-        for partition in partitions:
-            start = self._offsets.get(partition.partition, starts[partition])
-            consumer.seek(partition, start)
-            self._positions[partition] = start
+        positions = {found: self._offsets.get(found.partition, starts[found]) for found in partitions}
+        for partition, position in positions.items():
+            consumer.seek(partition, position)
+        with self._changed:
+            self._positions = positions
 
     def _poll(self, consumer: KafkaConsumer, timeout_ms: int) -> bool:
         """Hand on what came; whether anything did."""
-        polled = consumer.poll(timeout_ms)
+        with _held():
+            polled = consumer.poll(timeout_ms)
         received = [receive(record) for records in polled.values() for record in records]
         if received:
             self._on_records(received)
+        read = {partition: records[-1].offset + 1 for partition, records in polled.items()}
+        ends = {partition: consumer.highwater(partition) for partition in consumer.assignment()}
         with self._changed:
-            for partition, records in polled.items():
-                self._positions[partition] = records[-1].offset + 1
-            for partition in consumer.assignment():
-                end = consumer.highwater(partition)
-                if end is not None:
-                    self._ends[partition] = end
+            self._positions = {**self._positions, **read}
+            self._ends = {**self._ends, **{partition: end for partition, end in ends.items() if end is not None}}
             self._changed.notify_all()
         self._refuse_foreign(len(received))
         return bool(received)
@@ -271,15 +275,15 @@ class TopicLog:
         self._offsets.extend(record.offset for record in received)
 
 
-def receive(record: Any) -> Received:
-    """A kafka-python ConsumerRecord as ours; by index, which is what a namedtuple does fastest."""
-    return Received(record[0], record[1], record[3], record[4], record[6], record[7], record[8])
-
-
-def topic_partitions(consumer: KafkaConsumer, topic: str) -> list[TopicPartition]:
-    """Every partition of the topic, ascending. Raises ``TocsinError`` when the topic does not exist."""
-    numbers = consumer.partitions_for_topic(topic)
-    if not numbers:
-        message = f"topic {topic} does not exist: create the topics with python -m connectors.topics"
-        raise TocsinError(message)
-    return [TopicPartition(topic, number) for number in sorted(numbers)]
+@contextmanager
+def _held() -> Iterator[None]:
+    """Name what it means that a broker does not hold the offset where a reader of its topic is."""
+    try:
+        yield
+    except OffsetOutOfRangeError as error:
+        (topic, number), offset = next(iter(error.args[0].items()))
+        message = (
+            f"{topic} partition {number}: the broker does not hold offset {offset}, where reading is: "
+            "it lost its records, deleted them before they were read, or is another broker"
+        )
+        raise ForeignOffsets(message) from error

@@ -26,8 +26,9 @@ from connectors.codec.series_hash import tenant_seed
 from connectors.control import Control
 from connectors.courier import Courier
 from connectors.errors import Rejected, TocsinError, Unavailable
+from connectors.http_answer import Answer
 from connectors.http_protocol import BoundedHttpProtocol
-from connectors.ingest_answers import WRITE, Answer, error_answer, other_answer, written_answer
+from connectors.ingest_answers import WRITE, error_answer, other_answer, written_answer
 from connectors.ingest_meters import IngestMeters
 from connectors.ingest_settings import IngestSettings
 from connectors.job import Batch, Piece
@@ -42,6 +43,9 @@ MAX_KNOWN_SERIES = 200_000
 """Series whose labels are remembered, at most some 100 MB; what comes beyond is checked and hashed each time."""
 WATCH_S = 0.5
 SHUTDOWN_S = 5
+KEEP_ALIVE_S = 75
+"""An idle connection is kept for so long, as nginx does. At uvicorn's 5 s, the ``batch_send_deadline`` of Prometheus,
+it is closed just when a quiet sender writes again."""
 
 Scope = dict[str, Any]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -66,7 +70,7 @@ class Ingest:
         self.control: Control | None = None
         self._ticking: asyncio.Task[None] | None = None
         self._gate = BrokerGate(settings.broker_status_file)
-        self._news = MetadataNews(settings.topics.metadata)
+        self._news = MetadataNews(settings.topics, settings.partitions)
         self._decompressor = Decompressor()
         self._known = Runs(MAX_KNOWN_SERIES)
         self._limits = settings.label_limits
@@ -93,20 +97,23 @@ class Ingest:
 
     async def watch(self, server: uvicorn.Server) -> None:
         """Start the control records once Kafka is there; end the server when what it runs on has died."""
-        self.courier.start(asyncio.get_running_loop())
-        while not server.should_exit and not self.died:
-            if self.control is None and not self.courier.unready_reason:
-                self.control = Control(self.settings, self.courier, self.meters)
-                self._ticking = asyncio.create_task(self.control.run())
-            await asyncio.sleep(WATCH_S)
-        server.should_exit = True
-        if self._ticking is not None:
-            self._ticking.cancel()
+        try:
+            self.courier.start(asyncio.get_running_loop())
+            while not server.should_exit and not self.died:
+                if self.control is None and not self.courier.unready_reason:
+                    self.control = Control(self.settings, self.courier, self.meters)
+                    self._ticking = asyncio.create_task(self.control.run())
+                await asyncio.sleep(WATCH_S)
+        finally:
+            server.should_exit = True
+            if self._ticking is not None:
+                self._ticking.cancel()
 
     @property
     def died(self) -> bool:
         """Whether the courier or the control records ended with an error."""
-        return self.courier.error is not None or (self.control is not None and self.control.error is not None)
+        ended = self._ticking is not None and self._ticking.done() and not self._ticking.cancelled()
+        return self.courier.error is not None or ended
 
     def stop(self) -> None:
         """End the control records, then send what was taken; blocks, and the loop must still run."""
@@ -145,16 +152,19 @@ class Ingest:
 
         def prepare() -> Batch[Split]:
             split = split_request(
-                self._decompressor.decompress(body, encoding, limit), write.version, tenant_seed(write.tenant),
+                self._decompressor.decompress(body, encoding, decoded, limit), write.version, tenant_seed(write.tenant),
                 self.settings.partitions, expanded_bytes=limit, known=self._known,
                 limits=self._limits,
             )  # fmt: skip
             self.meters.remembered(self._known)
+            told = self._news.news(write.tenant, split.families, started_s, limit - split.size_bytes)
+            news.extend(told.records)
+            self.meters.untold.inc(split.untold + told.left)
+            # as much as came is reserved; references unfold to more
+            held.take(max(0, split.size_bytes + told.size_bytes - decoded))
             key = write.tenant.encode()
             parts = [Piece(self.settings.topics.metrics, key, p.partition, p.value) for p in split.parts]
-            news.extend(self._news.records(write.tenant, split.families, started_s))
-            topic, partitions = self.settings.topics.metrics, self.settings.partitions
-            return Batch(parts, [*news, *self._news.type_records(topic, write.tenant, news, partitions)], split)
+            return Batch(parts, news, split)
 
         give = held.hand_over()
 
@@ -180,7 +190,7 @@ def make_server(app: Ingest, settings: IngestSettings) -> uvicorn.Server:
     config = uvicorn.Config(
         app, host=settings.host, port=settings.ingest_port, loop="uvloop", http=BoundedHttpProtocol, ws="none",
         lifespan="off", log_config=None, access_log=False, server_header=False, date_header=False,
-        timeout_graceful_shutdown=SHUTDOWN_S,
+        timeout_graceful_shutdown=SHUTDOWN_S, timeout_keep_alive=KEEP_ALIVE_S,
     )  # fmt: skip
     return uvicorn.Server(config)
 
@@ -192,9 +202,11 @@ async def serve(app: Ingest, server: uvicorn.Server) -> None:
         await server.serve()
     finally:
         watching.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
-        await asyncio.to_thread(app.stop)
+        try:
+            with suppress(asyncio.CancelledError):
+                await watching
+        finally:
+            await asyncio.to_thread(app.stop)
 
 
 def main() -> int:

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, NamedTuple
-
 from prometheus_client import CollectorRegistry
 
 from connectors import probes
 from connectors.codec.remote_write import Split, Version
 from connectors.errors import Overloaded, Rejected, TocsinError, TooLarge, TooSlow, Unsupported
+from connectors.http_answer import Answer, json_answer, method_not_allowed
 
 WRITE = "/api/v1/write"
 RETRY_AFTER_S = 1
-
-
-class Answer(NamedTuple):
-    """A response: status, headers and body."""
-
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    body: bytes = b""
-
-
-def json_answer(status: int, body: dict[str, Any], headers: list[tuple[bytes, bytes]] | None = None) -> Answer:
-    """An answer with a JSON body."""
-    return Answer(status, [(b"content-type", b"application/json"), *(headers or [])], json.dumps(body).encode())
 
 
 def error_answer(error: TocsinError) -> Answer:
@@ -51,13 +36,8 @@ def error_answer(error: TocsinError) -> Answer:
 def other_answer(method: str, path: str, registry: CollectorRegistry, components: probes.Components) -> Answer:
     """What anything but a write is answered: a probe, or that there is no such thing."""
     if path == WRITE:
-        body = {"error": f"{method} {path}: POST only", "reason": "method_not_allowed"}
-        return json_answer(405, body, [(b"allow", b"POST")])
-    probe = probes.answer(path, registry, components)
-    if probe is not None:
-        return Answer(probe.status, [(b"content-type", probe.content_type.encode())], probe.body)
-    known = f"{path}: try {WRITE}, /alive, /ready, /health or /metrics"
-    return json_answer(404, {"error": known, "reason": "not_found"})
+        return method_not_allowed(method, path, "POST")
+    return probes.answer(method, path, registry, components, beside=(WRITE,))
 
 
 def written_answer(version: Version, split: Split) -> Answer:

@@ -28,6 +28,9 @@ class IngestMeters:
         self.histograms = counter("histograms_total", "native histograms that Kafka confirmed")
         self.exemplars = counter("exemplars_total", "exemplars that Kafka confirmed")
         self.families = counter("metadata_total", "metadata of metric families received")
+        self.untold = counter(
+            "metadata_left_total", "metadata of metric families left out: too many, or names too long"
+        )
         self.refused_series = counter("rejected_series_total", "series refused", ("reason",))
         self.refused_requests = counter("rejected_requests_total", "whole requests refused", ("reason",))
         self.written = counter("kafka_bytes_total", "record values that Kafka confirmed, before compression")
@@ -57,7 +60,7 @@ class IngestMeters:
         self.histograms.inc(split.histograms)
         self.exemplars.inc(split.exemplars)
         self.families.inc(len(split.families))
-        self.written.inc(sum(len(part.value) for part in split.parts))
+        self.written.inc(split.size_bytes)
         self.confirm_s.observe(seconds)
         for reason, count in split.refused.items():
             self.refused_series.labels(reason).inc(count)

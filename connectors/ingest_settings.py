@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from connectors.codec.limits import MAX_LABEL_BYTES, MAX_LABELS, SHORT_BYTES, USUAL_LIMITS, LabelLimits
-from connectors.settings import KafkaSettings, NamedPath
+from connectors.settings import Host, KafkaSettings, NamedPath
 
 MIB = 1024 * 1024
 
@@ -15,7 +15,7 @@ MIB = 1024 * 1024
 class IngestSettings(KafkaSettings):
     """What ingest listens on, how much it takes at once, and how long it waits for Kafka."""
 
-    host: Annotated[str, Field(description="address to listen on")] = "127.0.0.1"
+    host: Host = "127.0.0.1"
     ingest_port: Annotated[int, Field(ge=0, le=65_535, description="port of remote write")] = 8001
     ingest_max_body_bytes: Annotated[
         int, Field(ge=1024, description="larger bodies, as sent, are refused with 413")

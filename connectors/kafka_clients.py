@@ -15,10 +15,10 @@ from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import KafkaAdminClient
-from kafka.errors import KafkaError, MessageSizeTooLargeError
+from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 from kafka.net import KafkaNetClient
 
-from connectors.errors import TooLarge, Unavailable
+from connectors.errors import TocsinError, TooLarge, Unavailable
 from connectors.kafka_repairs import keep_first_registered
 from connectors.messages import OutRecord
 from connectors.settings import KafkaSettings
@@ -160,15 +160,19 @@ def confirm(futures: Iterable[Any], timeout_s: float) -> None:
 
 @contextmanager
 def refused() -> Iterator[None]:
-    """Turn Kafka's errors about a record into ours: too large for good, anything else worth another try."""
+    """Turn Kafka's errors about a record into ours."""
     try:
         yield
-    except MessageSizeTooLargeError as error:
-        message = f"record: too large for Kafka: {error}"
-        raise TooLarge(reason="record_too_large", message=message) from error
     except KafkaError as error:
-        message = f"Kafka did not confirm a record: {error!r}"
-        raise Unavailable(message) from error
+        raise error_of(error) from error
+
+
+def error_of(error: BaseException) -> TocsinError:
+    """What Kafka's error about a record is to us: too large for good, anything else worth another try."""
+    if isinstance(error, (MessageSizeTooLargeError, RecordListTooLargeError)):
+        message = f"record: too large for Kafka (its message.max.bytes, or the topic's max.message.bytes): {error!r}"
+        return TooLarge(reason="record_too_large", message=message)
+    return Unavailable(f"Kafka did not confirm a record: {error!r}")
 
 
 @contextmanager

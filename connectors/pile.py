@@ -50,6 +50,11 @@ def records(gathered: dict[tuple[str, bytes, int], list[Waiting]]) -> Iterator[t
             yield OutRecord(topic, key, value, [], partition), [one.job for one in run]
 
 
+def jobs_of(gathered: dict[tuple[str, bytes, int], list[Waiting]]) -> set[Job[Any]]:
+    """The jobs that wait for what was gathered."""
+    return {one.job for run in gathered.values() for one in run}
+
+
 def runs(waiting: list[Waiting]) -> Iterator[list[Waiting]]:
     """Cut gathered pieces into runs of at most RECORD_BYTES, or of one."""
     run: list[Waiting] = []

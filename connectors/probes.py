@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from connectors.http_answer import Answer, method_not_allowed, not_found
 from connectors.messages import Message
 from connectors.settings import is_ipv6
 
@@ -22,6 +23,8 @@ SHUTDOWN_POLL_S = 60.0
 """How often the serving thread looks whether it should end; a process that serves probes ends with its process."""
 REQUEST_TIMEOUT_S = 10.0
 """A client that says nothing for so long gives its thread back."""
+MAX_BODY_BYTES = 64 * 1024
+"""No probe takes a body; so much of one is read, so that its sender reads the answer."""
 _log = logging.getLogger(__name__)
 
 
@@ -95,20 +98,21 @@ class Health(Message):
         return HTTPStatus.SERVICE_UNAVAILABLE if self.status is Status.DOWN else HTTPStatus.OK
 
 
-class Answer(NamedTuple):
-    """What a probe is answered."""
-
-    status: HTTPStatus
-    content_type: str
-    body: bytes
-
-
 Components = Callable[[], Mapping[str, Component]]
+PATHS = ("/alive", "/ready", "/health", "/metrics")
+METHODS = "GET, HEAD"
 
 
-def answer(path: str, registry: CollectorRegistry, components: Components) -> Answer | None:
-    """The answer of a process with these counters and parts; None for a path that is no probe's."""
-    match path.partition("?")[0]:
+def answer(
+    method: str, path: str, registry: CollectorRegistry, components: Components, beside: tuple[str, ...] = ()
+) -> Answer:
+    """The answer of a process with these counters and parts, which may serve more paths ``beside``; 404 and 405 too."""
+    asked = path.partition("?")[0]
+    if asked not in PATHS:
+        return not_found(asked, (*beside, *PATHS))
+    if method not in METHODS.split(", "):
+        return method_not_allowed(method, asked, METHODS)
+    match asked:
         case "/alive":
             return _json(HTTPStatus.OK, Alive())
         case "/ready":
@@ -117,16 +121,11 @@ def answer(path: str, registry: CollectorRegistry, components: Components) -> An
         case "/health":
             health = Health.of(components())
             return _json(health.http_status, health)
-        case "/metrics":
-            return Answer(HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(registry))
-    return None
+    return Answer(HTTPStatus.OK, [(b"content-type", CONTENT_TYPE_LATEST.encode())], generate_latest(registry))
 
 
 def _json(status: HTTPStatus, body: Message) -> Answer:
-    return Answer(status, "application/json", body.encode())
-
-
-NOT_FOUND = Answer(HTTPStatus.NOT_FOUND, "application/json", b'{"error": "try /alive, /ready, /health or /metrics"}')
+    return Answer(status, [(b"content-type", b"application/json")], body.encode())
 
 
 class Probes:
@@ -157,20 +156,23 @@ class _Handler(BaseHTTPRequestHandler):
     registry: CollectorRegistry
     components: Components
 
-    def do_GET(self) -> None:
-        self.wfile.write(self._head())
+    def __getattr__(self, name: str) -> Callable[[], None]:
+        """Let every method, ``do_GET`` and whatever else the library looks for, have its answer."""
+        if not name.startswith("do_"):
+            raise AttributeError(name)
+        return self._respond
 
-    def do_HEAD(self) -> None:
-        self._head()
-
-    def _head(self) -> bytes:
-        """Send all but the body; returns the body."""
-        status, content_type, body = answer(self.path, self.registry, self.components) or NOT_FOUND
-        self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(body)))
+    def _respond(self) -> None:
+        length = self.headers.get("content-length", "")
+        if length.isdecimal():  # a body left unread would break the connection before the answer is read
+            self.rfile.read(min(MAX_BODY_BYTES, int(length)))
+        found = answer(self.command, self.path, self.registry, self.components)
+        self.send_response(found.status)
+        for name, value in (*found.headers, (b"content-length", b"%d" % len(found.body))):
+            self.send_header(name.decode(), value.decode())
         self.end_headers()
-        return body
+        if self.command != "HEAD":
+            self.wfile.write(found.body)
 
     def log_message(self, *_: object) -> None:
         """Probes are not worth a line each."""

@@ -56,6 +56,18 @@ NamedPath = Annotated[Path, BeforeValidator(_named)]
 """A path that somebody named: not empty."""
 
 
+def _address(host: str) -> str:
+    """Refuse an empty address, which would silently mean all of the machine's."""
+    if not host.strip():
+        message = "must be an address or a name, 0.0.0.0 for every address of this machine"
+        raise ValueError(message)
+    return host
+
+
+Host = Annotated[str, AfterValidator(_address), Field(description="address to listen on")]
+"""Where a process listens."""
+
+
 class Settings(BaseSettings):
     """Base of all settings: from variables with our prefix, immutable, no NaN and nothing infinite."""
 
@@ -71,7 +83,7 @@ class KafkaSettings(Settings):
     ] = "tocsin"
     partitions: Annotated[int, Field(ge=1, le=4096, description="partitions of the topics that have many")] = 8
     replication_factor: Annotated[int, Field(ge=1, le=16, description="replicas of every topic")] = 1
-    delivery_timeout_s: Annotated[float, Field(gt=0, description="a send not confirmed by then has failed")] = 30.0
+    delivery_timeout_s: Annotated[float, Field(ge=1, description="a send not confirmed by then has failed")] = 30.0
 
     @property
     def topics(self) -> Topics:

@@ -93,16 +93,8 @@ def topic_identity(settings: KafkaSettings, topic: str) -> str:
 
 def _create(admin: KafkaAdminClient, settings: KafkaSettings) -> set[str]:
     """Create what is missing; the names of what was."""
-    wanted: dict[str, dict[str, Any]] = {
-        spec.name: {
-            "num_partitions": spec.partitions or settings.partitions,
-            "replication_factor": settings.replication_factor,
-            "configs": spec.configs,
-        }
-        for spec in settings.topics.specs()
-    }
     made = set()
-    for topic in admin.create_topics(wanted, raise_errors=False)["topics"]:
+    for topic in admin.create_topics(_wanted(settings), raise_errors=False)["topics"]:
         error = for_code(topic["error_code"])
         if error is NoError:
             made.add(topic["name"])
@@ -110,6 +102,18 @@ def _create(admin: KafkaAdminClient, settings: KafkaSettings) -> set[str]:
             message = f"topic {topic['name']}: {error.__name__}: {topic['error_message']}"
             raise Unavailable(message)
     return made
+
+
+def _wanted(settings: KafkaSettings) -> dict[str, dict[str, Any]]:
+    """The topics as kafka-python takes them."""
+    return {
+        spec.name: {
+            "num_partitions": spec.partitions or settings.partitions,
+            "replication_factor": settings.replication_factor,
+            "configs": spec.configs,
+        }
+        for spec in settings.topics.specs(settings.replication_factor)
+    }
 
 
 def _check(admin: KafkaAdminClient, settings: KafkaSettings, made: set[str]) -> list[str]:

@@ -16,7 +16,7 @@ KEPT_BYTES = 4 * 1024 * 1024
 SKIPPABLE_MAGIC = b"\x2a\x4d\x18"
 """of a skippable frame, after a byte from 0x50 to 0x5f"""
 MAX_FRAMES, MAX_BLOCKS = 64, 1024
-"""So many frames, and blocks of each, are looked at before decoding: a block usually holds 128 KiB."""
+"""So many frames, and blocks of all, are looked at before decoding: a block usually holds 128 KiB."""
 _REPEATED_BYTE = 1
 _CONTENT_SIZE_BYTES = (0, 2, 4, 8)
 
@@ -48,9 +48,11 @@ class Decompressor:
     def __init__(self) -> None:
         self._kept = np.empty(0, np.uint8)
 
-    def decompress(self, body: bytes, encoding: Encoding, limit_bytes: int) -> memoryview:
-        """The body decompressed; raises ``TooLarge`` above the limit and ``Rejected`` for what is not ``encoding``."""
-        size = declared_bytes(body, encoding, limit_bytes)
+    def decompress(self, body: bytes, encoding: Encoding, size: int, limit_bytes: int) -> memoryview:
+        """The body decompressed; ``size`` is what ``declared_bytes`` said of it.
+
+        Raises ``TooLarge`` above the limit and ``Rejected`` for what is not ``encoding``.
+        """
         if not body or (size == 0 and len(body) == 1):
             return memoryview(b"")
         return self._decode(body, encoding, size, limit_bytes)
@@ -100,22 +102,25 @@ def _zstd_bytes(body: bytes, limit_bytes: int) -> int:
 
 def _zstd_frames(body: bytes) -> Iterator[int | None]:
     """Content size of each frame, None where it does not say."""
-    at = 0
+    at, blocks = 0, MAX_BLOCKS
     while at < len(body):
         skippable = _is_skippable(body, at)
         if not skippable and not body.startswith(ZSTD_MAGIC, at):
             raise _no_zstd(body, f"no frame at byte {at}")
-        size, at = _skipped(body, at) if skippable else _zstd_frame(body, at)
+        size, at, blocks = _skipped(body, at, blocks) if skippable else _zstd_frame(body, at, blocks)
         yield size
 
 
-def _skipped(body: bytes, at: int) -> tuple[int, int]:
-    """A skippable frame (3.1.2): nothing, and the position after it."""
-    return 0, at + 8 + int.from_bytes(body[at + 4 : at + 8], "little")
+def _skipped(body: bytes, at: int, blocks: int) -> tuple[int, int, int]:
+    """A skippable frame (3.1.2): nothing, the position after it, and as many blocks left to look at."""
+    return 0, at + 8 + int.from_bytes(body[at + 4 : at + 8], "little"), blocks
 
 
-def _zstd_frame(body: bytes, at: int) -> tuple[int | None, int]:
-    """Content size in the header of the frame at ``at`` (3.1.1.1), None without one, and the position after it."""
+def _zstd_frame(body: bytes, at: int, blocks: int) -> tuple[int | None, int, int]:
+    """Content size in the header of the frame at ``at`` (3.1.1.1), None without one; the position after it.
+
+    Looks at so many ``blocks`` at most, and tells how many are left.
+    """
     if at + 6 > len(body):
         raise _no_zstd(body, f"the frame at byte {at} ends in its header")
     descriptor = body[at + 4]
@@ -123,21 +128,21 @@ def _zstd_frame(body: bytes, at: int) -> tuple[int | None, int]:
     width = _CONTENT_SIZE_BYTES[descriptor >> 6] or single_segment
     start = at + 5 + (1 - single_segment) + dictionary
     size = int.from_bytes(body[start : start + width], "little") + (256 if width == 2 else 0)
-    after = _after_blocks(body, start + width)
+    after, blocks = _after_blocks(body, start + width, blocks)
     if not after:
-        return None, len(body)
-    return (size if width else None), after + 4 * (descriptor >> 2 & 1)  # a checksum at its end
+        return None, len(body), 0
+    return (size if width else None), after + 4 * (descriptor >> 2 & 1), blocks  # a checksum at its end
 
 
-def _after_blocks(body: bytes, at: int) -> int:
-    """Position after the blocks (3.1.1.2) of a frame; 0 if there are too many to be looked at."""
-    for _ in range(MAX_BLOCKS):
+def _after_blocks(body: bytes, at: int, blocks: int) -> tuple[int, int]:
+    """Position after the blocks (3.1.1.2) of a frame, 0 if there are too many to look at; and how many are left."""
+    for left in reversed(range(blocks)):
         header = int.from_bytes(body[at : at + 3], "little")
         last, kind, size = header & 1, header >> 1 & 3, header >> 3
         at += 3 + (1 if kind == _REPEATED_BYTE else size)
         if last or at >= len(body):
-            return at
-    return 0
+            return at, left
+    return 0, 0
 
 
 def _is_skippable(body: bytes, at: int) -> bool:

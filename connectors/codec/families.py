@@ -11,6 +11,7 @@ from connectors.messages import MetricType
 METADATA = 3
 TYPE, FAMILY = 1, 2
 """Field numbers of ``WriteRequest`` and ``MetricMetadata`` in remote write 1.0."""
+NUMBERS = {kind: number for number, kind in enumerate(MetricType)}
 
 
 def encode_types(families: Iterable[tuple[str, MetricType]]) -> bytes:
@@ -18,8 +19,7 @@ def encode_types(families: Iterable[tuple[str, MetricType]]) -> bytes:
     out = []
     for family, kind in families:
         name = family.encode()
-        number = list(MetricType).index(kind)
-        body = b"\x08" + encode_varint(number) + b"\x12" + encode_varint(len(name)) + name
+        body = b"\x08" + encode_varint(NUMBERS[kind]) + b"\x12" + encode_varint(len(name)) + name
         out.append(b"\x1a" + encode_varint(len(body)) + body)
     return b"".join(out)
 

@@ -10,6 +10,8 @@ MAX_LABELS, MAX_EMPTY = 256, 1024
 """Labels of one series, with a value and without; a series with more is refused. Sorting the former is quadratic."""
 MAX_LABEL_BYTES, MAX_FIELD_BYTES = RECORD_BYTES // 8, RECORD_BYTES // 2
 """All labels of a series at most, and one sample, histogram or exemplar: together they must fit into a record."""
+MAX_FAMILIES, MAX_FAMILY_BYTES = 10_000, 1024
+"""Metadata of so many families is taken of a request, and none of a family with a longer name: senders repeat it."""
 SHORT_BYTES = 128
 """Shorter names and values are not measured: the limits must allow them."""
 

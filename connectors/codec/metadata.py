@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from connectors.codec.bench import HAS_METADATA, LABELS, META_HELP, META_TYPE, META_UNIT
+from connectors.codec.limits import MAX_FAMILIES
 from connectors.codec.room import room
 from connectors.codec.spans import is_metric_name
-from connectors.codec.totals import METADATA
+from connectors.codec.totals import METADATA, N_UNTOLD
 from connectors.codec.varint import BYTES, allocating, kernel, read_length, read_tag, read_varint, skip_value
 
 TYPE, FAMILY_FROM, FAMILY_TO, HELP_FROM, HELP_TO, UNIT_FROM, UNIT_TO = range(7)
@@ -16,9 +17,15 @@ TYPE, FAMILY_FROM, FAMILY_TO, HELP_FROM, HELP_TO, UNIT_FROM, UNIT_TO = range(7)
 
 @allocating
 def add_metadata(total, metadata, row):  # type: ignore[no-untyped-def]
-    """Enter a metadata row unless it repeats the one before, as the series of one family do in 2.0."""
+    """Enter a metadata row unless it repeats the one before, as the series of one family do in 2.0.
+
+    One too many is only counted.
+    """
     n = total[METADATA]
     if n > 0 and np.all(metadata[n - 1] == row):
+        return metadata
+    if n == MAX_FAMILIES:
+        total[N_UNTOLD] += 1
         return metadata
     metadata = room(metadata, n, 1)
     metadata[n] = row

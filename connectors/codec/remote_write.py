@@ -13,16 +13,13 @@ from connectors.codec import bench, histogram, spans, split, totals
 from connectors.codec.gather import gather
 from connectors.codec.labels import lenient_labels
 from connectors.codec.limits import MAX_FIELD_BYTES, USUAL_LIMITS, LabelLimits
-from connectors.codec.metadata import FAMILY_FROM, HELP_FROM, TYPE, UNIT_FROM
 from connectors.codec.runs import Runs
 from connectors.codec.symbols import mark_clean, read_symbols
+from connectors.codec.told import Family, as_named, family_name, read_told
 from connectors.errors import Rejected, TooLarge
-from connectors.messages import MetricType
 
 ARENA_BYTES = 4096
 FIRST_ROWS = 1024
-MAX_TEXT_BYTES = 16 * 1024
-"""Names, units and helps of metadata are cut here."""
 SHOWN_CHARACTERS = 300
 """A series is named in an error message up to this length."""
 
@@ -72,16 +69,6 @@ class Part:
     """bytes of a buffer that all parts of the request share"""
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
-    """Metadata of one metric family as sent."""
-
-    name: str
-    type: MetricType
-    unit: str
-    help: str
-
-
 class Complaint(NamedTuple):
     """What is wrong with the first bad series of a request."""
 
@@ -95,6 +82,9 @@ class Split:
 
     parts: list[Part]
     families: list[Family]
+    """what it tells of metric families, in its order"""
+    untold: int
+    """what it tells of others, left out: beyond ``MAX_FAMILIES``, or their names too long"""
     samples: int
     histograms: int
     exemplars: int
@@ -104,6 +94,11 @@ class Split:
     """refused series by reason"""
     complaint: Complaint | None
     """about the first bad series; None if none is bad"""
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all parts: references of 2.0 unfold to many times what came."""
+        return sum(len(part.value) for part in self.parts)
 
 
 def split_request(
@@ -134,9 +129,12 @@ def split_request(
     _refuse_other_version(int(total[totals.N_FOREIGN]), version)
     out, records = gather(buf, arena, rows, total[totals.ROWS], partitions)
     view = out.data
+    named = as_named if version is Version.V1 else family_name
+    families, untold = read_told(body, metadata[: total[totals.METADATA]].tolist(), named)
     return Split(
         parts=[Part(partition, view[start:end]) for partition, start, end in records.tolist()],
-        families=_families(body, metadata[: total[totals.METADATA]].tolist(), version),
+        families=families,
+        untold=untold + int(total[totals.N_UNTOLD]),
         samples=int(total[totals.N_SAMPLES]),
         histograms=int(total[totals.N_HISTOGRAMS]),
         exemplars=int(total[totals.N_EXEMPLARS]),
@@ -178,33 +176,6 @@ def _refuse_other_version(foreign_fields: int, version: Version) -> None:
             f"application/x-protobuf;proto={proto}"
         )
         raise Rejected(reason="other_version", message=message)
-
-
-def _families(body: bytes | memoryview, rows: list[list[int]], version: Version) -> list[Family]:
-    def text(row: list[int], column: int) -> str:
-        return bytes(body[row[column] : min(row[column + 1], row[column] + MAX_TEXT_BYTES)]).decode(errors="replace")
-
-    families = []
-    for row in rows:
-        kind, name = MetricType.of(row[TYPE]), text(row, FAMILY_FROM)
-        if version is Version.V2:
-            name = family_name(name, kind)
-        if name:
-            families.append(Family(name, kind, text(row, UNIT_FROM), text(row, HELP_FROM)))
-    return families
-
-
-def family_name(metric: str, kind: MetricType) -> str:
-    """Family of a series by its ``__name__``, which is all that 2.0 has: without the suffix of its type."""
-    suffixes = {
-        MetricType.HISTOGRAM: ("_bucket", "_count", "_sum"),
-        MetricType.GAUGEHISTOGRAM: ("_bucket", "_gcount", "_gsum"),
-        MetricType.SUMMARY: ("_count", "_sum"),
-    }
-    for suffix in suffixes.get(kind, ()):
-        if metric.endswith(suffix):
-            return metric.removesuffix(suffix)
-    return metric
 
 
 def _refused(total: npt.NDArray[np.int64]) -> dict[str, int]:

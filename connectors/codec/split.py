@@ -211,6 +211,7 @@ def scan_request(  # type: ignore[no-untyped-def]
 ):
     """Walk a whole request; fills ``total`` and returns the status and the tables, which may have grown.
 
+    That of metadata ends at ``MAX_FAMILIES`` rows.
     The last four are those of the memory of label runs.
     """
     row, to, symbols = np.zeros(7, np.int64), bench(limits), Symbols(symbol_spans, symbols_clean)

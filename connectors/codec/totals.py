@@ -15,7 +15,9 @@ BAD_CODE, BAD_SERIES, BAD_FROM, BAD_TO, REFUSED = 8, 9, 10, 11, 12
 """``total``: what was found so far, fields that only the other version of the protocol has among it, the first bad
 series (code, number, span of its labels in the arena), and from REFUSED on how many were refused for each code."""
 CODES = 32
-TOTALS = REFUSED + CODES
+N_UNTOLD = REFUSED + CODES
+"""Behind them: rows of metadata that were one too many."""
+TOTALS = N_UNTOLD + 1
 
 
 @allocating

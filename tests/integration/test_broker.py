@@ -161,7 +161,7 @@ def test_asking_for_a_topic_does_not_make_it(embedded: Broker) -> None:
 
 
 def test_a_missing_broker_is_named_with_its_variable() -> None:
-    nowhere = KafkaSettings(kafka=f"127.0.0.1:{free_port()}", delivery_timeout_s=0.2)
+    nowhere = KafkaSettings(kafka=f"127.0.0.1:{free_port()}", delivery_timeout_s=1.0)
     for make in (make_producer, make_consumer, make_admin):
         with pytest.raises(Unavailable, match=rf"{nowhere.kafka} \(TOCSIN_KAFKA\)"):
             make(nowhere, "tests")

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
+from connectors.ingest import SHUTDOWN_S
 from connectors.kafka_clients import MAX_REQUEST_BYTES
+from connectors.renewing_producer import CLOSE_TIMEOUT_S
 from connectors.settings import KafkaSettings
 from tests.settings_page import settings_classes, variable
 
@@ -106,6 +108,13 @@ def test_state_is_on_volumes() -> None:
     assert environment_of("kafka")["KAFKA_LOG_DIRS"] == "/var/lib/kafka/data"
     assert environment_of("flow")["TOCSIN_HOME"] == "/var/lib/tocsin"
     assert set(COMPOSE["volumes"]) == {"kafka", "flow"}
+    assert "VOLUME" not in DOCKERFILE  # it would give an anonymous volume to containers that keep nothing
+
+
+def test_a_stop_is_noticed_and_gives_ingest_time_to_send_what_it_took() -> None:
+    assert SERVICES["flow"]["init"] is True
+    grace_s = int(SERVICES["ingest"]["stop_grace_period"].removesuffix("s"))
+    assert grace_s >= SHUTDOWN_S + 2 * CLOSE_TIMEOUT_S
 
 
 def test_images_are_pinned() -> None:

@@ -34,7 +34,7 @@ def test_topics_are_created_and_then_found(broker: str, monkeypatch: pytest.Monk
 
 def test_topics_of_a_broker_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOCSIN_KAFKA", f"127.0.0.1:{free_port()}")
-    monkeypatch.setenv("TOCSIN_DELIVERY_TIMEOUT_S", "0.2")
+    monkeypatch.setenv("TOCSIN_DELIVERY_TIMEOUT_S", "1")
     failed = RUN.invoke(app, ["topics"])
     assert failed.exit_code == 1
     assert "TOCSIN_KAFKA" in failed.output

@@ -9,9 +9,14 @@ from typing import cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kafka.errors import KafkaTimeoutError
 
-from connectors.bytewax_io import BUSY, IDLE, KafkaPartition, next_on_grid
+from connectors import bytewax_io
+from connectors.bytewax_io import BUSY, IDLE, KafkaPartition, KafkaSinkPart, next_on_grid
+from connectors.errors import Unavailable
+from connectors.messages import OutRecord
 from connectors.reader import Reader
+from connectors.settings import KafkaSettings
 
 PR_GET_TIMERSLACK = 30  # linux/prctl.h
 times = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)).map(lambda naive: naive.replace(tzinfo=UTC))  # noqa: DTZ001 - made aware at once
@@ -58,3 +63,31 @@ def test_an_idle_partition_looks_less_often_and_lets_the_kernel_gather_timers() 
     for (ahead, slack_ns), pace in zip(seen, (BUSY, IDLE, BUSY), strict=True):
         assert ahead <= pace.grid + timedelta(milliseconds=20)
         assert sys.platform != "linux" or slack_ns == pace.slack_ns
+
+
+class Unconfirmed:
+    """The future of a record that Kafka never confirms."""
+
+    is_done = False
+
+    def get(self, timeout: float) -> None:
+        raise KafkaTimeoutError(timeout)
+
+
+class SilentProducer:
+    """Takes records of which nothing is heard any more."""
+
+    def send(self, topic: str, **record: object) -> Unconfirmed:
+        assert (topic, record["value"]) == ("t", b"v")
+        return Unconfirmed()
+
+
+def test_what_a_closing_sink_raises_is_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(bytewax_io, "make_producer", lambda *_: SilentProducer())
+    sink = KafkaSinkPart(KafkaSettings())
+    sink.write_batch([OutRecord("t", b"k", b"v", [])])
+    with pytest.raises(Unavailable):
+        sink.close()
+    assert "the sink ends this process: Unavailable" in caplog.text

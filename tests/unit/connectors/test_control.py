@@ -1,13 +1,22 @@
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar, cast
+
 import pytest
 
-from connectors.control import SecondHand
-from connectors.errors import ForeignOffsets, TocsinError
+from connectors import control as module
+from connectors.control import Control, SecondHand
+from connectors.courier import Courier
+from connectors.errors import ForeignOffsets, Unavailable
+from connectors.ingest_meters import IngestMeters
+from connectors.job import Batch, Settled
 from connectors.messages import CONTROL_HEADER, ControlRecord
 from connectors.settings import KafkaSettings
 
 SETTINGS = KafkaSettings(partitions=3)
+T = TypeVar("T")
 
 
 class Logs:
@@ -16,7 +25,7 @@ class Logs:
     def __init__(self, detectors: int = 0, feedback: int = 0) -> None:
         self.at = {"tocsin.detectors": detectors, "tocsin.feedback": feedback}
         self.read = True
-        self.error: TocsinError | None = None
+        self.error: Exception | None = None
 
     def position(self, partition: int, topic: str) -> int:
         assert partition == 0
@@ -28,6 +37,59 @@ class Logs:
     def check(self) -> None:
         if self.error is not None:
             raise self.error
+
+    def stop(self) -> None:
+        pass
+
+
+class FakeCourier:
+    """Answers with these errors in turn, then with success; the last log error that it is given ends the test."""
+
+    def __init__(self, logs: Logs, errors: list[Exception], end: Exception) -> None:
+        self._logs, self._errors, self._end = logs, errors, end
+
+    async def deliver(self, prepare: Callable[[], Batch[T]], settled: Settled, timeout_s: float) -> T:
+        assert timeout_s > 0
+        settled(None)
+        if self._errors:
+            raise self._errors.pop()
+        self._logs.error = self._end
+        return prepare().outcome
+
+
+def ran(monkeypatch: pytest.MonkeyPatch, logs: Logs, errors: list[Exception], end: Exception) -> Control:
+    """The second hand after it has run to its end."""
+    monkeypatch.setattr(module, "Follower", lambda *_: logs)
+    monkeypatch.setattr(module, "PERIOD_S", 0.001)
+    monkeypatch.setattr(module, "FIRST_LOOK_S", 0.001)
+    control = Control(SETTINGS, cast("Courier", FakeCourier(logs, errors, end)), IngestMeters())
+    asyncio.run(asyncio.wait_for(control.run(), 10))
+    return control
+
+
+@pytest.mark.parametrize("end", [Unavailable("gone"), ForeignOffsets("another broker"), ValueError("a bug")])
+@pytest.mark.parametrize("before", [False, True])
+def test_whatever_ends_the_reading_ends_it_and_is_told(
+    monkeypatch: pytest.MonkeyPatch, end: Exception, before: bool
+) -> None:
+    logs = Logs()
+    logs.error = end if before else None
+    control = ran(monkeypatch, logs, [], end)
+    assert control.error is end
+    assert control.unready_reason == f"control records have stopped: {end}"
+    assert control._meters.registry.get_sample_value("tocsin_ingest_control_failures_total") == 0
+
+
+def test_records_that_kafka_does_not_confirm_are_counted_and_sending_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    control = ran(monkeypatch, Logs(), [Unavailable("silent"), Unavailable("silent")], ForeignOffsets("end"))
+    count = control._meters.registry.get_sample_value
+    assert count("tocsin_ingest_control_failures_total") == 2
+    assert count("tocsin_ingest_control_records_total") == 3
+
+
+def test_what_kafka_will_never_take_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = ValueError("never")
+    assert ran(monkeypatch, Logs(), [refused], ForeignOffsets("unused")).error is refused
 
 
 def test_one_record_for_each_partition() -> None:

@@ -19,6 +19,14 @@ def test_what_is_no_write_and_no_probe_is_refused_with_a_reason(path: str, statu
     assert ((b"allow", b"POST") in answer.headers) == (status == 405)
 
 
+@pytest.mark.parametrize("path", ["/alive", "/ready?verbose", "/health", "/metrics"])
+def test_probes_take_no_other_method(path: str) -> None:
+    answer = other_answer("POST", path, CollectorRegistry(), dict)
+    assert (answer.status, json.loads(answer.body)["reason"]) == (405, "method_not_allowed")
+    assert (b"allow", b"GET, HEAD") in answer.headers
+    assert other_answer("HEAD", path, CollectorRegistry(), dict).status != 405
+
+
 def test_a_full_broker_degrades_and_a_dead_kafka_is_down() -> None:
     parts = {"kafka": OK, "broker": degraded_if("full")}
 

@@ -116,6 +116,12 @@ def test_head_is_get_without_the_body(url: str, path: str) -> None:
     assert head.headers["content-type"] == get.headers["content-type"]
 
 
-def test_anything_else_is_not_found(url: str) -> None:
-    assert get(url + "/")[0] == 404
-    assert httpx.post(url + "/alive", timeout=10).status_code == 501
+def test_anything_else_is_refused_with_a_reason(url: str) -> None:
+    assert get(url + "/?a") == (
+        404, {"error": "/: try /alive, /ready, /health or /metrics", "reason": "not_found"}
+    )  # fmt: skip
+    for method in ("POST", "DELETE", "WHATEVER"):
+        refused = httpx.request(method, url + "/alive", content=b"x" * 10_000, timeout=10)
+        assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")
+        assert refused.json() == {"error": f"{method} /alive: GET, HEAD only", "reason": "method_not_allowed"}
+        assert httpx.request(method, url + "/", timeout=10).status_code == 404

@@ -26,13 +26,15 @@ def complaint(monkeypatch: pytest.MonkeyPatch, settings: type[Settings], **value
         (KafkaSettings, "TOCSIN_PARTITIONS", "", "must be a whole number from 1 to 4096"),
         (KafkaSettings, "TOCSIN_PARTITIONS", "1.5", "must be a whole number from 1 to 4096"),
         (KafkaSettings, "TOCSIN_TOPIC_PREFIX", "a b", "must be text that matches ^[a-zA-Z0-9._-]+$"),
-        (KafkaSettings, "TOCSIN_DELIVERY_TIMEOUT_S", "nan", "must be a number above 0"),
-        (KafkaSettings, "TOCSIN_DELIVERY_TIMEOUT_S", "inf", "must be a number above 0"),
+        (KafkaSettings, "TOCSIN_DELIVERY_TIMEOUT_S", "nan", "must be a number of at least 1"),
+        (KafkaSettings, "TOCSIN_DELIVERY_TIMEOUT_S", "inf", "must be a number of at least 1"),
+        (KafkaSettings, "TOCSIN_DELIVERY_TIMEOUT_S", "0.05", "must be a number of at least 1"),
         (KafkaSettings, "TOCSIN_KAFKA", "", "'' is not host:port"),
         (KafkaSettings, "TOCSIN_KAFKA", "a:1,b", "'b' is not host:port"),
         (KafkaSettings, "TOCSIN_KAFKA", "::1:9092", "'::1:9092' is not host:port: an IPv6 address stands in brackets"),
         (KafkaSettings, "TOCSIN_KAFKA", "a:70000", "'a:70000' is not host:port"),
         (LogSettings, "TOCSIN_LOG_LEVEL", "LOUD", "must be one of DEBUG, INFO, WARNING, ERROR"),
+        (IngestSettings, "TOCSIN_HOST", " ", "must be an address or a name"),
         (IngestSettings, "TOCSIN_INGEST_PORT", "abc", "must be a whole number from 0 to 65535"),
     ],
 )
@@ -84,6 +86,14 @@ def test_every_path_of_every_process_refuses_to_be_empty(
                 with monkeypatch.context() as patch:
                     said = complaint(patch, settings, **{variable(settings, name): empty})
                     assert said.startswith(f"{variable(settings, name)}={empty}: must be a path"), said
+
+
+@pytest.mark.parametrize("settings", settings_classes(), ids=lambda found: found.__name__)
+def test_every_address_to_listen_on_refuses_to_be_empty(
+    monkeypatch: pytest.MonkeyPatch, settings: type[Settings]
+) -> None:
+    if "host" in own_fields(settings):
+        assert complaint(monkeypatch, settings, TOCSIN_HOST="").startswith("TOCSIN_HOST=: must be ")
 
 
 def test_a_path_but_an_empty_one_may_be_anything(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.codec.compression import KEPT_BYTES, MAX_FRAMES, Decompressor, actual_encoding, declared_bytes
+from connectors.codec.compression import (
+    KEPT_BYTES,
+    MAX_BLOCKS,
+    MAX_FRAMES,
+    Decompressor,
+    actual_encoding,
+    declared_bytes,
+)
 from connectors.codec.negotiation import Encoding
 from connectors.errors import Rejected, TooLarge
 
@@ -15,7 +22,7 @@ ZSTD = bytes(cramjam.zstd.compress(BODY))
 
 
 def decompress(body: bytes, encoding: Encoding, limit_bytes: int) -> memoryview:
-    return Decompressor().decompress(body, encoding, limit_bytes)
+    return Decompressor().decompress(body, encoding, declared_bytes(body, encoding, limit_bytes), limit_bytes)
 
 
 ENCODINGS = pytest.mark.parametrize(("encoding", "packed"), [(Encoding.SNAPPY, SNAPPY), (Encoding.ZSTD, ZSTD)])
@@ -83,6 +90,13 @@ def test_frames_of_zstd_that_do_not_say_their_length_are_bounded_while_decoding(
         decompress(packed, Encoding.ZSTD, 3 * len(BODY) - 1)
 
 
+@pytest.mark.parametrize(("blocks", "said"), [(MAX_BLOCKS // 2, 10), (MAX_BLOCKS // 2 + 1, 1 << 20)])
+def test_blocks_of_all_frames_together_are_bounded(blocks: int, said: int) -> None:
+    """Empty blocks of three bytes: a frame of them says that it holds 5 bytes, if anybody looks so far."""
+    frame = ZSTD[:4] + b"\x20\x05" + b"\x00\x00\x00" * (blocks - 1) + b"\x01\x00\x00"
+    assert declared_bytes(frame * 2, Encoding.ZSTD, 1 << 20) == said
+
+
 @pytest.mark.parametrize("tail", [b"x", b"\x28\xb5\x2f", ZSTD[:4], ZSTD[:-1], SNAPPY, SKIPPED[:6]])
 def test_what_follows_a_frame_of_zstd_must_be_one(tail: bytes) -> None:
     with pytest.raises(Rejected, match="are not zstd"):
@@ -124,4 +138,4 @@ def test_a_kept_buffer_serves_bodies_of_all_sizes() -> None:
     for size in (1000, 10, 100_000, KEPT_BYTES + 1, 5, 0):
         body = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
         packed = bytes(cramjam.snappy.compress_raw(body))
-        assert bytes(decompressor.decompress(packed, Encoding.SNAPPY, KEPT_BYTES + 1)) == body
+        assert bytes(decompressor.decompress(packed, Encoding.SNAPPY, size, KEPT_BYTES + 1)) == body

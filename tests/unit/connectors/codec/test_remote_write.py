@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.codec.encode import encode_labels, encode_write_request
-from connectors.codec.limits import MAX_EMPTY, MAX_LABELS, RECORD_BYTES, LabelLimits
-from connectors.codec.remote_write import Split, Version, family_name, split_request
+from connectors.codec.limits import MAX_EMPTY, MAX_FAMILIES, MAX_FAMILY_BYTES, MAX_LABELS, RECORD_BYTES, LabelLimits
+from connectors.codec.remote_write import Split, Version, split_request
 from connectors.codec.runs import Runs
 from connectors.codec.series_hash import tenant_seed
+from connectors.codec.told import family_name
 from connectors.errors import Rejected, TooLarge
 from connectors.messages import MetricType
 from tests import wire
@@ -485,6 +486,40 @@ def test_metadata_of_both_versions() -> None:
         series.metadata.type, series.metadata.help_ref, series.metadata.unit_ref = 3, 6, 7
     (family,) = split(two.SerializeToString(), Version.V2).families
     assert (family.name, family.type, family.unit) == ("wait_seconds", MetricType.HISTOGRAM, "s")
+
+
+@pytest.mark.parametrize("version", list(Version))
+def test_metadata_is_taken_of_so_many_families_only(version: Version) -> None:
+    """Two names in turn, each with one large help: a kilobyte on the wire."""
+    if version is Version.V1:
+        body = encode_families([(f"f{n % 2}", "") for n in range(MAX_FAMILIES + 7)])
+    else:
+        request = wire.V2["Request"](symbols=[b"", b"__name__", b"a", b"b", b"h" * 20_000])
+        for n in range(MAX_FAMILIES + 7):
+            series = request.timeseries.add(labels_refs=[1, 2 + n % 2])
+            series.metadata.help_ref = 4
+        body = bytes(request.SerializeToString())
+    found = split_request(body, version, SEED, 4, EXPANDED, Runs(0))
+    assert (len(found.families), found.untold) == (
+        MAX_FAMILIES,
+        7 if version is Version.V1 else 4,
+    )  # 2.0's b is the last one taken
+    assert len({id(family.help) for family in found.families}) == 1
+
+
+def encode_families(families: list[tuple[str, str]]) -> bytes:
+    """A 1.0 request that tells names and helps."""
+    request = wire.V1["Request"]()
+    for family, about in families:
+        request.metadata.add(type=1, family=family.encode(), help=about.encode())
+    return bytes(request.SerializeToString())
+
+
+def test_metadata_of_families_with_too_long_a_name_is_left_out() -> None:
+    names = ["a" * MAX_FAMILY_BYTES, "b" * (MAX_FAMILY_BYTES + 1), "c"]
+    found = split(encode_families([(name, "h") for name in names]), Version.V1)
+    assert [family.name for family in found.families] == [names[0], "c"]
+    assert found.untold == 1
 
 
 @pytest.mark.parametrize(

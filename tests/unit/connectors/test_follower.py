@@ -1,0 +1,123 @@
+"""The follower on a consumer whose answers a test directs; tests/integration/test_broker.py has the real ones."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from kafka import TopicPartition
+from kafka.errors import KafkaTimeoutError, OffsetOutOfRangeError
+
+from connectors import follower as module
+from connectors.errors import ForeignOffsets
+from connectors.follower import Follower
+from connectors.kafka_clients import FETCH_WAIT_MS
+from connectors.settings import KafkaSettings
+from tests.processes import wait_until
+
+TOPICS = ("a", "b")
+
+
+class FakeConsumer:
+    """Topics of one partition each, without a record. ``seeking`` and ``polling`` are called at each seek and poll."""
+
+    def __init__(self) -> None:
+        self.seeking: Callable[[], object] = bool
+        self.polling: Callable[[], object] = bool
+        self.closed = 0
+        self._assigned: list[TopicPartition] = []
+        self._fetcher = SimpleNamespace(
+            config={"fetch_max_wait_ms": FETCH_WAIT_MS}, _handle_fetch_response=lambda *_: None
+        )
+
+    def partitions_for_topic(self, topic: str) -> set[int]:
+        assert topic in TOPICS
+        return {0}
+
+    def assign(self, partitions: list[TopicPartition]) -> None:
+        self._assigned = partitions
+
+    def assignment(self) -> list[TopicPartition]:
+        return self._assigned
+
+    def beginning_offsets(self, partitions: list[TopicPartition], timeout_ms: int) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, timeout_ms * 0)
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        assert (partition in self._assigned, offset) == (True, 0)
+        self.seeking()
+
+    def poll(self, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
+        threading.Event().wait(min(timeout_ms, 1) / 1000)
+        self.polling()
+        return {}
+
+    def highwater(self, partition: TopicPartition) -> int | None:
+        return 0 if partition in self._assigned else None
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.fixture
+def consumer(monkeypatch: pytest.MonkeyPatch) -> FakeConsumer:
+    made = FakeConsumer()
+    monkeypatch.setattr(module, "make_consumer", lambda *_: made)
+    monkeypatch.setattr(module, "CONNECT_S", 0.001)
+    return made
+
+
+def following() -> Follower:
+    return Follower(KafkaSettings(), TOPICS, lambda _: None)
+
+
+def test_no_topic_is_read_before_its_partitions_are_known(consumer: FakeConsumer) -> None:
+    may_go, seen = threading.Event(), []
+
+    def look() -> None:
+        may_go.wait(10)
+        seen.append([follower.caught_up(topic) for topic in (*TOPICS, None)])
+
+    consumer.seeking = look
+    with following() as follower:
+        may_go.set()
+        follower.wait_caught_up(10)
+        assert [follower.caught_up(topic) for topic in (*TOPICS, "c")] == [True, True, False]
+    assert seen == [[False] * 3] * 2
+
+
+def test_a_broker_that_does_not_tell_its_offsets_is_asked_again(consumer: FakeConsumer) -> None:
+    left = [1, 2, 3]
+
+    def fail() -> None:
+        if left:
+            raise KafkaTimeoutError(left.pop())
+
+    consumer.beginning_offsets = lambda partitions, timeout_ms: (fail(), dict.fromkeys(partitions, timeout_ms * 0))[1]  # type: ignore[method-assign]
+    with following() as follower:
+        follower.wait_caught_up(10)
+        assert consumer.closed == 3
+    assert consumer.closed == 4
+
+
+def test_an_offset_that_the_broker_does_not_hold_has_a_name(consumer: FakeConsumer) -> None:
+    def gone() -> None:
+        raise OffsetOutOfRangeError({TopicPartition("b", 0): 7})
+
+    consumer.polling = gone
+    with following() as follower, pytest.raises(ForeignOffsets, match=r"b partition 0: .* does not hold offset 7"):
+        follower.wait(lambda: False, 10)
+
+
+def test_a_reading_that_ended_says_why(consumer: FakeConsumer) -> None:
+    def die() -> None:
+        message = "a bug"
+        raise ValueError(message)
+
+    consumer.polling = die
+    with following() as follower:
+        wait_until(lambda: not follower.alive(), 10, "the thread's end")
+        assert follower.missing_reason() == "a, b: reading has ended: a bug"
