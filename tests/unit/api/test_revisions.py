@@ -1,4 +1,5 @@
 import asyncio
+import time
 
 import pytest
 
@@ -6,7 +7,7 @@ from api.meters import ApiMeters
 from api.revisions import RevisionLog
 from api.settings import ApiSettings
 from api.upkeep import Upkeep
-from connectors.errors import Overloaded
+from connectors.errors import Overloaded, Unavailable
 from connectors.follower import Received
 from connectors.messages import DetectorConfig, DetectorRevision
 from flows.config import ConfigError
@@ -80,6 +81,23 @@ def test_more_writes_than_allowed_are_refused() -> None:
             await log.write("a", 0, make_config())
         assert meters.registry.get_sample_value("tocsin_api_detector_writes_in_flight") == 1
         del log._waiting[b"x"]
+        await log.stop()
+
+    asyncio.run(main())
+
+
+def test_writers_without_kafka_are_all_refused_within_one_delivery_time_out() -> None:
+    settings = ApiSettings(kafka="127.0.0.1:1", delivery_timeout_s=0.5)
+    log = RevisionLog(settings, ApiMeters(), lambda: 1_000, Upkeep(""))
+
+    async def refused(number: int) -> None:
+        with pytest.raises(Unavailable, match="TOCSIN_KAFKA"):
+            await log.write(f"d{number}", 0, make_config())
+
+    async def main() -> None:
+        began_s = time.monotonic()
+        await asyncio.gather(*(refused(number) for number in range(8)))
+        assert time.monotonic() - began_s < 2.5
         await log.stop()
 
     asyncio.run(main())
