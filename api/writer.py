@@ -1,4 +1,4 @@
-"""Records from the event loop to Kafka: one thread with one producer for all writers, none of whom waits for another.
+"""Records from the event loop to Kafka: one thread, with one producer at a time, for all who write at once.
 
 kafka-python knows no asyncio, and it may block for as long as the delivery time-out, and more, while it connects or
 learns of a topic. So whoever writes gives up at a deadline of its own, and when the thread finds that Kafka does not
@@ -13,12 +13,10 @@ import threading
 import time
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from kafka import KafkaProducer
-
-from connectors.errors import TocsinError, Unavailable
-from connectors.kafka_clients import close_producer, confirm, make_producer, send
+from api.line import Line
+from connectors.errors import Unavailable
 from connectors.messages import OutRecord
 from connectors.settings import KafkaSettings
 
@@ -58,7 +56,7 @@ class Writer:
         self._settings = settings
         self._client_id = client_id
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
-        self._producer: KafkaProducer | None = None
+        self._line: Line | None = None
         self._silence: Unavailable | None = None
         self._silent_until_s = 0.0
         self._thread = threading.Thread(target=self._serve, name=client_id, daemon=True)
@@ -84,28 +82,29 @@ class Writer:
         while (job := self._jobs.get()) is not None:
             if not job.answer.done():
                 self._send(job)
-        if self._producer is not None:
-            close_producer(self._producer, CLOSE_TIMEOUT_S)
+        if self._line is not None:
+            self._line.close(CLOSE_TIMEOUT_S)
 
     def _send(self, job: Job) -> None:
         try:
-            producer = self._connected()
-            if job.answer.done():  # given up while we connected
-                return
-            future = send(producer, job.record)
+            line = self._connected()
+            if not job.answer.done():  # not given up while we connected
+                line.send(job.record, job.settle)
         except Unavailable as error:
             self._refuse_waiting(job, error)
         except Exception as error:  # noqa: BLE001 - whatever it is, its writer is told, and the next one served
             job.settle(error)
-        else:
-            future.add_both(lambda _: self._resolved(job, future))
 
-    def _connected(self) -> KafkaProducer:
+    def _connected(self) -> Line:
         if self._silence is not None and time.monotonic() < self._silent_until_s:
             raise self._silence
-        if self._producer is None:
-            self._producer = make_producer(self._settings, self._client_id)
-        return self._producer
+        if self._line is not None and self._line.past_help:
+            log.warning("%s: Kafka has not confirmed what was written last: connecting anew", self._client_id)
+            self._line.close(0.0)
+            self._line = None
+        if self._line is None:
+            self._line = Line(self._settings, self._client_id)
+        return self._line
 
     def _refuse_waiting(self, job: Job, error: Unavailable) -> None:
         """Kafka does not answer: say so to all who have waited meanwhile, and for a moment to all who come."""
@@ -117,12 +116,3 @@ class Writer:
                 waiting.settle(error)
             self._jobs.put(None)
         job.settle(error)  # last, so that who tries again then is not among the others
-
-    def _resolved(self, job: Job, future: Any) -> None:
-        """Called in the producer's thread."""
-        try:
-            confirm([future], 0.0)
-        except TocsinError as error:
-            job.settle(error)
-        else:
-            job.settle(None)
