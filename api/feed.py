@@ -1,5 +1,4 @@
-"""Anomalies from Kafka to everyone who watches: one decode and one encode per event, for the store
-and all clients, and a bounded queue per client.
+"""Anomalies from Kafka to everyone who watches: one decode and one encode per event, a bounded queue per client.
 
 All of it runs on the event loop. A client whose queue is full is marked slow and gets nothing more; its own
 connection's task closes it, so that nobody waits for it.
