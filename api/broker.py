@@ -6,7 +6,6 @@ The broker holds all records in memory only. What must outlive it, the detector 
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 import sys
@@ -61,7 +60,7 @@ class Watch:
         self._broker = broker
         self._journal = journal
         self._unkept = ""
-        self.full = False
+        self._full_reason = ""
         self.keeper: Keeper | None = None
         held = Gauge("tocsin_broker_held_bytes", "memory and disk of the embedded broker", registry=registry)
         bound = Gauge("tocsin_broker_bound_bytes", "beyond it ingest answers 429", registry=registry)
@@ -108,10 +107,9 @@ class Watch:
             log.warning("there is room again: detectors are kept", extra={ANNOUNCE: True})
 
     def _look(self) -> None:
-        was, self.full = self.full, self._broker.check_bound()
-        if self.full and not was:
-            message = json.loads(self._broker.status_path.read_text())["message"]
-            log.warning("%s", message, extra={ANNOUNCE: True})
+        was, self._full_reason = self._full_reason, self._broker.check_bound()
+        if self._full_reason and not was:
+            log.warning("%s", self._full_reason, extra={ANNOUNCE: True})
 
     def _held_bytes(self) -> int:
         usage = self._broker.usage()

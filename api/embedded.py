@@ -48,6 +48,7 @@ class EmbeddedBroker:
         self.port = port
         self.home = home
         self.bound_bytes = bound_bytes
+        self._told: str | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -78,7 +79,8 @@ class EmbeddedBroker:
         """
         self._refuse_taken_port()
         self.home.mkdir(parents=True, exist_ok=True)
-        self._write_status(full=False, message="")
+        self._told = None  # a file that an earlier process left may say anything
+        self._tell("")
         with self.log_path.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own wheel's binary, arguments built here
                 self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=self.home
@@ -119,8 +121,8 @@ class EmbeddedBroker:
             memory = 0
         return Usage(memory_bytes=memory, disk_bytes=disk)
 
-    def check_bound(self) -> bool:
-        """Whether the bound is exceeded; the status file is rewritten to say so. Call about once a second."""
+    def check_bound(self) -> str:
+        """What is wrong when the bound is exceeded, else empty; the status file says the same. Call once a second."""
         usage = self.usage()
         held = usage.memory_bytes + usage.disk_bytes
         full = held > self.bound_bytes
@@ -128,12 +130,17 @@ class EmbeddedBroker:
             f"the embedded broker holds {held >> 20} MiB, its bound is {self.bound_bytes >> 20} MiB: restart it, or "
             "set TOCSIN_KAFKA to the host:port of a real Kafka"
         )
-        self._write_status(full=full, message=message if full else "")
-        return full
+        return self._tell(message if full else "")
 
-    def _write_status(self, *, full: bool, message: str) -> None:
+    def _tell(self, message: str) -> str:
+        """Let the status file say this, unless it does; returns the message."""
+        if message != self._told or not self.status_path.exists():
+            self._write_status(json.dumps({"full": message != "", "message": message}).ljust(STATUS_BYTES))
+            self._told = message
+        return message
+
+    def _write_status(self, content: str) -> None:
         """Replace the file; on a full disk write over it, which needs no room."""
-        content = json.dumps({"full": full, "message": message}).ljust(STATUS_BYTES)
         fresh = self.status_path.with_suffix(".new")
         try:
             fresh.write_text(content)
