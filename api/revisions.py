@@ -21,7 +21,7 @@ from api.writer import Writer
 from connectors.errors import Overloaded, Rejected, Unavailable
 from connectors.follower import Received
 from connectors.messages import Detector, DetectorConfig, DetectorRevision, OutRecord
-from flows.config import compile_config
+from flows.config import ConfigError, compile_config
 from flows.revisions import DetectorTable, Outcome
 
 log = logging.getLogger(__name__)
@@ -33,10 +33,13 @@ AUTHOR = "api"
 
 
 class Written(NamedTuple):
-    """What a revision did; ``detector`` is what it made, None unless it was applied and was no deletion."""
+    """What a revision did."""
 
     outcome: Outcome
     detector: Detector | None
+    """what it made; None unless it was applied and was no deletion"""
+    refusal: ConfigError | None = None
+    """what is wrong with its config when it is invalid"""
 
 
 class RevisionLog:
@@ -84,8 +87,12 @@ class RevisionLog:
             return None
         outcome = self._table.apply(revision)
         self._meters.revisions.labels(outcome).inc()
-        applied = outcome is Outcome.APPLIED
-        return Written(outcome, self.get(revision.detector_id) if applied else None)
+        if outcome is Outcome.APPLIED:
+            return Written(outcome, self.get(revision.detector_id))
+        refusal = _refusal(revision.detector) if outcome is Outcome.INVALID else None
+        if refusal is not None:
+            log.warning("%s@%d: detector %s: %s", record.topic, record.offset, revision.detector_id, refusal)
+        return Written(outcome, None, refusal)
 
     async def write(self, detector_id: str, base_revision: int, config: DetectorConfig | None) -> Written:
         """Append a revision (``config`` None deletes) and wait until this process has read and judged it.
@@ -148,3 +155,13 @@ async def _within(timeout_s: float, otherwise: str) -> AsyncIterator[None]:
 
 def _token(headers: Iterable[tuple[str, bytes]]) -> bytes:
     return next((value for key, value in headers if key == WRITE_HEADER), b"")
+
+
+def _refusal(detector: Detector | None) -> ConfigError | None:
+    """Why the table did not take it; it says only that."""
+    try:
+        if detector is not None:
+            compile_config(detector)
+    except ConfigError as error:
+        return error
+    return None
