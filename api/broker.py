@@ -10,13 +10,13 @@ import logging
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from api.broker_settings import BrokerSettings, broker_host
+from api.broker_settings import BrokerSettings, broker_home, broker_host
 from api.child import ANNOUNCE
+from api.clock import wall_clock_ms
 from api.default_detectors import first_revisions
 from api.disk import refusal
 from api.embedded import EmbeddedBroker
@@ -31,11 +31,6 @@ log = logging.getLogger(__name__)
 
 LOOK_MS = 1_000
 """Time between two looks at what the broker holds: at 100 MB/s in, the bound is overrun by 100 MB at most."""
-
-
-def broker_home(home: Path) -> Path:
-    """Folder of the broker's own files within the data folder."""
-    return home / "broker"
 
 
 def bring_back(kafka: KafkaSettings, journal: Journal, time_ms: int) -> int:
@@ -135,7 +130,7 @@ def serve(settings: BrokerSettings, stopping: threading.Event) -> int:
         kafka = read_settings(KafkaSettings).model_copy(update={"kafka": broker.bootstrap})
         for line in create_topics_anew(kafka):
             log.info("%s", line)
-        start = bring_back(kafka, journal, time.time_ns() // 1_000_000)
+        start = bring_back(kafka, journal, wall_clock_ms())
         log.info("ready; records are in memory only and forgotten at the stop, detectors are in %s", journal.path)
         return watch.until_stopped(Keeper(kafka, journal, start), stopping)
     finally:

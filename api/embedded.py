@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 from dataclasses import dataclass
@@ -18,7 +17,8 @@ from pathlib import Path
 
 import psutil
 
-from api.broker_settings import DEFAULT_BOUND_BYTES
+from api.broker_settings import DEFAULT_BOUND_BYTES, STATUS_NAME
+from api.ports import Listener, refuse_taken_port
 from connectors.errors import TocsinError, Unavailable
 from connectors.kafka_clients import make_admin, unavailable
 from connectors.settings import KafkaSettings
@@ -27,7 +27,6 @@ START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 1.0
 """It waits for its clients to go, and has nothing to save."""
 PORT_VARIABLE = "TOCSIN_BROKER_PORT"
-STATUS_NAME = "broker-status.json"
 STATUS_BYTES = 512
 """Length of the status file, filled up with blanks, so that another status can be written over it."""
 
@@ -77,7 +76,7 @@ class EmbeddedBroker:
         Raises ``TocsinError`` for a taken port (naming the variable that moves it) or a broker that dies, and
         ``Unavailable`` for one that does not answer in time; nothing is left running then.
         """
-        self._refuse_taken_port()
+        refuse_taken_port(self.host, Listener("broker", self.port, PORT_VARIABLE))
         self.home.mkdir(parents=True, exist_ok=True)
         self._told = None  # a file that an earlier process left may say anything
         self._tell("")
@@ -159,15 +158,6 @@ class EmbeddedBroker:
             *("--advertised-listener-url", address),
             *("--storage-engine", "memory://tansu/"),
         ]
-
-    def _refuse_taken_port(self) -> None:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((self.host, self.port))
-            except OSError as error:
-                message = f"port {self.port} is taken ({error.strerror}): set {PORT_VARIABLE} to a free one"
-                raise TocsinError(message) from error
 
     def _wait_ready(self, deadline: float) -> None:
         settings = KafkaSettings(kafka=self.bootstrap, delivery_timeout_s=1.0)

@@ -54,7 +54,7 @@ def test_a_taken_port_is_named_with_its_variable(broker: Embedded) -> None:
     with socket.socket() as taken:
         taken.bind((broker.host, broker.port))
         taken.listen()
-        with pytest.raises(TocsinError, match=rf"port {broker.port} is taken .*: set TOCSIN_BROKER_PORT"):
+        with pytest.raises(TocsinError, match=rf"port {broker.port} of broker is taken .* set TOCSIN_BROKER_PORT"):
             broker.start()
     assert broker.pid is None
 
