@@ -80,6 +80,15 @@ def test_head_is_counted_as_head_and_refused_where_get_is(api: RunningApi) -> No
     assert (refused.status_code, refused.content) == (404, b"")
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("path", ["/metrics", *(path for path in GETTABLE if path != "/api/detectors")])
+def test_what_can_only_be_read_says_so(api: RunningApi, path: str, method: str) -> None:
+    answer = api.http.request(method, path)
+    assert (answer.status_code, answer.headers["content-type"]) == (405, "application/problem+json")
+    assert answer.json()["code"] == "method_not_allowed"
+    assert "GET" in answer.headers["allow"]
+
+
 def test_a_header_without_end_is_a_problem(api: RunningApi) -> None:
     status, problem = raw(api, b"GET /alive HTTP/1.1\r\nHost: x\r\nX-A: " + b"a" * 100_000)
     assert status.startswith(b"HTTP/1.1 431 ")
