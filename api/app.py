@@ -6,17 +6,18 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
 
 from api import anomalies, detectors, health, socket
-from api.context import Context, wall_clock_ms
+from api.clock import wall_clock_ms
+from api.context import Context
 from api.docs import OPENAPI_PATH, REFUSALS, install_docs, openapi_with_problems
 from api.gate import Gate
 from api.problems import install_problems
 from api.server import make_server, run_server
 from api.settings import ApiSettings
+from api.version import version_text
 from connectors.startup import start_process
 
 
@@ -37,7 +38,7 @@ def create_app(
 
     app = FastAPI(
         title="Tocsin",
-        version=_version(),
+        version=version_text(),
         description="Streaming anomaly detection for metrics and logs. Docs: docs/api.md in the repository.",
         openapi_url=OPENAPI_PATH,
         docs_url=None,
@@ -70,13 +71,6 @@ def main() -> int:
     context.on_death = partial(setattr, server, "should_exit", True)
     run_server(server)
     return 1 if context.death else 0
-
-
-def _version() -> str:
-    try:
-        return version("tocsin")
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        return "unreleased"
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from api.backtest_csv import find_files, read_frame, write_rows
 from api.backtest_plot import check_plotting, write_plot
 from api.backtest_prometheus import Range, make_range, read_range
 from api.backtest_summary import Summary
+from api.clock import wall_clock_ms
 from connectors.errors import Rejected, TocsinError
 from connectors.messages import DetectorConfig
 from flows.config import ConfigError, check_config
@@ -151,7 +151,7 @@ def _asked(wanted: Wanted, config: DetectorConfig) -> Range:
     if query == EVERYTHING:
         expected = "must be a PromQL expression, or be in the selector of --detector FILE.json"
         raise ConfigError(field="--query", value=wanted.query, expected=expected)
-    return make_range(query, wanted.start, wanted.end, wanted.step, time.time_ns() // 1_000_000)
+    return make_range(query, wanted.start, wanted.end, wanted.step, wall_clock_ms())
 
 
 def _check_names(jobs: list[Job], out: Path) -> None:

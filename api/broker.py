@@ -6,18 +6,17 @@ The broker holds all records in memory only. What must outlive it, the detector 
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from api.broker_settings import BrokerSettings, broker_host
+from api.broker_settings import BrokerSettings, broker_home, broker_host
 from api.child import ANNOUNCE
+from api.clock import wall_clock_ms
 from api.default_detectors import first_revisions
 from api.disk import refusal
 from api.embedded import EmbeddedBroker
@@ -32,11 +31,6 @@ log = logging.getLogger(__name__)
 
 LOOK_MS = 1_000
 """Time between two looks at what the broker holds: at 100 MB/s in, the bound is overrun by 100 MB at most."""
-
-
-def broker_home(home: Path) -> Path:
-    """Folder of the broker's own files within the data folder."""
-    return home / "broker"
 
 
 def bring_back(kafka: KafkaSettings, journal: Journal, time_ms: int) -> int:
@@ -61,7 +55,7 @@ class Watch:
         self._broker = broker
         self._journal = journal
         self._unkept = ""
-        self.full = False
+        self._full_reason = ""
         self.keeper: Keeper | None = None
         held = Gauge("tocsin_broker_held_bytes", "memory and disk of the embedded broker", registry=registry)
         bound = Gauge("tocsin_broker_bound_bytes", "beyond it ingest answers 429", registry=registry)
@@ -108,10 +102,9 @@ class Watch:
             log.warning("there is room again: detectors are kept", extra={ANNOUNCE: True})
 
     def _look(self) -> None:
-        was, self.full = self.full, self._broker.check_bound()
-        if self.full and not was:
-            message = json.loads(self._broker.status_path.read_text())["message"]
-            log.warning("%s", message, extra={ANNOUNCE: True})
+        was, self._full_reason = self._full_reason, self._broker.check_bound()
+        if self._full_reason and not was:
+            log.warning("%s", self._full_reason, extra={ANNOUNCE: True})
 
     def _held_bytes(self) -> int:
         usage = self._broker.usage()
@@ -137,7 +130,7 @@ def serve(settings: BrokerSettings, stopping: threading.Event) -> int:
         kafka = read_settings(KafkaSettings).model_copy(update={"kafka": broker.bootstrap})
         for line in create_topics_anew(kafka):
             log.info("%s", line)
-        start = bring_back(kafka, journal, time.time_ns() // 1_000_000)
+        start = bring_back(kafka, journal, wall_clock_ms())
         log.info("ready; records are in memory only and forgotten at the stop, detectors are in %s", journal.path)
         return watch.until_stopped(Keeper(kafka, journal, start), stopping)
     finally:

@@ -13,6 +13,15 @@ DEFAULT_BOUND_BYTES = 1024 * 1024 * 1024
 """Memory and disk of the broker together; the demo source fills it in about 11 hours (25 kB a second)."""
 
 
+STATUS_NAME = "broker-status.json"
+"""File in ``broker_home`` that says whether the broker is full, for TOCSIN_BROKER_STATUS_FILE of ingest."""
+
+
+def broker_home(home: Path) -> Path:
+    """Folder of the broker's own files within the data folder."""
+    return home / "broker"
+
+
 def broker_host(host: str) -> str:
     """Where the embedded broker listens when all else listens on ``host``.
 

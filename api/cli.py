@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from api.version import version_text
 from connectors.errors import TocsinError
 from connectors.settings import authority, read_settings
 
@@ -103,10 +103,7 @@ def warm_kernels() -> None:
 @app.command("version")
 def print_version() -> None:
     """Print the version."""
-    try:
-        typer.echo(version("tocsin"))
-    except PackageNotFoundError:
-        typer.echo("not installed")
+    typer.echo(version_text())
 
 
 def _told(error: TocsinError) -> int:

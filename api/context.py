@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import groupby
 
 from api.bridge import on_loop
+from api.clock import wall_clock_ms
 from api.feed import Feed
 from api.meters import ApiMeters
 from api.recent import RecentAnomalies
@@ -25,11 +25,6 @@ log = logging.getLogger(__name__)
 WATCH_INTERVAL_S = 1.0
 DETECTORS = "detectors"
 ANOMALIES = "anomalies"
-
-
-def wall_clock_ms() -> int:
-    """Now, in ms since 1970."""
-    return time.time_ns() // 1_000_000
 
 
 class Context:

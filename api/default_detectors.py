@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
 
+from api.clock import wall_clock_ms
 from api.journal import publish
 from connectors.errors import TocsinError
 from connectors.follower import TopicLog
@@ -92,7 +92,7 @@ def main() -> int:
     """Write the defaults where the environment says."""
     settings = start_process("default_detectors", KafkaSettings)
     try:
-        written = write_defaults(settings, time.time_ns() // 1_000_000)
+        written = write_defaults(settings, wall_clock_ms())
     except TocsinError as error:
         log.critical("%s", error)
         return 1

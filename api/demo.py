@@ -14,7 +14,8 @@ from prometheus_client import CollectorRegistry, Gauge
 from api.child import ANNOUNCE
 from api.demo_settings import DemoSettings
 from api.machine import ProcessTable, read_machine
-from api.push import Outbox, Sample
+from api.push import Outbox
+from api.sample import Sample
 from api.shop import FAULT_S, Fault, Shop
 from connectors.answers import SILENT_S
 from connectors.probes import Component, Probes, down_if

@@ -142,7 +142,7 @@ def _check(written: Written, detector_id: str, base: int) -> None:
             raise ApiError(Code.DETECTOR_LIMIT, message)
         case Outcome.INVALID:
             message = f"detector {detector_id}: the config was refused when the log was read"
-            raise Rejected(reason="bad_config", message=message)
+            raise written.refusal or Rejected(reason="bad_config", message=message)
 
 
 def _existing(revisions: RevisionLog, detector_id: str) -> Detector:

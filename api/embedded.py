@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 from dataclasses import dataclass
@@ -18,7 +17,8 @@ from pathlib import Path
 
 import psutil
 
-from api.broker_settings import DEFAULT_BOUND_BYTES
+from api.broker_settings import DEFAULT_BOUND_BYTES, STATUS_NAME
+from api.ports import Listener, refuse_taken_port
 from connectors.errors import TocsinError, Unavailable
 from connectors.kafka_clients import make_admin, unavailable
 from connectors.settings import KafkaSettings
@@ -27,7 +27,6 @@ START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 1.0
 """It waits for its clients to go, and has nothing to save."""
 PORT_VARIABLE = "TOCSIN_BROKER_PORT"
-STATUS_NAME = "broker-status.json"
 STATUS_BYTES = 512
 """Length of the status file, filled up with blanks, so that another status can be written over it."""
 
@@ -48,6 +47,7 @@ class EmbeddedBroker:
         self.port = port
         self.home = home
         self.bound_bytes = bound_bytes
+        self._told: str | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -76,9 +76,10 @@ class EmbeddedBroker:
         Raises ``TocsinError`` for a taken port (naming the variable that moves it) or a broker that dies, and
         ``Unavailable`` for one that does not answer in time; nothing is left running then.
         """
-        self._refuse_taken_port()
+        refuse_taken_port(self.host, Listener("broker", self.port, PORT_VARIABLE))
         self.home.mkdir(parents=True, exist_ok=True)
-        self._write_status(full=False, message="")
+        self._told = None  # a file that an earlier process left may say anything
+        self._tell("")
         with self.log_path.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own wheel's binary, arguments built here
                 self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=self.home
@@ -119,8 +120,8 @@ class EmbeddedBroker:
             memory = 0
         return Usage(memory_bytes=memory, disk_bytes=disk)
 
-    def check_bound(self) -> bool:
-        """Whether the bound is exceeded; the status file is rewritten to say so. Call about once a second."""
+    def check_bound(self) -> str:
+        """What is wrong when the bound is exceeded, else empty; the status file says the same. Call once a second."""
         usage = self.usage()
         held = usage.memory_bytes + usage.disk_bytes
         full = held > self.bound_bytes
@@ -128,12 +129,17 @@ class EmbeddedBroker:
             f"the embedded broker holds {held >> 20} MiB, its bound is {self.bound_bytes >> 20} MiB: restart it, or "
             "set TOCSIN_KAFKA to the host:port of a real Kafka"
         )
-        self._write_status(full=full, message=message if full else "")
-        return full
+        return self._tell(message if full else "")
 
-    def _write_status(self, *, full: bool, message: str) -> None:
+    def _tell(self, message: str) -> str:
+        """Let the status file say this, unless it does; returns the message."""
+        if message != self._told or not self.status_path.exists():
+            self._write_status(json.dumps({"full": message != "", "message": message}).ljust(STATUS_BYTES))
+            self._told = message
+        return message
+
+    def _write_status(self, content: str) -> None:
         """Replace the file; on a full disk write over it, which needs no room."""
-        content = json.dumps({"full": full, "message": message}).ljust(STATUS_BYTES)
         fresh = self.status_path.with_suffix(".new")
         try:
             fresh.write_text(content)
@@ -152,15 +158,6 @@ class EmbeddedBroker:
             *("--advertised-listener-url", address),
             *("--storage-engine", "memory://tansu/"),
         ]
-
-    def _refuse_taken_port(self) -> None:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((self.host, self.port))
-            except OSError as error:
-                message = f"port {self.port} is taken ({error.strerror}): set {PORT_VARIABLE} to a free one"
-                raise TocsinError(message) from error
 
     def _wait_ready(self, deadline: float) -> None:
         settings = KafkaSettings(kafka=self.bootstrap, delivery_timeout_s=1.0)

@@ -11,8 +11,8 @@ import logging
 from collections.abc import Sequence
 
 from api.meters import ApiMeters
-from api.recent import Change, RecentAnomalies
-from api.socket_messages import AnomalyEvent, SocketTopic
+from api.recent import Change, Kept, RecentAnomalies
+from api.socket_messages import SocketTopic, anomaly_text
 from connectors.errors import Overloaded, Rejected
 from connectors.follower import Received
 from connectors.messages import Anomaly
@@ -83,19 +83,21 @@ class Feed:
                 self._meters.anomaly_events.labels("invalid").inc()
                 log.warning("%s[%d]@%d: %s", record.topic, record.partition, record.offset, error)
                 continue
-            change = self._keep(event)
-            if change is not Change.REPEATED:
-                self.publish(SocketTopic.ANOMALIES, AnomalyEvent(data=event).model_dump_json())
+            kept = Kept.of(event)
+            if self._keep(kept) is not Change.REPEATED:
+                self._publish(kept.event)
 
-    def _keep(self, event: Anomaly) -> Change:
+    def _keep(self, kept: Kept) -> Change:
         before = self._recent.evicted_total
-        change = self._recent.put(event)
+        change = self._recent.put(kept)
         self._meters.anomaly_events.labels(change).inc()
         self._meters.evicted_anomalies.inc(self._recent.evicted_total - before)
         return change
 
-    def publish(self, topic: SocketTopic, text: str) -> None:
-        """Offer one encoded message to every subscriber."""
-        for client in self._clients:
-            if topic in client.topics:
+    def _publish(self, event: bytes) -> None:
+        """Offer one event, which is JSON already, to every subscriber."""
+        subscribers = [client for client in self._clients if SocketTopic.ANOMALIES in client.topics]
+        if subscribers:
+            text = anomaly_text(event)
+            for client in subscribers:
                 client.offer(text)

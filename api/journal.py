@@ -17,8 +17,8 @@ from api.disk import put, refusal, replace_durably, room_reason
 from connectors.answers import Answers
 from connectors.errors import Rejected, Unavailable
 from connectors.follower import Received, receive
-from connectors.kafka_clients import confirm, make_consumer, make_producer
-from connectors.messages import DetectorRevision
+from connectors.kafka_clients import close_producer, confirm, make_consumer, make_producer, send
+from connectors.messages import DetectorRevision, OutRecord
 from connectors.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,8 @@ KEPT = "detectors"
 FETCH_WAIT_MS = 2_000
 """The embedded broker answers a waiting fetch after half of this at the latest; each fetch costs it and us CPU."""
 LAST_LOOK_MS = 200
+CLOSE_TIMEOUT_S = 1.0
+"""For a producer whose records are all confirmed, or else given up."""
 ROOM_BYTES = 131_072
 """Two of the largest configs that the api takes; with less room on the disk, changes of detectors are refused."""
 SHOWN_LINES = 10
@@ -143,14 +145,15 @@ def publish(settings: KafkaSettings, revisions: Sequence[DetectorRevision]) -> i
         return 0
     producer = make_producer(settings, "tocsin-detectors")
     try:
-        sent = [
-            producer.send(settings.topics.detectors, key=revision.detector_id.encode(), value=revision.encode())
-            for revision in revisions
-        ]
+        sent = [send(producer, _record(settings, revision)) for revision in revisions]
         confirm(sent, settings.delivery_timeout_s)
         return int(sent[-1].get().offset) + 1
     finally:
-        producer.close()
+        close_producer(producer, CLOSE_TIMEOUT_S)
+
+
+def _record(settings: KafkaSettings, revision: DetectorRevision) -> OutRecord:
+    return OutRecord(settings.topics.detectors, revision.detector_id.encode(), revision.encode(), [])
 
 
 class Keeper:

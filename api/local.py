@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from functools import partial
 
 from api.broker_settings import broker_host
-from api.checks import refuse_bad_settings, refuse_equal_ports, refuse_foreign_host, refuse_taken_port
+from api.checks import refuse_bad_settings, refuse_foreign_host
 from api.child import python
 from api.claim import claimed
 from api.disk import room_reason
 from api.local_settings import LocalSettings
 from api.plan import BROKER, Plan
+from api.ports import refuse_equal_ports, refuse_taken_port
 from api.supervisor import GaveUp, Patience, Supervisor
 
 ROOM_BYTES = 2 << 20

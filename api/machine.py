@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 
 import psutil
 
-Labels = Mapping[str, str]
-Sample = tuple[Labels, float]
+from api.sample import Labels, Sample
 
 MAX_GROUPS = 20
 """Processes are told by name, so many names at most: those that have used most CPU."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
-from api.broker_settings import BrokerSettings, broker_host
+from api.broker_settings import STATUS_NAME, BrokerSettings, broker_home, broker_host
 from api.child import Shown, python
 from api.demo_settings import DemoSettings
 from api.local_settings import LocalSettings
+from api.ports import Listener
 from api.settings import ApiSettings
 from api.socket_messages import TAIL_SUBSCRIBED
 from api.supervisor import Service
@@ -18,19 +18,7 @@ from connectors.logs import LogSettings
 from connectors.settings import Settings, authority
 from flows.settings import FlowSettings
 
-BROKER_STATUS = Path("broker") / "broker-status.json"
-"""Where the broker's process says whether it is full (``api.broker``, which this process does not import: Kafka
-clients are 40 MB)."""
-
 BROKER = "broker"
-
-
-class Listener(NamedTuple):
-    """A port that a process will want, and the setting that moves it."""
-
-    name: str
-    port: int
-    variable: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +48,7 @@ class Plan:
             "RUST_BACKTRACE": "0",  # frames of Bytewax and Python, which would push the reason out of the log's end
         }
         embedded = {
-            "TOCSIN_BROKER_STATUS_FILE": str(self.home / BROKER_STATUS),
+            "TOCSIN_BROKER_STATUS_FILE": str(broker_home(self.home) / STATUS_NAME),
             "TOCSIN_API_BROKER_HEALTH": f"{self.url(self.settings.broker_probe_port)}/health",
         }
         return {**told, **(embedded if self.settings.kafka is None else {})}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import cramjam
 import httpx
 
+from api.sample import Sample
 from connectors.codec.encode import encode_write_request
 
 MAX_WAITING = 120
@@ -21,8 +22,6 @@ HEADERS = {
     "X-Prometheus-Remote-Write-Version": "0.1.0",
     "User-Agent": "tocsin-demo",
 }
-
-Sample = tuple[Mapping[str, str], float]
 
 
 class Outbox:

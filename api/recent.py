@@ -97,15 +97,15 @@ class RecentAnomalies:
         """The last event of an id."""
         return self._last.get(anomaly_id)
 
-    def put(self, event: Anomaly) -> Change:
-        """Keep the event if it says more than what is known: a higher sequence, or the same with other content."""
-        made, known = Kept.of(event), self._last.get(event.id)
+    def put(self, made: Kept) -> Change:
+        """Keep an event if it says more than what is known: a higher sequence, or the same with other content."""
+        known = self._last.get(made.place.id)
         if known is not None and (made.sequence < known.sequence or made == known):
             return Change.REPEATED
         if known is not None:
             self._order.pop(bisect_left(self._order, known.place))
             self.size_bytes -= len(known.event)
-        self._last[event.id] = made
+        self._last[made.place.id] = made
         self.size_bytes += len(made.event)
         insort(self._order, made.place)
         self._evict()

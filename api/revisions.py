@@ -10,21 +10,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import threading
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from typing import NamedTuple
-
-from kafka import KafkaProducer
 
 from api.meters import ApiMeters
 from api.settings import ApiSettings
 from api.upkeep import Upkeep
+from api.writer import Writer
 from connectors.errors import Overloaded, Rejected, Unavailable
 from connectors.follower import Received
-from connectors.kafka_clients import confirm, make_producer, send
 from connectors.messages import Detector, DetectorConfig, DetectorRevision, OutRecord
-from flows.config import compile_config
+from flows.config import ConfigError, compile_config
 from flows.revisions import DetectorTable, Outcome
 
 log = logging.getLogger(__name__)
@@ -36,14 +33,17 @@ AUTHOR = "api"
 
 
 class Written(NamedTuple):
-    """What a revision did; ``detector`` is what it made, None unless it was applied and was no deletion."""
+    """What a revision did."""
 
     outcome: Outcome
     detector: Detector | None
+    """what it made; None unless it was applied and was no deletion"""
+    refusal: ConfigError | None = None
+    """what is wrong with its config when it is invalid"""
 
 
 class RevisionLog:
-    """The detectors as they stand, and the way to change them. Everything but ``_send`` runs on the event loop."""
+    """The detectors as they stand, and the way to change them. All of it runs on the event loop."""
 
     def __init__(self, settings: ApiSettings, meters: ApiMeters, now_ms: Callable[[], int], upkeep: Upkeep) -> None:
         self._settings = settings
@@ -52,9 +52,7 @@ class RevisionLog:
         self._upkeep = upkeep
         self._table = DetectorTable()
         self._waiting: dict[bytes, asyncio.Future[Written]] = {}
-        self._threads = ThreadPoolExecutor(settings.api_max_writes, "write-detectors")
-        self._producer: KafkaProducer | None = None
-        self._producer_lock = threading.Lock()
+        self._writer = Writer(settings, "tocsin-api")
         meters.detectors.set_function(lambda: len(self._table.compiled))
         meters.writes.set_function(lambda: len(self._waiting))
 
@@ -89,8 +87,12 @@ class RevisionLog:
             return None
         outcome = self._table.apply(revision)
         self._meters.revisions.labels(outcome).inc()
-        applied = outcome is Outcome.APPLIED
-        return Written(outcome, self.get(revision.detector_id) if applied else None)
+        if outcome is Outcome.APPLIED:
+            return Written(outcome, self.get(revision.detector_id))
+        refusal = _refusal(revision.detector) if outcome is Outcome.INVALID else None
+        if refusal is not None:
+            log.warning("%s@%d: detector %s: %s", record.topic, record.offset, revision.detector_id, refusal)
+        return Written(outcome, None, refusal)
 
     async def write(self, detector_id: str, base_revision: int, config: DetectorConfig | None) -> Written:
         """Append a revision (``config`` None deletes) and wait until this process has read and judged it.
@@ -102,7 +104,6 @@ class RevisionLog:
         if len(self._waiting) >= self._settings.api_max_writes:
             message = f"{len(self._waiting)} detector writes wait for Kafka (TOCSIN_API_MAX_WRITES)"
             raise Overloaded(message)
-        loop = asyncio.get_running_loop()
         revision = DetectorRevision(
             detector_id=detector_id,
             base_revision=base_revision,
@@ -111,43 +112,56 @@ class RevisionLog:
             time_ms=self._now_ms(),
         )
         token = secrets.token_bytes(TOKEN_BYTES)
-        waiter = self._waiting[token] = loop.create_future()
+        waiter = self._waiting[token] = asyncio.get_running_loop().create_future()
         try:
-            await self._upkeep.require()
-            await loop.run_in_executor(self._threads, self._send, revision, token)
-            async with asyncio.timeout(self._settings.api_read_back_timeout_s):
-                return await waiter
-        except TimeoutError as error:
-            message = f"detector {detector_id}: written to Kafka but not read back in time; read it to see what holds"
-            raise Unavailable(message) from error
+            await self._append(revision, token)
+            return await self._read_back(detector_id, waiter)
         finally:
             del self._waiting[token]
 
-    def _send(self, revision: DetectorRevision, token: bytes) -> None:
-        """Produce and confirm; blocks, so it runs in a thread of its own."""
+    async def _append(self, revision: DetectorRevision, token: bytes) -> None:
+        """Ask whether it would be kept, connect if need be, send and confirm: all within one delivery time-out."""
         record = OutRecord(
             topic=self._settings.topics.detectors,
             key=revision.detector_id.encode(),
             value=revision.encode(),
             headers=[(WRITE_HEADER, token)],
         )
-        confirm([send(self._connected(), record)], self._settings.delivery_timeout_s)
+        timeout_s = self._settings.delivery_timeout_s
+        silent = f"Kafka at {self._settings.kafka} (TOCSIN_KAFKA) has not confirmed within {timeout_s:g} s"
+        async with _within(timeout_s, silent):
+            await self._upkeep.require()
+            await self._writer.write(record)
 
-    def _connected(self) -> KafkaProducer:
-        with self._producer_lock:
-            if self._producer is None:
-                self._producer = make_producer(self._settings, "tocsin-api")
-            return self._producer
+    async def _read_back(self, detector_id: str, waiter: asyncio.Future[Written]) -> Written:
+        late = f"detector {detector_id}: written to Kafka but not read back in time; read it to see what holds"
+        async with _within(self._settings.api_read_back_timeout_s, late):
+            return await waiter
 
     async def stop(self) -> None:
-        """End the threads and the producer; writes under way are finished first."""
-        await asyncio.to_thread(self._close)
+        """End the writing; what is not confirmed in a moment fails."""
+        await asyncio.to_thread(self._writer.stop)
 
-    def _close(self) -> None:
-        self._threads.shutdown(wait=True)
-        if self._producer is not None:
-            self._producer.close()
+
+@asynccontextmanager
+async def _within(timeout_s: float, otherwise: str) -> AsyncIterator[None]:
+    """Raise ``Unavailable`` past the time-out."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            yield
+    except TimeoutError as error:
+        raise Unavailable(otherwise) from error
 
 
 def _token(headers: Iterable[tuple[str, bytes]]) -> bytes:
     return next((value for key, value in headers if key == WRITE_HEADER), b"")
+
+
+def _refusal(detector: Detector | None) -> ConfigError | None:
+    """Why the table did not take it; it says only that."""
+    try:
+        if detector is not None:
+            compile_config(detector)
+    except ConfigError as error:
+        return error
+    return None

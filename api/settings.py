@@ -4,11 +4,32 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+import httpx
+from pydantic import AfterValidator, Field
 
-from connectors.settings import Host, KafkaSettings
+from connectors.settings import MAX_PORT, Host, KafkaSettings
 
 Seconds = Annotated[float, Field(gt=0)]
+
+
+def _http_url(text: str) -> str:
+    """Refuse what nobody could ask, once and at the start."""
+    if not text:
+        return text
+    try:
+        url = httpx.URL(text)
+        url.host.encode("idna")  # as the socket will
+    except (httpx.InvalidURL, UnicodeError) as error:
+        message = f"is not the URL of a server: {error}"
+        raise ValueError(message) from error
+    if url.scheme not in ("http", "https") or not url.host or not 0 < (url.port or 1) <= MAX_PORT:
+        message = f"is not http[s]://host[:port]/path with a port from 1 to {MAX_PORT}"
+        raise ValueError(message)
+    return text
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+"""Address that can be asked over HTTP; may be empty."""
 
 
 class ApiSettings(KafkaSettings):
@@ -32,9 +53,8 @@ class ApiSettings(KafkaSettings):
     api_max_socket_message_bytes: Annotated[int, Field(ge=64, description="largest message of a client")] = 16_384
     api_max_body_bytes: Annotated[int, Field(ge=64, description="largest REST request body")] = 65_536
     api_broker_health: Annotated[
-        str,
+        HttpUrl,
         Field(
-            pattern="^(https?://.+)?$",
             description="/health of the embedded broker's process, which keeps the detectors; empty: Kafka keeps them",
         ),
     ] = ""

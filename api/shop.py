@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
+
+from api.sample import Sample
 
 DAY_S = 600.0
 SEASON = 0.35
@@ -25,9 +27,6 @@ FIRST_FAULT_S = 75.0
 FAULT_EVERY_S = 120.0
 FAULT_S = 20.0
 """Less than half a window of 60 samples a second, so that a robust detector is not led to believe in it."""
-
-Labels = Mapping[str, str]
-Sample = tuple[Labels, float]
 
 
 class FaultKind(StrEnum):

@@ -100,12 +100,17 @@ async def _write(socket: WebSocket, client: Client, context: Context) -> None:
 
 
 async def _read(socket: WebSocket, client: Client, context: Context) -> None:
-    """Answer every message through the client's queue, so that answers and events keep their order."""
-    while True:
+    """Answer every message through the client's queue, so that answers and events keep their order.
+
+    Between two messages others have their turn, for ``receive`` does not wait while more of them are there; whoever
+    does not read the answers is asked no more.
+    """
+    while not client.slow.is_set():
         received = await socket.receive()
         if received["type"] == "websocket.disconnect":
             return
         client.offer(_answer(received.get("text"), client, context).model_dump_json())
+        await asyncio.sleep(0)
 
 
 def _answer(text: str | None, client: Client, context: Context) -> Message:

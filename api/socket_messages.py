@@ -71,6 +71,11 @@ class AnomalyEvent(Message):
     data: Anomaly
 
 
+def anomaly_text(event: bytes) -> str:
+    """The text of an ``AnomalyEvent`` whose data is JSON already."""
+    return f'{{"type":"anomaly","data":{event.decode()}}}'
+
+
 class Pong(Message):
     """Server: the answer to ``ping``."""
 

@@ -26,11 +26,6 @@ class Tether:
         self._guard = self._start()
         self._watching = asyncio.create_task(self._watch())
 
-    @property
-    def pid(self) -> int:
-        """Process id of the guard."""
-        return self._guard.pid
-
     def hold(self, group: int) -> None:
         """Say that a process group lives: the guard ends it when the supervisor is gone."""
         self._groups[group] = None

@@ -42,6 +42,8 @@ RECONNECT_MAX_MS = 1_000
 LIST_TIMEOUT_MS = 10_000
 """How long to wait for the answer to "which offsets do you hold"."""
 CONNECT_PAUSE_S = 0.1
+FORCED_S = 5.0
+"""How long a producer's thread may take to end once it is told to deliver nothing more."""
 _LEAN = {
     "metrics_enabled": False,  # our own counters are what /metrics serves; kafka-python's cost CPU per record
 }
@@ -156,6 +158,19 @@ def confirm(futures: Iterable[Any], timeout_s: float) -> None:
     for future in futures:
         with refused():
             future.get(timeout=max(0.0, deadline - time.monotonic()))
+
+
+def close_producer(producer: KafkaProducer, timeout_s: float) -> None:
+    """Close a producer; whatever it has not delivered within the time-out fails. Raises nothing of Kafka's.
+
+    ``close`` without a time-out waits for ever on a broker that hangs; with one it gives up before it would end the
+    producer's thread.
+    """
+    try:
+        producer.close(timeout=timeout_s)
+    except KafkaError:
+        producer._sender.force_close()  # noqa: SLF001 - there is no public way to fail what is under way
+        producer._sender.join(FORCED_S)  # noqa: SLF001 - as above
 
 
 @contextmanager

@@ -19,6 +19,8 @@ pytestmark = pytest.mark.integration
 
 FRIEND = "https://friend.example:8443"
 DEADLINE_S = 20.0
+UNREAD = {"header_too_large", "bad_request"}
+"""What the server refuses before the application sees it, by code; docs/api.md says what it lacks."""
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,14 @@ def raw(api: RunningApi, sent: bytes) -> tuple[bytes, dict[str, Any]]:
             found += piece
     head, _, body = found.partition(b"\r\n\r\n")
     assert b"content-type: application/problem+json" in head.lower()
-    return head.partition(b"\r\n")[0], json.loads(body)
+    problem = json.loads(body)
+    lines = {name.lower(): value for name, _, value in (line.partition(b": ") for line in head.split(b"\r\n"))}
+    if problem["code"] in UNREAD:
+        assert b"x-request-id" not in lines
+        assert problem["request_id"]
+    else:
+        assert lines[b"x-request-id"].decode() == problem["request_id"]
+    return head.partition(b"\r\n")[0], problem
 
 
 GETTABLE = [
@@ -69,6 +78,15 @@ def test_head_is_counted_as_head_and_refused_where_get_is(api: RunningApi) -> No
     assert api.metric("tocsin_api_http_requests_total", method="HEAD", route="/metrics", code="200") == before + 1
     refused = api.http.head("/api/nowhere")
     assert (refused.status_code, refused.content) == (404, b"")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("path", ["/metrics", *(path for path in GETTABLE if path != "/api/detectors")])
+def test_what_can_only_be_read_says_so(api: RunningApi, path: str, method: str) -> None:
+    answer = api.http.request(method, path)
+    assert (answer.status_code, answer.headers["content-type"]) == (405, "application/problem+json")
+    assert answer.json()["code"] == "method_not_allowed"
+    assert "GET" in answer.headers["allow"]
 
 
 def test_a_header_without_end_is_a_problem(api: RunningApi) -> None:

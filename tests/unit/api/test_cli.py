@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from importlib import metadata
+
 import pytest
 from typer.testing import CliRunner
 
 from api import default_detectors
+from api.app import create_app
 from api.cli import app
+from api.settings import ApiSettings
 from connectors import startup
 from connectors.catalogue import Topics
 from connectors.settings import KafkaSettings
@@ -19,7 +23,15 @@ def test_every_command_has_a_word_of_help() -> None:
 
 
 def test_version() -> None:
-    assert RUN.invoke(app, ["version"]).output.strip() in {"0.1.0", "not installed"}
+    assert RUN.invoke(app, ["version"]).output.strip() in {"0.1.0", "unreleased"}
+
+
+def test_a_version_that_nobody_installed_is_called_the_same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    assert RUN.invoke(app, ["version"]).output.strip() == create_app(ApiSettings()).version == "unreleased"
 
 
 def test_topics_are_created_and_then_found(broker: str, monkeypatch: pytest.MonkeyPatch) -> None:

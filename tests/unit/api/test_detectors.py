@@ -1,10 +1,11 @@
 import pytest
 
 from api.detectors import _base_revision, _check
-from api.problems import ApiError, Code
+from api.problems import ApiError, Code, FieldProblem, field_problems
 from api.revisions import Written
 from connectors.errors import Rejected
 from connectors.messages import Detector, DetectorConfig
+from flows.config import ConfigError
 from flows.revisions import Outcome
 
 config = DetectorConfig(name="n", kind="mad", selector="up")
@@ -49,7 +50,11 @@ def test_what_the_log_refuses_is_a_problem(outcome: Outcome, code: Code) -> None
     assert caught.value.code is code
 
 
-def test_a_config_that_another_version_refuses_is_rejected() -> None:
+def test_a_config_that_the_log_refuses_names_field_value_and_what_is_right() -> None:
+    refusal = ConfigError(field="kind", value="maad", expected="mad")
+    with pytest.raises(Rejected) as caught:
+        _check(Written(Outcome.INVALID, None, refusal), "d-1", 3)
+    assert field_problems(caught.value) == [FieldProblem(field="kind", value='"maad"', expected="mad")]
     with pytest.raises(Rejected, match="d-1"):
         _check(Written(Outcome.INVALID, None), "d-1", 3)
     _check(Written(Outcome.APPLIED, None), "d-1", 3)

@@ -1,12 +1,14 @@
 import asyncio
 import json
+from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from api.feed import Client, Feed
 from api.meters import ApiMeters
 from api.recent import RecentAnomalies
-from api.socket_messages import SocketTopic
+from api.socket_messages import AnomalyEvent, SocketTopic
 from connectors.errors import Overloaded
 from connectors.follower import Received
 from tests.anomalies import make_anomaly
@@ -45,11 +47,41 @@ def test_a_subscriber_gets_each_event_once_and_in_order() -> None:
     assert deaf.waiting == 0
 
 
-def test_the_message_is_encoded_once_for_all() -> None:
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """All that is encoded from here on."""
+    found: list[object] = []
+
+    def dump(self: BaseModel, *arguments: Any, **more: Any) -> str:
+        found.append(self)
+        return encode(self, *arguments, **more)
+
+    encode = BaseModel.model_dump_json
+    monkeypatch.setattr(BaseModel, "model_dump_json", dump)
+    return found
+
+
+def test_an_event_is_encoded_once_for_the_store_and_all_clients(encoded: list[object]) -> None:
     feed, _ = make_feed()
-    first, second = subscribed(feed), subscribed(feed)
-    feed.handle([received(make_anomaly().encode())])
-    assert drain(first)[0] is drain(second)[0]
+    first, second, event = subscribed(feed), subscribed(feed), make_anomaly()
+    value = event.encode()
+    encoded.clear()
+    feed.handle([received(value)])
+    assert encoded == [event]
+    [text], [other] = drain(first), drain(second)
+    assert text is other
+    assert text == AnomalyEvent(data=event).model_dump_json()
+
+
+def test_for_nobody_no_message_is_made(monkeypatch: pytest.MonkeyPatch, encoded: list[object]) -> None:
+    feed, _ = make_feed()
+    feed.join()
+    event = make_anomaly()
+    value = event.encode()
+    encoded.clear()
+    monkeypatch.setattr("api.feed.anomaly_text", None)
+    feed.handle([received(value)])
+    assert encoded == [event]
 
 
 def test_a_full_queue_marks_only_that_client_slow() -> None:

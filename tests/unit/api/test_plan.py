@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from api.broker import broker_home
+from api.broker_settings import broker_home
 from api.demo_settings import DemoSettings
 from api.embedded import EmbeddedBroker
 from api.local_settings import LocalSettings

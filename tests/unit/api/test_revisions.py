@@ -1,15 +1,17 @@
 import asyncio
+import time
 
 import pytest
 
 from api.meters import ApiMeters
-from api.revisions import RevisionLog
+from api.revisions import WRITE_HEADER, RevisionLog, Written
 from api.settings import ApiSettings
 from api.upkeep import Upkeep
-from connectors.errors import Overloaded
+from connectors.errors import Overloaded, Unavailable
 from connectors.follower import Received
 from connectors.messages import DetectorConfig, DetectorRevision
 from flows.config import ConfigError
+from flows.revisions import Outcome
 
 
 def make_log(**settings: int) -> tuple[RevisionLog, ApiMeters]:
@@ -83,3 +85,35 @@ def test_more_writes_than_allowed_are_refused() -> None:
         await log.stop()
 
     asyncio.run(main())
+
+
+def test_writers_without_kafka_are_all_refused_within_one_delivery_time_out() -> None:
+    settings = ApiSettings(kafka="127.0.0.1:1", delivery_timeout_s=0.5)
+    log = RevisionLog(settings, ApiMeters(), lambda: 1_000, Upkeep(""))
+
+    async def refused(number: int) -> None:
+        with pytest.raises(Unavailable, match="TOCSIN_KAFKA"):
+            await log.write(f"d{number}", 0, make_config())
+
+    async def main() -> None:
+        began_s = time.monotonic()
+        await asyncio.gather(*(refused(number) for number in range(8)))
+        assert time.monotonic() - began_s < 2.5
+        await log.stop()
+
+    asyncio.run(main())
+
+
+def test_who_wrote_an_invalid_revision_is_told_what_is_wrong() -> None:
+    log, _ = make_log()
+
+    async def main() -> Written:
+        waiter = log._waiting[b"x"] = asyncio.get_running_loop().create_future()
+        bad = record("a", 0, make_config(kind="nonsense"))
+        log.handle([bad._replace(headers=[(WRITE_HEADER, b"x")])])
+        return await waiter
+
+    written = asyncio.run(main())
+    assert written.outcome is Outcome.INVALID
+    assert written.refusal is not None
+    assert (written.refusal.field, written.refusal.value) == ("kind", "nonsense")

@@ -2,6 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from api.settings import ApiSettings
+from connectors.settings import complaints
 
 
 def test_the_environment_sets_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,3 +24,35 @@ def test_origins(text: str, origins: set[str]) -> None:
 def test_every_bound_is_positive(name: str) -> None:
     with pytest.raises(ValidationError, match=name):
         ApiSettings.model_validate({name: 0})
+
+
+@pytest.mark.parametrize("url", ["", "http://127.0.0.1:9/health", "https://[::1]:8443/health", "http://broker/health"])
+def test_an_address_that_can_be_asked(url: str) -> None:
+    assert ApiSettings(api_broker_health=url).api_broker_health == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "broker:8004/health",
+        "ftp://broker/health",
+        "http://",
+        "http:///health",
+        "http://broker:port/health",
+        "http://broker:99999/health",
+        "http://bro\x00ker/health",
+        "http://ü..de/health",
+        "http://xn--/health",
+        f"http://{'b' * 64}/health",
+    ],
+)
+def test_an_address_that_cannot_be_asked_is_refused_at_the_start(url: str) -> None:
+    """Else each change of a detector would end as an unexpected error."""
+    [line] = complaints(ApiSettings, refused(url))
+    assert line.startswith(f"TOCSIN_API_BROKER_HEALTH={url}: is not ")
+
+
+def refused(url: str) -> ValidationError:
+    with pytest.raises(ValidationError) as caught:
+        ApiSettings(api_broker_health=url)
+    return caught.value

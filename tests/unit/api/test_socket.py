@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from api.context import ANOMALIES, Context
 from api.feed import Client
 from api.settings import ApiSettings
-from api.socket import _answer, may_open
+from api.socket import _answer, _read, may_open
 from api.socket_messages import SERVER_MESSAGE, SocketError, SocketTopic
 
 SUBSCRIBE = '{"type": "subscribe", "topics": ["anomalies"]}'
@@ -97,3 +97,41 @@ def test_answers_queue_behind_events() -> None:
         return [await client.next(), await client.next()]
 
     assert asyncio.run(main()) == ["event", "answer"]
+
+
+class Flood:
+    """The socket of a client whose next message is always there already."""
+
+    def __init__(self, messages: int) -> None:
+        self.left = messages
+
+    async def receive(self) -> dict[str, str]:
+        if self.left == 0:
+            return {"type": "websocket.disconnect"}
+        self.left -= 1
+        return {"type": "websocket.receive", "text": '{"type": "ping"}'}
+
+
+def test_others_have_their_turn_between_the_messages_of_a_flood() -> None:
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        task = asyncio.create_task(other())
+        await _read(Flood(100), Client(1_000), Context(ApiSettings(kafka="127.0.0.1:1")))  # type: ignore[arg-type]
+        task.cancel()
+
+    asyncio.run(main())
+    assert turns >= 100
+
+
+def test_who_does_not_read_the_answers_is_asked_no_more() -> None:
+    flood, client = Flood(100), Client(2)
+    asyncio.run(_read(flood, client, Context(ApiSettings(kafka="127.0.0.1:1"))))  # type: ignore[arg-type]
+    assert client.slow.is_set()
+    assert flood.left == 97

@@ -19,7 +19,7 @@ def test_a_guard_that_was_killed_is_named_and_the_next_one_knows_what_lives() ->
         tether = Tether([], shown.append, pause_s=0.01)
         tether.hold(group)
         tether.hold(2**22 + 1)
-        os.kill(tether.pid, signal.SIGKILL)
+        os.kill(tether._guard.pid, signal.SIGKILL)
         while "the guard is started again" not in shown:  # noqa: ASYNC110 - as a user looks
             await asyncio.sleep(0.01)
         tether.let_go(2**22 + 1)
@@ -45,7 +45,7 @@ def test_the_end_does_not_wait_for_the_next_guard() -> None:
 
     async def scenario() -> None:
         tether = Tether([], shown.append, pause_s=60)
-        os.kill(tether.pid, signal.SIGKILL)
+        os.kill(tether._guard.pid, signal.SIGKILL)
         while not shown:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.01)
         tether.hold(2**22 + 1)
