@@ -133,6 +133,7 @@ class Auto:
     offset: Mean = field(default_factory=Mean)
     variance: float = 0.0
     rest_square: Mean = field(default_factory=Mean)
+    long_square: Mean = field(default_factory=Mean)
     miss_square: Mean = field(default_factory=Mean)
     product: Mean = field(default_factory=Mean)
     profile_square: Mean = field(default_factory=Mean)
@@ -174,8 +175,8 @@ class Auto:
         predictions = [self.last, self.fast.value, self.slow.value, middle, middle + self.offset.value]
         weights = [math.exp(one - max(self.likelihoods)) for one in self.likelihoods]
         guess = middle + sum(w * (p - middle) for w, p in zip(weights, predictions, strict=True)) / sum(weights)
-        hourly, steady = self.spread(hour, 20), self.spread(hour, 200)
-        missing = math.sqrt(self.miss_square.value)
+        hourly, steady = self.spread(hour, 20), max(self.spread(hour, 200), math.sqrt(self.long_square.value))
+        missing = math.sqrt(0.9 * self.miss_square.value + 0.1 * self.rest_square.value)
         rest = value - middle
         sizes = [ratio(rest, hourly), ratio(rest, steady), self.rough(value), ratio(value - guess, missing)]
         sizes += [self.window(i, math.copysign(min(sizes[0], 5.0), rest), step_h) for i in range(3)]
@@ -243,11 +244,12 @@ class Auto:
             surprise = tail.surprise(size, k)
             tail.learn(size, k)
             if i < 4:
-                evidence += surprise
+                evidence += 1.7 * surprise if i == 2 else surprise
                 continue
             usual = self.windows[i - 4][2]
             evidence += self.kept(i - 4, step_h) * max(surprise - usual.value, 0.0)
             usual.learn(surprise, max(min(1.0, step_h / 36), 1 / (k + 1)))
+        evidence *= 0.94
         above = max(evidence - self.evidence.value / 2, 0.0)
         self.evidence.learn(evidence, max(min(1.0, step_h / 168), 1 / (k + 1)))
         found = self.ladder.height(above)
@@ -288,6 +290,7 @@ class Auto:
         miss_cut = cut(value - guess, 8 * missing if old and missing > 0 else 1e300)
         away = cut(value - self.mean.value, limit)
         self.rest_square.learn(rest_cut**2, quick)
+        self.long_square.learn(rest_cut**2, max(0.0005, 1 / (n + 1)))
         self.miss_square.learn(miss_cut**2, rate)
         per_hour = max(1.0, 1 / step_h) if n > 1 else 1.0
         samples = self.hour_samples.get(hour, 0)

@@ -39,6 +39,7 @@ from flows.detectors.auto_state import (
     HOUR_MS,
     MEMBERS,
     PEAKS,
+    ROUGH,
     STEADY,
     WARMUP,
     WINDOW,
@@ -53,6 +54,15 @@ CADENCE_RATE = 0.02
 """A step longer or shorter than usual moves the usual one by so much at most: a gap is no new cadence."""
 MISS_CUT = 8.0
 SHARE_RATE = 0.002
+LONG_RATE = 0.0005
+"""Least weight of a sample in the long spread, below which the steady one never is: a calm week does not make the usual
+outbreaks surprising to it. 0.0001 … 0.001 were alike."""
+SWING_SHARE = 0.1
+"""Share of the signal's own variance in that of errors of prediction: where a smooth signal swings widely, a jump that
+is small against the swing is no great matter. 0.05 … 0.5 were alike."""
+ROUGHER, EVIDENCE_SHARE = 0.7, 0.94
+"""So much more the change counts, alone of its kind where deviations are judged three times; and what is left of the
+sum, as the ladder's beginning expects so much: 0.5 … 0.75 and 0.92 … 0.95 were alike."""
 REACH, OUTSIDE = 4.0, 10.0**-BAND_SURPRISE
 """The band in standard deviations at first, between Gauss (3.3) and Laplace (4.9), and what is to be outside."""
 REACH_GAIN, REACH_PRIOR, REACH_LIMIT = 0.14, 5.0, 300_000
@@ -117,8 +127,8 @@ def expect(it: Signal, time_ms: int) -> Expectation:
         middle,
         predict(it, middle),
         spread_of(it, hour, common, HOURLY_PRIOR),
-        spread_of(it, hour, common, STEADY_PRIOR),
-        math.sqrt(it["miss_variance"]),
+        max(spread_of(it, hour, common, STEADY_PRIOR), math.sqrt(it["long_variance"])),
+        math.sqrt((1.0 - SWING_SHARE) * it["miss_variance"] + SWING_SHARE * common),
     )
 
 
@@ -145,7 +155,9 @@ def judge(it: Signal, k: int, sizes: Floats, pause_ms: float, step_ms: float) ->
     for member in range(MEMBERS):
         surprise = surprise_of(it, member * PEAKS, sizes[member], decades, prior)
         evidence += surprise if member < WINDOW else begun(it, member - WINDOW, surprise, k, step_ms)
+        evidence += ROUGHER * surprise if member == ROUGH else 0.0
         learn_peak(it, member, sizes[member], k)
+    evidence *= EVIDENCE_SHARE
     if k == 0:
         begin_ladder(it["ladder"], 1.0)
     surprise = lowered(it, height_of(it["ladder"], evidence_above(it, evidence, k, step_ms)), pause_ms)
@@ -187,6 +199,7 @@ def learn(it: Signal, n: int, time_ms: int, value: float, e: Expectation, step_m
     miss_cut = cut(value - e.guess, MISS_CUT * e.missing if n > CUT_FROM and e.missing > 0.0 else NO_LIMIT)
     away = cut(value - it["mean"], limit)
     it["rest_variance"] += quick * (rest_cut * rest_cut - common)
+    it["long_variance"] += max(LONG_RATE, 1.0 / (n + 1.0)) * (rest_cut * rest_cut - it["long_variance"])
     it["miss_variance"] += rate * (miss_cut * miss_cut - it["miss_variance"])
     learn_spread(it, time_ms % DAY_MS // HOUR_MS, rest_cut, per_hour)
     learn_predictors(it, n, value, e.middle, rate)

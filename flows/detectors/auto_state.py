@@ -1,4 +1,4 @@
-"""What ``auto`` remembers of a signal: one record of 888 bytes, every number in as few bits as it needs.
+"""What ``auto`` remembers of a signal: one record of 896 bytes, every number in as few bits as it needs.
 
 Levels and squares are float64, so a signal at 10¹² with a spread of 1 loses nothing; deviations and ratios are
 float32, peaks have 11 bits of mantissa (``auto_tails``). Nothing is derived: a snapshot holds all of it. A record lies
@@ -34,7 +34,10 @@ PEAKS = 20
 """Largest peaks kept of each member: 10 and 40 were no better (docs/quality.md)."""
 RUNGS = 5
 
-_EXACT = ("mean", "last", "fast", "slow", "variance", "rest_variance", "miss_variance", "with_profile", "of_profile")
+_EXACT = (
+    "mean", "last", "fast", "slow", "variance", "rest_variance", "long_variance", "miss_variance", "with_profile",
+    "of_profile",
+)  # fmt: skip
 _SIZES = ("quick_change", "usual_change", "offset")
 _RATIOS = (
     "step_ms", "roughness_square", "evidence", "burst", "bursts", "burst_gap", "bar", "bar_rest_ms", "height",
