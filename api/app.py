@@ -10,7 +10,6 @@ from functools import partial
 from fastapi import FastAPI
 
 from api import anomalies, detectors, health, socket
-from api.clock import wall_clock_ms
 from api.context import Context
 from api.docs import OPENAPI_PATH, REFUSALS, install_docs, openapi_with_problems
 from api.gate import Gate
@@ -18,6 +17,7 @@ from api.problems import install_problems
 from api.server import make_server, run_server
 from api.settings import ApiSettings
 from api.version import version_text
+from connectors.clock import wall_clock_ms
 from connectors.startup import start_process
 
 

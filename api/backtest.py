@@ -18,7 +18,7 @@ from api.backtest_csv import find_files, read_frame, write_rows
 from api.backtest_plot import check_plotting, write_plot
 from api.backtest_prometheus import Range, make_range, read_range
 from api.backtest_summary import Summary
-from api.clock import wall_clock_ms
+from connectors.clock import wall_clock_ms
 from connectors.errors import Rejected, TocsinError
 from connectors.messages import DetectorConfig
 from flows.config import ConfigError, check_config

@@ -16,11 +16,11 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from api.broker_settings import BrokerSettings, broker_home, broker_host
 from api.child import ANNOUNCE
-from api.clock import wall_clock_ms
 from api.default_detectors import first_revisions
 from api.disk import refusal
 from api.embedded import EmbeddedBroker
 from api.journal import FILE_NAME, KEPT, Journal, Keeper, publish
+from connectors.clock import wall_clock_ms
 from connectors.errors import TocsinError, Unavailable
 from connectors.probes import OK, Component, Probes, degraded_if, down_if
 from connectors.settings import KafkaSettings, read_settings

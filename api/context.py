@@ -9,13 +9,13 @@ from functools import partial
 from itertools import groupby
 
 from api.bridge import on_loop
-from api.clock import wall_clock_ms
 from api.feed import Feed
 from api.meters import ApiMeters
 from api.recent import RecentAnomalies
 from api.revisions import RevisionLog
 from api.settings import ApiSettings
 from api.upkeep import Upkeep
+from connectors.clock import wall_clock_ms
 from connectors.errors import Unavailable
 from connectors.follower import Follower, Received
 from connectors.probes import Component, down_if

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import sys
 
-from api.clock import wall_clock_ms
 from api.journal import publish
+from connectors.clock import wall_clock_ms
 from connectors.errors import TocsinError
 from connectors.follower import TopicLog
 from connectors.messages import DetectorConfig, DetectorRevision, Shape

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from connectors.answers import SILENT_S
+from connectors.clock import wall_clock_ms
 from connectors.courier import Courier
 from connectors.errors import TocsinError, Unavailable
 from connectors.follower import Follower
@@ -108,7 +109,7 @@ class Control:
         try:
             while True:
                 due_s = time.monotonic() + (PERIOD_S if self._hand.started else FIRST_LOOK_S)
-                await self._send(self._hand.tick(time.time_ns() // 1_000_000))
+                await self._send(self._hand.tick(wall_clock_ms()))
                 await asyncio.sleep(due_s - time.monotonic())
         except Exception as error:  # noqa: BLE001 - the owner sees it through ``error`` and ends the process
             _log.error("control records have stopped: %r", error, exc_info=not isinstance(error, TocsinError))

@@ -17,7 +17,7 @@ from kafka.errors import KafkaError
 
 from connectors.answers import SILENT_S
 from connectors.errors import Misplaced, TocsinError, Unavailable
-from connectors.kafka_clients import error_of, make_producer, send
+from connectors.kafka_clients import close_producer, error_of, make_producer, send
 from connectors.messages import OutRecord
 from connectors.settings import KafkaSettings
 
@@ -115,13 +115,8 @@ class RenewingProducer:
     def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
         """Close the producer; whatever it has not delivered within the time-out fails."""
         producer, self._producer = self._producer, None
-        if producer is None:
-            return
-        try:
-            producer.close(timeout=timeout_s)
-        except KafkaError:  # close() waits for all records and gives up before it would force the sender
-            producer._sender.force_close()  # noqa: SLF001 - there is no public way to fail what is under way
-            producer._sender.join(CLOSE_TIMEOUT_S)  # noqa: SLF001 - as above
+        if producer is not None:
+            close_producer(producer, timeout_s)
 
     def _made(self) -> KafkaProducer:
         """One that finds the topic as it should be."""

@@ -121,4 +121,3 @@ def save_leaders(leaders: Iterable[Leader]) -> list[Any]:
 def load_leaders(saved: Iterable[Any]) -> tuple[Leader, ...]:
     """What ``save_leaders`` gave."""
     return tuple(Leader(group.encode("latin-1"), labels.encode("latin-1"), *values) for group, labels, *values in saved)
-

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from connectors.settings import KafkaSettings, NamedPath
+from connectors.settings import Host, KafkaSettings, NamedPath
 from flows.keys import MAX_KEYS
 from flows.labels_archive import MAX_LABEL_BYTES
 from flows.models import MAX_MODELS
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class FlowSettings(KafkaSettings):
     """Bounds of every block, where the recovery store is, and where the probes listen."""
 
-    host: Annotated[str, Field(min_length=1, description="address to listen on")] = "127.0.0.1"
+    host: Host = "127.0.0.1"
     flow_port: Annotated[int, Field(ge=0, le=65_535, description="port of the flow's probes")] = 8002
     home: Annotated[NamedPath, Field(description="folder of the recovery store")] = Path(".tocsin")
     flow_snapshot_interval_s: Annotated[
