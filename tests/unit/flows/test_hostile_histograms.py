@@ -6,7 +6,7 @@ import struct
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.codec.native import is_stale, read_histogram
@@ -18,6 +18,7 @@ from connectors.errors import Rejected
 from connectors.messages import Shape
 from flows.shape.native import add, change, native_quantile
 from flows.shown import Shown
+from tests.examples import examples
 from tests.groups import histogram_record
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
@@ -63,8 +64,8 @@ histograms = st.tuples(st.sampled_from([b"", FITTING]), st.lists(fields, max_siz
 )
 
 
+@examples(400)
 @given(histograms)
-@settings(max_examples=400, deadline=None)
 def test_what_ingest_accepts_can_be_used(raw: bytes) -> None:
     if not accepts(raw):
         with suppress(Rejected):
