@@ -96,11 +96,13 @@ class Block:
         self.readiness = Counted()
         """what detectors still need, as of the last sweep"""
         self._parts: list[Part] = []
+        self._untold: list[OutRecord] = []
+        """what goes out with the next chunks"""
         self._drops = np.zeros(len(DROPS) + 1, np.int64)
 
     def take(self, chunks: Iterable[Chunk]) -> list[OutRecord]:
         """Everything that these chunks cause."""
-        out: list[OutRecord] = []
+        out, self._untold = self._untold, []
         for chunk in chunks:
             match chunk:
                 case Samples():
@@ -374,6 +376,12 @@ class Block:
         out: list[OutRecord] = []
         self._close(np.flatnonzero(self.episodes.open["lane"] >= 0), closed_by, out)
         return out
+
+    def end_forgotten(self, watched: Watched, state: Any) -> None:
+        """Tell, with the next chunks, the end of an episode that a snapshot had and this block has not."""
+        state["sequence"] += 1
+        self.counts[f"events_{EVENT[CLOSED]}"] += 1
+        self._untold.append(self.reports.record(watched, state, CLOSED, ClosedBy.DETECTOR))
 
     def parts(self) -> list[Part]:
         """What this partition has said of groups since the last call, for the step that merges partitions."""
