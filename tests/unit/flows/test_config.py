@@ -101,6 +101,7 @@ def test_what_computes_otherwise_has_another_digest(other: dict[str, Any]) -> No
 
 def test_the_digest_is_part_of_anomaly_ids_so_it_never_changes() -> None:
     assert compiled().digest.hex() == "c46cf234af19824e324148ca00d3205c"
+    assert compiled(kind="auto", params={}, threshold=None).digest.hex() == "220661a9a378ff6b17272c49f8a6e351"
 
 
 @pytest.mark.parametrize("kind", KINDS)
