@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from flows.config import CompiledDetector
 from flows.detectors.base import Ints
 from flows.families import Families
-from flows.label_columns import LabelColumns
-from flows.matching import Matching, Wanted
+from flows.label_columns import LabelColumn, LabelColumns
+from flows.matching import NOBODY, Matching, Wanted
 from flows.selector import NAME_LABEL
 from flows.series import SeriesTable
 
@@ -80,6 +80,14 @@ class Audiences:
             if matching is not None:
                 columns = self._columns(mine, matching)
                 yield Audience(tenant, np.array(mine, np.int64), columns, matching.wanted(columns))
+
+    def by_name(self, tenant: str) -> tuple[Ints, LabelColumn]:
+        """The present series of a tenant, (n,) rows, and their names; none of a tenant without detectors."""
+        matching = self._matchings.get(tenant)
+        if matching is None:
+            return NOBODY, LabelColumn([""], NOBODY)
+        rows, columns = self._present(tenant, matching)
+        return rows, columns[NAME_LABEL]
 
     def forget(self) -> None:
         """Series came or went."""

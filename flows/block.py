@@ -152,8 +152,7 @@ class Block:
     def _learn_types(self, types: Types, out: list[OutRecord]) -> None:
         """Take in types of families; series that turn out to be something else are judged anew."""
         watch = self.watch
-        changed = watch.families.learn(types.tenant, types.families)
-        for row in watch.rows_of_families(types.tenant, changed) if changed else ():
+        for row in watch.rows_that_turn(types.tenant, types.families):
             lanes = watch.auto_lanes_of_series(row)
             if lanes:
                 self._close_lanes(lanes, ClosedBy.DETECTOR, out)

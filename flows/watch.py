@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from connectors.messages import Shape
+from connectors.messages import MetricType, Shape
 from flows.audience import Audience, Audiences
 from flows.budget import Budgets
 from flows.config import CompiledDetector, GatherKey, ProgramKey
@@ -23,7 +23,6 @@ from flows.program import Program
 from flows.routes import NONE, Routes
 from flows.selector import NAME_LABEL
 from flows.series import SeriesTable
-from flows.shape.counter import families_of
 
 Key = ProgramKey | GatherKey
 
@@ -110,12 +109,6 @@ class Watch:
             self._asking[asked] = others + 1
             new += not others
         return new
-
-    def _by_hash(self) -> list[int]:
-        """Rows in an order that a restart does not change: who finds room must not depend on where rows lie."""
-        rows = self.series.live()
-        ordered: list[int] = rows[np.argsort(self.series.table["series"][rows])].tolist()
-        return ordered
 
     def swap_detector(self, detector: CompiledDetector) -> None:
         """Put a detector that computes the same in the place of its older revision: name and author may differ."""
@@ -220,10 +213,19 @@ class Watch:
         for number in sorted(numbers):
             self._add_lanes(row, number, labels, counter=counter)
 
-    def rows_of_families(self, tenant: str, families: set[str]) -> list[int]:
-        """Rows of all series that may belong to one of the families."""
-        mine = [row for row in self._by_hash() if self.series.tenant(row) == tenant]
-        return [row for row in mine if not families.isdisjoint(families_of(self.series.metric_of(row)))]
+    def rows_that_turn(self, tenant: str, types: Iterable[tuple[str, MetricType]]) -> list[int]:
+        """Take in types of families; gives the rows of series that are counters now and were none, or were some.
+
+        In an order that a restart does not change: who finds room must not depend on where rows lie.
+        """
+        before = self.families.learn(tenant, types)
+        if not before:
+            return []
+        rows, names = self._audiences.by_name(tenant)
+        turned = [code for code, name in enumerate(names.values) if self.families.turned(tenant, before, name)]
+        mine = rows[np.isin(names.codes, turned)]
+        ordered: list[int] = mine[np.argsort(self.series.table["series"][mine])].tolist()
+        return ordered
 
     def auto_lanes_of_series(self, row: int) -> list[int]:
         """Lanes of the detectors that look at the type of a series."""

@@ -21,10 +21,12 @@ from connectors.messages import (
     Anomaly,
     ClosedBy,
     EventType,
+    MetricType,
     Shape,
 )
-from flows.chunks import Chunk, NewSeries, Samples
+from flows.chunks import Chunk, NewSeries, Samples, Types
 from flows.persistence import load, save
+from flows.program import Program
 from tests.examples import examples
 from tests.series import START_MS, labelled
 from tests.streams import TOPICS, Log, anomalies, busy_log, by_id, config, joined, pieces, sample_bits
@@ -599,3 +601,21 @@ def test_a_restart_of_a_counter_is_no_anomaly() -> None:
     assert log.run()[1] == []
     log.samples(({"__name__": "requests_total"}, 355.0, value + 9000.0))
     assert len(log.run()[1]) == 1, "and it does watch"
+
+
+def test_a_type_that_says_what_was_known_of_a_series_lets_its_detectors_go_on() -> None:
+    """``http: counter`` makes another thing of a series named http, and nothing of http_total."""
+    log = Log()
+    log.detector("a", config("ewma", '{__name__=~"http.*"}', shape=Shape.AUTO))
+    log.control(0)
+    for step in range(1, 9):
+        log.samples(*(({"__name__": name, "n": "0"}, step, float(step)) for name in ("http", "http_total")))
+    block, _ = log.run()
+    block.take([Types("anonymous", (("http", MetricType.COUNTER),))])
+    seen = {}
+    for key in block.watch.program_keys():
+        program, rows, slots = block.watch.slots(key)
+        assert isinstance(program, Program)
+        seen |= zip(map(block.series.metric_of, rows.tolist()), program.counts["known"][slots].tolist(), strict=True)
+    assert {key.shape for key in block.watch.program_keys()} == {Shape.RATE}
+    assert seen == {"http": 0, "http_total": 7}
