@@ -117,6 +117,13 @@ def test_a_config_of_defaults_runs() -> None:
     check_config(DetectorConfig(name="n", kind="mad", selector="up"))
 
 
+@pytest.mark.parametrize("country", ["utils", "registry", "de", "DE-ZZ"])
+def test_holidays_of_no_country_are_refused_by_name(country: str) -> None:
+    with pytest.raises(ConfigError, match=r"is no (country|part)") as caught:
+        check_config(config(kind="seasonal", params={"holidays_of": country}))
+    assert caught.value.field.startswith("params")
+
+
 def group(**fields: Any) -> dict[str, Any]:
     return {"group": Group(**fields), "shape": fields.pop("shape", Shape.AUTO)}
 
