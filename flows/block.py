@@ -289,10 +289,14 @@ class Block:
             self.follow(self.watch.lanes(), entries[at], times_ms, judged, steps_s, out)
 
     def _begin(self, time_ms: int) -> None:
-        """What came before the time was known begins to wait now; times far ahead, never judged, are forgotten."""
-        table = self.series.table
+        """What came before the time was known begins to wait now; times far away, never judged, are forgotten.
+
+        So are cadences: between two times that nobody has checked the pause may be anything, beyond an int64 even.
+        """
+        table, last_ms = self.series.table, self.series.table["last_ms"]
         table["active_s"][:] = self.swept_s = time_ms // 1000
-        table["last_ms"][table["last_ms"] > time_ms + self.limits.too_new_ms] = NEVER_MS
+        last_ms[(last_ms > time_ms + self.limits.too_new_ms) | (last_ms < time_ms - self.limits.too_old_ms)] = NEVER_MS
+        table["step_s"][:] = 0.0
 
     def _configure(self, work: float, out: list[OutRecord]) -> None:
         """Apply what is announced, a crowd of revisions at a time and one at least, until so much work is done.

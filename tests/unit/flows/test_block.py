@@ -29,7 +29,7 @@ from flows.persistence import load, save
 from flows.program import Program
 from tests.examples import examples
 from tests.series import START_MS, labelled
-from tests.streams import TOPICS, Log, anomalies, busy_log, by_id, config, joined, pieces, sample_bits
+from tests.streams import TOPICS, Log, anomalies, busy_log, by_id, config, joined, pieces, sample_bits, write_request
 
 SEEDS = range(4)
 LIMITS: list[dict[str, Any]] = [{"idle_s": 60}, {"idle_s": 60, "max_episodes": 2}, {"idle_s": 60, "max_series": 4}]
@@ -619,3 +619,17 @@ def test_a_type_that_says_what_was_known_of_a_series_lets_its_detectors_go_on() 
         seen |= zip(map(block.series.metric_of, rows.tolist()), program.counts["known"][slots].tolist(), strict=True)
     assert {key.shape for key in block.watch.program_keys()} == {Shape.RATE}
     assert seen == {"http": 0, "http_total": 7}
+
+
+LONG_AGO_MS, FAR_AHEAD_MS = -(1 << 63) + 1, (1 << 63) - 1
+
+
+@pytest.mark.parametrize("absurd_ms", [(LONG_AGO_MS, FAR_AHEAD_MS), (LONG_AGO_MS, START_MS - 1000), (LONG_AGO_MS,)])
+def test_absurd_times_before_the_first_control_record_leave_no_cadence(absurd_ms: tuple[int, ...]) -> None:
+    log = Log()
+    for time_ms in absurd_ms:
+        log.append(write_request([(M, [(time_ms, 1.0)])]))
+    log.control(0)
+    log.samples(*((M, 5.0 * step, 1.0) for step in range(1, 4)))
+    block, _ = log.run()
+    assert block.series.table["step_s"][0] == pytest.approx(5.0, abs=1.0)
