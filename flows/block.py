@@ -277,10 +277,11 @@ class Block:
 
     def _listen(self, out: list[OutRecord]) -> None:
         """Judge silence at this log time."""
-        for number, program in enumerate(self.watch.programs):
-            if not isinstance(program, Program) or not program.silent:
-                continue
-            entries = self.watch.entries_of_program(number)
+        programs = self.watch.programs
+        silent = [n for n, program in enumerate(programs) if isinstance(program, Program) and program.silent]
+        for number, entries in self.watch.entries_of_programs(silent) if silent else ():
+            program = programs[number]
+            assert isinstance(program, Program)  # noqa: S101 - as all of them
             slots = self.watch.routes.entries["slot"][entries].astype(np.int64)
             at, silence_s, scored = program.advance(slots, self.log_ms)
             times_ms = np.full(len(at), self.log_ms)

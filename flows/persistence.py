@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from flows.revisions import DetectorTable, unpack_detectors
 from flows.saved import Saved, pack, unpack
 from flows.saved_budgets import load_budgets, save_budgets
 from flows.saved_episodes import load_episodes, save_episodes
-from flows.watch import Key
+from flows.watch import Key, Placed
 
 _ROW_COLUMNS = ("last_ms", "active_s", "step_s")
 
@@ -32,8 +32,7 @@ def save(block: Block) -> bytes:
     arrays: dict[str, Any] = {name: table[name][rows] for name in ("series", *_ROW_COLUMNS)}
     tenants, arrays["tenants"] = _save_tenants([block.series.tenant(row) for row in rows.tolist()])
     programs: list[list[str | int]] = []
-    for key in block.watch.program_keys():
-        program, watched, slots = block.watch.slots(key)
+    for key, (program, watched, slots) in block.watch.all_slots().items():
         prefix = f"{len(programs)}/"
         arrays[prefix + "rows"] = np.searchsorted(rows, watched).astype(np.int32)
         arrays |= {prefix + name: column for name, column in program.save(slots).items()}
@@ -95,8 +94,8 @@ def load(raw: bytes, block: Block) -> Block:
     block.revisions = DetectorTable(sources, block.compile)
     block.watch.families = Families((tenant, family, kind) for tenant, family, kind in header.get("families", ()))
     gathered = {key: (i, step, begun, over) for key, (i, step, begun, over) in header.get("gatherings", {}).items()}
-    programs = {_load_key(key): f"{number}/" for number, key in enumerate(header["programs"])}
-    block.watch.models.kept = {key: set(saved.arrays[f"{prefix}rows"].tolist()) for key, prefix in programs.items()}
+    programs = {_load_key(key): number for number, key in enumerate(header["programs"])}
+    block.watch.models.kept = {key: set(saved.arrays[f"{at}/rows"].tolist()) for key, at in programs.items()}
     full = header.get("full", ())
     block.watch.keys.kept = {detector_id: saved.arrays[f"keys/{at}"] for at, detector_id in enumerate(full)}
     block.watch.add_detectors(block.revisions.compiled.values(), gathered)
@@ -105,8 +104,7 @@ def load(raw: bytes, block: Block) -> Block:
     block.watch.keys.full = {numbers[detector_id] for detector_id in full if detector_id in numbers}
     block.watch.restore_chances({key: chance for key, chance in header.get("chances", {}).items() if key in numbers})
     block.signal = _load_signal(header.get("signal"))
-    for key, prefix in programs.items():
-        _load_program(block, saved, prefix, key)
+    _load_programs(block, saved, programs)
     load_episodes(block, saved, sources, list(programs))
     if header.get("budgets"):
         load_budgets(block, header["budgets"], saved.arrays)
@@ -139,13 +137,22 @@ def _load_signal(saved: Sequence[str] | None) -> tuple[Shape, str] | None:
     return (Shape(saved[0]), saved[1]) if saved else None
 
 
-def _load_program(block: Block, saved: Saved, prefix: str, key: Key) -> None:
-    if key not in block.watch.program_keys():
-        return
-    program, rows, slots = block.watch.slots(key)
-    saved_rows = saved.arrays[prefix + "rows"]
+def _load_programs(block: Block, saved: Saved, numbers: Mapping[Key, int]) -> None:
+    """``numbers`` are those of the programs in the snapshot, from which their arrays are named."""
+    columns: dict[str, dict[str, NDArray[Any]]] = {}
+    for name, column in saved.arrays.items():
+        number, _, inner = name.partition("/")
+        columns.setdefault(number, {})[inner] = column
+    placed = block.watch.all_slots()
+    for key, number in numbers.items():
+        if key in placed:
+            _load_program(placed[key], columns[str(number)])
+
+
+def _load_program(placed: Placed, columns: dict[str, NDArray[Any]]) -> None:
+    program, rows, slots = placed
+    saved_rows = columns.pop("rows")
     still = np.isin(saved_rows, rows)  # a newer Tocsin may read a selector otherwise
-    columns = {name.removeprefix(prefix): column for name, column in saved.arrays.items() if name.startswith(prefix)}
     found = slots[np.searchsorted(rows, saved_rows[still])]
     if isinstance(program, Gather):
         places = np.full(len(saved_rows), -1, np.int64)

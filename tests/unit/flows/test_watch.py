@@ -10,7 +10,7 @@ from connectors.messages import Detector
 from flows.chunks import NewSeries
 from flows.config import CompiledDetector, compile_config
 from flows.series import SeriesTable
-from flows.watch import Watch
+from flows.watch import Key, Watch
 from tests.streams import config
 
 
@@ -141,6 +141,21 @@ def test_random_changes_agree_with_matching_everything_anew() -> None:
             (row, name) for row, labels in alive.items() for name, d in known.items() if d.selector.matches(labels)
         }
         assert pairs(watch) == expected
+        for key, placed in watch.all_slots().items():
+            alone = watch.slots(key)
+            assert placed.program is alone.program
+            rows = [row for row in sorted(alive) if watch.routes.find_entry(head(watch, row), number(watch, key)) >= 0]
+            assert placed.rows.tolist() == alone.rows.tolist() == rows
+            entries = [watch.routes.find_entry(head(watch, row), number(watch, key)) for row in rows]
+            assert placed.slots.tolist() == watch.routes.entries["slot"][entries].tolist()
+
+
+def head(watch: Watch, row: int) -> int:
+    return int(watch.series.table["head"][row])
+
+
+def number(watch: Watch, key: Key) -> int:
+    return watch.programs.index(watch.slots(key).program)
 
 
 def test_equal_selectors_are_found_alike_whenever_they_come() -> None:
