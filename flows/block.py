@@ -153,8 +153,8 @@ class Block:
         """Take in types of families; series that turn out to be something else are judged anew."""
         watch = self.watch
         for row in watch.rows_that_turn(types.tenant, types.families):
-            lanes = watch.auto_lanes_of_series(row)
-            if lanes:
+            lanes = np.array(watch.auto_lanes_of_series(row), np.int64)
+            if len(lanes):
                 self._close_lanes(lanes, ClosedBy.DETECTOR, out)
                 watch.retype(row)
 
@@ -345,7 +345,7 @@ class Block:
             added[revision.detector_id] = _Added(after, was_added.since if goes_on and was_added else offset)
 
     def _remove_detector(self, number: int, out: list[OutRecord]) -> None:
-        self._close_lanes(self.watch.routes.lanes_of_detector(number).tolist(), ClosedBy.DETECTOR, out)
+        self._close_lanes(self.watch.routes.lanes_of_detector(number), ClosedBy.DETECTOR, out)
         if number in self.watch.gatherings:
             self._parts.append(self.watch.gatherings[number].end())
         self.watch.remove_detector(number)
@@ -359,15 +359,21 @@ class Block:
         self.watch.forget_idle_columns()
         self.readiness = readiness_of(self.watch)
         self.watch.take_notes()
-        for row in self.series.idle(log_s - self.limits.idle_s):
-            self._close_lanes(self.watch.lanes_of_series(row), ClosedBy.SERIES_GONE, out)
-            self.watch.remove_series(row)
+        idle = self.series.idle(log_s - self.limits.idle_s)
+        if idle:
+            self._forget_series(idle, out)
+
+    def _forget_series(self, rows: Sequence[int], out: list[OutRecord]) -> None:
+        column = np.array(rows, np.int64)
+        self._close_lanes(self.watch.lanes_of_rows(column), ClosedBy.SERIES_GONE, out)
+        self.watch.remove_series(column)
+        for row in rows:
             self.archive.changed(row)
             self.series.remove(row)
-            self.counts["series_gone"] += 1
+        self.counts["series_gone"] += len(rows)
 
-    def _close_lanes(self, lanes: Sequence[int], closed_by: ClosedBy, out: list[OutRecord]) -> None:
-        rows = self.watch.routes.lanes["episode"][np.array(lanes, np.int64)]
+    def _close_lanes(self, lanes: Ints, closed_by: ClosedBy, out: list[OutRecord]) -> None:
+        rows = self.watch.routes.lanes["episode"][lanes]
         self._close(rows[rows >= 0].astype(np.int64), closed_by, out)
 
     def _close(self, rows: Ints, closed_by: ClosedBy, out: list[OutRecord]) -> None:

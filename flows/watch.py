@@ -250,10 +250,14 @@ class Watch:
             if self.detector(int(number[lane])).source.config.shape is Shape.AUTO
         ]
 
-    def remove_series(self, row: int) -> None:
-        """Forget all that watches a series."""
-        self._drop_lanes(np.array(self.lanes_of_series(row), np.int64))
+    def remove_series(self, rows: Ints) -> None:
+        """Forget all that watches these series."""
+        self._drop_lanes(self.lanes_of_rows(rows))
         self._audiences.forget()
+
+    def lanes_of_rows(self, rows: Ints) -> Ints:
+        """All lanes of these series, one after the other."""
+        return self.routes.lanes_of_rows(self.series.table["head"], rows)
 
     def lanes_of_series(self, row: int) -> list[int]:
         """All lanes of a series."""

@@ -66,7 +66,7 @@ def test_rows_are_numbered_anew_without_gaps() -> None:
     block, _ = log.run()
     block.episodes.end(np.flatnonzero(block.episodes.open["lane"] >= 0), block.watch.routes.lanes["episode"])
     for row in (0, 3):
-        block.watch.remove_series(row)
+        block.watch.remove_series(np.array([row]))
         block.series.remove(row)
         block.archive.changed(row)
     copy = load(save(block), log.block())
