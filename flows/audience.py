@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from flows.config import CompiledDetector
 from flows.detectors.base import Ints
 from flows.families import Families
-from flows.label_columns import LabelColumn, LabelColumns
+from flows.label_columns import LabelColumn, LabelColumns, Verdicts
 from flows.matching import NOBODY, Matching, Wanted
 from flows.selector import NAME_LABEL
 from flows.series import SeriesTable
@@ -85,7 +85,7 @@ class Audiences:
         """The present series of a tenant, (n,) rows, and their names; none of a tenant without detectors."""
         matching = self._matchings.get(tenant)
         if matching is None:
-            return NOBODY, LabelColumn([""], NOBODY)
+            return NOBODY, LabelColumn([""], NOBODY, Verdicts())
         rows, columns = self._present(tenant, matching)
         return rows, columns[NAME_LABEL]
 
@@ -98,6 +98,11 @@ class Audiences:
         if not self._used:
             self.forget()
         self._used = False
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory of the columns that are kept."""
+        return sum(rows.nbytes + columns.size_bytes for rows, columns in list(self._all.values()))
 
     def _present(self, tenant: str, matching: Matching) -> tuple[Ints, LabelColumns]:
         self._used = True

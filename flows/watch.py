@@ -474,9 +474,10 @@ class Watch:
 
     @property
     def size_bytes(self) -> int:
-        """Memory of routes and programs."""
+        """Memory of routes, programs, and what is kept of labels while configs change."""
         routes = self.routes.entries.table.size_bytes + self.routes.lanes.table.size_bytes
-        return routes + sum(program.size_bytes for program in self.programs if program is not None)
+        programs = sum(program.size_bytes for program in list(self.programs) if program is not None)
+        return routes + programs + self._audiences.size_bytes
 
 
 def _runs(numbers: Ints) -> tuple[Ints, Ints]:
