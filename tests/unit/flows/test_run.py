@@ -54,6 +54,23 @@ def test_a_store_of_another_broker_is_set_aside(tmp_path: Path, caplog: pytest.L
     assert str(aside) in caplog.text
 
 
+def test_what_is_strange_of_a_store_is_said_as_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = tmp_path / "metrics"
+    prepare(store, "broker-1", NOW)
+    (store / LABEL).write_text('{"version": 1, "broker": "broker-1"}')
+    prepare(store, "broker-1", NOW)
+    assert "is of version 1, and this Tocsin keeps version 2" in caplog.text
+    assert "another broker" not in caplog.text
+    assert (tmp_path / "metrics.of-another-version.20260801T123000000000").exists()
+    (store / LABEL).write_text("{")
+    prepare(store, "broker-1", NOW + timedelta(seconds=1))
+    assert "has no label tocsin.json that can be read" in caplog.text
+    for second in range(2, 5):
+        prepare(store, f"broker-{second}", NOW + timedelta(seconds=second))
+    left = sorted(path.name for path in tmp_path.glob("metrics.*"))
+    assert left == [f"metrics.of-another-broker.20260801T12300{second}000000" for second in (2, 3, 4)]
+
+
 def test_only_the_latest_stores_set_aside_are_kept(tmp_path: Path) -> None:
     store = tmp_path / "metrics"
     for number in range(KEPT_ASIDE + 3):
@@ -112,6 +129,9 @@ def test_which_process_of_a_cluster_this_is(monkeypatch: pytest.MonkeyPatch) -> 
     assert process_id([]) == 0
     assert process_id(["-i", "2", "-a", "a:1;b:2;c:3"]) == 2
     assert process_id(["--process-id", "1"]) == 1
+    assert [process_id([option]) for option in ("--process-id=1", "-i1", "--process=1")] == [1, 1, 1]
+    assert process_id(["-w", "2", "-i1", "-a", "a:1;b:2"]) == 1
+    assert process_id(["-w2", "-rstore"]) == 0
     monkeypatch.setenv("BYTEWAX_PROCESS_ID", "3")
     assert process_id([]) == 3
     assert process_id(["-i", "0"]) == 0
