@@ -26,6 +26,7 @@ from bytewax.recovery import init_db_dir
 from connectors.errors import TocsinError, Unavailable
 from connectors.startup import start_process
 from connectors.topics import broker_identity
+from flows.saved import VERSION
 from flows.settings import FlowSettings
 
 STORE_VERSION = 2
@@ -65,10 +66,11 @@ def prepare(store: Path, identity: str, now: datetime, parts: int = 1) -> None:
 def _strangeness(found: object, identity: str) -> tuple[str, str]:
     """What a store with this label is, as part of a name and in words."""
     match found:
-        case {"version": version} if version == STORE_VERSION:
-            return OF_BROKER, f"belongs to another broker ({found}, now {identity})"
-        case {"version": version}:
-            return OF_VERSION, f"is of version {version}, and this Tocsin keeps version {STORE_VERSION}"
+        case {"version": version, **others}:
+            mine, its = f"{STORE_VERSION}.{VERSION}", f"{version}.{others.get('snapshots', 'old')}"
+            if its == mine:
+                return OF_BROKER, f"belongs to another broker ({found}, now {identity})"
+            return OF_VERSION, f"is of version {its}, and this Tocsin keeps version {mine}"
     return OF_VERSION, f"has no label {LABEL} that can be read"
 
 
@@ -82,7 +84,7 @@ def _enlarge_pages(database: Path) -> None:
 
 
 def _expected(identity: str) -> dict[str, object]:
-    return {"version": STORE_VERSION, "broker": identity}
+    return {"version": STORE_VERSION, "snapshots": VERSION, "broker": identity}
 
 
 def _label(store: Path) -> object:
