@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from flows.config import CompiledDetector
 from flows.detectors.base import Ints
 from flows.families import Families
-from flows.label_columns import LabelColumns
-from flows.matching import Matching, Wanted
+from flows.label_columns import LabelColumn, LabelColumns, Verdicts
+from flows.matching import NOBODY, Matching, Wanted
 from flows.selector import NAME_LABEL
 from flows.series import SeriesTable
 
@@ -81,6 +81,14 @@ class Audiences:
                 columns = self._columns(mine, matching)
                 yield Audience(tenant, np.array(mine, np.int64), columns, matching.wanted(columns))
 
+    def by_name(self, tenant: str) -> tuple[Ints, LabelColumn]:
+        """The present series of a tenant, (n,) rows, and their names; none of a tenant without detectors."""
+        matching = self._matchings.get(tenant)
+        if matching is None:
+            return NOBODY, LabelColumn([""], NOBODY, Verdicts())
+        rows, columns = self._present(tenant, matching)
+        return rows, columns[NAME_LABEL]
+
     def forget(self) -> None:
         """Series came or went."""
         self._all.clear()
@@ -90,6 +98,11 @@ class Audiences:
         if not self._used:
             self.forget()
         self._used = False
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory of the columns that are kept."""
+        return sum(rows.nbytes + columns.size_bytes for rows, columns in list(self._all.values()))
 
     def _present(self, tenant: str, matching: Matching) -> tuple[Ints, LabelColumns]:
         self._used = True

@@ -99,11 +99,13 @@ class Block:
         self.readiness = Counted()
         """what detectors still need, as of the last sweep"""
         self._parts: list[Part] = []
+        self._untold: list[OutRecord] = []
+        """what goes out with the next chunks"""
         self._drops = np.zeros(len(DROPS) + 1, np.int64)
 
     def take(self, chunks: Iterable[Chunk]) -> list[OutRecord]:
         """Everything that these chunks cause."""
-        out: list[OutRecord] = []
+        out, self._untold = self._untold, []
         for chunk in chunks:
             match chunk:
                 case Samples():
@@ -153,10 +155,9 @@ class Block:
     def _learn_types(self, types: Types, out: list[OutRecord]) -> None:
         """Take in types of families; series that turn out to be something else are judged anew."""
         watch = self.watch
-        changed = watch.families.learn(types.tenant, types.families)
-        for row in watch.rows_of_families(types.tenant, changed) if changed else ():
-            lanes = watch.auto_lanes_of_series(row)
-            if lanes:
+        for row in watch.rows_that_turn(types.tenant, types.families):
+            lanes = np.array(watch.auto_lanes_of_series(row), np.int64)
+            if len(lanes):
                 self._close_lanes(lanes, ClosedBy.DETECTOR, out)
                 watch.retype(row)
 
@@ -284,10 +285,11 @@ class Block:
 
     def _listen(self, out: list[OutRecord]) -> None:
         """Judge silence at this log time."""
-        for number, program in enumerate(self.watch.programs):
-            if not isinstance(program, Program) or not program.silent:
-                continue
-            entries = self.watch.entries_of_program(number)
+        programs = self.watch.programs
+        silent = [n for n, program in enumerate(programs) if isinstance(program, Program) and program.silent]
+        for number, entries in self.watch.entries_of_programs(silent) if silent else ():
+            program = programs[number]
+            assert isinstance(program, Program)  # noqa: S101 - as all of them
             slots = self.watch.routes.entries["slot"][entries].astype(np.int64)
             at, silence_s, scored = program.advance(slots, self.log_ms)
             times_ms = np.full(len(at), self.log_ms)
@@ -296,10 +298,14 @@ class Block:
             self.follow(self.watch.lanes(), entries[at], times_ms, judged, steps_s, out)
 
     def _begin(self, time_ms: int) -> None:
-        """What came before the time was known begins to wait now; times far ahead, never judged, are forgotten."""
-        table = self.series.table
+        """What came before the time was known begins to wait now; times far away, never judged, are forgotten.
+
+        So are cadences: between two times that nobody has checked the pause may be anything, beyond an int64 even.
+        """
+        table, last_ms = self.series.table, self.series.table["last_ms"]
         table["active_s"][:] = self.swept_s = time_ms // 1000
-        table["last_ms"][table["last_ms"] > time_ms + self.limits.too_new_ms] = NEVER_MS
+        last_ms[(last_ms > time_ms + self.limits.too_new_ms) | (last_ms < time_ms - self.limits.too_old_ms)] = NEVER_MS
+        table["step_s"][:] = 0.0
 
     def _configure(self, work: float, out: list[OutRecord]) -> None:
         """Apply what is announced, a crowd of revisions at a time and one at least, until so much work is done.
@@ -347,7 +353,7 @@ class Block:
             added[revision.detector_id] = _Added(after, was_added.since if goes_on and was_added else offset)
 
     def _remove_detector(self, number: int, out: list[OutRecord]) -> None:
-        self._close_lanes(self.watch.routes.lanes_of_detector(number).tolist(), ClosedBy.DETECTOR, out)
+        self._close_lanes(self.watch.routes.lanes_of_detector(number), ClosedBy.DETECTOR, out)
         if number in self.watch.gatherings:
             self._parts.append(self.watch.gatherings[number].end())
         self.watch.remove_detector(number)
@@ -361,15 +367,21 @@ class Block:
         self.watch.forget_idle_columns()
         self.readiness = readiness_of(self.watch)
         self.watch.take_notes()
-        for row in self.series.idle(log_s - self.limits.idle_s):
-            self._close_lanes(self.watch.lanes_of_series(row), ClosedBy.SERIES_GONE, out)
-            self.watch.remove_series(row)
+        idle = self.series.idle(log_s - self.limits.idle_s)
+        if idle:
+            self._forget_series(idle, out)
+
+    def _forget_series(self, rows: Sequence[int], out: list[OutRecord]) -> None:
+        column = np.array(rows, np.int64)
+        self._close_lanes(self.watch.lanes_of_rows(column), ClosedBy.SERIES_GONE, out)
+        self.watch.remove_series(column)
+        for row in rows:
             self.archive.changed(row)
             self.series.remove(row)
-            self.counts["series_gone"] += 1
+        self.counts["series_gone"] += len(rows)
 
-    def _close_lanes(self, lanes: Sequence[int], closed_by: ClosedBy, out: list[OutRecord]) -> None:
-        rows = self.watch.routes.lanes["episode"][np.array(lanes, np.int64)]
+    def _close_lanes(self, lanes: Ints, closed_by: ClosedBy, out: list[OutRecord]) -> None:
+        rows = self.watch.routes.lanes["episode"][lanes]
         self._close(rows[rows >= 0].astype(np.int64), closed_by, out)
 
     def _close(self, rows: Ints, closed_by: ClosedBy, out: list[OutRecord]) -> None:
@@ -382,6 +394,12 @@ class Block:
         out: list[OutRecord] = []
         self._close(np.flatnonzero(self.episodes.open["lane"] >= 0), closed_by, out)
         return out
+
+    def end_forgotten(self, watched: Watched, state: Any) -> None:
+        """Tell, with the next chunks, the end of an episode that a snapshot had and this block has not."""
+        state["sequence"] += 1
+        self.counts[f"events_{EVENT[CLOSED]}"] += 1
+        self._untold.append(self.reports.record(watched, state, CLOSED, ClosedBy.DETECTOR))
 
     def parts(self) -> list[Part]:
         """What this partition has said of groups since the last call, for the step that merges partitions."""

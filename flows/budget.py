@@ -78,7 +78,7 @@ class Budgets:
         self.table["alarms_per_s"][row] = budget.alarms / PERIOD_S[budget.per]
         for name in ("threshold", "trial", "present_from"):
             self.table[name][row] = math.inf
-        self.apply(policies)
+        self._apply_one(number, row, policies)  # to write all of them for each took seconds where they are thousands
 
     def end(self, number: int) -> None:
         """Forget a detector, if it has a budget."""
@@ -108,9 +108,12 @@ class Budgets:
     def apply(self, policies: Policies) -> None:
         """Write thresholds where episodes and trials read them."""
         for number, row in self.rows.items():
-            threshold = self.table["threshold"][row]
-            policies["threshold"][number] = policies["least"][number] = threshold
-            policies["trial"][number], policies["budget"][number] = self.table["trial"][row], row
+            self._apply_one(number, row, policies)
+
+    def _apply_one(self, number: int, row: int, policies: Policies) -> None:
+        threshold = self.table["threshold"][row]
+        policies["threshold"][number] = policies["least"][number] = threshold
+        policies["trial"][number], policies["budget"][number] = self.table["trial"][row], row
 
 
 @njit(cache=True)

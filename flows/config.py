@@ -144,6 +144,13 @@ class CompiledDetector:
         return blake2b("\0".join(self.computes).encode(), digest_size=16).digest()
 
 
+def remembered(source: Detector, program: ProgramKey, digest: bytes) -> CompiledDetector:
+    """A detector that cannot run any more, as far as the end of its episodes needs it: ``digest`` makes their ids."""
+    detector = CompiledDetector(source, EVERYTHING, program, ())
+    vars(detector)["digest"] = digest  # where ``cached_property`` looks first; of its own it would be another
+    return detector
+
+
 @lru_cache(maxsize=4096)
 def _programs_of(program: ProgramKey) -> tuple[ProgramKey, ProgramKey]:
     """One pair of objects for all equal ones: a look-up that finds the very object need not compare."""

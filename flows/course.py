@@ -206,7 +206,11 @@ def grow(
     episodes: Episodes, at: int, time_ms: int, value: float, surprise: float, expected: float, lower: float,
     upper: float, log_ms: int,
 ) -> None:  # fmt: skip
-    """Add a surprising sample."""
+    """Add a surprising sample.
+
+    A late one may be older than the log time at which silence was found: an episode never ends before it began.
+    """
+    time_ms = max(time_ms, episodes[at]["start_ms"])
     episodes[at]["samples"] += 1
     episodes[at]["ups"] += 1 if value >= expected else 0
     episodes[at]["time_ms"] = time_ms

@@ -35,8 +35,9 @@ class Manner(Enum):
     @classmethod
     def of(cls, program: ProgramKey) -> Manner:
         """That of a program's kind."""
-        traits = KINDS[program.kind].traits
-        if isinstance(program.make(), Silent):
+        kind = KINDS[program.kind]
+        traits = kind.traits
+        if isinstance(kind.make(kind.params.model_validate(kind.example)), Silent):
             return cls.SILENCE
         if Trait.STATED in traits:
             return cls.BOUNDS

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from connectors.messages import MetricType
-from flows.shape.counter import COUNTER_NAMES, is_counter
+from flows.shape.counter import COUNTER_NAMES, families_of, is_counter
 
 MAX_FAMILIES = 100_000
 """Families remembered by one block; types of more are counted and not believed."""
@@ -32,13 +32,14 @@ class Families:
     def __len__(self) -> int:
         return len(self._types)
 
-    def learn(self, tenant: str, types: Iterable[tuple[str, MetricType]]) -> set[str]:
-        """Take in types; gives the families of which another thing is known now."""
-        changed = set()
+    def learn(self, tenant: str, types: Iterable[tuple[str, MetricType]]) -> dict[str, MetricType | None]:
+        """Take in types; gives the families of which another thing is known now, with what was known before."""
+        changed: dict[str, MetricType | None] = {}
         for family, kind in types:
             key = (tenant, family)
             news = kind if _says_more(family, kind) else None
-            if self._types.get(key) is news:
+            before = self._types.get(key)
+            if before is news:
                 continue
             if news is None:
                 del self._types[key]
@@ -47,7 +48,7 @@ class Families:
                 continue
             else:
                 self._types[key] = news
-            changed.add(family)
+            changed.setdefault(family, before)
         if changed:
             self._counters.clear()
             self._columns.clear()
@@ -61,6 +62,13 @@ class Families:
                 self._counters.clear()
             known = self._counters[tenant, metric] = is_counter(metric, lambda one: self._types.get((tenant, one)))
         return known
+
+    def turned(self, tenant: str, before: Mapping[str, MetricType | None], metric: str) -> bool:
+        """Whether a series with this name is a counter now and was none ``before`` (as ``learn`` gives), or was one."""
+        if before.keys().isdisjoint(families_of(metric)):
+            return False
+        was = is_counter(metric, lambda one: before[one] if one in before else self._types.get((tenant, one)))
+        return was is not self.is_counter(tenant, metric)
 
     def counters(self, tenant: str, metrics: Sequence[str]) -> NDArray[np.bool_]:
         """The same of many names, (metrics,); asked again about the very same sequence it remembers."""

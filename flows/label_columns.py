@@ -23,18 +23,38 @@ _NO_CODE, _UNKNOWN = -1, -1
 FEW_VALUES = 16
 MAX_CHOSEN, CHOICE_PLACES = 1 << 20, 32
 """Places that are remembered for selectors that come again, 8 MB; each choice counts as so many more."""
+MAX_VERDICTS, VERDICT_VALUES = 1 << 23, 256
+"""Values of labels of which it is remembered whether they match, a byte each; a condition counts as so many more."""
 _EQUALITY = (Op.EQUAL, Op.NOT_EQUAL)
 Codes = NDArray[np.int64]
+
+
+class Verdicts:
+    """Which values of labels fulfil which conditions, as far as they were tried; at most ``MAX_VERDICTS``."""
+
+    def __init__(self) -> None:
+        self._known: dict[Matcher, NDArray[np.int8]] = {}
+        self.size_bytes = 0
+
+    def of(self, matcher: Matcher, values: int) -> NDArray[np.int8]:
+        """Of each of so many values: 1 or 0, or −1 where it was not tried; (values,), to be written to."""
+        known = self._known.get(matcher)
+        if known is None:
+            cost = values + VERDICT_VALUES
+            if self.size_bytes + cost > MAX_VERDICTS:
+                self._known.clear()
+                self.size_bytes = 0
+            self.size_bytes += cost
+            known = self._known[matcher] = np.full(values, _UNKNOWN, np.int8)
+        return known
 
 
 class LabelColumn:
     """One label on ``n`` series: each value once, "" for none, and ``codes`` (n,), which of them each series has."""
 
-    def __init__(self, values: Sequence[str], codes: Codes) -> None:
+    def __init__(self, values: Sequence[str], codes: Codes, verdicts: Verdicts) -> None:
         self.values, self.codes = values, codes
-        self._verdicts: dict[Matcher, NDArray[np.int8]] = {}
-        self._truths: dict[Matcher, NDArray[np.bool_]] = {}
-        """of a label with few values: whether each of them matches"""
+        self._verdicts = verdicts
 
     @cached_property
     def numbers(self) -> dict[str, int]:
@@ -67,20 +87,20 @@ class LabelColumn:
             same = codes == self.numbers.get(matcher.value, _NO_CODE)
             kept: Ints = places[same if matcher.op is Op.EQUAL else ~same]
             return kept
-        if len(self.values) <= FEW_VALUES:
-            truths = self._truths.get(matcher)
-            if truths is None:
-                truths = self._truths[matcher] = np.array([matcher.matches(value) for value in self.values], np.bool_)
-            matching: Ints = places[truths[codes]]
-            return matching
-        verdicts = self._verdicts.get(matcher)
-        if verdicts is None:
-            verdicts = self._verdicts[matcher] = np.full(len(self.values), _UNKNOWN, np.int8)
-        unknown = codes[verdicts[codes] == _UNKNOWN]
-        for code in np.unique(unknown).tolist() if len(unknown) else ():
-            verdicts[code] = matcher.matches(self.values[code])
+        verdicts = self._verdicts.of(matcher, len(self.values))
+        if len(self.values) > FEW_VALUES:
+            unknown = codes[verdicts[codes] == _UNKNOWN]
+            for code in np.unique(unknown).tolist() if len(unknown) else ():
+                verdicts[code] = matcher.matches(self.values[code])
+        elif verdicts[0] == _UNKNOWN:  # to try all of a few is quicker than to look which are asked for
+            verdicts[:] = [matcher.matches(value) for value in self.values]
         chosen: Ints = places[verdicts[codes] == 1]
         return chosen
+
+    @cached_property
+    def size_bytes(self) -> int:
+        """Memory of the codes, and of the values as far as their texts go."""
+        return self.codes.nbytes + sum(map(len, self.values))
 
     @cached_property
     def _sorted(self) -> tuple[list[str], list[int]]:
@@ -126,7 +146,8 @@ class LabelColumns:
         self.choices = Choices()
         self.names: set[str] = set()
         """what was looked for"""
-        self._missing = LabelColumn([""], np.zeros(self.size, np.int64))
+        self._verdicts = Verdicts()
+        self._missing = LabelColumn([""], np.zeros(self.size, np.int64), self._verdicts)
         self._columns: dict[str, LabelColumn] = {}
         self.add(raws, names)
 
@@ -143,7 +164,7 @@ class LabelColumns:
             _find(np.frombuffer(joined, np.uint8), ends, hashes, found, starts, sizes)
         for i, name in enumerate(ordered):
             if sizes[i].any():
-                self._columns[name] = _column(joined, found[i], starts[i], sizes[i])
+                self._columns[name] = _column(joined, found[i], starts[i], sizes[i], self._verdicts)
 
     def __getitem__(self, name: str) -> LabelColumn:
         return self._columns.get(name, self._missing)
@@ -156,14 +177,22 @@ class LabelColumns:
         """Labels that at least one of the series has."""
         return self._columns.items()
 
+    @property
+    def size_bytes(self) -> int:
+        """Memory of the columns and of what is remembered of them."""
+        columns = sum(column.size_bytes for column in list(self._columns.values()))  # the probes' thread asks, too
+        return columns + self._missing.size_bytes + 8 * self.choices.places + self._verdicts.size_bytes
 
-def _column(joined: bytes, found: NDArray[np.uint64], starts: Ints, sizes: Ints) -> LabelColumn:
+
+def _column(
+    joined: bytes, found: NDArray[np.uint64], starts: Ints, sizes: Ints, verdicts: Verdicts
+) -> LabelColumn:  # fmt: skip
     if len(found) == 1:
         at, codes = np.zeros(1, np.int64), np.zeros(1, np.int64)
     else:
         _, at, codes = np.unique(found, return_index=True, return_inverse=True)
     spans = zip(starts[at].tolist(), sizes[at].tolist(), strict=True)
-    return LabelColumn([joined[start : start + size].decode() for start, size in spans], codes)
+    return LabelColumn([joined[start : start + size].decode() for start, size in spans], codes, verdicts)
 
 
 @kernel

@@ -37,7 +37,7 @@ class LabelsArchive:
     @property
     def size_bytes(self) -> int:
         """Memory of the packed chunks."""
-        return sum(len(packed) for packed in self._packed.values())
+        return sum(len(packed) for packed in list(self._packed.values()))  # the probes' thread asks while it changes
 
 
 def pack_labels(labels: Sequence[bytes]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
 from typing import Generic, TypeVar
 
 N = TypeVar("N")
@@ -15,6 +16,8 @@ class Numbering(Generic[N]):
         """by number; what stands at a number that is free is meaningless"""
         self._numbers: dict[N, int] = {}
         self._sizes: list[int] = []
+        self._free: list[int] = []
+        """a heap: the lowest is used first, so that numbers stay small"""
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -23,13 +26,17 @@ class Numbering(Generic[N]):
         """The number of this name, for one member more."""
         number = self._numbers.get(name)
         if number is None:
-            number = self._sizes.index(0) if 0 in self._sizes else len(self._sizes)
-            if number == len(self._sizes):
-                self.names.append(name)
-                self._sizes.append(0)
-            self.names[number] = name
-            self._numbers[name] = number
+            number = self._numbers[name] = self._take(name)
         self._sizes[number] += 1
+        return number
+
+    def _take(self, name: N) -> int:
+        if not self._free:
+            self.names.append(name)
+            self._sizes.append(0)
+            return len(self._sizes) - 1
+        number = heappop(self._free)
+        self.names[number] = name
         return number
 
     def leave(self, number: int) -> None:
@@ -37,3 +44,4 @@ class Numbering(Generic[N]):
         self._sizes[number] -= 1
         if not self._sizes[number]:
             del self._numbers[self.names[number]]
+            heappush(self._free, number)

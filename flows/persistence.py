@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,14 +13,14 @@ from flows.block import Block
 from flows.chunks import NewSeries
 from flows.config import GatherKey, ProgramKey
 from flows.detectors.base import Ints
-from flows.episode import EPISODE, Episodes
 from flows.families import Families
 from flows.gather import Gather
 from flows.labels_archive import unpack_labels
 from flows.revisions import DetectorTable, unpack_detectors
 from flows.saved import Saved, pack, unpack
 from flows.saved_budgets import load_budgets, save_budgets
-from flows.watch import Key
+from flows.saved_episodes import load_episodes, save_episodes
+from flows.watch import Key, Placed
 
 _ROW_COLUMNS = ("last_ms", "active_s", "step_s")
 
@@ -32,15 +32,14 @@ def save(block: Block) -> bytes:
     arrays: dict[str, Any] = {name: table[name][rows] for name in ("series", *_ROW_COLUMNS)}
     tenants, arrays["tenants"] = _save_tenants([block.series.tenant(row) for row in rows.tolist()])
     programs: list[list[str | int]] = []
-    for key in block.watch.program_keys():
-        program, watched, slots = block.watch.slots(key)
+    for key, (program, watched, slots) in block.watch.all_slots().items():
         prefix = f"{len(programs)}/"
         arrays[prefix + "rows"] = np.searchsorted(rows, watched).astype(np.int32)
         arrays |= {prefix + name: column for name, column in program.save(slots).items()}
         programs.append(_save_key(key))
     full = _save_keys(block, rows, arrays)
     arrays["detectors"] = np.frombuffer(block.revisions.pack(), np.uint8)
-    arrays["episodes"], owners = _save_episodes(block, rows)
+    arrays["episodes"], owners, digests = save_episodes(block, rows)
     header = {
         "log_ms": block.log_ms,
         "swept_s": block.swept_s,
@@ -56,6 +55,7 @@ def save(block: Block) -> bytes:
         "chances": block.watch.chances(),
         "signal": block.signal,
         "episodes": owners,
+        "digests": digests,
         "episodes_full": block.episodes.full,
         "budgets": save_budgets(block, rows, arrays) if block.watch.budgets else None,
     }  # fmt: skip
@@ -79,41 +79,33 @@ def _save_keys(block: Block, rows: Ints, arrays: dict[str, Any]) -> list[str]:
     return [detector_id for detector_id, _ in full]
 
 
-def _save_episodes(block: Block, rows: Ints) -> tuple[Episodes, list[list[Any]]]:
-    """Open episodes, and for each its row in the snapshot and its detector's id."""
-    episodes = block.episodes.open[block.episodes.open["lane"] >= 0]
-    routes = block.watch.routes
-    owners = []
-    for lane in episodes["lane"].tolist():
-        row = routes.entries["row"][routes.lanes["entry"][lane]]
-        detector = block.watch.detector(int(routes.lanes["detector"][lane]))
-        owners.append([int(np.searchsorted(rows, row)), detector.source.id])
-    return episodes, owners
-
-
 def load(raw: bytes, block: Block) -> Block:
-    """Fill a new block with what was saved; raises ``SavedVersionError``."""
+    """Fill a new block with what was saved; raises ``SavedVersionError``.
+
+    Detectors that this version refuses are left out, with all that is theirs; the end of their episodes is told.
+    """
     saved = unpack(raw)
     header = saved.header
     block.log_ms, block.swept_s = header["log_ms"], header["swept_s"]
     block.detectors_offset, block.feedback_offset = header["detectors_offset"], header["feedback_offset"]
     block.announced = header["announced"]
     _load_series(block, saved)
-    block.revisions = DetectorTable(unpack_detectors(saved.arrays["detectors"].tobytes()), block.compile)
+    sources = unpack_detectors(saved.arrays["detectors"].tobytes())
+    block.revisions = DetectorTable(sources, block.compile)
     block.watch.families = Families((tenant, family, kind) for tenant, family, kind in header.get("families", ()))
     gathered = {key: (i, step, begun, over) for key, (i, step, begun, over) in header.get("gatherings", {}).items()}
-    programs = {_load_key(key): f"{number}/" for number, key in enumerate(header["programs"])}
-    block.watch.models.kept = {key: set(saved.arrays[f"{prefix}rows"].tolist()) for key, prefix in programs.items()}
+    programs = {_load_key(key): number for number, key in enumerate(header["programs"])}
+    block.watch.models.kept = {key: set(saved.arrays[f"{at}/rows"].tolist()) for key, at in programs.items()}
     full = header.get("full", ())
     block.watch.keys.kept = {detector_id: saved.arrays[f"keys/{at}"] for at, detector_id in enumerate(full)}
     block.watch.add_detectors(block.revisions.compiled.values(), gathered)
     block.watch.models.kept = block.watch.keys.kept = None
-    block.watch.keys.full = {block.watch.numbers[detector_id] for detector_id in full}
-    block.watch.restore_chances(header.get("chances", {}))
+    numbers = block.watch.numbers
+    block.watch.keys.full = {numbers[detector_id] for detector_id in full if detector_id in numbers}
+    block.watch.restore_chances({key: chance for key, chance in header.get("chances", {}).items() if key in numbers})
     block.signal = _load_signal(header.get("signal"))
-    for key, prefix in programs.items():
-        _load_program(block, saved, prefix, key)
-    _load_episodes(block, saved)
+    _load_programs(block, saved, programs)
+    load_episodes(block, saved, sources, list(programs))
     if header.get("budgets"):
         load_budgets(block, header["budgets"], saved.arrays)
     return block
@@ -145,13 +137,22 @@ def _load_signal(saved: Sequence[str] | None) -> tuple[Shape, str] | None:
     return (Shape(saved[0]), saved[1]) if saved else None
 
 
-def _load_program(block: Block, saved: Saved, prefix: str, key: Key) -> None:
-    if key not in block.watch.program_keys():
-        return
-    program, rows, slots = block.watch.slots(key)
-    saved_rows = saved.arrays[prefix + "rows"]
+def _load_programs(block: Block, saved: Saved, numbers: Mapping[Key, int]) -> None:
+    """``numbers`` are those of the programs in the snapshot, from which their arrays are named."""
+    columns: dict[str, dict[str, NDArray[Any]]] = {}
+    for name, column in saved.arrays.items():
+        number, _, inner = name.partition("/")
+        columns.setdefault(number, {})[inner] = column
+    placed = block.watch.all_slots()
+    for key, number in numbers.items():
+        if key in placed:
+            _load_program(placed[key], columns[str(number)])
+
+
+def _load_program(placed: Placed, columns: dict[str, NDArray[Any]]) -> None:
+    program, rows, slots = placed
+    saved_rows = columns.pop("rows")
     still = np.isin(saved_rows, rows)  # a newer Tocsin may read a selector otherwise
-    columns = {name.removeprefix(prefix): column for name, column in saved.arrays.items() if name.startswith(prefix)}
     found = slots[np.searchsorted(rows, saved_rows[still])]
     if isinstance(program, Gather):
         places = np.full(len(saved_rows), -1, np.int64)
@@ -159,18 +160,3 @@ def _load_program(block: Block, saved: Saved, prefix: str, key: Key) -> None:
         program.load(places, columns)
     else:
         program.load(found, {name: column[still] for name, column in columns.items()})
-
-
-def _load_episodes(block: Block, saved: Saved) -> None:
-    routes, episodes = block.watch.routes, saved.arrays["episodes"]
-    room = max(64, 1 << len(episodes).bit_length())
-    block.episodes.full = saved.header["episodes_full"]
-    block.episodes.open = np.zeros(room, EPISODE)
-    block.episodes.open["lane"] = -1
-    for at, (row, detector_id) in enumerate(saved.header["episodes"]):
-        number = block.watch.numbers[detector_id]
-        lanes = block.watch.lanes_of_series(row)
-        lane = next(lane for lane in lanes if routes.lanes["detector"][lane] == number)
-        block.episodes.open[at] = episodes[at]
-        block.episodes.open["lane"][at] = lane
-        routes.lanes["episode"][lane] = at

@@ -84,12 +84,14 @@ def threshold_of(config: DetectorConfig) -> float | None:
 
 def unusual_of(config: DetectorConfig) -> dict[str, float | str]:
     """What of the policy was added later and is not at rest, by its name: part of anomaly ids."""
-    chance, cooldown_s = chance_per_week_of(config), config.cooldown_s
+    chance, cooldown_s, kind = chance_per_week_of(config), config.cooldown_s, KINDS[config.kind]
     found: dict[str, float | str] = {} if chance is None else {"chance_per_week": chance}
+    if chance is not None and kind.chance_in_all is not None and config.chance_per_week == kind.chance_per_week:
+        found["chance_of"] = "each"  # stated, it is not bounded for all signals together as it is where nothing is said
     found |= {} if config.budget is None else {"budget": f"{config.budget.alarms!r}/{config.budget.per}"}
     found |= {} if config.close_ratio == 1.0 else {"close_ratio": config.close_ratio}
     found |= {} if config.min_duration_s == 0.0 else {"min_duration_s": config.min_duration_s}
-    if cooldown_s is not None and cooldown_s != KINDS[config.kind].cooldown_s:
+    if cooldown_s is not None and cooldown_s != kind.cooldown_s:
         found["cooldown_s"] = cooldown_s
     return found
 

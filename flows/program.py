@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from flows.calibration import allocate_tails, calibrate
 from flows.config import ProgramKey
-from flows.detectors.base import Column, Floats, Ints, Learned, Scored, Silences, Silent, Table
+from flows.detectors.base import VALUE_LIMIT, Column, Floats, Ints, Learned, Scored, Silences, Silent, Table
 from flows.detectors.models import Modelled
 from flows.detectors.outlier import GROUP
 from flows.detectors.river_vector import ENTITY, SERIES, RiverVector
@@ -180,5 +179,5 @@ def count(counts: NDArray[Any], slots: Ints, values: Floats, seen: NDArray[Any])
     """How many samples came before each of ``n``, gaps left out, into ``seen``; then count it."""
     for i in range(slots.shape[0]):
         seen[i] = counts[slots[i]]
-        if not math.isnan(values[i]) and seen[i] < SEEN_LIMIT:
+        if abs(values[i]) <= VALUE_LIMIT and seen[i] < SEEN_LIMIT:
             counts[slots[i]] += 1

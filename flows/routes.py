@@ -126,9 +126,33 @@ class Routes:
         _unlink(empty, heads, self.entries["row"], self.entries["lane"], self.entries["next"])
         return empty
 
+    def lanes_of_rows(self, heads: NDArray[Any], rows: Ints) -> Ints:
+        """All lanes of these rows, row by row, in the order of the lists."""
+        entries, lanes = self.entries, self.lanes
+        return _lanes_of_rows(heads, entries["next"], entries["lane"], lanes["next"], rows, len(lanes))
+
     def lanes_of_detector(self, detector: int) -> Ints:
         """All lanes of a detector."""
         return np.flatnonzero(self.lanes["detector"][: self.lanes.used] == detector)
+
+
+@njit(cache=True)
+def _lanes_of_rows(
+    heads: NDArray[np.int32], entry_next: NDArray[np.int32], entry_lane: NDArray[np.int32],
+    lane_next: NDArray[np.int32], rows: Ints, lanes: int,
+) -> Ints:  # fmt: skip
+    """Of different rows of a block with so many lanes."""
+    found, n = np.empty(lanes, np.int64), 0
+    for i in range(rows.shape[0]):
+        entry = heads[rows[i]]
+        while entry != NONE:
+            lane = entry_lane[entry]
+            while lane != NONE:
+                found[n] = lane
+                n += 1
+                lane = lane_next[lane]
+            entry = entry_next[entry]
+    return found[:n].copy()
 
 
 @njit(cache=True)

@@ -1,12 +1,14 @@
 """``python -m flows.run [bytewax options]``: prepare the recovery store, then become the flow.
 
 The store is bound to the broker: offsets mean something only to the broker that gave them. A store that belongs to
-another broker, or to another incarnation of the topic, is set aside and never resumed; the latest three are kept. In a
+another broker, to another incarnation of the topic, or to a Tocsin that keeps stores of another version, is set aside
+and never resumed; the latest three are kept. In a
 cluster (``-i N -a host:port;host:port``) process 0 prepares and the others wait for it.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import os
@@ -24,6 +26,7 @@ from bytewax.recovery import init_db_dir
 from connectors.errors import TocsinError, Unavailable
 from connectors.startup import start_process
 from connectors.topics import broker_identity
+from flows.saved import VERSION
 from flows.settings import FlowSettings
 
 STORE_VERSION = 2
@@ -31,7 +34,7 @@ LABEL = "tocsin.json"
 PAGE_BYTES = 65_536
 """SQLite's largest. A snapshot is megabytes: in pages of 4 kB, its default, writing one took three times as long."""
 WAIT_S = 60.0
-ASIDE = "of-another-broker"
+OF_BROKER, OF_VERSION = "of-another-broker", "of-another-version"
 KEPT_ASIDE = 3
 """The embedded broker forgets at every stop, so a store is set aside at every start of ``make run``."""
 
@@ -44,11 +47,11 @@ def prepare(store: Path, identity: str, now: datetime, parts: int = 1) -> None:
     if found == _expected(identity):
         return
     if store.exists():
-        aside = store.with_name(f"{store.name}.{ASIDE}.{now:%Y%m%dT%H%M%S%f}")
+        why, text = _strangeness(found, identity)
+        aside = store.with_name(f"{store.name}.{why}.{now:%Y%m%dT%H%M%S%f}")
         store.rename(aside)
-        _log.warning("recovery store %s belongs to another broker (%s, now %s): set aside as %s",
-                     store, found, identity, aside)  # fmt: skip
-    for old in sorted(store.parent.glob(f"{store.name}.{ASIDE}.*"))[:-KEPT_ASIDE]:
+        _log.warning("recovery store %s %s: set aside as %s", store, text, aside)
+    for old in sorted(store.parent.glob(f"{store.name}.of-another-*"), key=lambda path: path.suffix)[:-KEPT_ASIDE]:
         shutil.rmtree(old)
     fresh = store.with_name(f"{store.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -58,6 +61,17 @@ def prepare(store: Path, identity: str, now: datetime, parts: int = 1) -> None:
         _enlarge_pages(part)
     (fresh / LABEL).write_text(json.dumps(_expected(identity)))
     fresh.rename(store)  # whole or not at all, wherever we are killed
+
+
+def _strangeness(found: object, identity: str) -> tuple[str, str]:
+    """What a store with this label is, as part of a name and in words."""
+    match found:
+        case {"version": version, **others}:
+            mine, its = f"{STORE_VERSION}.{VERSION}", f"{version}.{others.get('snapshots', 'old')}"
+            if its == mine:
+                return OF_BROKER, f"belongs to another broker ({found}, now {identity})"
+            return OF_VERSION, f"is of version {its}, and this Tocsin keeps version {mine}"
+    return OF_VERSION, f"has no label {LABEL} that can be read"
 
 
 def _enlarge_pages(database: Path) -> None:
@@ -70,7 +84,7 @@ def _enlarge_pages(database: Path) -> None:
 
 
 def _expected(identity: str) -> dict[str, object]:
-    return {"version": STORE_VERSION, "broker": identity}
+    return {"version": STORE_VERSION, "snapshots": VERSION, "broker": identity}
 
 
 def _label(store: Path) -> object:
@@ -98,10 +112,10 @@ def command(settings: FlowSettings, options: Sequence[str]) -> list[str]:
 
 def process_id(options: Sequence[str]) -> int:
     """Which process of a cluster this is; 0 outside one."""
-    for flag in ("-i", "--process-id"):
-        if flag in options[:-1]:
-            return int(options[options.index(flag) + 1])
-    return int(os.environ.get("BYTEWAX_PROCESS_ID", "0"))
+    parser = argparse.ArgumentParser(add_help=False)  # as bytewax reads it: -i1, --process-id=1, --process 1
+    parser.add_argument("-i", "--process-id", type=int, default=int(os.environ.get("BYTEWAX_PROCESS_ID", "0")))
+    known, _ = parser.parse_known_args(options)
+    return int(known.process_id)
 
 
 def main(options: Sequence[str]) -> int:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from flows.block import Block
 from flows.detectors.base import Ints
+from flows.saved_episodes import lane_of
 
 _BUDGET, _TRIAL = "budget/", "trial/"
 
@@ -38,23 +39,25 @@ def save_budgets(block: Block, rows: Ints, arrays: dict[str, Any]) -> dict[str, 
 
 def load_budgets(block: Block, saved: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
     """Put all back into a block that knows its series and detectors again."""
-    watch, routes = block.watch, block.watch.routes
+    watch, routes, trials = block.watch, block.watch.routes, block.trials.table
     watch.budgets.decided_ms, block.trials.full = saved["decided_ms"], saved["full"]
-    rows = _rows(watch.budgets.rows[watch.numbers[detector_id]] for detector_id in saved["detectors"])
-    watch.budgets.table.load(rows, _part(arrays, _BUDGET))
+    known = [at for at, detector_id in enumerate(saved["detectors"]) if detector_id in watch.numbers]
+    rows = _rows(watch.budgets.rows[watch.numbers[saved["detectors"][at]]] for at in known)
+    watch.budgets.table.load(rows, _part(arrays, _BUDGET, known))
     watch.budgets.apply(watch.policies)
-    block.trials.table.reserve(len(saved["trials"]))
-    block.trials.table.load(np.arange(len(saved["trials"])), _part(arrays, _TRIAL))
-    for at, (row, detector_id) in enumerate(saved["trials"]):
-        number = watch.numbers[detector_id]
-        lane = next(lane for lane in watch.lanes_of_series(row) if routes.lanes["detector"][lane] == number)
-        routes.lanes["trial"][lane] = at
-        block.trials.table["lane"][at] = lane + 1
+    found = [lane_of(block, row, detector_id) for row, detector_id in saved["trials"]]
+    known = [at for at, lane in enumerate(found) if lane is not None]
+    lanes = _rows(lane for lane in found if lane is not None)
+    trials.reserve(len(lanes))
+    trials.load(np.arange(len(lanes)), _part(arrays, _TRIAL, known))
+    routes.lanes["trial"][lanes] = np.arange(len(lanes))
+    trials["lane"][: len(lanes)] = lanes + 1
 
 
 def _rows(numbers: Iterable[int]) -> Ints:
     return np.array(list(numbers), np.int64)
 
 
-def _part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
-    return {name.removeprefix(prefix): column for name, column in arrays.items() if name.startswith(prefix)}
+def _part(arrays: Mapping[str, NDArray[Any]], prefix: str, places: list[int]) -> dict[str, NDArray[Any]]:
+    """Those of these places: what belongs to detectors that are no more stays behind."""
+    return {name.removeprefix(prefix): column[places] for name, column in arrays.items() if name.startswith(prefix)}

@@ -123,8 +123,8 @@ class Shown:
 
     @property
     def size_bytes(self) -> int:
-        """Memory of all raw histograms."""
-        seen = sum(len(one.raw) for all_ in self._seen.values() for one in all_)
+        """Memory of all raw histograms; asked for by the probes' thread while they change."""
+        seen = sum(len(one.raw) for all_ in list(self._seen.values()) for one in all_)
         return seen + sum(len(raw) for _, _, raw in self.waiting)
 
 

@@ -89,6 +89,11 @@ class Vitals(Collector):
             return ""
         return f"{behind_s:.0f} s behind: {waiting} records wait to be judged"
 
+    def _judging(self) -> list[Block]:
+        """All blocks, with those that judge groups; what a merge runs may end at any time, so it is read once."""
+        running = [merge.running for merge in list(self.merges)]
+        return [*self.blocks, *(one.block for one in running if one is not None)]
+
     def collect(self) -> Iterator[Metric]:
         """All metrics of the flow."""
         counts = self.counts()
@@ -144,7 +149,7 @@ class Vitals(Collector):
         yield _gauge(
             "tocsin_flow_lanes", "Pairs of detector and series", sum(len(b.watch.routes.lanes) for b in blocks)
         )
-        judging = blocks + [merge.running.block for merge in list(self.merges) if merge.running is not None]
+        judging = self._judging()
         yield _gauge("tocsin_flow_models", "Python-object models", sum(b.watch.objects for b in judging))
         refused = sum(b.watch.models.refused for b in judging)
         yield _counter("tocsin_flow_models_refused", "Series that found no room for their model", refused)
@@ -181,7 +186,7 @@ class Vitals(Collector):
         """Of the ``MAX_WARMING`` detectors with most signals that warm up."""
         warming: Counter[str] = Counter()
         needs: dict[str, int] = {}
-        for block in [*self.blocks, *(merge.running.block for merge in list(self.merges) if merge.running is not None)]:
+        for block in self._judging():
             for detector, found in block.readiness.items():
                 warming[detector] += found.warming
                 needs[detector] = max(found.needs, needs.get(detector, 0))

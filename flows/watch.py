@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
-from connectors.messages import Shape
+from connectors.messages import MetricType, Shape
 from flows.audience import Audience, Audiences
 from flows.budget import Budgets
 from flows.config import CompiledDetector, GatherKey, ProgramKey
@@ -23,11 +24,19 @@ from flows.program import Program
 from flows.routes import NONE, Routes
 from flows.selector import NAME_LABEL
 from flows.series import SeriesTable
-from flows.shape.counter import families_of
 
 Key = ProgramKey | GatherKey
 
 
+class Placed(NamedTuple):
+    """A program with the rows that it watches and their slots, (n,) each, ascending by row."""
+
+    program: Program | Gather
+    rows: Ints
+    slots: Ints
+
+
+NOWHERE = np.zeros(0, np.int64)
 GatheringState = tuple[int, int, bool, bool]
 """Of a gathering: incarnation, next step, whether it has begun, whether it overflowed."""
 NOBODY: Mapping[str, GatheringState] = MappingProxyType({})
@@ -110,12 +119,6 @@ class Watch:
             self._asking[asked] = others + 1
             new += not others
         return new
-
-    def _by_hash(self) -> list[int]:
-        """Rows in an order that a restart does not change: who finds room must not depend on where rows lie."""
-        rows = self.series.live()
-        ordered: list[int] = rows[np.argsort(self.series.table["series"][rows])].tolist()
-        return ordered
 
     def swap_detector(self, detector: CompiledDetector) -> None:
         """Put a detector that computes the same in the place of its older revision: name and author may differ."""
@@ -206,9 +209,13 @@ class Watch:
         return programs[which]
 
     def _by_program(self, entries: Ints) -> Iterator[tuple[int, Ints]]:
+        """Programs with those of these entries that are theirs, in their order."""
+        if not len(entries):
+            return
         programs = self.routes.entries["program"][entries]
-        for number in np.unique(programs).tolist():
-            yield number, entries[programs == number]
+        order = np.argsort(programs, kind="stable")
+        starts, _ = _runs(programs[order])
+        yield from zip(programs[order[starts]].tolist(), np.split(entries[order], starts[1:]), strict=True)
 
     def retype(self, row: int) -> None:
         """Choose anew what ``auto`` means for a series; its lanes of such detectors have no episodes any more."""
@@ -220,10 +227,19 @@ class Watch:
         for number in sorted(numbers):
             self._add_lanes(row, number, labels, counter=counter)
 
-    def rows_of_families(self, tenant: str, families: set[str]) -> list[int]:
-        """Rows of all series that may belong to one of the families."""
-        mine = [row for row in self._by_hash() if self.series.tenant(row) == tenant]
-        return [row for row in mine if not families.isdisjoint(families_of(self.series.metric_of(row)))]
+    def rows_that_turn(self, tenant: str, types: Iterable[tuple[str, MetricType]]) -> list[int]:
+        """Take in types of families; gives the rows of series that are counters now and were none, or were some.
+
+        In an order that a restart does not change: who finds room must not depend on where rows lie.
+        """
+        before = self.families.learn(tenant, types)
+        if not before:
+            return []
+        rows, names = self._audiences.by_name(tenant)
+        turned = [code for code, name in enumerate(names.values) if self.families.turned(tenant, before, name)]
+        mine = rows[np.isin(names.codes, turned)]
+        ordered: list[int] = mine[np.argsort(self.series.table["series"][mine])].tolist()
+        return ordered
 
     def auto_lanes_of_series(self, row: int) -> list[int]:
         """Lanes of the detectors that look at the type of a series."""
@@ -234,10 +250,14 @@ class Watch:
             if self.detector(int(number[lane])).source.config.shape is Shape.AUTO
         ]
 
-    def remove_series(self, row: int) -> None:
-        """Forget all that watches a series."""
-        self._drop_lanes(np.array(self.lanes_of_series(row), np.int64))
+    def remove_series(self, rows: Ints) -> None:
+        """Forget all that watches these series."""
+        self._drop_lanes(self.lanes_of_rows(rows))
         self._audiences.forget()
+
+    def lanes_of_rows(self, rows: Ints) -> Ints:
+        """All lanes of these series, one after the other."""
+        return self.routes.lanes_of_rows(self.series.table["head"], rows)
 
     def lanes_of_series(self, row: int) -> list[int]:
         """All lanes of a series."""
@@ -283,24 +303,28 @@ class Watch:
             if isinstance(program, Program):
                 program.note()
 
-    def slots(self, key: Key) -> tuple[Program | Gather, Ints, Ints]:
-        """A program with the rows it watches and their slots, (n,) each, ascending by row."""
+    def slots(self, key: Key) -> Placed:
+        """Where a program keeps what."""
         number = self._program_numbers[key]
-        entries = self.routes.entries
-        mine = np.flatnonzero(
-            (entries["program"][: entries.used] == number) & (entries["lane"][: entries.used] != NONE)
-        )
-        rows = entries["row"][mine].astype(np.int64)
-        order = np.argsort(rows)
-        return self._program(number), rows[order], entries["slot"][mine][order].astype(np.int64)
+        return self._placed(number, dict(self.entries_of_programs([number])).get(number, NOWHERE))
 
-    def entries_of_program(self, number: int) -> Ints:
-        """Entries of a program, by row."""
-        entries = self.routes.entries
-        mine = np.flatnonzero(
-            (entries["program"][: entries.used] == number) & (entries["lane"][: entries.used] != NONE)
-        )
-        return mine[np.argsort(entries["row"][mine])].astype(np.int64)
+    def all_slots(self) -> dict[Key, Placed]:
+        """The same of all programs in use: entries are sorted once, not looked through for each of thousands."""
+        entries = dict(self.entries_of_programs(self._program_numbers.values()))
+        numbers = self._program_numbers.items()
+        return {key: self._placed(number, entries.get(number, NOWHERE)) for key, number in numbers}
+
+    def _placed(self, number: int, mine: Ints) -> Placed:
+        rows, slots = (self.routes.entries[name][mine].astype(np.int64) for name in ("row", "slot"))
+        return Placed(self._program(number), rows, slots)
+
+    def entries_of_programs(self, numbers: Iterable[int]) -> Iterator[tuple[int, Ints]]:
+        """Those of these programs that have entries, and these, by row."""
+        entries, wanted = self.routes.entries, np.zeros(len(self.programs), np.bool_)
+        wanted[list(numbers)] = True
+        used = entries["lane"][: entries.used] != NONE
+        mine = np.flatnonzero(used & wanted[entries["program"][: entries.used]])
+        return self._by_program(mine[np.argsort(entries["row"][mine])])
 
     def program_keys(self) -> Collection[Key]:
         """All programs in use."""
@@ -456,9 +480,10 @@ class Watch:
 
     @property
     def size_bytes(self) -> int:
-        """Memory of routes and programs."""
+        """Memory of routes, programs, and what is kept of labels while configs change."""
         routes = self.routes.entries.table.size_bytes + self.routes.lanes.table.size_bytes
-        return routes + sum(program.size_bytes for program in self.programs if program is not None)
+        programs = sum(program.size_bytes for program in list(self.programs) if program is not None)
+        return routes + programs + self._audiences.size_bytes
 
 
 def _runs(numbers: Ints) -> tuple[Ints, Ints]:

@@ -66,15 +66,30 @@ def _date(text: str) -> date:
 def _public(country: str) -> list[int]:
     if not country:
         return []
+    code, _, part = country.partition("-")
+    parts = _countries().get(code)
+    if parts is None:
+        message = f"{country!r} is no country with known holidays, such as DE or US-CA"
+        raise ValueError(message)
     import holidays
 
-    code, _, part = country.partition("-")
     try:
         known = holidays.country_holidays(code, subdiv=part or None, years=YEARS)
-    except NotImplementedError as error:  # what holidays says of a country that it does not know
-        message = f"{country!r} is no country with known holidays, such as DE or US-CA"
+    except NotImplementedError as error:  # what holidays says of a part that it does not know
+        message = f"{country!r} is no part of {code} with holidays of its own: {', '.join(parts) or 'it has none'}"
         raise ValueError(message) from error
     return [_day(one) for one in known]
+
+
+@lru_cache(maxsize=1)
+def _countries() -> dict[str, list[str]]:
+    """Codes of countries and of their parts. To learn them takes a second, which only who asks for holidays waits.
+
+    ``country_holidays`` itself takes the names of its own modules, too, and then fails in ways of its own.
+    """
+    import holidays
+
+    return holidays.list_supported_countries()
 
 
 def _day(one: date) -> int:

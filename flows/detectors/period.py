@@ -1,12 +1,14 @@
 """Periods found by themselves: autocorrelation of a ring of means, whose step doubles until a period shows.
 
-The ring holds the means of ``RING`` steps. When it is full, the autocorrelation of its detrended values is searched for
-a peak; if there is none, neighbours are merged, the step doubles and half of the ring fills anew. So periods from a few
-samples to ``longest_ms`` are tried, one octave after the other, each on at least three cycles.
+The ring holds the means of ``RING`` steps, the first of which are as long as the usual pause between samples: the
+median of the first ``PAUSES``, so that neither a restart nor a gap among them sets the scale. When it is full, the
+autocorrelation of its detrended values is searched for a peak; if there is none, neighbours are merged, the step
+doubles and half of the ring fills anew. So periods from a few samples to ``longest_ms`` are tried, one octave after the
+other, each on at least three cycles.
 
 Source: the autocorrelation function as an indicator of periods, Box & Jenkins (1970), chapter 2; testing a peak against
 the trough before it: Vlachos, Yu & Castelli (2005), *On periodicity detection and structural periodic similarity*.
-Cost: 549 bytes a signal until found; some 10 µs each time that the ring is full. Fails: on periods that change, and on
+Cost: 566 bytes a signal until found; some 10 µs each time that the ring is full. Fails: on periods that change, and on
 those much longer or shorter than three times the ring.
 """
 
@@ -22,6 +24,8 @@ from numpy.typing import NDArray
 from flows.detectors.base import Column, Floats, Ints, Table
 
 RING = 128
+PAUSES = 9
+"""Four of them may be anything. They stand in the ring until they are that many."""
 LONGEST_LAG = RING // 3
 SHORTEST_LAG = 6
 PEAK = 0.5
@@ -89,11 +93,8 @@ def seek(search: Search, row: int, time_ms: int, value: float, longest_ms: int) 
     if search.period_ms[row] != UNKNOWN:
         return
     if search.step_ms[row] == 0:
-        if search.last_ms[row] == 0:
-            search.last_ms[row] = max(time_ms, 1)
-            search.origin[row] = value
+        if not _pace(search, row, time_ms, value):
             return
-        search.step_ms[row] = max(1, time_ms - search.last_ms[row])
         search.at[row] = time_ms // search.step_ms[row]
     at = time_ms // search.step_ms[row]
     if at != search.at[row]:
@@ -104,6 +105,23 @@ def seek(search: Search, row: int, time_ms: int, value: float, longest_ms: int) 
             search.at[row] = time_ms // search.step_ms[row]
     search.total[row] += value - search.origin[row]
     search.samples[row] += 1
+
+
+@njit(cache=True)
+def _pace(search: Search, row: int, time_ms: int, value: float) -> bool:
+    """Learn from a sample how long a step is; gives whether that is known."""
+    if search.last_ms[row] == 0:
+        search.origin[row] = value
+    else:
+        search.ring[row, search.filled[row]] = np.float32(time_ms - search.last_ms[row])
+        search.filled[row] += 1
+    search.last_ms[row] = max(time_ms, 1)
+    if search.filled[row] < PAUSES:
+        return False
+    pauses = np.sort(search.ring[row, :PAUSES])
+    search.step_ms[row] = max(1, np.int64(pauses[PAUSES // 2]))
+    search.filled[row] = 0
+    return True
 
 
 @njit(cache=True)

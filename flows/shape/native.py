@@ -202,7 +202,15 @@ def _wider_zero(h: NativeHistogram, threshold: float) -> NativeHistogram:
     return replace(
         h,
         zero_threshold=threshold,
-        zero_count=h.zero_count + math.fsum(side[i] for side, i in inner),
+        zero_count=h.zero_count + _total([side[i] for side, i in inner]),
         positive={i: c for i, c in h.positive.items() if upper_bound(h.schema, i) > threshold},
         negative={i: c for i, c in h.negative.items() if upper_bound(h.schema, i) > threshold},
     )
+
+
+def _total(counts: Sequence[float]) -> float:
+    """Exact; what has no exact sum (beyond a double, or infinities of both signs) is what adding up makes of it."""
+    try:
+        return math.fsum(counts)
+    except (OverflowError, ValueError):  # anyone may write such counts; a bad histogram must not end the flow
+        return sum(counts)

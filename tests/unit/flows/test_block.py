@@ -21,13 +21,15 @@ from connectors.messages import (
     Anomaly,
     ClosedBy,
     EventType,
+    MetricType,
     Shape,
 )
-from flows.chunks import Chunk, NewSeries, Samples
+from flows.chunks import Chunk, NewSeries, Samples, Types
 from flows.persistence import load, save
+from flows.program import Program
 from tests.examples import examples
 from tests.series import START_MS, labelled
-from tests.streams import TOPICS, Log, anomalies, busy_log, by_id, config, joined, pieces, sample_bits
+from tests.streams import TOPICS, Log, anomalies, busy_log, by_id, config, joined, pieces, sample_bits, write_request
 
 SEEDS = range(4)
 LIMITS: list[dict[str, Any]] = [{"idle_s": 60}, {"idle_s": 60, "max_episodes": 2}, {"idle_s": 60, "max_series": 4}]
@@ -599,3 +601,35 @@ def test_a_restart_of_a_counter_is_no_anomaly() -> None:
     assert log.run()[1] == []
     log.samples(({"__name__": "requests_total"}, 355.0, value + 9000.0))
     assert len(log.run()[1]) == 1, "and it does watch"
+
+
+def test_a_type_that_says_what_was_known_of_a_series_lets_its_detectors_go_on() -> None:
+    """``http: counter`` makes another thing of a series named http, and nothing of http_total."""
+    log = Log()
+    log.detector("a", config("ewma", '{__name__=~"http.*"}', shape=Shape.AUTO))
+    log.control(0)
+    for step in range(1, 9):
+        log.samples(*(({"__name__": name, "n": "0"}, step, float(step)) for name in ("http", "http_total")))
+    block, _ = log.run()
+    block.take([Types("anonymous", (("http", MetricType.COUNTER),))])
+    seen = {}
+    for key in block.watch.program_keys():
+        program, rows, slots = block.watch.slots(key)
+        assert isinstance(program, Program)
+        seen |= zip(map(block.series.metric_of, rows.tolist()), program.counts["known"][slots].tolist(), strict=True)
+    assert {key.shape for key in block.watch.program_keys()} == {Shape.RATE}
+    assert seen == {"http": 0, "http_total": 7}
+
+
+LONG_AGO_MS, FAR_AHEAD_MS = -(1 << 63) + 1, (1 << 63) - 1
+
+
+@pytest.mark.parametrize("absurd_ms", [(LONG_AGO_MS, FAR_AHEAD_MS), (LONG_AGO_MS, START_MS - 1000), (LONG_AGO_MS,)])
+def test_absurd_times_before_the_first_control_record_leave_no_cadence(absurd_ms: tuple[int, ...]) -> None:
+    log = Log()
+    for time_ms in absurd_ms:
+        log.append(write_request([(M, [(time_ms, 1.0)])]))
+    log.control(0)
+    log.samples(*((M, 5.0 * step, 1.0) for step in range(1, 4)))
+    block, _ = log.run()
+    assert block.series.table["step_s"][0] == pytest.approx(5.0, abs=1.0)

@@ -130,6 +130,17 @@ def test_rows_are_reused_and_come_empty() -> None:
     assert row != policies[1]["budget"]
 
 
+def test_a_new_budget_writes_nothing_but_its_own_policy() -> None:
+    """Where detectors are thousands, to write all policies for each new one would take seconds."""
+    budgets, policies = begun(PER_DAY, PER_DAY)
+    policies["threshold"][0] = 123.0
+    budgets.end(1)
+    budgets.begin(1, PER_DAY, policies)
+    assert policies["threshold"].tolist() == [123.0, np.inf]
+    budgets.apply(policies)
+    assert policies["threshold"].tolist() == [np.inf, np.inf]
+
+
 @pytest.mark.long
 def test_a_storm_does_not_make_it_deaf() -> None:
     """Twenty alarms in half an hour, after ten days of three: within it and after it hears what is rare."""

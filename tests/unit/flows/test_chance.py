@@ -54,6 +54,18 @@ def test_a_stated_chance_is_that_of_each_signal() -> None:
     assert chance_of_each(DetectorConfig(name="m", kind="mad", selector="m", chance_per_week=4.0), 500) == 4.0
 
 
+def test_a_chance_that_is_stated_at_last_is_that_of_each_signal_from_then_on() -> None:
+    log = log_with(42, AUTO, AUTO.model_copy(update={"threshold": 9.0}))
+    control(log, 2)
+    log.detector("d0", AUTO.model_copy(update={"chance_per_week": 5.0}))
+    log.detector("d1", AUTO)
+    control(log, 3)
+    control(log, 4)
+    block, _ = log.run()
+    assert [chance_in(block, name) for name in ("d0", "d1")] == pytest.approx([5.0, 0.5])
+    assert block.counts["revisions_applied"] == 4
+
+
 def test_a_stated_threshold_leaves_nothing_to_chance() -> None:
     assert math.isnan(chance_of_each(AUTO.model_copy(update={"threshold": 4.0}), 500))
     assert math.isnan(chance_of_each(DetectorConfig(name="m", kind="mad", selector="m"), 500))

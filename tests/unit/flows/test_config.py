@@ -106,6 +106,7 @@ def test_what_computes_otherwise_has_another_digest(other: dict[str, Any]) -> No
 
 def test_the_digest_is_part_of_anomaly_ids_so_it_never_changes() -> None:
     assert compiled().digest.hex() == "c46cf234af19824e324148ca00d3205c"
+    assert compiled(kind="auto", params={}, threshold=None).digest.hex() == "220661a9a378ff6b17272c49f8a6e351"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -119,6 +120,13 @@ def test_what_is_stated_or_counted_is_not_calibrated(kind: str) -> None:
 
 def test_a_config_of_defaults_runs() -> None:
     check_config(DetectorConfig(name="n", kind="mad", selector="up"))
+
+
+@pytest.mark.parametrize("country", ["utils", "registry", "de", "DE-ZZ"])
+def test_holidays_of_no_country_are_refused_by_name(country: str) -> None:
+    with pytest.raises(ConfigError, match=r"is no (country|part)") as caught:
+        check_config(config(kind="seasonal", params={"holidays_of": country}))
+    assert caught.value.field.startswith("params")
 
 
 def group(**fields: Any) -> dict[str, Any]:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.codec.encode import encode_labels
 from connectors.codec.labels import parse_labels
-from flows.label_columns import CHOICE_PLACES, MAX_CHOSEN, Choices, LabelColumns
+from flows import label_columns
+from flows.label_columns import CHOICE_PLACES, FEW_VALUES, MAX_CHOSEN, VERDICT_VALUES, Choices, LabelColumns
+from flows.selector import Matcher, Op
 from tests.examples import examples
 
 NAMES = ["__name__", "a", "é", "long" * 40, "missing"]
@@ -48,3 +51,19 @@ def test_choices_are_kept_by_home_and_tests_up_to_a_bound() -> None:
     assert choices.get("home", tests) is None, "all before is forgotten"
     assert choices.get("home", others) is not None
     assert choices.places == MAX_CHOSEN
+
+
+@pytest.mark.parametrize("values", [FEW_VALUES, FEW_VALUES + 1, 60])
+def test_what_is_remembered_of_conditions_is_bounded_and_counted(values: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    bound = 3 * (values + VERDICT_VALUES)
+    monkeypatch.setattr(label_columns, "MAX_VERDICTS", bound)
+    columns = LabelColumns([encode_labels({"a": f"v{n}"}) for n in range(values)], ["a"])
+    bare, everywhere = columns.size_bytes, np.arange(values)
+    for n in range(20):
+        matcher = Matcher("a", Op.REGEX, f"v{n}.*")
+        for _ in range(2):
+            chosen = columns["a"].choose(matcher, everywhere)
+            assert [columns["a"].values[columns["a"].codes[at]] for at in chosen.tolist()] == [
+                name for name in (f"v{m}" for m in range(values)) if matcher.matches(name)
+            ]
+        assert bare < columns.size_bytes <= bare + bound

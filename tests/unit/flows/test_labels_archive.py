@@ -38,3 +38,17 @@ def test_only_changed_chunks_are_packed_again() -> None:
 def test_no_labels() -> None:
     assert unpack_labels([pack_labels([])]) == []
     assert unpack_labels([pack_labels([b""])]) == [b""]
+
+
+def test_its_size_may_be_asked_for_while_it_changes() -> None:
+    """The probes' thread asks, and between any two of its steps the worker may pack another chunk."""
+    archive = LabelsArchive()
+
+    class Packing(bytes):
+        def __len__(self) -> int:
+            archive._packed[len(archive._packed)] = b"more"
+            return 3
+
+    archive._packed[0] = Packing()
+    assert archive.size_bytes == 3
+    assert archive.size_bytes == 3 + 4

@@ -3,11 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from connectors.messages import Shape
-from flows.block import Block
+from connectors.messages import Budget, ClosedBy, Detector, EventType, Shape
+from flows.block import Block, BlockLimits
+from flows.config import CompiledDetector, ConfigError, compile_config
 from flows.persistence import load, save
 from flows.saved import VERSION, SavedVersionError, unpack
-from tests.streams import Log, anomalies, by_id, config
+from tests.streams import TOPICS, Log, anomalies, by_id, config
 
 
 def log_of(series: int, steps: int = 12) -> Log:
@@ -65,7 +66,7 @@ def test_rows_are_numbered_anew_without_gaps() -> None:
     block, _ = log.run()
     block.episodes.end(np.flatnonzero(block.episodes.open["lane"] >= 0), block.watch.routes.lanes["episode"])
     for row in (0, 3):
-        block.watch.remove_series(row)
+        block.watch.remove_series(np.array([row]))
         block.series.remove(row)
         block.archive.changed(row)
     copy = load(save(block), log.block())
@@ -97,6 +98,52 @@ def test_a_block_of_another_version_is_refused() -> None:
     raw = save(Log().block()).replace(f'"version":{VERSION}'.encode(), b'"version":7', 1)
     with pytest.raises(SavedVersionError, match="version 7"):
         load(raw, Log().block())
+
+
+def refuse_all(detector: Detector) -> CompiledDetector:
+    raise ConfigError(field="kind", value=detector.config.kind, expected="no longer known")
+
+
+def test_what_a_newer_version_refuses_is_left_out_and_its_episodes_end() -> None:
+    """Episodes, chances, budgets with trials and bounds that it had reached: all of it is in the snapshot."""
+    log = log_of(4)
+    log.detector("d", config("ewma", chance_per_week=2000.0, quiet_s=None))
+    log.detector("e", config("ewma", budget=Budget(per="hour", alarms=5.0)))
+    log.control(12.5)
+    for second in range(13, 8 * 3600, 300):
+        log.samples(*(({"__name__": "m", "n": str(n), "job": "test"}, second, second % 7.0) for n in range(4)))
+        log.control(second + 0.5)
+    log.samples(*(({"__name__": "m", "n": str(n), "job": "test"}, 8 * 3600, 500.0) for n in range(4)))
+    block, events = log.run(max_keys=3)
+    raw = save(block)
+    header = unpack(raw).header
+    assert all(header[name] for name in ("episodes", "chances", "full"))
+    assert header["budgets"]["trials"]
+    last = {event.id: event for event in events}
+    told = {key for key, event in last.items() if event.event is not EventType.CLOSED}
+    newer = load(raw, Block(TOPICS, BlockLimits(), log.read_revisions, refuse_all))
+    closed = anomalies(newer.take([]))
+    assert {event.id for event in closed} == told != set()
+    assert {(event.event, event.closed_by) for event in closed} == {(EventType.CLOSED, ClosedBy.DETECTOR)}
+    assert all(event.sequence == last[event.id].sequence + 1 for event in closed)
+    assert (newer.take([]), len(newer.episodes), len(newer.watch.numbers)) == ([], 0, 0)
+    assert load(save(newer), log.block()).take([]) == []
+
+
+def test_what_is_left_of_a_snapshot_is_as_it_was() -> None:
+    log = log_of(4)
+    log.detector("e", config("ewma", budget=Budget(per="hour", alarms=5.0)))
+    log.detector("f", config("ewma", budget=Budget(per="hour", alarms=7.0)))
+    log.control(12.5)
+    block, _ = log.run()
+
+    def without_e(detector: Detector) -> CompiledDetector:
+        return refuse_all(detector) if detector.id == "e" else compile_config(detector)
+
+    newer = load(save(block), Block(TOPICS, BlockLimits(), log.read_revisions, without_e))
+    (row,) = newer.watch.budgets.rows.values()
+    assert newer.watch.budgets.table["alarms_per_s"][row] == pytest.approx(7.0 / 3600.0)
+    assert len(newer.episodes) == len(block.episodes) > 1
 
 
 def size_bytes(block: Block) -> float:

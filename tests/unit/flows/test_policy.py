@@ -64,6 +64,8 @@ def test_auto_decides_by_chance_and_rests_of_itself() -> None:
     assert threshold_at(policy_of(config(kind="auto", chance_per_week=1.0)), 60.48) == pytest.approx(4.0)
     assert cooldown_of(policy_of(config(kind="auto", cooldown_s=0.0)), 60.48) == 0
     assert unusual_of(config(kind="auto")) == {"chance_per_week": 5.0}
+    assert unusual_of(config(kind="auto", chance_per_week=5.0)) == {"chance_per_week": 5.0, "chance_of": "each"}
+    assert unusual_of(config(kind="auto", chance_per_week=4.0)) == {"chance_per_week": 4.0}
     assert unusual_of(config(kind="auto", cooldown_s=0.0)) == {"chance_per_week": 5.0, "cooldown_s": 0.0}
 
 

@@ -81,3 +81,13 @@ def test_its_memory() -> None:
     calibrated = Program(CALIBRATED)
     calibrated.take_slot()
     assert calibrated.size_bytes == rate.size_bytes + 16 * 64
+
+
+def test_gaps_are_no_samples_that_a_surprise_rests_on() -> None:
+    """What no detector learns from must not lift the ceiling of surprises (``flows.policy.ceiling_of``)."""
+    program = Program(KEY)
+    slot = program.take_slot()
+    values = np.array([1.0, np.inf, np.nan, 2e38, -np.inf, -2e38, 1e38, 2.0])
+    rows, times_ms = np.full(len(values), slot), 1000 * np.arange(len(values))
+    assert program.step(rows, times_ms, values, None).seen.tolist() == [0, 1, 1, 1, 1, 1, 1, 2]
+    assert program.counts["known"][slot] == 3

@@ -12,6 +12,7 @@ import pytest
 from connectors.errors import Unavailable
 from flows import run
 from flows.run import KEPT_ASIDE, LABEL, PAGE_BYTES, await_store, command, prepare, process_id
+from flows.saved import VERSION
 from flows.settings import FlowSettings
 
 NOW = datetime(2026, 8, 1, 12, 30, tzinfo=UTC)
@@ -47,11 +48,28 @@ def test_a_store_of_another_broker_is_set_aside(tmp_path: Path, caplog: pytest.L
     prepare(store, "broker-2", NOW)
     aside = tmp_path / "metrics.of-another-broker.20260801T123000000000"
     assert (aside / "mark").exists()
-    assert label(aside) == {"version": 2, "broker": "broker-1"}
-    assert label(store) == {"version": 2, "broker": "broker-2"}
+    assert label(aside) == {"version": 2, "snapshots": VERSION, "broker": "broker-1"}
+    assert label(store) == {"version": 2, "snapshots": VERSION, "broker": "broker-2"}
     assert not (store / "mark").exists()
     assert "broker-1" in caplog.text
     assert str(aside) in caplog.text
+
+
+def test_what_is_strange_of_a_store_is_said_as_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = tmp_path / "metrics"
+    prepare(store, "broker-1", NOW)
+    (store / LABEL).write_text('{"version": 2, "snapshots": 3, "broker": "broker-1"}')
+    prepare(store, "broker-1", NOW)
+    assert f"is of version 2.3, and this Tocsin keeps version 2.{VERSION}" in caplog.text
+    assert "another broker" not in caplog.text
+    assert (tmp_path / "metrics.of-another-version.20260801T123000000000").exists()
+    (store / LABEL).write_text("{")
+    prepare(store, "broker-1", NOW + timedelta(seconds=1))
+    assert "has no label tocsin.json that can be read" in caplog.text
+    for second in range(2, 5):
+        prepare(store, f"broker-{second}", NOW + timedelta(seconds=second))
+    left = sorted(path.name for path in tmp_path.glob("metrics.*"))
+    assert left == [f"metrics.of-another-broker.20260801T12300{second}000000" for second in (2, 3, 4)]
 
 
 def test_only_the_latest_stores_set_aside_are_kept(tmp_path: Path) -> None:
@@ -59,10 +77,10 @@ def test_only_the_latest_stores_set_aside_are_kept(tmp_path: Path) -> None:
     for number in range(KEPT_ASIDE + 3):
         prepare(store, f"broker-{number}", NOW + timedelta(seconds=number))
     brokers = [label(aside) for aside in sorted(tmp_path.glob("metrics.of-another-broker.*"))]
-    assert brokers == [{"version": 2, "broker": f"broker-{number}"} for number in (2, 3, 4)]
+    assert brokers == [{"version": 2, "snapshots": VERSION, "broker": f"broker-{number}"} for number in (2, 3, 4)]
 
 
-@pytest.mark.parametrize("text", [None, "", "{", '{"version": 0, "broker": "broker-1"}'])
+@pytest.mark.parametrize("text", [None, "", "{", "[]", '{"version": 2, "broker": "broker-1"}'])
 def test_a_store_without_a_readable_label_is_set_aside(tmp_path: Path, text: str | None) -> None:
     store = tmp_path / "metrics"
     prepare(store, "broker-1", NOW)
@@ -70,7 +88,7 @@ def test_a_store_without_a_readable_label_is_set_aside(tmp_path: Path, text: str
     if text is not None:
         (store / LABEL).write_text(text)
     prepare(store, "broker-1", NOW)
-    assert label(store) == {"version": 2, "broker": "broker-1"}
+    assert label(store) == {"version": 2, "snapshots": VERSION, "broker": "broker-1"}
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -112,6 +130,9 @@ def test_which_process_of_a_cluster_this_is(monkeypatch: pytest.MonkeyPatch) -> 
     assert process_id([]) == 0
     assert process_id(["-i", "2", "-a", "a:1;b:2;c:3"]) == 2
     assert process_id(["--process-id", "1"]) == 1
+    assert [process_id([option]) for option in ("--process-id=1", "-i1", "--process=1")] == [1, 1, 1]
+    assert process_id(["-w", "2", "-i1", "-a", "a:1;b:2"]) == 1
+    assert process_id(["-w2", "-rstore"]) == 0
     monkeypatch.setenv("BYTEWAX_PROCESS_ID", "3")
     assert process_id([]) == 3
     assert process_id(["-i", "0"]) == 0

@@ -5,7 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from connectors.codec.native import NativeHistogram
 from connectors.messages import Shape
+from flows.shown import Seen, Shown
 from tests.groups import Partitions, histogram_record
 from tests.series import START_MS
 from tests.streams import Log
@@ -66,3 +68,16 @@ def test_a_native_histogram_that_cannot_be_read_is_counted_and_left_out() -> Non
     assert partitions.values == {}
     (gathering,) = partitions.blocks[0].watch.gatherings.values()
     assert [gather.histograms.unreadable for gather in gathering.gathers.values()] == [1]
+
+
+def test_its_size_may_be_asked_for_while_it_changes() -> None:
+    """The probes' thread asks, and between any two of its steps the worker may see another member."""
+    shown = Shown(Shape.RAW, 15_000, 15_000)
+
+    class Seeing(bytes):
+        def __len__(self) -> int:
+            shown._seen[len(shown._seen)] = []
+            return 3
+
+    shown._seen[0] = [Seen(0, Seeing(), NativeHistogram(0, 0.0, 0.0))]
+    assert shown.size_bytes == 3

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from itertools import pairwise
 
 import pytest
 
 from connectors.codec.encode import encode_labels
-from connectors.messages import Anomaly, ClosedBy, EventType, Shape
+from connectors.messages import Anomaly, ClosedBy, ControlRecord, EventType, Shape
 from flows.chunks import Chunk
 from flows.persistence import load, save
 from tests.series import START_MS
@@ -90,3 +91,21 @@ def test_a_series_that_went_away_closes_its_silence() -> None:
         log.control(second)
     last = {event.id: event for event in told(log)}
     assert {event.closed_by for event in last.values()} == {ClosedBy.QUIET, ClosedBy.SERIES_GONE}
+
+
+@pytest.mark.parametrize("late_s", [1.0, 4.0, 8.0])
+def test_an_episode_does_not_run_backwards_when_a_late_sample_ends_the_silence(late_s: float) -> None:
+    """Silence is found at log time, and a sample that comes after that may be older."""
+    log = log_of_silence()
+    late = Log()
+    late.revisions = log.revisions
+    begun_ms = told(log)[0].start_ms
+    for record in log.records:
+        late.append(record.value, record.key, record.headers)
+        if record.headers and ControlRecord.decode(record.value or b"").time_ms == begun_ms:
+            late.samples((labels(1), (begun_ms - START_MS) / 1000 - late_s, 1.0))
+    out = late.block().take(late.chunks())
+    raw = [json.loads(record.value or b"") for record in out]
+    assert [event["event"] for event in raw if event["start_ms"] == begun_ms][-1] == "closed"
+    assert all(event["duration_ms"] >= 0 for event in raw)
+    assert len(anomalies(out)) == len(raw), "every record can be decoded"

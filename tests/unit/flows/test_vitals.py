@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+from collections import Counter
+
 from prometheus_client import CollectorRegistry, generate_latest
 
-from connectors.messages import Group
+from connectors.messages import Detector, Group
 from connectors.reader import ReaderStats
+from flows.block import BlockLimits
+from flows.config import compile_config
 from flows.decode import Decoder
+from flows.merge import Merge, Running
 from flows.readiness import Readiness
 from flows.vitals import BEHIND_S, Stops, Vitals
-from tests.streams import Log, busy_log, config
+from tests.streams import TOPICS, Log, busy_log, config
 
 STATS = ReaderStats(
     queued_records=3, queued_bytes=400, lag_records=5, received_records_total=60, received_bytes_total=7000,
@@ -127,3 +132,30 @@ def test_a_stop_lasts_from_the_first_snapshot_of_an_epoch_to_the_next_batch() ->
     stops.begin()
     stops.end()
     assert (stops.count, stops.total_s, stops.longest_s) == (2, 2.5, 2.0)
+
+
+def test_a_merge_may_end_while_it_is_asked_about() -> None:
+    """What it runs is there at one look and gone at the next, as the probes' thread may find it."""
+
+    class Ending(Merge):
+        looks = 0
+
+        @property
+        def running(self) -> Running | None:
+            self.looks += 1
+            return Running(0, 1, plan, Log().block()) if self.looks == 1 else None
+
+        @running.setter
+        def running(self, running: Running | None) -> None:
+            """Nothing sets it here."""
+
+        def block_counts(self) -> Counter[str]:
+            return Counter()
+
+    made = Detector(id="a", revision=1, config=config(group=Group()), author="", updated_ms=0)
+    plan = compile_config(made).plan
+    assert plan is not None
+    vitals = Vitals(Decoder(60, 100), lambda: STATS)
+    for ask in (vitals._memory, vitals._readiness):
+        vitals.merges = [Ending(TOPICS, BlockLimits(), 1)]
+        list(ask())

@@ -10,7 +10,7 @@ from connectors.messages import Detector
 from flows.chunks import NewSeries
 from flows.config import CompiledDetector, compile_config
 from flows.series import SeriesTable
-from flows.watch import Watch
+from flows.watch import Key, Watch
 from tests.streams import config
 
 
@@ -87,11 +87,29 @@ def test_numbers_are_used_again() -> None:
 def test_a_series_that_goes_takes_its_lanes_along() -> None:
     watch = watch_of(M0, M1)
     watch.add_detectors([detector("a"), detector("b", threshold=3.0)])
-    watch.remove_series(0)
+    watch.remove_series(np.array([0]))
     watch.series.remove(0)
     assert pairs(watch) == {(1, "a"), (1, "b")}
     program, rows, _ = watch.slots(detector("a").program)
     assert (len(program), rows.tolist()) == (1, [1])
+
+
+def test_many_series_go_at_once_and_the_others_stay() -> None:
+    watch = watch_of(*({"__name__": "m", "n": str(n)} for n in range(40)))
+    watch.add_detectors(
+        [detector("a"), detector("b", threshold=3.0), detector("c", kind="ewma", selector='{n=~"3.*"}')]
+    )
+    gone = np.random.default_rng(0).permutation(40)[:25]
+    lanes = [lane for row in gone.tolist() for lane in watch.lanes_of_series(row)]
+    assert watch.lanes_of_rows(gone).tolist() == lanes
+    left = {(row, name) for row, name in pairs(watch) if row not in gone}
+    watch.remove_series(gone)
+    assert pairs(watch) == left
+    assert len(watch.routes.lanes) == len(left)
+    assert watch.lanes_of_rows(gone).tolist() == []
+    assert sorted(len(placed.rows) for placed in watch.all_slots().values()) == sorted(
+        [15, sum(name == "c" for _, name in left)]
+    )
 
 
 def test_a_swapped_detector_keeps_its_lanes() -> None:
@@ -125,7 +143,7 @@ def test_random_changes_agree_with_matching_everything_anew() -> None:
                 alive[add(watch, labels)] = labels
             case 1 if alive:
                 row = int(rng.choice(list(alive)))
-                watch.remove_series(row)
+                watch.remove_series(np.array([row]))
                 watch.series.remove(row)
                 del alive[row]
             case 2 if len(known) < 6:
@@ -141,6 +159,21 @@ def test_random_changes_agree_with_matching_everything_anew() -> None:
             (row, name) for row, labels in alive.items() for name, d in known.items() if d.selector.matches(labels)
         }
         assert pairs(watch) == expected
+        for key, placed in watch.all_slots().items():
+            alone = watch.slots(key)
+            assert placed.program is alone.program
+            rows = [row for row in sorted(alive) if watch.routes.find_entry(head(watch, row), number(watch, key)) >= 0]
+            assert placed.rows.tolist() == alone.rows.tolist() == rows
+            entries = [watch.routes.find_entry(head(watch, row), number(watch, key)) for row in rows]
+            assert placed.slots.tolist() == watch.routes.entries["slot"][entries].tolist()
+
+
+def head(watch: Watch, row: int) -> int:
+    return int(watch.series.table["head"][row])
+
+
+def number(watch: Watch, key: Key) -> int:
+    return watch.programs.index(watch.slots(key).program)
 
 
 def test_equal_selectors_are_found_alike_whenever_they_come() -> None:
@@ -151,7 +184,7 @@ def test_equal_selectors_are_found_alike_whenever_they_come() -> None:
     watch.add_detectors([detector("b", selector='{n=~"0|7.+"}', threshold=3.0)])
     assert pairs(watch) == {(0, "a"), (1, "a"), (0, "b"), (1, "b")}
     add(watch, {"__name__": "o", "n": "71"})
-    watch.remove_series(0)
+    watch.remove_series(np.array([0]))
     watch.series.remove(0)
     watch.add_detectors([detector("c", selector='{n=~"0|7.+"}', threshold=4.0)])
     watch.forget_idle_columns()

@@ -53,7 +53,10 @@ def test_days_off_are_given_dates_and_public_holidays() -> None:
     (("../etc/passwd", (), (), ""), "is no time zone"),
     (("UTC", (), ("2026-02-30",), ""), "'2026-02-30' is no date"),
     (("UTC", (), (), "XX"), "'XX' is no country"),
-    (("UTC", (), (), "DE-ZZ"), "'DE-ZZ' is no country"),
+    (("UTC", (), (), "utils"), "'utils' is no country"),
+    (("UTC", (), (), "registry"), "'registry' is no country"),
+    (("UTC", (), (), "DE-ZZ"), "'DE-ZZ' is no part of DE with holidays of its own: BB, BE, .*TH"),
+    (("UTC", (), (), "VA-X"), "'VA-X' is no part of VA with holidays of its own: it has none"),
 ])  # fmt: skip
 def test_what_is_not_known_is_named(arguments: tuple[str, tuple[str, ...], tuple[str, ...], str], words: str) -> None:
     with pytest.raises(ValueError, match=words):

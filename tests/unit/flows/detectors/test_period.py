@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from flows.detectors.base import Table
 from flows.detectors.period import (
     LONGEST_LAG,
     NONE,
+    PAUSES,
     PEAK,
     RING,
     SHORTEST_LAG,
@@ -24,12 +27,17 @@ START_MS = 1_700_000_000_000
 HALF_DAY_MS = 43_200_000
 
 
-def found(values: Floats, step_ms: int = 15_000, longest_ms: int = HALF_DAY_MS) -> tuple[float, int]:
+def found(
+    values: Floats, step_ms: int = 15_000, longest_ms: int = HALF_DAY_MS, first_pauses_ms: Sequence[int] = ()
+) -> tuple[float, int]:
     """Period in seconds, and how many samples it took."""
+    pauses_ms = np.full(len(values), step_ms)
+    pauses_ms[1 : len(first_pauses_ms) + 1] = first_pauses_ms
+    times_ms = START_MS - step_ms + np.cumsum(pauses_ms)
     state = Table(tuple(search_columns(wanted=True)), 1)
     search = search_of(state)
     for i, value in enumerate(values):
-        seek(search, 0, START_MS + i * step_ms, value, longest_ms)
+        seek(search, 0, int(times_ms[i]), value, longest_ms)
         if state["search_period_ms"][0] != UNKNOWN:
             return state["search_period_ms"][0] / 1000, i
     return UNKNOWN, len(values)
@@ -44,6 +52,24 @@ def test_usual_periods_are_found(period_s: int, form: str) -> None:
     seconds, samples = found(values)
     assert seconds == period_s
     assert samples * 15 < max(9 * period_s, 140 * 15)
+
+
+@pytest.mark.parametrize("first_pauses_ms", [(1000,), (10,), (3_600_000,), (86_400_000, 20, 15_000, 3_600_000, 5)])
+def test_odd_pauses_at_the_beginning_do_not_hide_a_period(first_pauses_ms: Sequence[int]) -> None:
+    noise = np.random.default_rng(0).normal(0.0, 0.3, 6000)
+    values = np.sin(2 * np.pi * np.arange(6000) * 15 / 3600) + noise
+    assert found(values, first_pauses_ms=first_pauses_ms)[0] == 3600
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_first_step_is_the_median_of_the_first_pauses(seed: int) -> None:
+    pauses_ms = np.random.default_rng(seed).integers(1, 100_000, PAUSES)
+    state = Table(tuple(search_columns(wanted=True)), 1)
+    for i, time_ms in enumerate((START_MS + np.cumsum([0, *pauses_ms])).tolist()):
+        assert state["search_step_ms"][0] == 0, f"known after {i} samples"
+        seek(search_of(state), 0, time_ms, 1.0, HALF_DAY_MS)
+    assert state["search_step_ms"][0] == sorted(pauses_ms.tolist())[PAUSES // 2]
+    assert state["search_filled"][0] == 0
 
 
 def test_an_unusual_period_is_found_nearly() -> None:
@@ -66,10 +92,10 @@ def test_noise_has_no_period(noise: str) -> None:
 def test_a_long_gap_begins_anew_and_a_short_one_is_filled() -> None:
     state = Table(tuple(search_columns(wanted=True)), 1)
     search = search_of(state)
-    for step in [*range(50), *range(55, 80)]:
+    for step in [*range(1 - PAUSES, 50), *range(55, 80)]:
         seek(search, 0, START_MS + 15_000 * step, float(step), HALF_DAY_MS)
     assert state["search_filled"][0] == 78
-    assert state["search_ring"][0, 48:55].tolist() == [49.0] * 6 + [55.0]
+    assert state["search_ring"][0, 48:55].tolist() == [49.0 + PAUSES - 1] * 6 + [55.0 + PAUSES - 1]
     seek(search, 0, START_MS + 15_000 * 100, 1.0, HALF_DAY_MS)
     assert state["search_filled"][0] == 0
 

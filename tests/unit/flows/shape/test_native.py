@@ -83,6 +83,16 @@ def test_the_wider_zero_bucket_wins_and_cuts_no_other() -> None:
     assert (total.zero_threshold, total.zero_count, total.positive) == (2.0, 9.0, {})
 
 
+@pytest.mark.parametrize(("counts", "sum_"), [
+    ((1e308, 1e308), math.inf), ((math.inf, -math.inf), math.nan), ((1e16, 1.0, 1.0), 1e16 + 2.0),
+])  # fmt: skip
+def test_no_counts_are_too_large_to_be_joined_in_the_zero_bucket(counts: tuple[float, ...], sum_: float) -> None:
+    wide = NativeHistogram(0, 0.0, 0.0, zero_threshold=16.0)
+    total = add(wide, NativeHistogram(0, 1.0, 0.0, positive=dict(enumerate(counts))))
+    assert total is not None
+    assert total.zero_count == pytest.approx(sum_, rel=0.0, nan_ok=True)
+
+
 def test_histograms_of_other_bounds_do_not_add_up() -> None:
     own = NativeHistogram(CUSTOM_BUCKETS, 1.0, 0.0, positive={0: 1.0}, bounds=(1.0,))
     assert add(own, replace(own, bounds=(2.0,))) is None
