@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import MappingProxyType
 from typing import Any, Self
 
 from prometheus_client import CollectorRegistry
@@ -99,19 +100,28 @@ class Health(Message):
 
 
 Components = Callable[[], Mapping[str, Component]]
+Pages = Mapping[str, Callable[[], Message]]
+"""What a process tells beside the probes, by path."""
 PATHS = ("/alive", "/ready", "/health", "/metrics")
 METHODS = "GET, HEAD"
 
 
 def answer(
-    method: str, path: str, registry: CollectorRegistry, components: Components, beside: tuple[str, ...] = ()
+    method: str,
+    path: str,
+    registry: CollectorRegistry,
+    components: Components,
+    beside: tuple[str, ...] = (),
+    pages: Pages = MappingProxyType({}),
 ) -> Answer:
     """The answer of a process with these counters and parts, which may serve more paths ``beside``; 404 and 405 too."""
     asked = path.partition("?")[0]
-    if asked not in PATHS:
-        return not_found(asked, (*beside, *PATHS))
+    if asked not in PATHS and asked not in pages:
+        return not_found(asked, (*beside, *PATHS, *pages))
     if method not in METHODS.split(", "):
         return method_not_allowed(method, asked, METHODS)
+    if asked in pages:
+        return _json(HTTPStatus.OK, pages[asked]())
     match asked:
         case "/alive":
             return _json(HTTPStatus.OK, Alive())
@@ -129,10 +139,18 @@ def _json(status: HTTPStatus, body: Message) -> Answer:
 
 
 class Probes:
-    """Serves the probes in a daemon thread."""
+    """Serves the probes, and maybe more pages, in a daemon thread."""
 
-    def __init__(self, host: str, port: int, registry: CollectorRegistry, components: Components) -> None:
-        handler = type("Handler", (_Handler,), {"registry": registry, "components": staticmethod(components)})
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        registry: CollectorRegistry,
+        components: Components,
+        pages: Pages = MappingProxyType({}),
+    ) -> None:
+        served = {"registry": registry, "components": staticmethod(components), "pages": pages}
+        handler = type("Handler", (_Handler,), served)
         self._server = (_Server6 if is_ipv6(host) else _Server)((host, port), handler)
         self.port: int = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(SHUTDOWN_POLL_S,), name="probes", daemon=True).start()
@@ -155,6 +173,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = REQUEST_TIMEOUT_S
     registry: CollectorRegistry
     components: Components
+    pages: Pages
 
     def __getattr__(self, name: str) -> Callable[[], None]:
         """Let every method, ``do_GET`` and whatever else the library looks for, have its answer."""
@@ -166,7 +185,7 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("content-length", "")
         if length.isdecimal():  # a body left unread would break the connection before the answer is read
             self.rfile.read(min(MAX_BODY_BYTES, int(length)))
-        found = answer(self.command, self.path, self.registry, self.components)
+        found = answer(self.command, self.path, self.registry, self.components, pages=self.pages)
         self.send_response(found.status)
         for name, value in (*found.headers, (b"content-length", b"%d" % len(found.body))):
             self.send_header(name.decode(), value.decode())

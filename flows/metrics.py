@@ -215,4 +215,4 @@ def _serve_probes(settings: FlowSettings, vitals: Vitals, source: KafkaSource[Ch
             "lag": degraded_if(vitals.behind_reason(time.time())),
         }
 
-    Probes(settings.host, settings.flow_port, registry, components)
+    Probes(settings.host, settings.flow_port, registry, components, {"/readiness": vitals.readiness})

@@ -14,6 +14,8 @@ from flows.routes import NONE
 from flows.watch import Watch
 
 NONE_YET: Ints = np.zeros(0, np.int64)
+MAX_NAMED = 1000
+"""Signals of a block that are named, those that need most."""
 
 
 class Readiness(NamedTuple):
@@ -24,14 +26,33 @@ class Readiness(NamedTuple):
     needs: int
 
 
+class Needing(NamedTuple):
+    """A signal that is not judged yet: its detector, label bytes, and how many more samples it needs."""
+
+    detector: str
+    labels: bytes
+    needs: int
+
+    @property
+    def says(self) -> str:
+        """For people."""
+        return f"needs {self.needs} more sample{'s' * (self.needs != 1)}"
+
+
 class Counted:
     """What was counted of all detectors, as columns: to name each takes long, and is done only if somebody asks."""
 
     def __init__(
-        self, detectors: Sequence[CompiledDetector | None] = (), numbers: Ints = NONE_YET, needs: Ints = NONE_YET
+        self,
+        detectors: Sequence[CompiledDetector | None] = (),
+        numbers: Ints = NONE_YET,
+        needs: Ints = NONE_YET,
+        needing: Sequence[Needing] = (),
     ) -> None:
         """``numbers`` (n,) of the detector of each lane that is judged here, ``needs`` (n,) of its series."""
         self._detectors = detectors
+        self.needing = needing
+        """signals that are not judged yet, at most ``MAX_NAMED``"""
         signals = np.bincount(numbers)
         self._there = np.flatnonzero(signals)
         warming, most = np.bincount(numbers, needs > 0).astype(np.int64), np.zeros(len(signals), np.int64)
@@ -53,7 +74,20 @@ def readiness_of(watch: Watch) -> Counted:
     used = np.flatnonzero(detectors != NONE)
     needs = _needs(watch)[lanes["entry"][used]]
     known = needs >= 0
-    return Counted(list(watch.detectors), detectors[used][known].astype(np.int64), needs[known])
+    used, needs = used[known], needs[known]
+    numbers = detectors[used].astype(np.int64)
+    return Counted(list(watch.detectors), numbers, needs, list(_needing(watch, used, needs)))
+
+
+def _needing(watch: Watch, lanes: Ints, needs: Ints) -> Iterator[Needing]:
+    """The lanes that need most, of these."""
+    most = np.flatnonzero(needs > 0)
+    if len(most) > MAX_NAMED:
+        most = most[np.argpartition(-needs[most], MAX_NAMED)[:MAX_NAMED]]
+    rows = watch.routes.entries["row"][watch.routes.lanes["entry"][lanes[most]]]
+    numbers = watch.routes.lanes["detector"][lanes[most]]
+    for number, row, needed in zip(numbers.tolist(), rows.tolist(), needs[most].tolist(), strict=True):
+        yield Needing(watch.detector(number).source.id, watch.series.labels[row] or b"", needed)
 
 
 def _needs(watch: Watch) -> Ints:

@@ -9,15 +9,33 @@ from collections.abc import Callable, Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from connectors.codec.labels import parse_labels
+from connectors.messages import Message
 from connectors.reader import ReaderStats
 from flows.block import Block
 from flows.decode import Decoder
 from flows.merge import Merge
+from flows.readiness import MAX_NAMED
 
 BEHIND_S = 30.0
 """How far log time may be behind the clock while records wait."""
 MAX_WARMING = 1000
 """Detectors whose readiness is told."""
+
+
+class WarmingUp(Message):
+    """A signal that is not judged yet."""
+
+    detector: str
+    labels: dict[str, str]
+    says: str
+
+
+class ReadinessPage(Message):
+    """Signals that are not judged yet, as of the last minute of log time, those that need most first."""
+
+    warming_up: int
+    signals: list[WarmingUp]
 
 
 class Stops:
@@ -181,6 +199,18 @@ class Vitals(Collector):
         log_times_ms = [b.log_ms for b in blocks if b.log_ms]
         oldest_s = min(log_times_ms, default=0) / 1000
         yield _gauge("tocsin_flow_log_time_seconds", "Log time of the partition that is furthest behind", oldest_s)
+
+    def readiness(self) -> ReadinessPage:
+        """What each signal still needs; of all that warm up at most ``MAX_NAMED`` are named."""
+        blocks = self._judging()
+        needing = sorted((one for block in blocks for one in block.readiness.needing), key=lambda one: -one.needs)
+        return ReadinessPage(
+            warming_up=sum(found.warming for block in blocks for _, found in block.readiness.items()),
+            signals=[
+                WarmingUp(detector=one.detector, labels=parse_labels(one.labels), says=one.says)
+                for one in needing[:MAX_NAMED]
+            ],
+        )
 
     def _readiness(self) -> Iterator[Metric]:
         """Of the ``MAX_WARMING`` detectors with most signals that warm up."""

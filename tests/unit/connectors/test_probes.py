@@ -42,6 +42,14 @@ def test_every_address_can_be_listened_on(host: str) -> None:
     assert get(f"http://{authority(host, probes.port)}/alive") == (200, {"alive": True})
 
 
+def test_a_process_may_tell_more_beside_its_probes() -> None:
+    probes = Probes("127.0.0.1", 0, CollectorRegistry(), dict, {"/more": lambda: OK})
+    url = f"http://127.0.0.1:{probes.port}"
+    assert get(url + "/more") == (200, {"status": "ok", "reason": ""})
+    assert get(url + "/less")[0] == 404
+    assert httpx.post(url + "/more", timeout=10).status_code == 405
+
+
 def test_ready_and_not_ready(url: str, state: dict[str, Component]) -> None:
     assert get(url + "/ready") == (200, {"ready": True, "reason": ""})
     state["detectors"] = down_if("not read yet")

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 from collections import Counter
 
+import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from connectors.messages import Detector, Group
@@ -10,7 +12,7 @@ from flows.block import BlockLimits
 from flows.config import compile_config
 from flows.decode import Decoder
 from flows.merge import Merge, Running
-from flows.readiness import Readiness
+from flows.readiness import Readiness, readiness_of
 from flows.vitals import BEHIND_S, Stops, Vitals
 from tests.streams import TOPICS, Log, busy_log, config
 
@@ -82,6 +84,30 @@ def test_what_still_warms_up_is_shown_by_detector() -> None:
         'tocsin_flow_warming_up_samples{detector="long"}': 58,
         'tocsin_flow_warming_up_samples{detector="short"}': 3,
     }
+
+
+def test_each_signal_says_what_it_still_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.readiness.MAX_NAMED", 3)
+    log = Log()
+    log.detector("long", config(params={"window": 60}))
+    log.detector("short", config(params={"window": 5}))
+    log.control(0)
+    for step in range(9):
+        log.samples(*(({"__name__": "m", "n": str(n)}, step, 1.0) for n in range(2) if n or step < 4))
+    log.control(61)
+    vitals = Vitals(Decoder(60, 100), lambda: STATS)
+    vitals.blocks.append(log.run()[0])
+    page = json.loads(vitals.readiness().encode())
+    assert page == {
+        "warming_up": 3,
+        "signals": [
+            {"detector": "long", "labels": {"__name__": "m", "n": "0"}, "says": "needs 56 more samples"},
+            {"detector": "long", "labels": {"__name__": "m", "n": "1"}, "says": "needs 51 more samples"},
+            {"detector": "short", "labels": {"__name__": "m", "n": "0"}, "says": "needs 1 more sample"},
+        ],
+    }
+    monkeypatch.setattr("flows.readiness.MAX_NAMED", 1)
+    assert [one.needs for one in readiness_of(vitals.blocks[0].watch).needing] == [56]
 
 
 def test_the_reader_is_shown() -> None:
