@@ -141,8 +141,8 @@ def _load_programs(block: Block, saved: Saved, numbers: Mapping[Key, int]) -> No
     """``numbers`` are those of the programs in the snapshot, from which their arrays are named."""
     columns: dict[str, dict[str, NDArray[Any]]] = {}
     for name, column in saved.arrays.items():
-        prefix, _, inner = name.partition("/")
-        columns.setdefault(prefix, {})[inner] = column
+        program, _, inner = name.partition("/")
+        columns.setdefault(program, {})[inner] = column
     placed = block.watch.all_slots()
     for key, number in numbers.items():
         if key in placed:

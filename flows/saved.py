@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 MAGIC = b"TOCSINB1"
 VERSION = 5
+"""Of all that is packed here, blocks and merges."""
 
 
 class SavedVersionError(ValueError):

@@ -15,9 +15,7 @@ from flows.contributions import load_leaders, save_leaders
 from flows.merge import Merge, Running
 from flows.partial import GroupName, Part, Portion
 from flows.persistence import load, save
-from flows.saved import SavedVersionError, pack, unpack
-
-VERSION = 2
+from flows.saved import pack, unpack
 
 
 def save_merge(merge: Merge) -> bytes:
@@ -25,7 +23,7 @@ def save_merge(merge: Merge) -> bytes:
     arrays: dict[str, NDArray[Any]] = {}
     queues = [[_save_part(part, arrays) for part in queue] for queue in merge.queues]
     running = merge.running
-    header = {"merge": VERSION, "queues": queues, "running": None, "counts": merge.counts, "ended": merge.ended}
+    header: dict[str, Any] = {"queues": queues, "running": None, "counts": merge.counts, "ended": merge.ended}
     if running is None:
         return pack(header, arrays, [])
     (detector,) = running.block.revisions.detectors.values()
@@ -38,9 +36,6 @@ def save_merge(merge: Merge) -> bytes:
 def load_merge(raw: bytes, merge: Merge) -> Merge:
     """Fill a new merge with what was saved; raises ``SavedVersionError``."""
     saved = unpack(raw)
-    if saved.header["merge"] != VERSION:
-        message = f"a merge of version {saved.header['merge']}, where this reads version {VERSION}"
-        raise SavedVersionError(message)
     for queue, parts in zip(merge.queues, saved.header["queues"], strict=True):
         queue.extend(_load_part(part, saved.arrays) for part in parts)
     merge.counts.update(saved.header["counts"])

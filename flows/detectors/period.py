@@ -119,7 +119,7 @@ def _pace(search: Search, row: int, time_ms: int, value: float) -> bool:
     if search.filled[row] < PAUSES:
         return False
     pauses = np.sort(search.ring[row, :PAUSES])
-    search.step_ms[row] = max(1, int(pauses[PAUSES // 2]))
+    search.step_ms[row] = max(np.int64(1), np.int64(pauses[PAUSES // 2]))
     search.filled[row] = 0
     return True
 

@@ -25,11 +25,11 @@ class ThresholdParams(BaseModel):
 
     lower: Annotated[
         float | None,
-        Field(gt=-VALUE_LIMIT, lt=VALUE_LIMIT, description="values below it are anomalous; default none"),
+        Field(ge=-VALUE_LIMIT, le=VALUE_LIMIT, description="values below it are anomalous; default none"),
     ] = None
     upper: Annotated[
         float | None,
-        Field(gt=-VALUE_LIMIT, lt=VALUE_LIMIT, description="values above it are anomalous; default none"),
+        Field(ge=-VALUE_LIMIT, le=VALUE_LIMIT, description="values above it are anomalous; default none"),
     ] = None
     spread: Annotated[
         float | None,

@@ -142,7 +142,7 @@ def test_what_waits_is_known_after_a_restart_and_when_members_go() -> None:
     again = load(save(block), log.block())
     (before,), (after,) = block.watch.gatherings.values(), again.watch.gatherings.values()
     assert before.waiting == after.waiting >= 9
-    again.watch.remove_series(0)
+    again.watch.remove_series(np.array([0]))
     assert after.waiting == sum(one.waiting_samples for one in after.gathers.values()) <= before.waiting - 3
 
 

@@ -6,12 +6,12 @@ from pydantic import ValidationError
 from flows.detectors.window import COUNT_LIMIT, WindowParams, next_count
 
 
-@pytest.mark.parametrize(("window", "warmup", "needed"), [(60, None, 60), (60, 10, 10), (5, 4000, 5), (5, 3, 3)])
+@pytest.mark.parametrize(("window", "warmup", "needed"), [(60, None, 60), (60, 10, 10), (5, 5, 5), (5, 3, 3)])
 def test_samples_needed_before_a_score(window: int, warmup: int | None, needed: int) -> None:
     assert WindowParams(window=window, warmup=warmup).needed == needed
 
 
-@pytest.mark.parametrize("wrong", [{"window": 4}, {"window": 4097}, {"warmup": 2}, {"span": 3}])
+@pytest.mark.parametrize("wrong", [{"window": 4}, {"window": 4097}, {"warmup": 2}, {"warmup": 61}, {"span": 3}])
 def test_parameters_out_of_range_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValidationError):
         WindowParams(**wrong)
