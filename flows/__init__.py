@@ -7,5 +7,5 @@
 
 A **block** is the state of one Kafka partition: arrays with a row per series. A **program** is what a detector
 computes (kind, parameters, shape); detectors that compute the same share one. A **lane** is one detector on one series.
-Everything but the wiring (``metrics``) is pure: no clock, no socket, no log.
+Everything but the wiring (``metrics``, ``run``, ``settings``, ``vitals``) is pure: no clock, no socket, no log.
 """

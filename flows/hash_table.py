@@ -31,10 +31,6 @@ class HashTable:
         """Row of each hash, −1 where absent; (n,) int64."""
         return find_rows(self.keys, self.rows, series)
 
-    def get(self, series: int) -> int:
-        """Row of one hash, −1 if absent."""
-        return int(find_rows(self.keys, self.rows, np.array([series], np.uint64))[0])
-
     def add(self, series: int, row: int) -> None:
         """Insert a hash that is absent."""
         if 2 * (self.size + 1) > len(self.keys):
@@ -42,22 +38,10 @@ class HashTable:
         insert(self.keys, self.rows, np.uint64(series), row)
         self.size += 1
 
-    def add_all(self, series: Hashes, rows: Ints) -> None:
-        """Insert ``n`` different hashes that are absent."""
-        while 2 * (self.size + len(series)) > len(self.keys):
-            self._grow()
-        insert_all(self.keys, self.rows, series, rows.astype(np.int32))
-        self.size += len(series)
-
     def remove(self, series: int) -> None:
         """Take a hash out; does nothing if it is absent."""
         if remove(self.keys, self.rows, np.uint64(series)):
             self.size -= 1
-
-    def clear(self) -> None:
-        """Forget everything, keep the room."""
-        self.rows[:] = EMPTY
-        self.size = 0
 
     @property
     def size_bytes(self) -> int:
@@ -102,7 +86,7 @@ def insert(keys: Hashes, rows: NDArray[np.int32], key: Any, row: int) -> None:
 
 @njit(cache=True)
 def insert_all(keys: Hashes, rows: NDArray[np.int32], old_keys: Hashes, old_rows: NDArray[np.int32]) -> None:
-    """Put in all entries of a smaller table, or new ones."""
+    """Put in all entries of a smaller table."""
     for i in range(old_keys.shape[0]):
         if old_rows[i] != EMPTY:
             insert(keys, rows, old_keys[i], old_rows[i])

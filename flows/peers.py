@@ -33,9 +33,6 @@ class Peers:
         self._groups: Numbering[bytes] = Numbering()
         self._of_slot: dict[int, int] = {}
 
-    def __len__(self) -> int:
-        return len(self._groups)
-
     def join(self, slot: int, labels: Mapping[str, str]) -> int:
         """Number of the group to which a series with these labels belongs."""
         number = self._groups.join(self.name_of(labels))

@@ -54,12 +54,8 @@ class Watched(NamedTuple):
     """what its kind takes the signal for"""
 
 
-def anomaly_id(watched: Watched, start_ms: int) -> str:
+def anomaly_id(digest: bytes, watched: Watched, start_ms: int) -> str:
     """32 hexadecimal digits of what is computed, on which series, from when: the same after every replay."""
-    return _id(watched.detector.digest, watched, start_ms)
-
-
-def _id(digest: bytes, watched: Watched, start_ms: int) -> str:
     start = start_ms.to_bytes(8, "big", signed=True)
     key = b"\0".join((digest, watched.tenant.encode(), watched.raw_labels, start))
     return blake2b(key, digest_size=16).hexdigest()
@@ -103,7 +99,7 @@ class Reports:
         if not all(map(math.isfinite, episode)):
             message = f"episode with a number that is not finite: {episode}"
             raise ValueError(message)
-        anomaly = _id(told.digest, watched, episode.start_ms)
+        anomaly = anomaly_id(told.digest, watched, episode.start_ms)
         event = {
             "version": 1,
             "id": anomaly,

@@ -31,6 +31,7 @@ def forecast(
     first: dict[int, list[float]] | None = defaultdict(list)
     season: dict[int, float] = {}
     visit: list[float] = []
+    cycle: list[float] = []
     begun = phase = -1
     seen = 0
     out = []
@@ -45,10 +46,13 @@ def forecast(
                 means = {p: float(np.mean(known)) for p, known in first.items()}
                 season = {p: mean - float(np.mean(list(means.values()))) for p, mean in means.items()}
                 level -= season.get(phase, 0.0)
-                first = None
+                first, begun = None, time_ms
             elif phase != before and visit:
                 season[before] = season.get(before, 0.0) + gamma * float(np.mean(visit))
                 visit = []
+            over = first is None and time_ms - begun >= period_ms
+            trend += alpha * (1 - (1 - beta) ** len(cycle)) * float(np.mean(cycle or [0.0])) if over else 0.0
+            cycle, begun = ([], time_ms) if over else (cycle, begun)
         ahead = level + trend + season.get(phase, 0.0)
         scale = math.sqrt(variance) if variance > 0 else floor_ratio * abs(ahead + origin)
         away = value - origin - ahead
@@ -72,7 +76,9 @@ def forecast(
         elif period_ms:
             visit.append(taught)
         level += trend + max(alpha, 1 / (seen + 1)) * taught
-        trend += alpha * beta * taught
+        in_cycle = bool(period_ms) and first is None
+        cycle += [taught] * in_cycle
+        trend += 0.0 if in_cycle else alpha * beta * taught
         seen += 1
     return out
 

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-F32 = np.float32
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -156,5 +155,5 @@ class Learned(Protocol):
         ...
 
     def learned(self, state: Table, row: int) -> str | None:
-        """What was noted last, in words; None while nothing is judged."""
+        """What was noted last, in words; None until it was noted that the row is judged."""
         ...

@@ -1,7 +1,7 @@
 """Distance from a Holt-Winters forecast: level, trend, and an additive season whose period is given or found.
 
 Source: Holt (1957) and Winters (1960), *Forecasting sales by exponentially weighted moving averages*, Manage. Sci. 6;
-made robust by Gelper, Fried & Croux (2010), J. Forecast. 29.
+made robust by Gelper, Fried & Croux (2010), J. Forecast. 29. While a season is known the trend learns cycle by cycle.
 Cost: 48 phases a signal, and a ring while the period is searched. Fails: on jumps, for as long as the level takes to
 follow; on seasons that are multiplied by the level or have several periods.
 """
@@ -46,6 +46,8 @@ class Season(NamedTuple):
     phase: NDArray[Any]
     phase_sum: Floats
     phase_count: NDArray[Any]
+    cycle_sum: Floats
+    cycle_count: NDArray[Any]
 
 
 class ForecastParams(HoldParams):
@@ -82,6 +84,7 @@ class Forecast:
             Column("visits", np.uint16, PHASES if seasonal else 1, derived=not seasonal),
             Column("stage", np.int8), Column("begun_ms", np.int64), Column("phase", np.int16),
             Column("phase_sum", np.float64), Column("phase_count", np.int32),
+            Column("cycle_sum", np.float64), Column("cycle_count", np.int32),
             *search_columns(wanted=self.params.period_s is None),
         ]  # fmt: skip
         return Table(tuple(columns), rows)
@@ -127,6 +130,8 @@ def forecast_step(
         period_ms = given_ms if given_ms >= 0 else max(search.period_ms[row], 0)
         if period_ms > 0:
             enter(season, level, row, time_ms, period_ms, gamma)
+            if season.stage[row] == KNOWN and time_ms - season.begun_ms[row] >= period_ms:
+                trend[row] += incline(season, row, time_ms, alpha, beta)
         ahead = level[row] + trend[row]
         if season.stage[row] == KNOWN:
             ahead += np.float64(season.season[row, season.phase[row]])
@@ -152,7 +157,11 @@ def forecast_step(
             variance[row] = (1.0 - weight) * variance[row] + weight * away * away
         teach(season, row, x, ahead, away, taught, scale)
         level[row] += trend[row] + max(alpha, 1.0 / (seen[row] + 1.0)) * taught
-        trend[row] += alpha * beta * taught
+        if season.stage[row] == KNOWN:
+            season.cycle_sum[row] += taught
+            season.cycle_count[row] += 1
+        else:
+            trend[row] += alpha * beta * taught
         seen[row] = min(seen[row] + 1, COUNT_LIMIT)
 
 
@@ -166,14 +175,31 @@ def enter(season: Season, level: Floats, row: int, time_ms: int, period_ms: int,
     elif season.stage[row] == LEARNING and time_ms - season.begun_ms[row] >= FIRST_CYCLES * period_ms:
         level[row] += begin(season.season[row], season.visits[row], phase)
         season.stage[row] = KNOWN
-        season.phase_sum[row] = 0.0
-        season.phase_count[row] = 0
+        season.begun_ms[row] = time_ms
+        season.phase_sum[row] = season.cycle_sum[row] = 0.0
+        season.phase_count[row] = season.cycle_count[row] = 0
     elif season.stage[row] == KNOWN and phase != season.phase[row] and season.phase_count[row] > 0:
         mean = season.phase_sum[row] / season.phase_count[row]
         season.season[row, season.phase[row]] += np.float32(gamma * mean)
         season.phase_sum[row] = 0.0
         season.phase_count[row] = 0
     season.phase[row] = phase
+
+
+@njit(cache=True)
+def incline(season: Season, row: int, time_ms: int, alpha: float, beta: float) -> float:
+    """What a whole cycle teaches the trend: all at once what its samples would have done one by one.
+
+    One by one they would have taught it the season, too. A wrong season, which the level makes up for, then bends the
+    trend, the trend errs in phase with the season, and the season learns of that error to be more wrong: at the default
+    weights it grew e-fold in a hundred days. Over a whole cycle a season has no trend.
+    """
+    count = season.cycle_count[row]
+    learned = alpha * (1.0 - (1.0 - beta) ** count) * season.cycle_sum[row] / count if count > 0 else 0.0
+    season.begun_ms[row] = time_ms
+    season.cycle_sum[row] = 0.0
+    season.cycle_count[row] = 0
+    return learned
 
 
 @njit(cache=True)

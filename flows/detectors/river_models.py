@@ -72,7 +72,7 @@ class Spec(NamedTuple):
     scale: Callable[[Any], tuple[Any, ...]]
     """what prepares its input: river's transformers"""
     read: Callable[[float, Any], float]
-    """from its score to a number that grows with it and neither ends nor stands still, see ``river.Usual``"""
+    """from its score to a number that grows with it and neither ends nor stands still, see ``River.surprise``"""
     silent: Callable[[Any], int]
     """samples for which it answers 0 whatever comes, or by chance"""
     size_bytes: Callable[[Any], int]

@@ -29,7 +29,7 @@ POWERS = (2, 3, 4, 5)
 DAY_STEPS = 1440
 """One sample a minute."""
 START_MS = 1_767_225_600_000
-DEFAULT_KINDS = ("mad", "zscore", "ewma", "auto")
+DEFAULT_KINDS = ("mad", "zscore", "ewma", "auto", "forecast", "changepoint")
 
 
 class Ratios(NamedTuple):

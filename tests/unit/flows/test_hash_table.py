@@ -13,6 +13,10 @@ CROWDED = st.tuples(st.sampled_from([0, 1, 62, 63]), st.integers(0, 4)).map(lamb
 KEYS = st.one_of(CROWDED, CROWDED, CROWDED, st.integers(0, 2**64 - 1))
 
 
+def row_of(table: HashTable, key: int) -> int:
+    return int(table.find(np.array([key], np.uint64))[0])
+
+
 @examples(150)
 @given(st.lists(st.tuples(st.booleans(), KEYS), max_size=60))
 def test_it_is_a_dict(steps: list[tuple[bool, int]]) -> None:
@@ -26,7 +30,6 @@ def test_it_is_a_dict(steps: list[tuple[bool, int]]) -> None:
             twin.pop(key, None)
     keys = [key for _, key in steps]
     assert table.size == len(twin)
-    assert [table.get(key) for key in keys] == [twin.get(key, -1) for key in keys]
     assert table.find(np.array(keys, np.uint64)).tolist() == [twin.get(key, -1) for key in keys]
 
 
@@ -38,17 +41,6 @@ def test_it_grows_and_stays_at_most_half_full() -> None:
     assert 2 * table.size <= len(table.keys)
     assert table.find(keys).tolist() == list(range(500))
     assert table.size_bytes == 12 * len(table.keys)
-
-
-def test_clear_forgets_and_keeps_the_room() -> None:
-    table = HashTable()
-    for key in range(100):
-        table.add(key << 32, key)
-    room = len(table.keys)
-    table.clear()
-    assert (table.size, table.get(5 << 32), len(table.keys)) == (0, -1, room)
-    table.add(5 << 32, 7)
-    assert table.get(5 << 32) == 7
 
 
 def test_keys_alike_in_their_low_bits_are_spread() -> None:
@@ -64,21 +56,9 @@ def test_keys_alike_in_their_low_bits_are_spread() -> None:
 @pytest.mark.parametrize("key", [0, 2**64 - 1])
 def test_the_ends_of_the_range(key: int) -> None:
     table = HashTable()
-    assert table.get(key) == -1
+    assert row_of(table, key) == -1
     table.add(key, 3)
-    assert table.get(key) == 3
+    assert row_of(table, key) == 3
     table.remove(key)
     table.remove(key)
-    assert (table.get(key), table.size) == (-1, 0)
-
-
-def test_many_are_added_at_once() -> None:
-    table = HashTable()
-    table.add(1 << 40, 0)
-    keys = np.random.default_rng(1).integers(0, 2**63, 300).astype(np.uint64)
-    table.add_all(keys, np.arange(1, 301))
-    assert table.size == 301
-    assert table.find(keys).tolist() == list(range(1, 301))
-    assert 2 * table.size <= len(table.keys)
-    table.add_all(keys[:0], np.zeros(0, np.int64))
-    assert (table.size, table.get(1 << 40)) == (301, 0)
+    assert (row_of(table, key), table.size) == (-1, 0)

@@ -83,3 +83,22 @@ def test_seasons_survive_gaps() -> None:
     scored = judged(ForecastParams(period_s=3600), times_ms[kept], values[kept])
     error = scored.expected[-240 * 9 :] - values[kept][-240 * 9 :]
     assert np.abs(error).max() < 8
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("per_cycle", "changes"), [
+    (1440, {}), (144, {"alpha": 0.5, "beta": 1.0, "gamma": 1.0}), (144, {"alpha": 0.02, "beta": 0.1}),
+    (24, {}),
+])  # fmt: skip
+def test_a_season_that_is_known_stays_what_it_is_for_years(per_cycle: int, changes: dict[str, float]) -> None:
+    """Level, trend and season correct each other: errors of one must die away in the others."""
+    rng, cycles, step_ms = np.random.default_rng(2), 1000, 86_400_000 // per_cycle
+    at = np.arange(cycles * per_cycle)
+    values = 100.0 + 5.0 * np.sin(2 * np.pi * at / per_cycle) + rng.normal(0.0, 1.0, len(at))
+    detector = Forecast(ForecastParams(period_s=86_400, **changes))
+    state = detector.allocate(1)
+    scored = feed(detector, state, values, times_ms=START_MS + step_ms * at)
+    errors = np.abs(scored.expected - values)
+    early, late = errors[50 * per_cycle : 250 * per_cycle], errors[-200 * per_cycle :]
+    assert np.mean(late) == pytest.approx(np.mean(early), rel=0.03)
+    assert np.abs(state["season"][0]).max() < 10.0
