@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from connectors.codec.histogram import CUSTOM_BUCKETS
 from connectors.codec.native import NativeHistogram, is_stale, read_histogram
 from connectors.errors import Rejected
 from connectors.messages import Shape
@@ -15,6 +17,9 @@ from flows.detectors.base import Ints
 from flows.partial import GroupName
 from flows.shape.native import add, change
 from flows.shape.rate import CHANGES, MAX_GAP_MS
+
+NO_SUM = NativeHistogram(CUSTOM_BUCKETS, math.nan, math.nan)
+"""It has no quantile, and neither has its sum with any other, if there is one."""
 
 
 class Seen(NamedTuple):
@@ -73,6 +78,7 @@ class Shown:
     ) -> tuple[tuple[GroupName, ...], Ints, tuple[NativeHistogram, ...]]:
         """Groups that show one at the end of a step, how many of their members do, and the sum of these.
 
+        ``NO_SUM`` where they do not add up, so that the group is a gap whatever other partitions say.
         Slots are added in the ``order`` of their series: the same after every restart.
         """
         totals: dict[GroupName, NativeHistogram | None] = {}
@@ -85,9 +91,9 @@ class Shown:
             before = totals.get(name)
             totals[name] = shown if name not in totals else None if before is None else add(before, shown)
             counts[name] = counts.get(name, 0) + 1
-        known = tuple(sorted(name for name, total in totals.items() if total is not None))
+        known = tuple(sorted(totals))
         column = np.array([counts[name] for name in known], np.int64)
-        return known, column, tuple(total for name in known if (total := totals[name]) is not None)
+        return known, column, tuple(totals[name] or NO_SUM for name in known)
 
     def _at(self, slot: int, step: int) -> NativeHistogram | None:
         """What a member shows at the end of the step; forgets what no later step will need."""

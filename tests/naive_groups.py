@@ -108,6 +108,19 @@ def bucket_quantile(q: float, buckets: Mapping[float, float]) -> float:
     return low + (bounds[at] - low) * (rank - below) / (counts[at] - below) if counts[at] > below else math.nan
 
 
+def native_quantile(q: float, buckets: Sequence[tuple[float, float, float]], *, exponential: bool) -> float:
+    """Of ascending (lower, upper, count): Prometheus 3 interpolates exponentially but around 0, 2 linearly."""
+    rank, below = q * sum(count for _, _, count in buckets), 0.0
+    for lower, upper, count in buckets:
+        if below + count >= rank * (1 - 1e-12):
+            part = min(1.0, (rank - below) / count)
+            if not exponential or lower <= 0.0 <= upper:
+                return lower + (upper - lower) * part
+            return lower * (upper / lower) ** part
+        below += count
+    return math.nan
+
+
 def group_labels(labels: Labels, by: Sequence[str] | None, without: Sequence[str] | None) -> frozenset[tuple[str, str]]:
     if without is not None:
         return frozenset((n, v) for n, v in labels.items() if n not in without and n != "__name__")

@@ -17,6 +17,8 @@ from tests.brokers import free_port
 from tests.processes import wait_until
 
 READY_S = 30.0
+OPEN_METRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+PLAIN_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 CONFIG = """
 global: {{scrape_interval: {interval}, scrape_timeout: {interval}}}
 scrape_configs:
@@ -39,14 +41,14 @@ def missing_prometheus() -> str | None:
 
 
 class Exporter:
-    """Answers every scrape with what ``page`` gives, in OpenMetrics text."""
+    """Answers every scrape with what ``page`` gives, OpenMetrics unless told otherwise."""
 
-    def __init__(self, page: Callable[[], str]) -> None:
+    def __init__(self, page: Callable[[], str], content_type: str = OPEN_METRICS) -> None:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 body = page().encode()
                 self.send_response(200)
-                self.send_header("Content-Type", "application/openmetrics-text; version=1.0.0; charset=utf-8")
+                self.send_header("Content-Type", content_type)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)

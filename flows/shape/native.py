@@ -163,7 +163,9 @@ def _combine(a: NativeHistogram, b: NativeHistogram, of: Callable[[float, float]
 
 
 def _both(a: Buckets, b: Buckets, of: Callable[[float, float], float]) -> Buckets:
-    return {index: of(a.get(index, 0.0), b.get(index, 0.0)) for index in sorted(a.keys() | b.keys())}
+    """Without those that are empty: a side that has none ends the zero bucket at 0."""
+    counts = ((index, of(a.get(index, 0.0), b.get(index, 0.0))) for index in sorted(a.keys() | b.keys()))
+    return {index: count for index, count in counts if count != 0.0}
 
 
 def _coarser(h: NativeHistogram, schema: int) -> NativeHistogram:

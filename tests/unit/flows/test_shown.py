@@ -38,6 +38,28 @@ def test_native_histograms_are_gathered_over_partitions() -> None:
     assert partitions.blocks[0].counts["late"] == 0
 
 
+@pytest.mark.parametrize("alone", [False, True])
+def test_bounds_that_differ_on_one_partition_are_a_gap_whatever_another_says(alone: bool) -> None:
+    logs = [Log(0), Log(1)]
+    logs[1].revisions, logs[1]._bases = logs[0].revisions, logs[0]._bases
+    logs[0].detector("d", grouped("h", Shape.AUTO, histogram_quantile=0.5))
+    for log in logs:
+        log.control(0.0)
+    for step in range(1, 30):
+        time_ms = START_MS + 1000 * STEP_S * step - 2000
+        for partition, n, bound in ((0, 0, 1.0), (0, 1, 2.0), (1, 2, 2.0))[: 2 if alone else 3]:
+            raw = message(
+                count_int=4 * step, sum=1.0, schema=-53, timestamp=time_ms, custom_values=[bound],
+                positive_spans=[(0, 1)], positive_deltas=[4 * step],
+            )  # fmt: skip
+            logs[partition].append(histogram_record({"__name__": "h", "n": str(n)}, raw))
+        for log in logs:
+            log.control(STEP_S * step + 5.0)
+    partitions = Partitions(logs)
+    partitions.run(np.random.default_rng(0), restarts=0.2)
+    assert not any(math.isfinite(value) for value in partitions.values.values())
+
+
 def test_a_native_histogram_that_ended_is_gone_from_raw_groups() -> None:
     log = Log()
     log.detector("d", grouped("h", histogram_quantile=0.5))

@@ -114,6 +114,14 @@ def test_a_change_is_the_difference_extrapolated_and_a_reset_counts_from_zero() 
     assert change(samples[:1], 30_000, 30_000, counter=True, per_second=True) is None
 
 
+def test_a_side_that_did_not_change_does_not_widen_the_zero_bucket() -> None:
+    before, after = observed([-4.0, 4.0]), observed([-4.0, 4.0, 8.0, 0.0, 0.0])
+    made = change([(15_000, before), (30_000, after)], 30_000, 30_000, counter=True, per_second=False)
+    assert made is not None
+    assert made.negative == {}
+    assert native_quantile(0.0, made) == 0.0
+
+
 def test_what_shows_a_reset() -> None:
     two = observed([1.0, 2.0])
     assert not was_reset(10, two, observed([1.0, 2.0, 4.0]))
