@@ -44,7 +44,8 @@ from flows.revisions import DetectorTable, Outcome
 from flows.routes import sort_by_program
 from flows.series import DROPS, NEVER_MS, SeriesTable, admit
 from flows.trials import Trials
-from flows.watch import WORK_PER_REVISION, WORK_PER_SERIES, Watch, work_of
+from flows.watch import Watch
+from flows.work import WORK_PER_REVISION, WORK_PER_SERIES, work_of
 
 EVER_MS = (1 << 63) - 1
 MAX_REASON_BYTES = 1000
@@ -287,7 +288,7 @@ class Block:
         """Judge silence at this log time."""
         programs = self.watch.programs
         silent = [n for n, program in enumerate(programs) if isinstance(program, Program) and program.silent]
-        for number, entries in self.watch.entries_of_programs(silent) if silent else ():
+        for number, entries in self.watch.programs.entries_of(silent) if silent else ():
             program = programs[number]
             assert isinstance(program, Program)  # noqa: S101 - as all of them
             slots = self.watch.routes.entries["slot"][entries].astype(np.int64)
@@ -366,7 +367,7 @@ class Block:
         self.swept_s = log_s
         self.watch.forget_idle_columns()
         self.readiness = readiness_of(self.watch)
-        self.watch.take_notes()
+        self.watch.programs.take_notes()
         idle = self.series.idle(log_s - self.limits.idle_s)
         if idle:
             self._forget_series(idle, out)

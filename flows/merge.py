@@ -189,7 +189,7 @@ def _no_revisions(_start: int, _end: int) -> Sequence[None]:
 def _ticks(block: Block, step_ms: int, time_ms: int) -> list[ControlRecord]:
     """The end of a step, and where silence is judged, what of the step the partitions witnessed before it."""
     times_ms = [time_ms]
-    if block.log_ms and block.watch.listens:
+    if block.log_ms and any(program.silent for program in block.watch.programs.judging()):
         times_ms = [*range(max(block.log_ms, time_ms - step_ms) + WITNESS_MS, time_ms, WITNESS_MS), time_ms]
     return [ControlRecord(time_ms=tick_ms, detectors_offset=0, feedback_offset=0) for tick_ms in times_ms]
 

@@ -16,11 +16,11 @@ from flows.detectors.base import Ints
 from flows.families import Families
 from flows.gather import Gather
 from flows.labels_archive import unpack_labels
+from flows.programs import Key, Placed
 from flows.revisions import DetectorTable, unpack_detectors
 from flows.saved import Saved, pack, unpack
 from flows.saved_budgets import load_budgets, save_budgets
 from flows.saved_episodes import load_episodes, save_episodes
-from flows.watch import Key, Placed
 
 _ROW_COLUMNS = ("last_ms", "active_s", "step_s")
 
@@ -32,7 +32,7 @@ def save(block: Block) -> bytes:
     arrays: dict[str, Any] = {name: table[name][rows] for name in ("series", *_ROW_COLUMNS)}
     tenants, arrays["tenants"] = _save_tenants([block.series.tenant(row) for row in rows.tolist()])
     programs: list[list[str | int]] = []
-    for key, (program, watched, slots) in block.watch.all_slots().items():
+    for key, (program, watched, slots) in block.watch.programs.all_slots().items():
         prefix = f"{len(programs)}/"
         arrays[prefix + "rows"] = np.searchsorted(rows, watched).astype(np.int32)
         arrays |= {prefix + name: column for name, column in program.save(slots).items()}
@@ -143,7 +143,7 @@ def _load_programs(block: Block, saved: Saved, numbers: Mapping[Key, int]) -> No
     for name, column in saved.arrays.items():
         program, _, inner = name.partition("/")
         columns.setdefault(program, {})[inner] = column
-    placed = block.watch.all_slots()
+    placed = block.watch.programs.all_slots()
     for key, number in numbers.items():
         if key in placed:
             _load_program(placed[key], columns[str(number)])

@@ -32,7 +32,7 @@ from flows.config import check_config
 from flows.detectors.base import Floats, Ints, Scored, Silent
 from flows.entity import combine
 from flows.episodes import Lanes
-from flows.program import Judged, Program
+from flows.program import Judged
 from flows.selector import NAME_LABEL
 
 ROWS_PER_CHUNK = 256
@@ -154,7 +154,7 @@ class Witness(Block):
 
     @property
     def _judges_silence(self) -> bool:
-        programs = (program for program in self.watch.programs if isinstance(program, Program))
+        programs = self.watch.programs.judging()
         return any(isinstance(program.detector, Silent) for program in programs)
 
     def samples_of(self, rows: slice) -> Samples:
@@ -194,7 +194,7 @@ class Witness(Block):
 
     def learned(self) -> list[str | None]:
         """What each signal is taken for by now."""
-        self.watch.take_notes()
+        self.watch.programs.take_notes()
         rows = self.series.index.find(self._hashes).tolist()
         return [self.watch.learned_of_lane(lane) for row in rows for lane in self.watch.lanes_of_series(row)]
 

@@ -17,16 +17,16 @@ from flows.config import ProgramKey, remembered
 from flows.detectors.base import Ints
 from flows.detectors.registry import KINDS
 from flows.episode import EPISODE, TOLD, Episodes
+from flows.programs import Key
 from flows.report import Watched
 from flows.saved import Saved
-from flows.watch import Key
 
 
 def save_episodes(block: Block, rows: Ints) -> tuple[Episodes, list[list[Any]], dict[str, str]]:
     """Open episodes, for each its row in the snapshot, detector and program, and the digests of these detectors."""
     episodes = block.episodes.open[block.episodes.open["lane"] >= 0]
     routes, owners, digests = block.watch.routes, [], {}
-    numbers = {key: number for number, key in enumerate(block.watch.program_keys())}
+    numbers = {key: number for number, key in enumerate(block.watch.programs.keys)}
     for lane in episodes["lane"].tolist():
         row = routes.entries["row"][routes.lanes["entry"][lane]]
         detector = block.watch.detector(int(routes.lanes["detector"][lane]))

@@ -54,7 +54,7 @@ class FlowSettings(KafkaSettings):
     def limits(self) -> BlockLimits:
         """The bounds as a block takes them."""
         from flows.block import BlockLimits
-        from flows.watch import work_of  # with it comes numba, which who only checks settings does not need
+        from flows.work import work_of
 
         return BlockLimits(
             max_series=self.flow_max_series,

@@ -171,7 +171,7 @@ class Vitals(Collector):
         yield _gauge("tocsin_flow_models", "Python-object models", sum(b.watch.objects for b in judging))
         refused = sum(b.watch.models.refused for b in judging)
         yield _counter("tocsin_flow_models_refused", "Series that found no room for their model", refused)
-        faults = sum(b.watch.faults for b in judging)
+        faults = sum(program.faults for b in judging for program in b.watch.programs.judging())
         yield _gauge("tocsin_flow_model_faults", "Failures after which models began anew, of those in use", faults)
         turned_away = sum(b.watch.keys.refused for b in blocks)
         yield _counter("tocsin_flow_keys_refused", "Series for which a detector had no room", turned_away)

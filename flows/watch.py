@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
 
 import numpy as np
 
@@ -21,40 +20,15 @@ from flows.keys import MAX_KEYS, Keys
 from flows.models import MAX_MODELS, Models
 from flows.policy import POLICY, Policies, chance_of_each
 from flows.program import Program
+from flows.programs import Key, Programs, runs
 from flows.routes import NONE, Routes
 from flows.selector import NAME_LABEL
 from flows.series import SeriesTable
+from flows.work import WORK_PER_LANE, WORK_PER_SINGLE, work_to_try
 
-Key = ProgramKey | GatherKey
-
-
-class Placed(NamedTuple):
-    """A program with the rows that it watches and their slots, (n,) each, ascending by row."""
-
-    program: Program | Gather
-    rows: Ints
-    slots: Ints
-
-
-NOWHERE = np.zeros(0, np.int64)
 GatheringState = tuple[int, int, bool, bool]
 """Of a gathering: incarnation, next step, whether it has begun, whether it overflowed."""
 NOBODY: Mapping[str, GatheringState] = MappingProxyType({})
-
-WORK_PER_CONTROL = 300_000
-"""So much work with configs is done at the control records of a second, by the blocks of all partitions together, about
-30 ms of it on a quiet machine; the rest waits for the next ones. With 600,000 judgement was held up for 0.13 to 0.26 s
-(docs/performance.md)."""
-WORK_PER_REVISION, WORK_PER_LANE, WORK_PER_SINGLE, WORK_PER_SERIES = 500, 4, 200, 30
-"""Work in tenths of a microsecond, about: a lane is added or dropped in a crowd, or singly as groups need it; the
-labels of a series become columns when changes begin."""
-WORK_PER_SELECTOR, TRIED_PER_WORK = 150, 8
-"""A selector that no other detector has must be tried on the series, so many of them for a unit."""
-
-
-def work_of(partitions: int) -> int:
-    """A block's part of ``WORK_PER_CONTROL`` in a flow of so many partitions."""
-    return max(1, WORK_PER_CONTROL // partitions)
 
 
 class Watch:
@@ -66,7 +40,7 @@ class Watch:
         self.keys = Keys(max_keys)
         self.routes = Routes()
         self.detectors: list[CompiledDetector | None] = []
-        self.programs: list[Program | Gather | None] = []
+        self.programs = Programs(self.routes)
         self.gatherings: dict[int, Gathering] = {}
         self.families = Families()
         self.numbers: dict[str, int] = {}
@@ -74,12 +48,10 @@ class Watch:
         self.budgets = Budgets()
         self._singly = np.zeros(0, np.bool_)
         """whether the series of a detector are added one by one"""
-        self._program_numbers: dict[Key, int] = {}
         self._asking: dict[str, int] = {}
         """how many detectors have a selector"""
         self._audiences = Audiences(series)
         self._vacant: list[int] = []
-        self._vacant_programs: list[int] = []
         self.work = 0
         """of all changes so far, in ``WORK_PER_CONTROL``'s measure; a function of the partition alone"""
 
@@ -104,7 +76,7 @@ class Watch:
             if detector.plan is not None and detector.source.config.enabled:
                 state = gathered.get(detector.source.id, (0, 0, False, False))
                 self.gatherings[number] = Gathering(detector, detector.plan, *state)
-        self.work += new * (WORK_PER_SELECTOR + len(self.series) // TRIED_PER_WORK)
+        self.work += work_to_try(new, len(self.series))
         hashes = self.series.table["series"]
         self._attend(self._audiences.add(added), lambda row: int(hashes[row]))  # a restart does not change this order
 
@@ -170,20 +142,20 @@ class Watch:
 
     def _add_crowds(self, audience: Audience, numbers: Ints, places: Ints, order: Callable[[int], int]) -> None:
         """Add lanes of many series at a time: pairs of a detector's number and a place in the audience, by number."""
-        starts, sizes = _runs(numbers)
+        starts, sizes = runs(numbers)
         cramped = self.keys.without_room(numbers[starts], sizes)
         if cramped.any():
             numbers, places = self._admit(audience, numbers, places, starts[cramped], sizes[cramped], order)
             if not len(numbers):
                 return
-            starts, sizes = _runs(numbers)
+            starts, sizes = runs(numbers)
         self.keys.add(numbers[starts], sizes)
         rows, programs = audience.rows[places], self._programs_of(numbers[starts], sizes, audience, places)
         entries, made = self.routes.entries_for(self.series.table["head"], rows, programs)
         self.routes.add_lanes(entries, numbers)
         self.work += WORK_PER_LANE * len(entries)
-        for number, mine in self._by_program(made):
-            program = self._program(number)
+        for number, mine in self.programs.parted(made):
+            program = self.programs[number]
             assert isinstance(program, Program)  # noqa: S101 - groups come singly
             self.routes.entries["slot"][mine] = program.take_slots(len(mine))
 
@@ -207,15 +179,6 @@ class Watch:
             number = int(numbers[at >> 1])
             programs[at] = self._program_number(self.detector(number).programs[at & 1], number)
         return programs[which]
-
-    def _by_program(self, entries: Ints) -> Iterator[tuple[int, Ints]]:
-        """Programs with those of these entries that are theirs, in their order."""
-        if not len(entries):
-            return
-        programs = self.routes.entries["program"][entries]
-        order = np.argsort(programs, kind="stable")
-        starts, _ = _runs(programs[order])
-        yield from zip(programs[order[starts]].tolist(), np.split(entries[order], starts[1:]), strict=True)
 
     def retype(self, row: int) -> None:
         """Choose anew what ``auto`` means for a series; its lanes of such detectors have no episodes any more."""
@@ -274,12 +237,12 @@ class Watch:
 
     def key_of_lane(self, lane: int) -> Key:
         """The program that a lane hangs on."""
-        return self._program(int(self.routes.entries["program"][self.routes.lanes["entry"][lane]])).key
+        return self.programs[int(self.routes.entries["program"][self.routes.lanes["entry"][lane]])].key
 
     def leaders_of_lane(self, lane: int) -> list[tuple[int, float]]:
         """Where a lane's signal is an entity: rows and values of the members that led when it surprised at last."""
         entry = int(self.routes.lanes["entry"][lane])
-        program = self._program(int(self.routes.entries["program"][entry]))
+        program = self.programs[int(self.routes.entries["program"][entry])]
         led = program.leaders(int(self.routes.entries["slot"][entry])) if isinstance(program, Program) else []
         if not led:
             return []
@@ -289,46 +252,8 @@ class Watch:
     def learned_of_lane(self, lane: int) -> str | None:
         """What a lane's signal was taken for when notes were taken last, in words."""
         entry = int(self.routes.lanes["entry"][lane])
-        program = self._program(int(self.routes.entries["program"][entry]))
+        program = self.programs[int(self.routes.entries["program"][entry])]
         return program.learned(int(self.routes.entries["slot"][entry])) if isinstance(program, Program) else None
-
-    @property
-    def listens(self) -> bool:
-        """Whether any program judges silence."""
-        return any(isinstance(program, Program) and program.silent for program in self.programs)
-
-    def take_notes(self) -> None:
-        """Let all programs note what kinds of signals they have."""
-        for program in self.programs:
-            if isinstance(program, Program):
-                program.note()
-
-    def slots(self, key: Key) -> Placed:
-        """Where a program keeps what."""
-        number = self._program_numbers[key]
-        return self._placed(number, dict(self.entries_of_programs([number])).get(number, NOWHERE))
-
-    def all_slots(self) -> dict[Key, Placed]:
-        """The same of all programs in use: entries are sorted once, not looked through for each of thousands."""
-        entries = dict(self.entries_of_programs(self._program_numbers.values()))
-        numbers = self._program_numbers.items()
-        return {key: self._placed(number, entries.get(number, NOWHERE)) for key, number in numbers}
-
-    def _placed(self, number: int, mine: Ints) -> Placed:
-        rows, slots = (self.routes.entries[name][mine].astype(np.int64) for name in ("row", "slot"))
-        return Placed(self._program(number), rows, slots)
-
-    def entries_of_programs(self, numbers: Iterable[int]) -> Iterator[tuple[int, Ints]]:
-        """Those of these programs that have entries, and these, by row."""
-        entries, wanted = self.routes.entries, np.zeros(len(self.programs), np.bool_)
-        wanted[list(numbers)] = True
-        used = entries["lane"][: entries.used] != NONE
-        mine = np.flatnonzero(used & wanted[entries["program"][: entries.used]])
-        return self._by_program(mine[np.argsort(entries["row"][mine])])
-
-    def program_keys(self) -> Collection[Key]:
-        """All programs in use."""
-        return self._program_numbers
 
     def lanes(self) -> Lanes:
         """Columns for ``episodes.follow``."""
@@ -393,9 +318,9 @@ class Watch:
         heads = self.series.table["head"]
         entry = self.routes.find_entry(int(heads[row]), made)
         if entry == NONE:
-            program = self._program(made)
+            program = self.programs[made]
             if isinstance(program, Program) and not self._has_room(program, row, number, labels):
-                self._drop_if_empty(made)
+                self.programs.drop_if_empty(made)
                 return
             series = int(self.series.table["series"][row])
             if isinstance(program, Gather):
@@ -414,23 +339,14 @@ class Watch:
             return
         self.keys.drop(self.routes.lanes["detector"][lanes])
         entries = self.routes.drop_lanes(self.series.table["head"], lanes)
-        for number, mine in self._by_program(entries):
-            program, slots = self._program(number), self.routes.entries["slot"][mine].astype(np.int64)
+        for number, mine in self.programs.parted(entries):
+            program, slots = self.programs[number], self.routes.entries["slot"][mine].astype(np.int64)
             program.free_slots(slots)
             if isinstance(program, Gather):
                 self.work += WORK_PER_SINGLE * len(slots)
-            self._drop_if_empty(number)
+            self.programs.drop_if_empty(number)
         self.routes.entries.give(entries)
         self.work += WORK_PER_LANE * len(lanes)
-
-    def _drop_if_empty(self, number: int) -> None:
-        program = self._program(number)
-        if not len(program):
-            del self._program_numbers[program.key]
-            self.programs[number] = None
-            self._vacant_programs.append(number)
-            if isinstance(program, Gather):
-                program.gathering.gathers.pop(program.key, None)
 
     def _has_room(self, program: Program, row: int, number: int, labels: Mapping[str, str]) -> bool:
         if program.max_models is None or not program.wants_model(labels):
@@ -439,30 +355,19 @@ class Watch:
         counts = (program.models, self.objects)
         return self.models.admits(program.key, row, counts, program.max_models, f"{source.id} ({source.config.name!r})")
 
+    @property
+    def objects(self) -> int:
+        """Python-object models of all programs."""
+        return sum(program.models for program in self.programs.judging())
+
     def notices(self) -> list[str]:
         """What is to be said of detectors since the last call."""
         return [*self.keys.notices.take(), *self.models.notices.take()]
 
-    @property
-    def faults(self) -> int:
-        """Times that the models which are there had to begin anew."""
-        return sum(program.faults for program in self.programs if isinstance(program, Program))
-
-    @property
-    def objects(self) -> int:
-        """Python-object models of all programs."""
-        return sum(program.models for program in self.programs if isinstance(program, Program))
-
     def _program_number(self, key: Key, detector: int) -> int:
-        number = self._program_numbers.get(key)
-        if number is None:
-            number = self._program_numbers[key] = (
-                self._vacant_programs.pop() if self._vacant_programs else len(self.programs)
-            )
-            if number == len(self.programs):
-                self.programs.append(None)
-            self.programs[number] = Program(key) if isinstance(key, ProgramKey) else self._gather(key, detector)
-        return number
+        return self.programs.number_of(
+            key, lambda key: Program(key) if isinstance(key, ProgramKey) else self._gather(key, detector)
+        )
 
     def _gather(self, key: GatherKey, detector: int) -> Gather:
         gathering = self.gatherings[detector]
@@ -473,20 +378,8 @@ class Watch:
         row = int(self.series.index.find(np.array([series], np.uint64))[0])
         return self.series.labels[row] or b""
 
-    def _program(self, number: int) -> Program | Gather:
-        program = self.programs[number]
-        assert program is not None  # noqa: S101 - an entry names a program in use
-        return program
-
     @property
     def size_bytes(self) -> int:
         """Memory of routes, programs, and what is kept of labels while configs change."""
         routes = self.routes.entries.table.size_bytes + self.routes.lanes.table.size_bytes
-        programs = sum(program.size_bytes for program in list(self.programs) if program is not None)
-        return routes + programs + self._audiences.size_bytes
-
-
-def _runs(numbers: Ints) -> tuple[Ints, Ints]:
-    """Where each of ``n`` >= 1 ascending numbers begins, and how many times it stands there."""
-    starts = np.flatnonzero(np.diff(numbers, prepend=-1))
-    return starts, np.diff(starts, append=len(numbers))
+        return routes + self.programs.size_bytes + self._audiences.size_bytes

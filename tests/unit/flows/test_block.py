@@ -317,7 +317,7 @@ def test_a_sharper_threshold_keeps_what_was_learned_by_a_shared_program() -> Non
     block, events = log.run()
     assert sorted(e.detector.id for e in events) == ["d", "e"]
     assert len({e.id for e in events}) == 2
-    assert len(list(block.watch.program_keys())) == 1
+    assert len(list(block.watch.programs.keys)) == 1
 
 
 def test_stopping_and_starting_begins_anew() -> None:
@@ -363,7 +363,7 @@ def test_a_stale_marker_is_counted_and_ends_the_run_of_a_counter() -> None:
     log.samples((M, 4, 7.0), (M, 5, 9.0))
     block, _ = log.run()
     assert block.stale_markers == 1
-    program, _, slots = block.watch.slots(next(iter(block.watch.program_keys())))
+    program, _, slots = block.watch.programs.slots(next(iter(block.watch.programs.keys)))
     assert program.state["seen"][slots].tolist() == [1], "one rate: from 7 to 9, none across the markers"
     assert program.state["origin"][slots].tolist() == [2.0]
 
@@ -613,11 +613,11 @@ def test_a_type_that_says_what_was_known_of_a_series_lets_its_detectors_go_on() 
     block, _ = log.run()
     block.take([Types("anonymous", (("http", MetricType.COUNTER),))])
     seen = {}
-    for key in block.watch.program_keys():
-        program, rows, slots = block.watch.slots(key)
+    for key in block.watch.programs.keys:
+        program, rows, slots = block.watch.programs.slots(key)
         assert isinstance(program, Program)
         seen |= zip(map(block.series.metric_of, rows.tolist()), program.counts["known"][slots].tolist(), strict=True)
-    assert {key.shape for key in block.watch.program_keys()} == {Shape.RATE}
+    assert {key.shape for key in block.watch.programs.keys} == {Shape.RATE}
     assert seen == {"http": 0, "http_total": 7}
 
 

@@ -99,14 +99,14 @@ def test_a_type_learned_later_changes_what_auto_means() -> None:
         log.control(STEP_S * step + 5.0)
     raw = anomalies(block.take(log.chunks()))
     assert {event.signal.shape for event in raw} == {Shape.RAW}
-    assert {key.shape for key in block.watch.program_keys()} == {Shape.RAW}
+    assert {key.shape for key in block.watch.programs.keys} == {Shape.RAW}
     closed = anomalies(block.take([Types("anonymous", (("switches", MetricType.COUNTER),))]))
     assert [event.closed_by for event in closed] == ["detector"]
-    assert {key.shape for key in block.watch.program_keys()} == {Shape.RATE}
+    assert {key.shape for key in block.watch.programs.keys} == {Shape.RATE}
     assert block.take([Types("anonymous", (("switches", MetricType.COUNTER),))]) == []
     other = block.take([Types("other", (("switches", MetricType.GAUGE),))])
     assert other == []
-    assert {key.shape for key in block.watch.program_keys()} == {Shape.RATE}
+    assert {key.shape for key in block.watch.programs.keys} == {Shape.RATE}
 
 
 def test_a_long_range_need_not_wait_whole(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ def feed(log: Log, first: int, until: int, names: str, spike: float = 0.0) -> No
 
 
 def judged(block: Block) -> set[str]:
-    programs = [block.watch.slots(key)[1].tolist() for key in block.watch.program_keys()]
+    programs = [block.watch.programs.slots(key)[1].tolist() for key in block.watch.programs.keys]
     return {block.series.labels_of(row)["n"] for rows in programs for row in rows}
 
 

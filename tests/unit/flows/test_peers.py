@@ -156,8 +156,8 @@ def leaders_of(world: Partitions) -> list[dict[str, str]]:
     running = world.merges["d"].running
     assert running is not None
     block = running.block
-    (key,) = block.watch.program_keys()
-    program, rows, slots = block.watch.slots(key)
+    (key,) = block.watch.programs.keys
+    program, rows, slots = block.watch.programs.slots(key)
     assert isinstance(program, Program)
     led = [program.leaders(slot)[:1] for slot, row in zip(slots.tolist(), rows.tolist(), strict=True)]
     found = block.series.index.find(np.array([one[0][0] for one in led if one], np.uint64))

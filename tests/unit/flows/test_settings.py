@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from flows.block import BlockLimits
 from flows.settings import FlowSettings
-from flows.watch import WORK_PER_CONTROL, work_of
+from flows.work import WORK_PER_CONTROL, work_of
 
 
 def test_defaults_are_the_limits_of_a_block() -> None:

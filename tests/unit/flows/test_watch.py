@@ -9,8 +9,9 @@ from connectors.codec.encode import encode_labels
 from connectors.messages import Detector
 from flows.chunks import NewSeries
 from flows.config import CompiledDetector, compile_config
+from flows.programs import Key
 from flows.series import SeriesTable
-from flows.watch import Key, Watch
+from flows.watch import Watch
 from tests.streams import config
 
 
@@ -53,8 +54,8 @@ def test_new_detectors_and_new_series_find_each_other() -> None:
 def test_detectors_that_compute_the_same_share_a_slot() -> None:
     watch = watch_of(M0, M1)
     watch.add_detectors([detector("a"), detector("b", threshold=3.0), detector("c", kind="zscore")])
-    assert len(list(watch.program_keys())) == 2
-    program, rows, slots = watch.slots(detector("a").program)
+    assert len(list(watch.programs.keys)) == 2
+    program, rows, slots = watch.programs.slots(detector("a").program)
     assert (len(program), rows.tolist()) == (2, [0, 1])
     assert len(set(slots.tolist())) == 2
     assert len(watch.routes.entries) == 4
@@ -65,9 +66,9 @@ def test_a_program_ends_with_the_last_detector_that_needs_it() -> None:
     watch = watch_of(M0)
     watch.add_detectors([detector("a"), detector("b", threshold=3.0)])
     watch.remove_detector(watch.numbers["a"])
-    assert len(list(watch.program_keys())) == 1
+    assert len(list(watch.programs.keys)) == 1
     watch.remove_detector(watch.numbers["b"])
-    assert list(watch.program_keys()) == []
+    assert list(watch.programs.keys) == []
     assert (len(watch.routes.entries), len(watch.routes.lanes)) == (0, 0)
     assert watch.series.table["head"][0] == -1
     assert pairs(watch) == set()
@@ -90,7 +91,7 @@ def test_a_series_that_goes_takes_its_lanes_along() -> None:
     watch.remove_series(np.array([0]))
     watch.series.remove(0)
     assert pairs(watch) == {(1, "a"), (1, "b")}
-    program, rows, _ = watch.slots(detector("a").program)
+    program, rows, _ = watch.programs.slots(detector("a").program)
     assert (len(program), rows.tolist()) == (1, [1])
 
 
@@ -107,7 +108,7 @@ def test_many_series_go_at_once_and_the_others_stay() -> None:
     assert pairs(watch) == left
     assert len(watch.routes.lanes) == len(left)
     assert watch.lanes_of_rows(gone).tolist() == []
-    assert sorted(len(placed.rows) for placed in watch.all_slots().values()) == sorted(
+    assert sorted(len(placed.rows) for placed in watch.programs.all_slots().values()) == sorted(
         [15, sum(name == "c" for _, name in left)]
     )
 
@@ -159,8 +160,8 @@ def test_random_changes_agree_with_matching_everything_anew() -> None:
             (row, name) for row, labels in alive.items() for name, d in known.items() if d.selector.matches(labels)
         }
         assert pairs(watch) == expected
-        for key, placed in watch.all_slots().items():
-            alone = watch.slots(key)
+        for key, placed in watch.programs.all_slots().items():
+            alone = watch.programs.slots(key)
             assert placed.program is alone.program
             rows = [row for row in sorted(alive) if watch.routes.find_entry(head(watch, row), number(watch, key)) >= 0]
             assert placed.rows.tolist() == alone.rows.tolist() == rows
@@ -173,7 +174,7 @@ def head(watch: Watch, row: int) -> int:
 
 
 def number(watch: Watch, key: Key) -> int:
-    return watch.programs.index(watch.slots(key).program)
+    return list(watch.programs).index(watch.programs.slots(key).program)
 
 
 def test_equal_selectors_are_found_alike_whenever_they_come() -> None:
