@@ -49,6 +49,8 @@ RENAME_EVERY = 8
 STEP_PAUSE_S = 0.02
 PATIENCE_S = 0.5
 KILLS = 20
+DELAYED, REPEATED = 0.01, 0.05
+"""Shares of the samples that are held back for 2 to 5 steps, and that come twice."""
 MIN_EPISODES = 100
 
 
@@ -93,7 +95,10 @@ def revisions() -> list[tuple[int, DetectorRevision]]:
 
 
 class Stream:
-    """The input: counters that grow with noise, some jump or stand still for a while; seeded."""
+    """The input: counters that grow with noise, some jump or stand still for a while; seeded.
+
+    Some series are held back for a few steps, which groups have judged then, and some samples come again later.
+    """
 
     def __init__(self) -> None:
         random_ = np.random.default_rng(7)
@@ -104,12 +109,28 @@ class Stream:
             growth[step : step + length, series] += 20.0 * 1.5 ** np.arange(length)  # surprise grows: updates
         self.values = growth
         self.values[:, : SERIES // 2] = np.cumsum(growth[:, : SERIES // 2], axis=0)
+        self.sent: list[list[list[int]]] = [[[] for _ in range(SERIES)] for _ in range(STEPS)]
+        """Steps whose samples travel at a step, for each series."""
+        for series in range(SERIES):
+            self._delay(random_, series)
+
+    def _delay(self, random_: np.random.Generator, series: int) -> None:
+        begun, step = 0, 0
+        while step < STEPS:
+            step = min(STEPS - 1, step + (int(random_.integers(2, 6)) if random_.random() < DELAYED else 0))
+            self.sent[step][series] += range(begun, step + 1)
+            if random_.random() < REPEATED:
+                self.sent[step][series].append(max(0, step - int(random_.integers(0, 4))))
+            begun = step = step + 1
 
     def record(self, step: int, partition: int) -> bytes:
         numbers = range(partition, SERIES, PARTITIONS)
-        time_ms = START_MS + step * 1000
         return encode_write_request(
-            [({"__name__": "shop", "n": str(n)}, [(time_ms, float(self.values[step, n]))]) for n in numbers]
+            [
+                ({"__name__": "shop", "n": str(n)}, [(START_MS + at * 1000, float(self.values[at, n])) for at in sent])
+                for n in numbers
+                if (sent := self.sent[step][n])
+            ]
         )
 
 
@@ -245,6 +266,13 @@ def settings_for(broker: str) -> KafkaSettings:
 @pytest.fixture(scope="module")
 def uninterrupted(broker: str, tmp_path_factory: pytest.TempPathFactory) -> list[Anomaly]:
     return run(settings_for(broker), tmp_path_factory.mktemp("whole"), [])
+
+
+def test_the_stream_holds_late_and_doubled_samples() -> None:
+    sent = [(step, at) for step, all_ in enumerate(Stream().sent) for mine in all_ for at in mine]
+    assert len({at for _, at in sent}) == STEPS
+    assert len(sent) > 1.02 * STEPS * SERIES, "some come twice"
+    assert sum(step - at > 2 for step, at in sent) > 500, "after their steps, which wait a second"
 
 
 def test_the_stream_holds_enough_to_lose(uninterrupted: list[Anomaly]) -> None:

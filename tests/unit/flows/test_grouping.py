@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connectors.messages import DetectorConfig, Group, Shape
 from flows.chunks import Samples
 from tests import naive_groups
+from tests.examples import examples
 from tests.groups import Key, Partitions, Sample, record_of
 from tests.series import START_MS
 from tests.streams import Log, anomalies, by_id, config
@@ -294,6 +298,115 @@ def test_the_worlds_hold_anomalies() -> None:
     expressions = {event.detector.id: event.signal.expression for event in out}
     assert expressions["sum"] == "sum by (x) (g)"
     assert {event.signal.shape for event in out} >= {Shape.RAW, Shape.RATE}
+
+
+Kind = Literal["missing", "late", "held", "doubled", "older", "stale", "reset", "silent"]
+
+
+class Fault(NamedTuple):
+    step: int
+    series: int
+    kind: Kind
+    steps: int
+    """how much later, or older; ``held`` are all samples of a series from ``step`` on, until so many steps later"""
+
+
+class Faulty(World):
+    """A regular world on given partitions but for listed faults: what hypothesis can make smaller."""
+
+    STEPS = 28
+
+    def __init__(self, homes: Sequence[int], faults: Iterable[Fault], announced: Sequence[int]) -> None:
+        super().__init__(0)
+        self.series = [(home, labels) for home, labels in zip(homes, FEW, strict=True)]
+        self.level = [0.0] * len(FEW)
+        self.faults = {(one.step, one.series, one.kind): one.steps for one in faults}
+        self.since = announced
+        """step from which each partition knows the detectors"""
+
+    def live(self, steps: int = STEPS) -> None:
+        for key, made in DETECTORS.items():
+            self.revisions.detector(key, made)
+        for step in range(steps):
+            self._measure(step)
+            for partition in range(PARTITIONS):
+                self._deliver(partition, step)
+        for partition in range(PARTITIONS):
+            self._tell(partition, 5.0 * steps + 60.0)
+
+    def _measure(self, step: int) -> None:
+        for number, (partition, labels) in enumerate(self.series):
+            here = {kind: steps for (at, of, kind), steps in self.faults.items() if (at, of) == (step, number)}
+            held = [at + steps for (at, of, kind), steps in self.faults.items()
+                    if kind == "held" and of == number and at <= step <= at + steps]  # fmt: skip
+            grown = float((3 * number + step * step) % 11 + BOUNDS.index(labels.get("le", "0.1")))
+            self.level[number] = grown if "reset" in here else self.level[number] + grown
+            sample = Sample(labels, START_MS + 5000 * step + 331 * number, self.level[number], stale="stale" in here)
+            if "missing" not in here:
+                self.held[partition].append((max([step + here.get("late", 0), *held]), sample))
+            if "doubled" in here:
+                self.held[partition].append((step + here["doubled"], sample))
+            if "older" in here:
+                older = sample._replace(time_ms=sample.time_ms - 2500 * here["older"], value=1e6)
+                self.held[partition].append((step, older))
+
+    def _deliver(self, partition: int, step: int) -> None:
+        due = [sample for until, sample in self.held[partition] if until <= step]
+        self.held[partition] = [one for one in self.held[partition] if one[0] > step]
+        if due:
+            self.logs[partition].append(record_of(due))
+            self.heard[partition] += [Heard(sample) for sample in due]
+        if (step, partition, "silent") not in self.faults:
+            self._tell(partition, 5.0 * step + 4.5, known=step >= self.since[partition])
+
+    def _tell(self, partition: int, at_s: float, known: bool = True) -> None:
+        offset = len(self.revisions.revisions) if known else 0
+        self.logs[partition].control(at_s, offset)
+        self.heard[partition].append(Heard(None, START_MS + round(1000 * at_s), offset))
+
+
+FEW = [
+    *({"__name__": "g", "x": x, "n": n} for x, n in ("a0", "a1", "b0")),
+    *({"__name__": "c_total", "x": x, "n": n} for x, n in ("a0", "a2", "b1")),
+    *({"__name__": "h_bucket", "x": "a", "n": "0", "le": le} for le in BOUNDS),
+]
+FAULTS = st.lists(
+    st.builds(
+        Fault, st.integers(0, Faulty.STEPS - 1), st.integers(0, len(FEW) - 1),
+        st.sampled_from([*get_args(Kind), "held"]), st.integers(0, 10),
+    ),
+    min_size=15, max_size=40,
+)  # fmt: skip
+
+
+@pytest.mark.long
+@examples(20)
+@given(
+    st.lists(st.integers(0, PARTITIONS - 1), min_size=len(FEW), max_size=len(FEW)),
+    FAULTS,
+    st.tuples(*[st.integers(0, 3)] * PARTITIONS),
+    st.integers(0, 2**16),
+)
+def test_partitions_together_say_it_whatever_is_late_doubled_or_missing(
+    homes: list[int], faults: list[Fault], announced: tuple[int, ...], order: int
+) -> None:
+    world = Faulty(homes, faults, announced)
+    world.live()
+    partitions = Partitions(world.logs)
+    partitions.run(np.random.default_rng(order), restarts=0.05)
+    wanted = expected(world)
+    assert partitions.values.keys() == wanted.keys()
+    for key, value in wanted.items():
+        assert partitions.values[key] == pytest.approx(value, rel=1e-9, abs=1e-12, nan_ok=True), key
+
+
+@pytest.mark.long
+def test_the_regular_world_has_values_of_every_detector() -> None:
+    world = Faulty([number % PARTITIONS for number in range(len(FEW))], [], (0, 1, 2))
+    world.live()
+    wanted = expected(world)
+    assert len(wanted) > 50
+    assert {key for key, _, _ in wanted} == set(DETECTORS)
 
 
 def test_samples_are_samples() -> None:
