@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAGIC = b"TOCSINB1"
-VERSION = 4
+VERSION = 5
 
 
 class SavedVersionError(ValueError):

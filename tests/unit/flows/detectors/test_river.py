@@ -90,12 +90,16 @@ DISTANCES: dict[str, tuple[dict[str, Any], Callable[[], Any]]] = {
 }
 
 
-def stream(n: int = 400) -> Floats:
+LEVELS = [(10.0, 2.0), (1e12, 1.0), (1e-9, 1e-10)]
+"""Level and spread: as usual, where doubles are 1.2e-4 apart, and far below any absolute tolerance."""
+
+
+def stream(level: float = 10.0, spread: float = 2.0, n: int = 400) -> Floats:
     """Noise with a level shift and three outliers."""
-    values = normal(np.random.default_rng(11), n)
+    values = np.random.default_rng(11).normal(0.0, 2.0, n)
     values[n // 2 :] += 3.0
     values[[n // 3, n // 2 + 9, n - 20]] += [40.0, -30.0, 12.0]
-    return values
+    return level + spread / 2.0 * values
 
 
 def usual(raws: list[float], read: Callable[[float], float], warmup: int, two_sided: bool) -> Iterator[float]:
@@ -120,8 +124,11 @@ def feed_bare(bare: Any, values: Floats) -> None:
         bare.learn_one(None, value)
 
 
+@pytest.mark.parametrize(("level", "spread"), LEVELS)
 @pytest.mark.parametrize("name", BARE)
-def test_a_model_scores_exactly_as_the_bare_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_scores_exactly_as_the_bare_one(
+    name: str, level: float, spread: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     params, make = BARE[name]
     detector = River(RiverParams(**params, warmup=30))
     said: list[float] = []
@@ -129,7 +136,7 @@ def test_a_model_scores_exactly_as_the_bare_one(name: str, monkeypatch: pytest.M
     monkeypatch.setitem(
         detector.__dict__, "spec", detector.spec._replace(read=lambda s, p: (said.append(s), read(s, p))[1])
     )
-    values = stream()
+    values = stream(level, spread)
     scored = feed(detector, detector.allocate(1), values)
     bare, raws = make(), []
     for value in values.tolist():
@@ -142,10 +149,13 @@ def test_a_model_scores_exactly_as_the_bare_one(name: str, monkeypatch: pytest.M
     assert len(set(raws)) > 50
 
 
+@pytest.mark.parametrize(("level", "spread"), LEVELS)
 @pytest.mark.parametrize("name", DISTANCES)
-def test_a_model_of_distance_scores_as_the_bare_one_where_that_has_an_end(name: str) -> None:
+def test_a_model_of_distance_scores_as_the_bare_one_where_that_has_an_end(
+    name: str, level: float, spread: float
+) -> None:
     params, make = DISTANCES[name]
-    values = stream()
+    values = stream(level, spread)
     scored = run(lambda: River(RiverParams(**params)), values)
     bare = make()
     ended = 0
