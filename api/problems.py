@@ -20,7 +20,8 @@ from pydantic import Field
 from starlette.exceptions import HTTPException
 
 from connectors.errors import Overloaded, Rejected, TocsinError, TooLarge, Unavailable
-from connectors.messages import Message
+from connectors.messages import DetectorConfig, Message
+from connectors.refusals import expected_of, place_of
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ MEDIA_TYPE = "application/problem+json"
 REQUEST_ID_HEADER = "X-Request-ID"
 MAX_SHOWN_CHARS = 200
 """A refused value is echoed up to this length."""
+MAX_EXPECTED_CHARS = 1000
 
 
 class Code(StrEnum):
@@ -162,9 +164,9 @@ def shown(value: object) -> str:
     return _short(json.dumps(value, ensure_ascii=False, default=repr))
 
 
-def _short(text: str) -> str:
+def _short(text: str, most: int = MAX_SHOWN_CHARS) -> str:
     """Bounded, and without the lone surrogates that JSON may smuggle in and UTF-8 cannot carry."""
-    text = text if len(text) <= MAX_SHOWN_CHARS else text[: MAX_SHOWN_CHARS - 1] + "…"
+    text = text if len(text) <= most else text[: most - 1] + "…"
     return text.encode(errors="backslashreplace").decode()
 
 
@@ -215,9 +217,9 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
 
 def _field_problem(item: Mapping[str, Any]) -> FieldProblem:
     """A pydantic error; the leading "body" of its place says nothing, "query" and "header" do."""
-    parts = [str(part) for part in item["loc"]]
-    field = ".".join(parts[1:] if parts[0] == "body" and len(parts) > 1 else parts)
-    return FieldProblem(field=_short(field), value=shown(item.get("input")), expected=str(item["msg"]))
+    loc = item["loc"][1:] if item["loc"][0] == "body" and len(item["loc"]) > 1 else item["loc"]
+    expected = _short(expected_of(DetectorConfig, item, loc), MAX_EXPECTED_CHARS)  # no other body is taken
+    return FieldProblem(field=_short(place_of(loc)), value=shown(item.get("input")), expected=expected)
 
 
 _HTTP_CODES = {

@@ -61,20 +61,22 @@ class RiverParams(HoldParams):
     ] = 1e-3
     max_keys: Annotated[int, Field(ge=1, le=1000, description="models of this detector on one partition")] = 100
 
-    @field_validator("model_params")
+    @field_validator("model_params", mode="before")
     @classmethod
-    def _known(cls, given: dict[str, Any] | None, info: ValidationInfo) -> dict[str, Any] | None:
+    def _known(cls, given: Any, info: ValidationInfo) -> Any:
         """All of the model's parameters, so that equal computations are written alike."""
         model = info.data.get("model")
-        if model is None:  # it is refused already
+        if model is None or not isinstance(given, dict):  # it is refused already, or will be
             return given
         params = MODELS[model].params
         try:
-            return params.model_validate(given or {}, strict=True).model_dump() if given is not None else None
+            return params.model_validate(given, strict=True).model_dump()
         except ValidationError as error:
             first = error.errors()[0]
+            if first["type"] != "extra_forbidden":
+                raise  # pydantic tells its place below ours
             known = ", ".join(params.model_fields) or "none"
-            message = f"{model} takes {known}; {'.'.join(map(str, first['loc']))}: {first['msg']}"
+            message = f"{model} takes {known}; not {'.'.join(map(str, first['loc']))[:100]}"
             raise ValueError(message) from error
 
     @property

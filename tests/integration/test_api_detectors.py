@@ -91,7 +91,8 @@ def test_a_change_needs_if_match(api: RunningApi) -> None:
         (config(selector="{up"), "selector", "expected"),
         (config(selector='{a=~"("}'), "selector", "RE2"),
         (config(threshold=-1), "threshold", "greater than 0"),
-        (config(colour="red"), "colour", "not permitted"),
+        (config(colour="red"), "colour", "there is no field 'colour': those are name, kind, selector, params, "),
+        (config(group={"labels": ["a"]}), "group.labels", "those of group are by, without, aggregate, "),
         ({"kind": "mad", "selector": "up"}, "name", "required"),
     ],
 )
