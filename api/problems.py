@@ -18,6 +18,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Mount
 
 from connectors.errors import Overloaded, Rejected, TocsinError, TooLarge, Unavailable
 from connectors.messages import DetectorConfig, Message
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 REQUEST_ID_HEADER = "X-Request-ID"
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+READING = ("GET", "HEAD")
 MAX_SHOWN_CHARS = 200
 """A refused value is echoed up to this length."""
 MAX_EXPECTED_CHARS = 1000
@@ -236,9 +239,23 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     """What Starlette itself refuses: unknown path, wrong method."""
     assert isinstance(error, HTTPException)  # noqa: S101 - as above
     code = _HTTP_CODES.get(error.status_code, Code.INTERNAL if error.status_code >= 500 else Code.BAD_REQUEST)
-    return problem_response(
-        request, code, f"{request.method} {request.url.path}: {error.detail}", headers=error.headers
-    )
+    headers = error.headers
+    if code is Code.METHOD_NOT_ALLOWED:
+        headers = {**(headers or {}), "Allow": ", ".join(_allowed(request))}
+    return problem_response(request, code, f"{request.method} {request.url.path}: {error.detail}", headers=headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """All methods of this path: a route knows its own alone, and each method has a route."""
+    scope = {key: request.scope[key] for key in ("type", "path", "root_path", "headers", "query_string")}
+    scope["root_path"] = request.scope.get("app_root_path", scope["root_path"])  # a mount has put itself into the other
+    allowed = []
+    for method in METHODS:
+        asked = {**scope, "method": "GET" if method == "HEAD" else method}  # as the gate does
+        found = [route for route in request.app.routes if route.matches(dict(asked))[0] is Match.FULL]
+        if any(not isinstance(route, Mount) or method in READING for route in found):  # a mount takes files alone
+            allowed.append(method)
+    return allowed
 
 
 async def _on_unexpected(request: Request, error: Exception) -> Response:
