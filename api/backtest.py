@@ -21,6 +21,7 @@ from api.backtest_summary import Summary
 from connectors.clock import wall_clock_ms
 from connectors.errors import Rejected, TocsinError
 from connectors.messages import DetectorConfig
+from connectors.refusals import expected_of, place_of
 from flows.config import ConfigError, check_config
 from flows.detectors.registry import KINDS
 from flows.policy import threshold_of
@@ -119,8 +120,8 @@ def _read_config(path: Path) -> DetectorConfig:
         return DetectorConfig.model_validate({"name": path.stem, "selector": EVERYTHING, **fields})
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(field=f"{path}: {field}", value=first["input"], expected=first["msg"]) from error
+        field, expected = place_of(first["loc"]), expected_of(DetectorConfig, first)
+        raise ConfigError(field=f"{path}: {field}", value=first["input"], expected=expected) from error
     except (OSError, ValueError) as error:
         raise ConfigError(field="--detector", value=str(path), expected=f"must be readable JSON: {error}") from error
 

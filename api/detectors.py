@@ -10,13 +10,14 @@ from typing import Annotated, TypeVar
 from fastapi import APIRouter, Depends, Header, Request, Response
 
 from api.context import DETECTORS, Context
+from api.json_route import JsonRoute
 from api.problems import ApiError, Code
 from api.revisions import RevisionLog, Written
 from connectors.errors import Rejected
 from connectors.messages import Detector, DetectorConfig, Message
 from flows.revisions import MAX_DETECTORS, Outcome
 
-router = APIRouter(prefix="/api/detectors", tags=["detectors"])
+router = APIRouter(prefix="/api/detectors", tags=["detectors"], route_class=JsonRoute)
 
 ID_BYTES = 6
 MAX_TRIES = 40

@@ -18,16 +18,21 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Mount
 
 from connectors.errors import Overloaded, Rejected, TocsinError, TooLarge, Unavailable
-from connectors.messages import Message
+from connectors.messages import DetectorConfig, Message
+from connectors.refusals import expected_of, place_of
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 REQUEST_ID_HEADER = "X-Request-ID"
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+READING = ("GET", "HEAD")
 MAX_SHOWN_CHARS = 200
 """A refused value is echoed up to this length."""
+MAX_EXPECTED_CHARS = 1000
 
 
 class Code(StrEnum):
@@ -162,9 +167,9 @@ def shown(value: object) -> str:
     return _short(json.dumps(value, ensure_ascii=False, default=repr))
 
 
-def _short(text: str) -> str:
+def _short(text: str, most: int = MAX_SHOWN_CHARS) -> str:
     """Bounded, and without the lone surrogates that JSON may smuggle in and UTF-8 cannot carry."""
-    text = text if len(text) <= MAX_SHOWN_CHARS else text[: MAX_SHOWN_CHARS - 1] + "…"
+    text = text if len(text) <= most else text[: most - 1] + "…"
     return text.encode(errors="backslashreplace").decode()
 
 
@@ -215,9 +220,9 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
 
 def _field_problem(item: Mapping[str, Any]) -> FieldProblem:
     """A pydantic error; the leading "body" of its place says nothing, "query" and "header" do."""
-    parts = [str(part) for part in item["loc"]]
-    field = ".".join(parts[1:] if parts[0] == "body" and len(parts) > 1 else parts)
-    return FieldProblem(field=_short(field), value=shown(item.get("input")), expected=str(item["msg"]))
+    loc = item["loc"][1:] if item["loc"][0] == "body" and len(item["loc"]) > 1 else item["loc"]
+    expected = _short(expected_of(DetectorConfig, item, loc), MAX_EXPECTED_CHARS)  # no other body is taken
+    return FieldProblem(field=_short(place_of(loc)), value=shown(item.get("input")), expected=expected)
 
 
 _HTTP_CODES = {
@@ -234,9 +239,23 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     """What Starlette itself refuses: unknown path, wrong method."""
     assert isinstance(error, HTTPException)  # noqa: S101 - as above
     code = _HTTP_CODES.get(error.status_code, Code.INTERNAL if error.status_code >= 500 else Code.BAD_REQUEST)
-    return problem_response(
-        request, code, f"{request.method} {request.url.path}: {error.detail}", headers=error.headers
-    )
+    headers = error.headers
+    if code is Code.METHOD_NOT_ALLOWED:
+        headers = {**(headers or {}), "Allow": ", ".join(_allowed(request))}
+    return problem_response(request, code, f"{request.method} {request.url.path}: {error.detail}", headers=headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """All methods of this path: a route knows its own alone, and each method has a route."""
+    scope = {key: request.scope[key] for key in ("type", "path", "root_path", "headers", "query_string")}
+    scope["root_path"] = request.scope.get("app_root_path", scope["root_path"])  # a mount has put itself into the other
+    allowed = []
+    for method in METHODS:
+        asked = {**scope, "method": "GET" if method == "HEAD" else method}  # as the gate does
+        found = [route for route in request.app.routes if route.matches(dict(asked))[0] is Match.FULL]
+        if any(not isinstance(route, Mount) or method in READING for route in found):  # a mount takes files alone
+            allowed.append(method)
+    return allowed
 
 
 async def _on_unexpected(request: Request, error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import httpx
@@ -9,6 +10,7 @@ from pydantic import AfterValidator, Field
 
 from connectors.settings import MAX_PORT, Host, KafkaSettings
 
+ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?/?", re.IGNORECASE)
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -25,6 +27,18 @@ def _http_url(text: str) -> str:
     if url.scheme not in ("http", "https") or not url.host or not 0 < (url.port or 1) <= MAX_PORT:
         message = f"is not http[s]://host[:port]/path with a port from 1 to {MAX_PORT}"
         raise ValueError(message)
+    return text
+
+
+def _origins(text: str) -> str:
+    """Refuse what no browser sends: it would never match, and nobody would know why."""
+    for origin in map(str.strip, text.split(",")):
+        if origin in ("", "*"):
+            continue
+        host = ORIGIN.fullmatch(origin)
+        if host is None or not 0 < int(host["port"] or 1) <= MAX_PORT:
+            message = f"{origin!r} is neither https://host[:port] (or http) nor *; several are separated by commas"
+            raise ValueError(message)
     return text
 
 
@@ -61,6 +75,7 @@ class ApiSettings(KafkaSettings):
     api_body_timeout_s: Annotated[Seconds, Field(description="a REST body that is not whole by then gets 408")] = 30.0
     api_origins: Annotated[
         str,
+        AfterValidator(_origins),
         Field(description="other origins whose pages may open a WebSocket: https://host[:port][,…], or * for any"),
     ] = ""
     api_ping_interval_s: Annotated[Seconds, Field(description="time between pings to a WebSocket client")] = 20.0

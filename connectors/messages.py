@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from connectors.errors import Rejected
+from connectors.refusals import expected_of, place_of
 
 DEFAULT_TENANT = "anonymous"
 TENANT_RULE = "1 to 150 characters of a-z A-Z 0-9 ! - _ . * ' ( ), and neither . nor .."
@@ -53,8 +54,7 @@ class Message(BaseModel):
             return cls.model_validate_json(value)
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "record"
-            message = f"{cls.__name__}: {where}: {first['msg']}"
+            message = f"{cls.__name__}: {place_of(first['loc']) or 'record'}: {expected_of(cls, first)}"
             raise Rejected(reason="bad_json", message=message) from error
 
 

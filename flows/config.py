@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from connectors.errors import Rejected
 from connectors.messages import TENANT_RULE, Aggregate, Detector, DetectorConfig, Shape, is_tenant
+from connectors.refusals import expected_of, place_of
 from flows.detectors import base
 from flows.detectors.registry import KINDS, Trait
 from flows.group import GroupPlan, problem_of
@@ -166,6 +167,7 @@ def compile_config(detector: Detector) -> CompiledDetector:
         raise ConfigError(field="tenant", value=config.tenant, expected=f"must be {TENANT_RULE}")
     selector = _selector("selector", config.selector)
     params = _params(config).model_dump_json()
+    _check_sense(config)
     program = ProgramKey(config.kind, params, config.shape, config.calibrate and KINDS[config.kind].calibrable)
     if Trait.OBJECTS in KINDS[config.kind].traits:
         program = replace(program, owner=detector.id)
@@ -183,6 +185,16 @@ def compile_config(detector: Detector) -> CompiledDetector:
     if config.group.denominator is not None:
         watches = (selector, _selector("group.denominator", config.group.denominator))
     return CompiledDetector(detector, selector, program, watches, GroupPlan(config.group, config.shape, watches))
+
+
+def _check_sense(config: DetectorConfig) -> None:
+    """What could be computed but would say nothing."""
+    if config.kind == "missing" and config.shape not in (Shape.AUTO, Shape.RAW):
+        expected = "missing judges when samples come, not how they change: leave shape out"
+        raise ConfigError(field="shape", value=str(config.shape), expected=expected)
+    if config.kind == "river" and "hold_from" in config.params and not config.params.get("hold_s"):
+        expected = "does nothing without hold_s, the seconds for which such samples are not learned: give both"
+        raise ConfigError(field="params.hold_from", value=config.params["hold_from"], expected=expected)
 
 
 def _check_budget(config: DetectorConfig) -> None:
@@ -253,8 +265,8 @@ def _params(config: DetectorConfig) -> BaseModel:
         return _read_params(kind.params, json.dumps(config.params))
     except ValidationError as error:
         first: Any = error.errors()[0]
-        field = ".".join(["params", *(str(part) for part in first["loc"])])
+        field = place_of(["params", *first["loc"]])
         known = ", ".join(sorted(kind.params.model_fields)) or "no parameters"
-        said = first["msg"].removeprefix("Value error, ")
-        expected = f"{config.kind} takes {known}" if first["type"] == "extra_forbidden" else said
+        extra = first["type"] == "extra_forbidden"
+        expected = f"{config.kind} takes {known}" if extra else expected_of(kind.params, first)
         raise ConfigError(field=field, value=first["input"], expected=expected) from error

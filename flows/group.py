@@ -125,7 +125,8 @@ def problem_of(config: DetectorConfig) -> Problem | None:
     group = config.group
     if group is None:
         return None
-    return _labels_problem(group) or _aggregate_problem(group) or _range_problem(group, config.shape)
+    problems = _labels_problem(group) or _aggregate_problem(group) or _buckets_problem(group, config.shape)
+    return problems or _range_problem(group, config.shape)
 
 
 def _labels_problem(group: Group) -> Problem | None:
@@ -154,6 +155,15 @@ def _aggregate_problem(group: Group) -> Problem | None:
         return Problem("group.denominator", group.denominator, "does not go with histogram_quantile")
     if group.histogram_quantile is not None and not _is_quantile(group.histogram_quantile):
         return Problem("group.histogram_quantile", group.histogram_quantile, "must be from 0 to 1, e.g. 0.99")
+    return None
+
+
+def _buckets_problem(group: Group, shape: Shape) -> Problem | None:
+    if group.histogram_quantile is not None and shape is Shape.DELTA:
+        expected = (
+            "delta takes values that may fall, and buckets only count up: rate or increase, or raw for all so far"
+        )
+        return Problem("shape", str(shape), f"with histogram_quantile, {expected}")
     return None
 
 

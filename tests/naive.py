@@ -39,6 +39,11 @@ def verdict(value: float, centre: float, scale: float) -> Verdict:
     return Verdict(surprise(z), centre, centre - BAND_Z * scale, centre + BAND_Z * scale)
 
 
+def shifted(told: Verdict, origin: float) -> Verdict:
+    """Of offsets: doubles at 1e12 are 1.2e-4 apart, and quantiles or sums of them round to that again and again."""
+    return Verdict(told.score, told.expected + origin, told.lower + origin, told.upper + origin)
+
+
 def mad_scale(history: Sequence[float], floor_ratio: float) -> tuple[float, float]:
     centre = float(np.median(history))
     away = np.abs(np.asarray(history) - centre)
@@ -77,12 +82,13 @@ def z_from(away: float, scale: float) -> float:
 
 
 def quantile_verdict(value: float, history: Sequence[float], floor_ratio: float, low: float, high: float) -> Verdict:
-    q_low, centre, q_high = (float(q) for q in np.quantile(history, [low, 0.5, high]))
+    origin = history[0]
+    q_low, centre, q_high = (float(q) for q in np.quantile(np.asarray(history) - origin, [low, 0.5, high]))
     normal, usual = NormalDist(), usual_scale(history, floor_ratio)
     below = (centre - q_low) / -normal.inv_cdf(low) or usual
     above = (q_high - centre) / normal.inv_cdf(high) or usual
-    z = z_from(abs(value - centre), above if value > centre else below)
-    return Verdict(surprise(z), centre, centre - BAND_Z * below, centre + BAND_Z * above)
+    z = z_from(abs(value - origin - centre), above if value - origin > centre else below)
+    return shifted(Verdict(surprise(z), centre, centre - BAND_Z * below, centre + BAND_Z * above), origin)
 
 
 def iqr_verdict(value: float, history: Sequence[float], floor_ratio: float) -> Verdict:
@@ -163,7 +169,7 @@ def remembered(
 def ewma(
     values: Sequence[float], alpha: float, warmup: int, floor_ratio: float, hold: Hold | None = None
 ) -> list[Verdict]:
-    """Weighted mean and variance with the weight of every past sample written out."""
+    """Weighted mean and variance with the weight of every past sample written out, about the first of them."""
     history: list[float] = []
     weights: list[float] = []
     out = []
@@ -173,10 +179,12 @@ def ewma(
             out.append(NO_VERDICT)
             continue
         if len(history) >= warmup:
-            w, x = np.array(weights), np.array(history)
+            origin = history[0]
+            w, x = np.array(weights), np.array(history) - origin
             centre = float(np.sum(w * x))
             spread = math.sqrt(float(np.sum(w * (x - centre) ** 2)))
-            out.append(verdict(value, centre, spread if min(history) != max(history) else floor_ratio * abs(centre)))
+            scale = spread if min(history) != max(history) else floor_ratio * abs(centre + origin)
+            out.append(shifted(verdict(value - origin, centre, scale), origin))
         else:
             out.append(NO_VERDICT)
         if not hold.learns(out[-1].score, 1000 * step):

@@ -43,6 +43,16 @@ def far_away(rng: np.random.Generator, n: int) -> Floats:
     return 1.7e9 + rng.normal(0.0, 1.0, n)
 
 
+def huge(rng: np.random.Generator, n: int) -> Floats:
+    """A spread of 1 at 1e12, where neighbouring doubles are 1.2e-4 apart."""
+    return 1e12 + rng.normal(0.0, 1.0, n)
+
+
+def tiny(rng: np.random.Generator, n: int) -> Floats:
+    """Far below any absolute tolerance."""
+    return 1e-9 + rng.normal(0.0, 1e-10, n)
+
+
 def gappy(rng: np.random.Generator, n: int) -> Floats:
     values = normal(rng, n)
     values[rng.random(n) < 0.2] = np.nan
@@ -51,7 +61,7 @@ def gappy(rng: np.random.Generator, n: int) -> Floats:
     return values
 
 
-FAMILIES = (normal, constant, nearly_constant, heavy_tailed, trending, integers, far_away, gappy)
+FAMILIES = (normal, constant, nearly_constant, heavy_tailed, trending, integers, far_away, huge, tiny, gappy)
 
 
 class Fault(NamedTuple):

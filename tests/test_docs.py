@@ -6,6 +6,7 @@ Commands that need the product running are run against it in tests/integration/t
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import shlex
 import shutil
@@ -20,7 +21,10 @@ import pytest
 import yaml
 
 from connectors.catalogue import Topics
+from connectors.http_protocol import MALFORMED
+from connectors.messages import DetectorConfig
 from connectors.settings import KafkaSettings
+from flows.config import ConfigError, check_config
 from flows.detectors.registry import KINDS
 from tests.settings_page import PAGE, page
 
@@ -169,6 +173,30 @@ def test_every_detector_kind_and_parameter_is_described(kind: str) -> None:
     assert section is not None
     for parameter in KINDS[kind].params.model_fields:
         assert f"`{parameter}`" in section[1]
+
+
+def test_the_api_page_lists_the_fields_of_a_config_with_their_defaults() -> None:
+    text = (ROOT / "docs" / "api.md").read_text()
+    table = re.search(r"^A detector's config:\n\n\|.*\n\|.*\n((?:\|.*\n)+)", text, re.MULTILINE)
+    assert table is not None
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \| ", table[1], re.MULTILINE))
+    assert list(rows) == list(DetectorConfig.model_fields)
+    for name, field in DetectorConfig.model_fields.items():
+        wanted = "–" if field.is_required() else json.dumps(field.default)
+        assert rows[name].strip("`") == wanted.strip('"'), name
+
+
+def test_the_ingest_page_has_the_answer_to_what_is_no_http() -> None:
+    text = (ROOT / "docs" / "ingest.md").read_text()
+    assert re.search(rf"^\| {MALFORMED.status.value} \| .*\(`{MALFORMED.reason}`\)", text, re.MULTILINE)
+
+
+def test_the_api_page_shows_a_refusal_as_it_is() -> None:
+    text = (ROOT / "docs" / "api.md").read_text()
+    with pytest.raises(ConfigError) as caught:
+        check_config(DetectorConfig(name="Targets up", kind="mda", selector="up"))
+    assert f'"detail": "{caught.value}"' in text
+    assert f'"expected": "{caught.value.expected}"' in text
 
 
 def test_every_dependency_has_its_line_and_no_other() -> None:

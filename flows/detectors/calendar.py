@@ -23,6 +23,8 @@ DAY_MS = 24 * HOUR_MS
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 YEARS = range(2000, 2101)
 """Years whose changes of offset and holidays are known; before and after them the first and last offset hold."""
+OF_THE_MACHINE = ("localtime", "posixrules")
+"""Files among those of the tz database that are as each machine is set up."""
 EPOCH_WEEKDAY = 3
 """1970-01-01 was a Thursday."""
 
@@ -47,6 +49,25 @@ def calendar_of(time_zone: str, weekend: tuple[str, ...], dates: tuple[str, ...]
     )  # fmt: skip
 
 
+def check_zone(name: str) -> None:
+    """Raise ``ValueError`` for what is no time zone, or another one on another machine."""
+    if name.lower() in OF_THE_MACHINE:
+        message = f"{name!r} is another time zone on each machine: name one, such as Europe/Berlin"
+        raise ValueError(message)
+    _zone(name)
+
+
+def check_dates(dates: Sequence[str]) -> None:
+    """Raise ``ValueError`` for what is no date."""
+    for one in dates:
+        _date(one)
+
+
+def check_country(country: str) -> None:
+    """Raise ``ValueError`` for what has no known holidays."""
+    _public(country)
+
+
 def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
@@ -63,9 +84,10 @@ def _date(text: str) -> date:
         raise ValueError(message) from error
 
 
-def _public(country: str) -> list[int]:
+@lru_cache(maxsize=256)
+def _public(country: str) -> tuple[int, ...]:
     if not country:
-        return []
+        return ()
     code, _, part = country.partition("-")
     parts = _countries().get(code)
     if parts is None:
@@ -78,7 +100,7 @@ def _public(country: str) -> list[int]:
     except NotImplementedError as error:  # what holidays says of a part that it does not know
         message = f"{country!r} is no part of {code} with holidays of its own: {', '.join(parts) or 'it has none'}"
         raise ValueError(message) from error
-    return [_day(one) for one in known]
+    return tuple(_day(one) for one in known)
 
 
 @lru_cache(maxsize=1)

@@ -2,7 +2,7 @@
 
 Source: Roberts (1959), *Control chart tests based on geometric moving averages*; the variance update is that of
 Finch (2009), *Incremental calculation of weighted mean and variance*, eq. 143.
-Cost: 20 bytes a signal, the cheapest here. Fails: as ``zscore``; slow to forget when ``alpha`` is small.
+Cost: 24 bytes a signal, the cheapest here. Fails: as ``zscore``; slow to forget when ``alpha`` is small.
 """
 
 from __future__ import annotations
@@ -40,8 +40,11 @@ class Ewma:
     params: EwmaParams
 
     def allocate(self, rows: int) -> Table:
-        """Mean, variance and count."""
-        columns = (Column("mean", np.float64), Column("variance", np.float64), Column("seen", np.int32))
+        """Mean and what of it a double cannot hold, variance and count."""
+        columns = (
+            Column("mean", np.float64), Column("rest", np.float32), Column("variance", np.float64),
+            Column("seen", np.int32),
+        )  # fmt: skip
         return Table((*columns, hold_column(self.params)), rows)
 
     def step(self, state: Table, rows: Ints, times_ms: Ints, values: Floats) -> Scored:
@@ -49,7 +52,7 @@ class Ewma:
         out = Scored.empty(len(rows))
         p = self.params
         ewma_step(
-            state["mean"], state["variance"], state["seen"], state["held_ms"], rows, times_ms, values,
+            state["mean"], state["rest"], state["variance"], state["seen"], state["held_ms"], rows, times_ms, values,
             p.alpha, p.warmup, p.floor_ratio, p.hold_ms, p.hold_from, *out,
         )  # fmt: skip
         return out
@@ -62,20 +65,31 @@ class Ewma:
         return samples_needed(state, rows, self.params.warmup)
 
 
+@njit(cache=True)
+def add(a: float, b: float) -> tuple[float, float]:
+    """Knuth's sum of two doubles, and what of it was rounded away."""
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)
+
+
 @njit(cache=True, nogil=True)
 def ewma_step(
-    mean: Floats, variance: Floats, seen: NDArray[Any], held_ms: NDArray[Any],
+    mean: Floats, rest: NDArray[Any], variance: Floats, seen: NDArray[Any], held_ms: NDArray[Any],
     rows: Ints, times_ms: Ints, values: Floats, alpha: float, warmup: int, floor_ratio: float,
     hold_ms: int, hold_from: float, score: Floats, expected: Floats, lower: Floats, upper: Floats,
 ) -> None:  # fmt: skip
-    """Judge and learn ``n`` samples; the weight is 1/n until ``alpha`` exceeds it: a plain mean at first."""
+    """Judge and learn ``n`` samples; the weight is 1/n until ``alpha`` exceeds it: a plain mean at first.
+
+    Without the rest, steps of a mean of 1e12 would be rounded to 1.2e-4, and small ones be lost.
+    """
     holds = hold_ms > 0
     for i in range(rows.shape[0]):
         row, value = rows[i], values[i]
         score[i] = expected[i] = lower[i] = upper[i] = math.nan
         if not abs(value) <= VALUE_LIMIT:
             continue
-        away = value - mean[row] if seen[row] else 0.0
+        away = value - mean[row] - rest[row] if seen[row] else 0.0
         if seen[row] >= warmup:
             centre = mean[row]
             scale = math.sqrt(variance[row]) if variance[row] > 0.0 else floor_ratio * abs(centre)
@@ -90,6 +104,6 @@ def ewma_step(
         if seen[row] == 0:
             mean[row] = value
         step = weight * away
-        mean[row] += step
+        mean[row], rest[row] = add(mean[row], rest[row] + step)
         variance[row] = (1.0 - weight) * (variance[row] + away * step)
         seen[row] = min(seen[row] + 1, COUNT_LIMIT)

@@ -61,20 +61,22 @@ class RiverParams(HoldParams):
     ] = 1e-3
     max_keys: Annotated[int, Field(ge=1, le=1000, description="models of this detector on one partition")] = 100
 
-    @field_validator("model_params")
+    @field_validator("model_params", mode="before")
     @classmethod
-    def _known(cls, given: dict[str, Any] | None, info: ValidationInfo) -> dict[str, Any] | None:
+    def _known(cls, given: Any, info: ValidationInfo) -> Any:
         """All of the model's parameters, so that equal computations are written alike."""
         model = info.data.get("model")
-        if model is None:  # it is refused already
+        if model is None or not isinstance(given, dict):  # it is refused already, or will be
             return given
         params = MODELS[model].params
         try:
-            return params.model_validate(given or {}, strict=True).model_dump() if given is not None else None
+            return params.model_validate(given, strict=True).model_dump()
         except ValidationError as error:
             first = error.errors()[0]
+            if first["type"] != "extra_forbidden":
+                raise  # pydantic tells its place below ours
             known = ", ".join(params.model_fields) or "none"
-            message = f"{model} takes {known}; {'.'.join(map(str, first['loc']))}: {first['msg']}"
+            message = f"{model} takes {known}; not {'.'.join(map(str, first['loc']))[:100]}"
             raise ValueError(message) from error
 
     @property
@@ -170,7 +172,7 @@ class River:
         seen = int(state["seen"][row])
         if self.spec.gaussian is None:
             shown = self.shown(state, row)
-            surprise, learned = self.rate(state, row, time_ms, {VALUE: value})
+            surprise, learned = self.rate(state, row, time_ms, {VALUE: value}, still=stands_still(state, row, value))
             if learned:
                 follow(state, row, "mean", "variance", value, max(1.0 / VALUE_MEMORY, 1.0 / (seen + 1.0)))
             return NOTHING if math.isnan(surprise) else Verdict(surprise, *shown)
@@ -180,10 +182,17 @@ class River:
             model.learn_one(None, value)  # river's models of one value take it as the target
         return verdict
 
-    def rate(self, state: Table, row: int, time_ms: int, features: dict[Any, float]) -> tuple[float, bool]:
-        """Surprise of a model that scores, NaN while warming up, then learn; and whether it was learned."""
+    def rate(
+        self, state: Table, row: int, time_ms: int, features: dict[Any, float], *, still: bool = False
+    ) -> tuple[float, bool]:
+        """Surprise of a model that scores, NaN while warming up, then learn; and whether it was learned.
+
+        ``still``: nothing has ever changed, so that a change of score is one of the model.
+        """
         model, seen = self.model_of(state, row), int(state["seen"][row])
         surprise = self.surprise(state, row, model.score_one(features)) if seen >= self.silent else math.nan
+        if still:
+            surprise = 0.0
         if seen < self.needed:
             surprise = math.nan
         learned = self.count(state, row, time_ms, surprise)
@@ -247,6 +256,11 @@ def begin_anew(state: Table, row: int) -> None:
         if not column.derived:
             state[column.name][row] = 0
     state["faults"][row] = faults
+
+
+def stands_still(state: Table, row: int, value: float) -> bool:
+    """Whether no value but this was ever seen."""
+    return bool(state["seen"][row] and state["variance"][row] == 0.0 and state["mean"][row] == value)
 
 
 def follow(state: Table, row: int, mean: str, variance: str, value: float, weight: float) -> None:

@@ -12,13 +12,14 @@ Cost: 264 cells a signal. Fails: on growth and on moving edges; it needs two vis
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from flows.detectors.base import BAND_Z, VALUE_LIMIT, Column, Floats, Ints, Scored, Table
 from flows.detectors.calendar import (
@@ -26,7 +27,10 @@ from flows.detectors.calendar import (
     HOUR_MS,
     Calendar,
     calendar_of,
+    check_country,
+    check_dates,
     check_weekdays,
+    check_zone,
     is_holiday,
     local_ms,
     weekday_of,
@@ -53,6 +57,14 @@ LEVEL_WEIGHT, MEAN_WEIGHT = 0.05, 0.0005
 """Of the newest sample in the level that is expected before a cell is known, and in the mean that phases are about."""
 
 
+CALENDAR_CHECKS: Mapping[str, Callable[[Any], None]] = {
+    "time_zone": check_zone,
+    "weekend": check_weekdays,
+    "holidays": check_dates,
+    "holidays_of": check_country,
+}
+
+
 class SeasonalParams(HoldParams):
     """Parameters of ``seasonal``."""
 
@@ -75,11 +87,11 @@ class SeasonalParams(HoldParams):
         Field(ge=0, le=1, description="standard deviation believed of a constant cell, as a share of its level"),
     ] = 1e-3
 
-    @model_validator(mode="after")
-    def _resolves(self) -> Self:
-        check_weekdays(self.weekend)
-        self.calendar()
-        return self
+    @field_validator("time_zone", "weekend", "holidays", "holidays_of")
+    @classmethod
+    def _known(cls, given: Any, info: ValidationInfo) -> Any:
+        CALENDAR_CHECKS[info.field_name or ""](given)
+        return given
 
     def calendar(self) -> Calendar:
         """Offsets and days off."""

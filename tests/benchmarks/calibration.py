@@ -1,16 +1,18 @@
-"""``python -m tests.benchmarks.calibration [KIND …] [--json]``: how often surprises are seen, against what they say.
+"""``python -m tests.benchmarks.calibration [KIND …] [--samples N] [--json]``: how often surprises are seen,
+against what they say.
 
 Every kind whose surprise is about values, through the very program of the flow, on six signals without anomalies. One
-signal of each sort runs through ``WARM`` samples, then what it says of the next ``MEASURED`` is counted. Per power of
+signal of each sort runs through a tenth of ``N`` samples, then what it says of the next ``N`` is counted. Per power of
 ten: surprises seen over surprises promised, which is 1 for a perfect calibration, and the count. The surprises of
 correlated and of seasonal signals come in runs, so that their rarest counts scatter more than independent ones would.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,13 +25,14 @@ from flows.detectors.base import Floats
 from flows.detectors.registry import KINDS
 from flows.program import Program
 
-WARM, MEASURED = 1_000_000, 10_000_000
+SAMPLES = 10_000_000
+WARM_SHARE = 0.1
 CHUNK = 500_000
 POWERS = (2, 3, 4, 5)
 DAY_STEPS = 1440
 """One sample a minute."""
 START_MS = 1_767_225_600_000
-DEFAULT_KINDS = ("mad", "zscore", "ewma", "auto", "forecast", "changepoint")
+DEFAULT_KINDS = ("mad", "zscore", "ewma", "quantile", "iqr", "seasonal", "forecast", "changepoint", "auto")
 
 
 class Ratios(NamedTuple):
@@ -91,41 +94,52 @@ class Signals:
 SORTS = ("gaussian", "student_t3", "lognormal", "seasonal", "autoregressive", "poisson")
 
 
-def count(kind: str, sort: str) -> Ratios:
+def chunks(samples: int) -> Iterator[tuple[int, int, bool]]:
+    """First sample and end of each chunk, and whether it counts; those of the warm-up come first."""
+    warm = int(samples * WARM_SHARE)
+    for first, end in ((0, warm), (warm, warm + samples)):
+        for begin in range(first, end, CHUNK):
+            yield begin, min(begin + CHUNK, end), first > 0
+
+
+def count(kind: str, sort: str, samples: int = SAMPLES) -> Ratios:
     """Run one kind over one signal."""
     program = Program(ProgramKey(kind, KINDS[kind].params().model_dump_json(), Shape.RAW, KINDS[kind].calibrable))
     program.take_slot()
     signals = Signals(sort)
     seen = np.zeros(len(POWERS), np.int64)
     outside = 0
-    for begin in range(0, WARM + MEASURED, CHUNK):
-        values = signals.take(CHUNK)
-        times_ms = START_MS + 60_000 * (begin + np.arange(CHUNK, dtype=np.int64))
-        _, scored, _ = program.step(np.zeros(CHUNK, np.int64), times_ms, values, None)
-        if begin >= WARM:
+    for begin, end, counts in chunks(samples):
+        values = signals.take(end - begin)
+        times_ms = START_MS + 60_000 * np.arange(begin, end, dtype=np.int64)
+        _, scored, _ = program.step(np.zeros(end - begin, np.int64), times_ms, values, None)
+        if counts:
             seen += [int(np.count_nonzero(scored.score >= power)) for power in POWERS]
             outside += int(np.count_nonzero((values < scored.lower) | (values > scored.upper)))
-    ratios = [n / (MEASURED * 10.0**-power) for n, power in zip(seen.tolist(), POWERS, strict=True)]
-    return Ratios(seen.tolist(), ratios, outside / (MEASURED * 1e-3))
+    ratios = [n / (samples * 10.0**-power) for n, power in zip(seen.tolist(), POWERS, strict=True)]
+    return Ratios(seen.tolist(), ratios, outside / (samples * 1e-3))
 
 
 def line(kind: str, sort: str, found: Ratios) -> str:
     """One row of the table."""
     cells = (f"{ratio:6.2f} ({n})".ljust(18) for ratio, n in zip(found.ratios, found.seen, strict=True))
-    return f"{kind:<10} {sort:<15} {''.join(cells)} band {found.outside_band:.2f}"
+    return f"{kind:<11} {sort:<15} {''.join(cells)} band {found.outside_band:.2f}"
 
 
 def main(arguments: Sequence[str], out: Callable[[str], object] = print) -> None:
     """Count and print."""
-    named = [name for name in arguments if not name.startswith("--")]
-    kinds = named or [kind for kind in DEFAULT_KINDS if kind in KINDS]
-    as_json = "--json" in arguments
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.calibration")
+    parser.add_argument("kinds", nargs="*", metavar="KIND", default=DEFAULT_KINDS)
+    parser.add_argument("--samples", type=int, default=SAMPLES, help="counted after a tenth as many")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args(arguments)
+    kinds, samples, as_json = options.kinds, options.samples, options.json
     results: dict[str, dict[str, Any]] = {}
     if not as_json:
-        out(f"seen over promised (count of {MEASURED:,} samples) at surprises of {', '.join(map(str, POWERS))}")
+        out(f"seen over promised (count of {samples:,} samples) at surprises of {', '.join(map(str, POWERS))}")
     for kind in kinds:
         for sort in SORTS:
-            found = count(kind, sort)
+            found = count(kind, sort, samples)
             results.setdefault(kind, {})[sort] = found._asdict()
             if not as_json:
                 out(line(kind, sort, found))

@@ -86,7 +86,17 @@ def test_what_can_only_be_read_says_so(api: RunningApi, path: str, method: str) 
     answer = api.http.request(method, path)
     assert (answer.status_code, answer.headers["content-type"]) == (405, "application/problem+json")
     assert answer.json()["code"] == "method_not_allowed"
-    assert "GET" in answer.headers["allow"]
+    assert answer.headers["allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize(("method", "path", "allowed"), [
+    ("PATCH", "/api/detectors/d-1", "GET, HEAD, PUT, DELETE"), ("POST", "/api/detectors/d-1", "GET, HEAD, PUT, DELETE"),
+    ("DELETE", "/api/detectors", "GET, HEAD, POST"), ("PUT", "/api/detectors", "GET, HEAD, POST"),
+    ("DELETE", "/api/anomalies/0", "GET, HEAD"), ("POST", "/api/docs/assets/swagger-ui.css", "GET, HEAD"),
+])  # fmt: skip
+def test_all_methods_of_an_address_are_told(api: RunningApi, method: str, path: str, allowed: str) -> None:
+    answer = api.http.request(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
 
 
 def test_a_header_without_end_is_a_problem(api: RunningApi) -> None:

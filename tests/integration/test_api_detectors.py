@@ -91,7 +91,8 @@ def test_a_change_needs_if_match(api: RunningApi) -> None:
         (config(selector="{up"), "selector", "expected"),
         (config(selector='{a=~"("}'), "selector", "RE2"),
         (config(threshold=-1), "threshold", "greater than 0"),
-        (config(colour="red"), "colour", "not permitted"),
+        (config(colour="red"), "colour", "there is no field 'colour': those are name, kind, selector, params, "),
+        (config(group={"labels": ["a"]}), "group.labels", "those of group are by, without, aggregate, "),
         ({"kind": "mad", "selector": "up"}, "name", "required"),
     ],
 )
@@ -118,6 +119,9 @@ def test_a_config_that_cannot_run_names_field_and_cure(
         (b'{"name": "\\ud800", "kind": "mad", "selector": "up", "\\ud800": 1}', "application/json", 422),
         (b'{"name": "n", "kind": "mad", "selector": "up", "params": {"window": NaN}}', "application/json", 422),
         (json.dumps(config()).encode(), "text/plain", 415),
+        (json.dumps(config()).encode(), "application/merge-patch+json", 415),
+        (json.dumps(config()).encode(), "application/json; charset=latin-1", 415),
+        (b"{", 'application/json; charset="UTF-8"', 400),
         (b" " * 70_000, "application/json", 413),
     ],
 )

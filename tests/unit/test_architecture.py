@@ -19,7 +19,7 @@ IO = ("kafka", "bytewax", "httpx", "fastapi", "starlette", "uvicorn", "websocket
 CLOCKS = ("time", "datetime", "logging", "random", "threading")
 
 
-PURE = ("connectors.errors", "connectors.messages", "connectors.catalogue", "connectors.codec")
+PURE = ("connectors.errors", "connectors.refusals", "connectors.messages", "connectors.catalogue", "connectors.codec")
 """What of ``connectors`` does no I/O: record types, topics and wire formats."""
 
 

@@ -58,7 +58,11 @@ def test_nothing_is_said_to_be_written_that_could_not_be(tmp_path: Path) -> None
     ("config", "problem"),
     [
         ('{"kind": "zscore", "threshold": 0}', "threshold = 0: Input should be greater than 0"),
-        ('{"kind": "zscore", "window": 3}', "window = 3: Extra inputs are not permitted"),
+        ('{"kind": "zscore", "window": 3}', "window = 3: there is no field 'window': those are name, kind, selector, "),
+        (
+            '{"kind": "zscore", "group": {"of": 3}}',
+            "group.of = 3: there is no field 'of': those of group are by, without, ",
+        ),
         ('{"kind": "zscore", "params": {"window": 1}}', "params.window = 1: Input should be greater"),
         ('{"kind": "nonsense"}', "kind = 'nonsense': must be one of"),
         ('{"kind": "mad", "group": {"by": ["job"]}}', "group = "),

@@ -88,7 +88,7 @@ def test_more_writes_than_allowed_are_refused() -> None:
 
 
 def test_writers_without_kafka_are_all_refused_within_one_delivery_time_out() -> None:
-    settings = ApiSettings(kafka="127.0.0.1:1", delivery_timeout_s=0.5)
+    settings = ApiSettings(kafka="127.0.0.1:1", delivery_timeout_s=1.0)
     log = RevisionLog(settings, ApiMeters(), lambda: 1_000, Upkeep(""))
 
     async def refused(number: int) -> None:

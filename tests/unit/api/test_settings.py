@@ -20,6 +20,33 @@ def test_origins(text: str, origins: set[str]) -> None:
     assert ApiSettings(api_origins=text).origins == origins
 
 
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "foo",
+        "a.example",
+        "https://",
+        "https://a.example/app",
+        "ftp://a.example",
+        "http://a:0",
+        "http://a:99999",
+        "https://*",
+    ],
+)
+def test_an_origin_that_no_browser_sends_is_refused_at_the_start(origin: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        ApiSettings(api_origins=f"https://fine.example, {origin}")
+    [line] = complaints(ApiSettings, caught.value)
+    assert line.startswith(
+        f"TOCSIN_API_ORIGINS=https://fine.example, {origin}: '{origin}' is neither https://host[:port]"
+    )
+
+
+@pytest.mark.parametrize("origin", ["http://[::1]:8000", "HTTPS://A.example", "http://10.0.0.1", "*"])
+def test_origins_that_browsers_send_are_taken(origin: str) -> None:
+    assert ApiSettings(api_origins=origin).origins == {origin.lower()}
+
+
 @pytest.mark.parametrize("name", ["api_recent_anomalies", "api_max_clients", "api_client_queue", "api_max_writes"])
 def test_every_bound_is_positive(name: str) -> None:
     with pytest.raises(ValidationError, match=name):

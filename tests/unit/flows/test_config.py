@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from connectors.errors import Rejected
-from connectors.messages import Budget, Detector, DetectorConfig, Group, Period, Shape
+from connectors.messages import Budget, Detector, DetectorConfig, DetectorRevision, Group, Period, Shape
 from flows.config import CompiledDetector, ConfigError, GatherKey, check_config, compile_config
 from flows.detectors.mad import Mad
 from flows.detectors.registry import KINDS, Trait
@@ -19,6 +20,11 @@ def compiled(**changes: Any) -> CompiledDetector:
 
 DAILY = Budget(per=Period.DAY, alarms=3.0)
 OUTLIER = {"kind": "outlier", "params": {}}
+FOREST = {"kind": "river"}
+
+
+def forest(**own: Any) -> dict[str, Any]:
+    return {"model": "HalfSpaceTrees", "model_params": own}
 
 
 @pytest.mark.parametrize(("changes", "field", "expected"), [
@@ -47,6 +53,21 @@ OUTLIER = {"kind": "outlier", "params": {}}
     ({"group": Group(aggregate="members")}, "group.aggregate", "mad judges one signal: choose sum"),
     ({**OUTLIER, "group": Group(aggregate="members", q=0.5)}, "group.q", "only aggregate quantile takes q"),
     ({**OUTLIER, "group": Group(aggregate="members", denominator="m")}, "group.denominator", "goes with"),
+    ({"kind": "seasonal", "params": {"time_zone": "Mars"}}, "params.time_zone", "no time zone of the tz database"),
+    ({"kind": "seasonal", "params": {"time_zone": "localtime"}}, "params.time_zone", "time zone on each machine"),
+    ({"kind": "seasonal", "params": {"weekend": ["Sunday"]}}, "params.weekend", "no weekday: mon, tue"),
+    ({"kind": "seasonal", "params": {"holidays": ["24.12.2026"]}}, "params.holidays", "no date, such as"),
+    ({"kind": "seasonal", "params": {"holidays_of": "XX"}}, "params.holidays_of", "such as DE or US-CA"),
+    ({**FOREST, "params": forest(n_trees="5")}, "params.model_params.n_trees", "valid integer"),
+    ({**FOREST, "params": forest(n_trees=500)}, "params.model_params.n_trees", "less than or equal to 50"),
+    ({**FOREST, "params": forest(trees=5)}, "params.model_params", "HalfSpaceTrees takes n_trees, height, "),
+    ({**FOREST, "params": {"model_params": 5}}, "params.model_params", "should be an object"),
+    ({"kind": "river", "params": {"hold_from": 6.0}}, "params.hold_from", "give both"),
+    ({"kind": "river", "params": {"hold_from": 6.0, "hold_s": 0}}, "params.hold_from", "nothing without hold_s"),
+    ({"kind": "missing", "params": {}, "shape": "rate"}, "shape", "missing judges when samples come"),
+    ({"kind": "missing", "params": {}, "shape": "increase"}, "shape", "leave shape out"),
+    ({"kind": "missing", "params": {}, "shape": "delta"}, "shape", "leave shape out"),
+    ({"group": Group(histogram_quantile=0.9), "shape": "delta"}, "shape", "rate or increase"),
     ({"kind": "ewma", "params": {"alpha": 0}}, "params.alpha", "greater than 0"),
     ({"kind": "ewma", "params": {"window": 60}}, "params.window", "ewma takes alpha, floor_ratio, "),
 ])  # fmt: skip
@@ -57,6 +78,27 @@ def test_a_config_that_cannot_run_is_refused_by_name(changes: dict[str, Any], fi
     assert (caught.value.field, caught.value.reason) == (field, "bad_config")
     assert expected in caught.value.expected
     assert str(caught.value).startswith(field)
+
+
+def test_what_makes_sense_beside_it_is_taken() -> None:
+    check_config(config("river", params={"hold_from": 6.0, "hold_s": 60}))
+    check_config(config("missing", params={}, shape="raw"))
+    check_config(config("mad", group=Group(histogram_quantile=0.9), shape="increase"))
+
+
+@pytest.mark.parametrize(("fields", "words"), [
+    ({"windw": 3}, "windw: there is no field 'windw': those are name, kind, selector, params, shape, group, "),
+    ({"group": {"byy": []}}, "group.byy: there is no field 'byy': those of group are by, without, aggregate, q, "),
+    ({"budget": {"per": "day", "alarms": 1, "of": 1}}, "budget.of: there is no field 'of': those of budget are per, "),
+])  # fmt: skip
+def test_a_config_in_the_log_with_an_unknown_field_is_told_the_known_ones(fields: dict[str, Any], words: str) -> None:
+    revision = {"detector_id": "d", "base_revision": 0, "author": "", "time_ms": 0}
+    written = {**revision, "config": {"name": "n", "selector": "up", **fields}}
+    with pytest.raises(Rejected) as caught:
+        DetectorRevision.decode(json.dumps(written).encode())
+    assert f"config.{words}".replace("those of ", "those of config.").replace(
+        "those are", "those of config are"
+    ) in str(caught.value)
 
 
 @pytest.mark.parametrize("budget", [

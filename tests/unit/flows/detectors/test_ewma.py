@@ -26,3 +26,11 @@ def test_it_is_a_plain_mean_until_alpha_takes_over() -> None:
     scored = run(lambda: Ewma(EwmaParams(alpha=0.02, warmup=30)), values)
     assert scored.expected[39] == pytest.approx(values[:39].mean())
     assert scored.expected[39] + 3.2905267314918945 * values[:39].std() == pytest.approx(scored.upper[39])
+
+
+def test_small_steps_of_a_large_mean_are_not_lost() -> None:
+    """Each is less than half of what doubles at 1e12 are apart, so that a plain mean would never move."""
+    values = np.concatenate([1e12 + normal(np.random.default_rng(0), 500) - 10.0, np.full(20_000, 1e12 + 1.0)])
+    scored = run(lambda: Ewma(EwmaParams(alpha=2e-5, warmup=30)), values)
+    mean = 1e12 + 1.0 - (1e12 + 1.0 - values[:500]).mean() * 500 / 20_500
+    assert scored.expected[-1] == pytest.approx(mean, rel=0, abs=1e-3)

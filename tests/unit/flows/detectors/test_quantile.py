@@ -12,7 +12,7 @@ from tests.series import FAMILIES, Floats
 from tests.unit.flows.detectors.twins import agree
 
 
-@pytest.mark.parametrize(("window", "low", "high"), [(6, 0.1, 0.9), (60, 0.25, 0.95), (240, 0.01, 0.6)])
+@pytest.mark.parametrize(("window", "low", "high"), [(5, 0.1, 0.9), (6, 0.1, 0.9), (60, 0.25, 0.95), (240, 0.01, 0.6)])
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.__name__)
 def test_it_agrees_with_its_twin(
     family: Callable[[np.random.Generator, int], Floats], window: int, low: float, high: float

@@ -134,7 +134,9 @@ def test_an_incident_of_one_day_hardly_moves_what_is_known() -> None:
 
 
 @pytest.mark.parametrize(("params", "words"), [
-    ({"time_zone": "Mars"}, "'Mars' is no time zone"), ({"weekend": ("Sunday",)}, "'Sunday' is no weekday"),
+    ({"time_zone": "Mars"}, "'Mars' is no time zone"),
+    ({"time_zone": "localtime"}, "on each machine"), ({"time_zone": "posixrules"}, "on each machine"),
+    ({"weekend": ("Sunday",)}, "'Sunday' is no weekday"),
     ({"holidays": ("24.12.2026",)}, "is no date"), ({"holidays_of": "XX"}, "'XX' is no country"),
 ])  # fmt: skip
 def test_unknown_names_are_refused(params: dict[str, Any], words: str) -> None:
