@@ -244,7 +244,7 @@ class Auto:
             surprise = tail.surprise(size, k)
             tail.learn(size, k)
             if i < 4:
-                evidence += 1.7 * surprise if i == 2 else surprise
+                evidence += (1.0 + 0.7 * min(1.0, 2.0 * sizes[1])) * surprise if i == 2 else surprise
                 continue
             usual = self.windows[i - 4][2]
             evidence += self.kept(i - 4, step_h) * max(surprise - usual.value, 0.0)

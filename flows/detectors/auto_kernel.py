@@ -63,6 +63,9 @@ is small against the swing is no great matter. 0.05 … 0.5 were alike."""
 ROUGHER, EVIDENCE_SHARE = 0.7, 0.94
 """So much more the change counts, alone of its kind where deviations are judged three times; and what is left of the
 sum, as the ladder's beginning expects so much: 0.5 … 0.75 and 0.92 … 0.95 were alike."""
+ROUGHER_FROM = 0.5
+"""In deviations: nearer to the level the change counts less of its more, and nothing on it. A return to what is usual
+would else surprise."""
 REACH, OUTSIDE = 4.0, 10.0**-BAND_SURPRISE
 """The band in standard deviations at first, between Gauss (3.3) and Laplace (4.9), and what is to be outside."""
 REACH_GAIN, REACH_PRIOR, REACH_LIMIT = 0.14, 5.0, 300_000
@@ -155,7 +158,8 @@ def judge(it: Signal, k: int, sizes: Floats, pause_ms: float, step_ms: float) ->
     for member in range(MEMBERS):
         surprise = surprise_of(it, member * PEAKS, sizes[member], decades, prior)
         evidence += surprise if member < WINDOW else begun(it, member - WINDOW, surprise, k, step_ms)
-        evidence += ROUGHER * surprise if member == ROUGH else 0.0
+        if member == ROUGH:
+            evidence += ROUGHER * min(1.0, sizes[STEADY] / ROUGHER_FROM) * surprise
         learn_peak(it, member, sizes[member], k)
     evidence *= EVIDENCE_SHARE
     if k == 0:
