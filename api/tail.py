@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, tzinfo
 from itertools import chain, repeat
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, Self, TextIO
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import ValidationError
@@ -29,6 +32,8 @@ from api.socket_messages import (
 from connectors.messages import Anomaly, Severity
 
 OPEN_TIMEOUT_S = 5.0
+LOOK_S = 1.0
+"""How often it is looked whether somebody wants the end, while nothing comes."""
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Waits before the first, second … attempt to connect again; the last one repeats."""
@@ -48,6 +53,36 @@ class NotYet(Exception):  # noqa: N818 - as Refused
     """The api is not ready or the connection ended; trying again does help."""
 
 
+class Interrupts:
+    """Remembers that somebody wants the end: Python drops a KeyboardInterrupt that strikes while it frees an object.
+
+    Listens while it is entered, in the main thread: others get none.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._before: Any = None
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self.ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def ask(self, *_: object) -> NoReturn:
+        """Somebody does."""
+        self._asked = True
+        raise KeyboardInterrupt
+
+    def check(self) -> None:
+        """Raise ``KeyboardInterrupt`` if somebody did."""
+        if self._asked:
+            raise KeyboardInterrupt
+
+
 def run_tail(url: str, as_json: bool, out: TextIO) -> int:
     """Print every anomaly event until interrupted, connecting again whenever the connection is lost.
 
@@ -56,7 +91,8 @@ def run_tail(url: str, as_json: bool, out: TextIO) -> int:
     """
     show: Show = Anomaly.model_dump_json if as_json else Line(colour=out.isatty())
     try:
-        _tail(socket_url(url), show, out)
+        with Interrupts() as interrupts:
+            _tail(socket_url(url), show, out, interrupts)
     except (KeyboardInterrupt, BrokenPipeError):
         return 0
     except Refused as error:
@@ -64,11 +100,12 @@ def run_tail(url: str, as_json: bool, out: TextIO) -> int:
         return 1
 
 
-def _tail(url: str, show: Show, out: TextIO) -> NoReturn:
+def _tail(url: str, show: Show, out: TextIO, interrupts: Interrupts) -> NoReturn:
     pauses = _pauses()
     while True:
+        interrupts.check()
         try:
-            for message in _messages(url):
+            for message in _messages(url, interrupts):
                 if isinstance(message, AnomalyEvent):
                     out.write(show(message.data) + "\n")
                     out.flush()
@@ -81,13 +118,15 @@ def _tail(url: str, show: Show, out: TextIO) -> NoReturn:
             time.sleep(pause_s)
 
 
-def _messages(url: str) -> Iterator[ServerMessage]:
+def _messages(url: str, interrupts: Interrupts) -> Iterator[ServerMessage]:
     """What one connection brings; raises ``NotYet`` at its end, whatever ended it."""
     try:
         with connect(url, open_timeout=OPEN_TIMEOUT_S, max_size=MAX_MESSAGE_BYTES, compression=None) as socket:
             socket.send(Subscribe(type="subscribe", topics=[SocketTopic.ANOMALIES]).model_dump_json())
             while True:
-                yield _parse(socket.recv())
+                interrupts.check()
+                with suppress(TimeoutError):
+                    yield _parse(socket.recv(timeout=LOOK_S))
     except InvalidURI as error:
         raise Refused(str(error)) from error
     except InvalidStatus as error:

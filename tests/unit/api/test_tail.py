@@ -2,7 +2,7 @@ import io
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC
 
 import pytest
@@ -11,7 +11,7 @@ from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
 from api.socket_messages import CLOSE_SLOW, AnomalyEvent, ErrorCode, SocketError, Subscribed
-from api.tail import MAX_LINE, Line, run_tail, socket_url
+from api.tail import MAX_LINE, Interrupts, Line, run_tail, socket_url
 from connectors.messages import Notice, Severity
 from tests.anomalies import make_anomaly
 
@@ -180,3 +180,13 @@ def test_a_server_in_trouble_is_tried_again(capsys: pytest.CaptureFixture[str]) 
     with server(handle, process_request=lambda _, __: next(answers)) as url:
         assert run_tail(url, as_json=True, out=ClosingAfter(0)) == 0
     assert "answered 503; again in 0.2 s" in capsys.readouterr().err
+
+
+def test_an_interrupt_that_python_drops_is_not_forgotten() -> None:
+    """As one that strikes in a destructor, whose exceptions are ignored."""
+    interrupts = Interrupts()
+    interrupts.check()
+    with suppress(KeyboardInterrupt):
+        interrupts.ask()
+    with pytest.raises(KeyboardInterrupt):
+        interrupts.check()

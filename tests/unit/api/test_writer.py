@@ -29,12 +29,12 @@ async def refused(writer: Writer) -> str:
 
 
 def test_all_who_waited_for_a_connection_are_refused_with_it() -> None:
-    writer = Writer(nowhere(0.5), "tests")
+    writer = Writer(nowhere(1.0), "tests")
 
     async def main() -> None:
         began_s = time.monotonic()
         reasons = await asyncio.gather(*(refused(writer) for _ in range(8)))
-        assert time.monotonic() - began_s < 0.5 + BUSY_S
+        assert time.monotonic() - began_s < 1.0 + BUSY_S
         assert len(set(reasons)) == 1
         assert "TOCSIN_KAFKA" in reasons[0]
 
@@ -43,7 +43,7 @@ def test_all_who_waited_for_a_connection_are_refused_with_it() -> None:
 
 
 def test_a_refused_connection_is_remembered_for_a_moment() -> None:
-    writer = Writer(nowhere(0.3), "tests")
+    writer = Writer(nowhere(1.0), "tests")
     writer._silence, writer._silent_until_s = Unavailable("gone"), time.monotonic() + 60
     assert asyncio.run(refused(writer)) == "gone"
     writer._silent_until_s = time.monotonic()
@@ -52,7 +52,7 @@ def test_a_refused_connection_is_remembered_for_a_moment() -> None:
 
 
 def test_an_unforeseen_error_is_told_and_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    writer = Writer(nowhere(0.1), "tests")
+    writer = Writer(nowhere(1.0), "tests")
     monkeypatch.setattr(writer, "_connected", lambda: None)
     for _ in range(2):
         with pytest.raises(AttributeError):
