@@ -27,8 +27,14 @@ from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
 from tests.brokers import ApacheKafka, Embedded, free_port, missing_for_kafka
 
-INTERPRETED = [Path(__file__).parent / "unit" / folder for folder in ("flows", "connectors/codec")]
-"""Tests that run twice, with numba's compiler and without it."""
+UNIT = Path(__file__).parent / "unit"
+WITH_KERNELS = ("budget", "calibration", "chance", "entity", "episodes", "hash_table", "label_columns", "program",
+                "routes", "series", "trials")  # fmt: skip
+INTERPRETED = {
+    *(UNIT / folder for folder in ("flows/detectors", "flows/shape", "connectors/codec")),
+    *(UNIT / "flows" / f"test_{name}.py" for name in WITH_KERNELS),
+}
+"""Tests of kernels, which run twice: with numba's compiler, and without it, when alone they are measured."""
 MEASURING = "COVERAGE_PROCESS_CONFIG"
 """Environment variable by which coverage reaches processes that tests start."""
 KILLING = ("flow_kill", "broker_death", "ingest_outage", "answers", "noise", "prometheus")
@@ -69,6 +75,16 @@ def pytest_configure(config: pytest.Config) -> None:
         forget_stale()  # who runs pytest by hand has not made anything before
 
 
+def _is_interpreted(path: Path) -> bool:
+    return not INTERPRETED.isdisjoint((path, *path.parents))
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    if numba.config.DISABLE_JIT and collection_path.suffix == ".py" and UNIT in collection_path.parents:
+        return None if _is_interpreted(collection_path) or collection_path.name == "conftest.py" else True
+    return None
+
+
 def pytest_collection_finish() -> None:
     gc.freeze()  # modules and tests are never garbage, and looking through them takes a tenth of the time
 
@@ -90,7 +106,7 @@ def _measured_once(request: pytest.FixtureRequest) -> Iterator[None]:
             patch.delenv(MEASURING)
             yield
         return
-    if measuring is None or numba.config.DISABLE_JIT or not any(f in request.path.parents for f in INTERPRETED):
+    if measuring is None or numba.config.DISABLE_JIT or not _is_interpreted(request.path):
         yield
         return
     measuring.stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numba import config
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -61,7 +62,9 @@ def gappy(rng: np.random.Generator, n: int) -> Floats:
     return values
 
 
-FAMILIES = (normal, constant, nearly_constant, heavy_tailed, trending, integers, far_away, huge, tiny, gappy)
+ALL_FAMILIES = (normal, constant, nearly_constant, heavy_tailed, trending, integers, far_away, huge, tiny, gappy)
+FAMILIES = (normal, nearly_constant, gappy) if config.DISABLE_JIT else ALL_FAMILIES
+"""Without the compiler, which only shows the kernels' lines, those that reach every line."""
 
 
 class Fault(NamedTuple):

@@ -404,7 +404,7 @@ NATIVE = {
 does not take empty ones away from raw histograms: it divides 0 by 0, or takes the zero bucket to reach below 0."""
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0])
 def test_quantiles_of_native_histograms_are_those_of_prometheus(receiver: Receiver, seed: int) -> None:
     """To nine digits where exponential and linear interpolation agree; else each is what its version says."""
     rng = np.random.default_rng(seed)

@@ -23,6 +23,7 @@ def surprises(kind: str, values: Floats, **params: Any) -> Floats:
     return np.nan_to_num(scored.score)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("kind", KINDS_OF_VALUES)
 def test_a_value_that_stays_is_no_anomaly(kind: str, seed: int) -> None:
