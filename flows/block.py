@@ -288,7 +288,7 @@ class Block:
         """Judge silence at this log time."""
         programs = self.watch.programs
         silent = [n for n, program in enumerate(programs) if isinstance(program, Program) and program.silent]
-        for number, entries in self.watch.programs.entries_of(silent) if silent else ():
+        for number, entries in programs.entries_of(silent) if silent else ():
             program = programs[number]
             assert isinstance(program, Program)  # noqa: S101 - as all of them
             slots = self.watch.routes.entries["slot"][entries].astype(np.int64)

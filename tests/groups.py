@@ -82,6 +82,14 @@ class SeenMerge(Merge):
             assert self.values.setdefault(key, value) == value or value != value, "a step was judged twice"
 
 
+def sharing_logs(partitions: int) -> list[Log]:
+    """Logs of so many partitions, which share one detector log."""
+    logs = [Log(p) for p in range(partitions)]
+    for log in logs[1:]:
+        log.revisions, log._bases = logs[0].revisions, logs[0]._bases
+    return logs
+
+
 class Partitions:
     """All partitions of a flow: ``logs`` share one detector log."""
 

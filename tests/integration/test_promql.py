@@ -25,10 +25,10 @@ from connectors.messages import DEFAULT_TENANT, Detector, DetectorConfig, Group,
 from flows.config import compile_config
 from flows.selector import parse_selector
 from tests import naive_groups
-from tests.groups import Partitions, Sample, histogram_record, record_of
+from tests.groups import Partitions, Sample, histogram_record, record_of, sharing_logs
 from tests.prometheus import Exporter, Prometheus, missing_prometheus
 from tests.series import START_MS as LOG_START_MS
-from tests.streams import Log, config
+from tests.streams import config
 from tests.unit.connectors.codec.test_native import message
 
 pytestmark = [
@@ -95,10 +95,8 @@ class Feed:
 
     def __init__(self, receiver: Receiver, detectors: Mapping[str, DetectorConfig]) -> None:
         self.receiver = receiver
-        self.logs = [Log(partition) for partition in range(PARTITIONS)]
+        self.logs = sharing_logs(PARTITIONS)
         self.samples: dict[Labels, list[tuple[int, float, int]]] = defaultdict(list)
-        for log in self.logs[1:]:
-            log.revisions, log._bases = self.logs[0].revisions, self.logs[0]._bases
         for key, made in detectors.items():
             self.logs[0].detector(key, made)
         self._control(BEGIN_MS - 1000)

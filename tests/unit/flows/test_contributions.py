@@ -10,8 +10,8 @@ from flows import contributions
 from flows.contributions import COLUMNS, TOP, Contributors, heaviest, stand_out
 from flows.detectors.base import Table
 from flows.partial import Leader
-from tests.groups import Partitions
-from tests.streams import Log, anomalies, config
+from tests.groups import Partitions, sharing_logs
+from tests.streams import anomalies, config
 
 STEP_S = 15
 PODS = 7
@@ -85,9 +85,7 @@ def test_only_so_many_groups_are_remembered_and_only_for_their_episode(monkeypat
 
 def pods(made: Any, *, partitions: int, spike: float = 30.0, all_of_them: float = 0.0) -> Partitions:
     """Pods of two services on some partitions; pod 3 of the shop spikes for three steps."""
-    logs = [Log(p) for p in range(partitions)]
-    for log in logs[1:]:
-        log.revisions, log._bases = logs[0].revisions, logs[0]._bases
+    logs = sharing_logs(partitions)
     logs[0].detector("d", made)
     rng = np.random.default_rng(3)
     for log in logs:

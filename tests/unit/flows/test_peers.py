@@ -12,7 +12,7 @@ from connectors.messages import Anomaly, Group
 from flows.detectors.outlier import GROUP, Outlier, OutlierParams
 from flows.peers import Peers
 from flows.program import Program
-from tests.groups import Partitions
+from tests.groups import Partitions, sharing_logs
 from tests.series import START_MS
 from tests.streams import Log, anomalies, by_id, config
 
@@ -34,9 +34,7 @@ def labels_of(job: str, n: int) -> dict[str, str]:
 
 def logs_of(detector: Any, steps: int = 70) -> list[Log]:
     """Two groups of members on any partition, two of them odd for a while; one is away for some steps."""
-    logs = [Log(partition) for partition in range(PARTITIONS)]
-    for log in logs[1:]:
-        log.revisions, log._bases = logs[0].revisions, logs[0]._bases
+    logs = sharing_logs(PARTITIONS)
     logs[0].detector("d", detector)
     for log in logs:
         log.control(0)

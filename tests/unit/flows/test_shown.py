@@ -8,7 +8,7 @@ import pytest
 from connectors.codec.native import NativeHistogram
 from connectors.messages import Shape
 from flows.shown import Seen, Shown
-from tests.groups import Partitions, histogram_record
+from tests.groups import Partitions, histogram_record, sharing_logs
 from tests.series import START_MS
 from tests.streams import Log
 from tests.unit.connectors.codec.test_native import message
@@ -16,8 +16,7 @@ from tests.unit.flows.test_gather import STEP_S, grouped, values
 
 
 def test_native_histograms_are_gathered_over_partitions() -> None:
-    logs = [Log(0), Log(1)]
-    logs[1].revisions, logs[1]._bases = logs[0].revisions, logs[0]._bases
+    logs = sharing_logs(2)
     logs[0].detector("d", grouped("h", Shape.AUTO, histogram_quantile=0.5))
     for log in logs:
         log.control(0.0)
@@ -40,8 +39,7 @@ def test_native_histograms_are_gathered_over_partitions() -> None:
 
 @pytest.mark.parametrize("alone", [False, True])
 def test_bounds_that_differ_on_one_partition_are_a_gap_whatever_another_says(alone: bool) -> None:
-    logs = [Log(0), Log(1)]
-    logs[1].revisions, logs[1]._bases = logs[0].revisions, logs[0]._bases
+    logs = sharing_logs(2)
     logs[0].detector("d", grouped("h", Shape.AUTO, histogram_quantile=0.5))
     for log in logs:
         log.control(0.0)
