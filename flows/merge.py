@@ -16,16 +16,15 @@ import numpy as np
 
 from connectors.catalogue import Topics
 from connectors.codec.series_hash import series_hash
-from connectors.messages import Aggregate, ClosedBy, ControlRecord, OutRecord, Shape
+from connectors.messages import ClosedBy, ControlRecord, OutRecord, Shape
 from flows.block import Block, BlockLimits
 from flows.chunks import NewSeries, Samples
 from flows.config import compile_config, compile_merged
 from flows.detectors.missing import WITNESS_MS
-from flows.detectors.registry import KINDS
 from flows.gather import MAX_GROUPS
 from flows.group import GroupPlan
 from flows.partial import Merged, Part, merge_portions
-from flows.peers import with_entities
+from flows.peers import has_entities, with_entities
 
 MAX_QUEUED = 2048
 """Parts of one partition that wait for the others: 8 hours of steps of 15 s. Beyond, the oldest is a gap."""
@@ -125,7 +124,7 @@ class Merge:
             block.signal = (shape, plan.expression(shape))
         time_ms = step * plan.step_ms
         merged = merge_portions(plan.group, portions)
-        if plan.group.aggregate is Aggregate.MEMBERS and KINDS[heads[0].detector.config.kind].vectors is not None:
+        if has_entities(heads[0].detector.config):
             merged = with_entities(merged, plan.group)
         leaders = [leader for head in heads if head.until == step for leader in head.leaders]
         block.contributors.take(time_ms, plan.group.aggregate, leaders)

@@ -281,8 +281,14 @@ class Watch:
         changed = self.keys.changed()
         shared = self.keys.shared
         for number in changed[~np.isnan(chances[changed])].tolist():
-            signals = (int(shared[number]) - 1) * partitions + 1
+            signals = ((self._entities_of(number) or int(shared[number])) - 1) * partitions + 1
             chances[number] = math.log10(chance_of_each(self.detector(number).source.config, signals))
+
+    def _entities_of(self, number: int) -> int:
+        """How many groups a detector judges each as one signal, whose members do not alarm; 0 if it judges none so."""
+        key = self.detector(number).program
+        program = self.programs.find(key) if key.peers else None
+        return len(program.entities) if isinstance(program, Program) else 0
 
     def chances(self) -> dict[str, tuple[int, float]]:
         """By the ids of detectors with a threshold by chance: among how many series it is shared out, log10 of each."""

@@ -163,9 +163,9 @@ def judge(it: Signal, k: int, sizes: Floats, pause_ms: float, step_ms: float) ->
         learn_peak(it, member, sizes[member], k)
     evidence *= EVIDENCE_SHARE
     if k == 0:
-        begin_ladder(it["ladder"], 1.0)
+        begin_ladder(it["ladder"])
     surprise = lowered(it, height_of(it["ladder"], evidence_above(it, evidence, k, step_ms)), pause_ms)
-    learn_rungs(it["ladder"], surprise, np.float64(k), 1.0)
+    learn_rungs(it["ladder"], surprise, np.float64(k))
     follow_bursts(it, sizes[STEADY])
     surprise = steepened(barred(it, surprise, pause_ms, step_ms))
     if it["rest_variance"] == 0.0:
