@@ -201,6 +201,18 @@ class Program:
             table.load(slots, columns)
         self.detector.derive(self.state, slots)
 
+    def save_learned(self, slots: Ints) -> dict[str, NDArray[Any]]:
+        """As ``save``, without the previous sample of each series: what comes next is measured from a live one."""
+        tables = (table for table in self.tables() if table is not self.rates)
+        return {name: column for table in tables for name, column in table.save(slots).items()}
+
+    def load_learned(self, slots: Ints, columns: dict[str, NDArray[Any]]) -> None:
+        """Put what ``save_learned`` gave into these slots."""
+        for table in self.tables():
+            if table is not self.rates:
+                table.load(slots, columns)
+        self.detector.derive(self.state, slots)
+
     @property
     def size_bytes(self) -> int:
         """Memory of all tables."""
