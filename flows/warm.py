@@ -19,8 +19,10 @@ from connectors.messages import (
     Header,
     Shape,
 )
+from flows import entity
 from flows.block import Block, BlockLimits
 from flows.decode import Decoder
+from flows.detectors.base import Scored, Table
 from flows.detectors.registry import KINDS, Trait
 from flows.persistence import load, save
 
@@ -74,6 +76,8 @@ def _judge_together() -> None:
             state, rows = detector.allocate(STEPS), np.arange(STEPS)
             for step in range(2):
                 detector.step(state, rows, np.full(STEPS, step), rows.astype(np.float64))
+    rows, values = np.arange(2), np.zeros(2)
+    entity.combine(Table(entity.COLUMNS, 2), rows, rows, values, Scored(*(values.copy() for _ in Scored._fields)))
 
 
 def _revision(kind: str, shape: Shape, group: Group | None = None) -> DetectorRevision:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 
-from tests.naive import NAN, NO_VERDICT, Verdict
+from tests.naive import NAN, NO_VERDICT, Hold, Verdict
 
 HOUR_MS, DAY_MS, WEEK_MS = 3_600_000, 86_400_000, 7 * 86_400_000
 LAPLACE = math.sqrt(2.0) / math.log(10.0)
@@ -325,11 +326,19 @@ class Auto:
         self.hours.setdefault(hour, Mean()).learn(away, min(rate, 1.0))
 
 
-def auto(times_ms: Sequence[int], values: Sequence[float]) -> list[Verdict]:
-    """Verdicts of ``auto`` without its words."""
-    signal = Auto()
-    pairs = zip(times_ms, values, strict=True)
-    return [signal.sample(int(t), float(v)) if abs(v) <= 1e38 else NO_VERDICT for t, v in pairs]
+def auto(times_ms: Sequence[int], values: Sequence[float], hold: Hold | None = None) -> list[Verdict]:
+    """Verdicts of ``auto`` without its words; what is held back is taken back."""
+    signal, out = Auto(), list[Verdict]()
+    for time_ms, value in zip(times_ms, values, strict=True):
+        if not abs(value) <= 1e38:
+            out.append(NO_VERDICT)
+            continue
+        before = None if hold is None else deepcopy(signal)
+        out.append(signal.sample(int(time_ms), float(value)))
+        if hold is not None and before is not None and not hold.learns(out[-1][0], time_ms):
+            signal = before
+            signal.last_ms = int(time_ms)
+    return out
 
 
 def entity(rows: Sequence[Sequence[float]]) -> list[float]:

@@ -39,7 +39,7 @@ def forest(**own: Any) -> dict[str, Any]:
     ({"params": {"window": 60.5}}, "params.window", "valid integer"),
     ({"params": {"window": 60, "warmup": 61}}, "params.warmup", "must be at most window = 60"),
     ({"kind": "zscore", "params": {"warmup": 100}}, "params.warmup", "must be at most window = 60"),
-    ({"kind": "auto", "params": {"window": 60}}, "params.window", "auto takes no parameters"),
+    ({"kind": "auto", "params": {"window": 60}}, "params.window", "auto takes hold_from, hold_s"),
     ({"params": {"windows": 60}}, "params.windows", "mad takes floor_ratio, "),
     ({"params": {"floor_ratio": 2}}, "params.floor_ratio", "less than or equal to 1"),
     ({"params": {"floor_ratio": float("nan")}}, "params.floor_ratio", ""),
