@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -80,10 +80,10 @@ def run_backtest(wanted: Wanted, out: TextIO) -> int:
 
 def judge_all(jobs: list[Job], config: DetectorConfig, wanted: Wanted, summary: Summary) -> None:
     """Judge one job after the other; one that fails is told on standard error, and the others go on."""
-    for job in _with_progress(jobs):
+    for job, tell in _with_progress(jobs):
         try:
             frame = job.frame()
-            replayed = replay(config, frame)
+            replayed = replay(config, frame, tell)
             write_rows(wanted.out / f"{job.name}.csv", frame, replayed)
             if wanted.plot:
                 write_plot(wanted.out / f"{job.name}.png", job.name, frame, replayed, threshold_of(config))
@@ -185,16 +185,16 @@ def _check_names(jobs: list[Job], out: Path) -> None:
             raise ConfigError(field="--out", value=str(out), expected=expected)
 
 
-def _with_progress(jobs: list[Job]) -> Iterator[Job]:
-    """The jobs, with a bar on standard error while they are worked on if that is a terminal."""
+def _with_progress(jobs: list[Job]) -> Iterator[tuple[Job, Callable[[float], None]]]:
+    """The jobs, each with what is to be told how much of it is done; a bar on standard error if that is a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("judging", total=len(jobs))
-        for job in jobs:
-            progress.update(task, description=job.name[-40:])
-            yield job
-            progress.advance(task)
+        for at, job in enumerate(jobs):
+            progress.update(task, completed=at, description=job.name[-40:])
+            yield job, lambda share, at=at: progress.update(task, completed=at + share)  # type: ignore[misc]
+        progress.update(task, completed=len(jobs))
 
 
 def _complain(text: str) -> None:

@@ -7,7 +7,7 @@ forgotten in a gap, and samples of any age are judged.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,10 +68,11 @@ class Replayed:
     learned: list[str | None]
 
 
-def replay(config: DetectorConfig, frame: Frame) -> Replayed:
+def replay(config: DetectorConfig, frame: Frame, tell: Callable[[float], None] = lambda _share: None) -> Replayed:
     """Judge a frame with a detector that watches all of it; raises ``ConfigError``.
 
-    Several signals are one entity: the group of all of them, as ``aggregate: members`` makes it live.
+    Several signals are one entity: the group of all of them, as ``aggregate: members`` makes it live. ``tell`` is told
+    now and then which share of the rows is judged.
     """
     config = config.model_copy(update={"selector": EVERYTHING, "tenant": DEFAULT_TENANT, "enabled": True})
     if len(frame.labels) > 1 and Trait.PAUSES not in KINDS[config.kind].traits:
@@ -84,6 +85,8 @@ def replay(config: DetectorConfig, frame: Frame) -> Replayed:
     for rows in signals.chunks():
         told.samples(rows, signals.take([signals.samples_of(rows)]))
         told.control(rows, signals.take(signals.controls(rows)))
+        if rows.start // ROWS_PER_CHUNK < rows.stop // ROWS_PER_CHUNK:
+            tell(rows.stop / len(frame.times_ms))
     signals.hear_silence()
     value, *scored = signals.of_the_leading()
     learned, anomalies = signals.learned()[:columns], list(told.last.values())

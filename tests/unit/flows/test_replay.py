@@ -208,6 +208,14 @@ def test_times_from_zero_are_taken() -> None:
     np.testing.assert_array_equal(replay(config(), shifted).scored.score, replay(config(), frame).scored.score)
 
 
+@pytest.mark.parametrize("names", [("a",), ("a", "b")])
+def test_it_tells_how_far_it_is(names: tuple[str, ...]) -> None:
+    shares: list[float] = []
+    values = np.stack([noise(1000, seed, spikes=0) for seed in range(len(names))], axis=1)
+    replay(config(), frame_of(values, names=names), shares.append)
+    assert shares == pytest.approx([0.256, 0.512, 0.768])
+
+
 def test_no_rows() -> None:
     replayed = replay(config(), frame_of(np.zeros((0, 1))))
     assert len(replayed.value) == len(replayed.alert) == len(replayed.anomalies) == 0
