@@ -55,7 +55,8 @@ def groups_of(shape: Shape) -> Iterator[DetectorConfig]:
         if shape is not Shape.DELTA:
             yield grouped("mad", shape, histogram_quantile=q)
     yield grouped("mad", shape, denominator='m{n=~"[01]"}')
-    yield grouped("outlier", shape, aggregate="members")
+    for kind in ("outlier", "auto", "mad"):
+        yield grouped(kind, shape, aggregate="members")
 
 
 class World:
