@@ -406,6 +406,10 @@ class Block:
         self.counts[f"events_{EVENT[CLOSED]}"] += 1
         self._untold.append(self.reports.record(watched, state, CLOSED, ClosedBy.DETECTOR))
 
+    def end_gathered(self, part: Part) -> None:
+        """Say that no more will come of groups that a snapshot had and this block has not."""
+        self._parts.append(part)
+
     def parts(self) -> list[Part]:
         """What this partition has said of groups since the last call, for the step that merges partitions."""
         parts, self._parts = self._parts, []

@@ -54,6 +54,8 @@ class Merge:
         self.counts: Counter[str] = Counter()
         self.ended: Counter[str] = Counter()
         """what the blocks of former incarnations counted"""
+        self.untold: list[OutRecord] = []
+        """what goes out with the next parts"""
 
     def take(self, parts: Iterable[tuple[int, Part]]) -> list[OutRecord]:
         """Everything that these parts cause; each comes with its partition."""
@@ -62,7 +64,7 @@ class Merge:
             queue.append(part)
             if len(queue) > MAX_QUEUED:
                 self._gap(queue.popleft(), "queue")
-        out: list[OutRecord] = []
+        out, self.untold = self.untold, []
         while self._advance(out):
             pass
         return out
@@ -162,6 +164,11 @@ class Merge:
     def _gap(self, part: Part, reason: str) -> None:
         if not part.ended:
             self.counts[f"gaps_{reason}"] += part.until - part.first + 1
+
+    def forget(self, block: Block) -> None:
+        """A detector can run no more that a snapshot had: what its block has yet to say ends its episodes."""
+        self.untold += block.take([])
+        self._keep_counts(block)
 
     def _keep_counts(self, block: Block) -> None:
         self.ended.update(block.counts)
