@@ -94,7 +94,7 @@ SEEDS = st.integers(0, 2**16)
 def test_groups_of_any_values_end_nothing(shape: Shape) -> None:
     told = set()
 
-    @examples(3)
+    @examples(2)
     @given(HOMES, SOME_VALUES, st.lists(st.sampled_from(BOUNDS), min_size=10, max_size=10), SEEDS)
     def survive(homes: list[int], values: list[Sample], bounds: list[str], seed: int) -> None:
         made = list(groups_of(shape))
@@ -127,7 +127,7 @@ def test_signals_of_any_values_end_nothing(kind: str) -> None:
     made = [one for shape in shapes for one in alone(kind, shape)]
     told = set()
 
-    @examples(4)
+    @examples(2)
     @given(SOME_VALUES, SEEDS)
     def survive(values: list[Sample], seed: int) -> None:
         world = World(made, [0] * 10, values, seed)
