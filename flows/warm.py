@@ -8,6 +8,7 @@ import numpy as np
 
 from connectors.catalogue import Topics
 from connectors.codec.encode import encode_write_request
+from connectors.codec.lean_numba import leave_out_matrices
 from connectors.codec.native import find_histograms
 from connectors.messages import (
     CONTROL_HEADER,
@@ -41,6 +42,7 @@ class _Record(NamedTuple):
 
 def warm() -> None:
     """Run a spike through every kind and every shape, alone and in groups, with a snapshot in the middle."""
+    leave_out_matrices()
     kind = next(iter(KINDS))
     revisions = [_revision(kind, Shape.RAW) for kind in KINDS if Trait.OBJECTS not in KINDS[kind].traits]
     revisions += [_revision(kind, shape, group) for shape in Shape for group in (None, Group(step_s=1))]
@@ -61,6 +63,7 @@ def warm() -> None:
 
 def warm_kind(kind: str) -> None:
     """Run some samples through one kind: what compiles longest, and what several processes may compile side by side."""
+    leave_out_matrices()
     entry = KINDS[kind]
     detector = entry.make(entry.params.model_validate(entry.example))
     state, rows = detector.allocate(4), np.arange(4)

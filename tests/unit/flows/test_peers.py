@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,14 @@ def logs_of(detector: Any, steps: int = 70) -> list[Log]:
     return logs
 
 
+def logs_of_outliers() -> list[Log]:
+    return logs_of(outlier())
+
+
+def logs_of_vectors() -> list[Log]:
+    return logs_of(vectors())
+
+
 def told(events: Iterable[Anomaly]) -> set[tuple[str, int]]:
     return {(event.signal.labels["job"], int(event.signal.labels["n"])) for event in events}
 
@@ -70,12 +79,18 @@ def test_an_anomaly_names_the_member() -> None:
         assert event.samples == len(odd)
 
 
+@cache
+def whole_of(logs: Callable[[], list[Log]]) -> Partitions:
+    """What these logs say in some order and without a restart."""
+    whole = Partitions(logs())
+    whole.run(np.random.default_rng(99))
+    return whole
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(4))
 def test_neither_order_nor_restarts_matter(seed: int) -> None:
-    logs = logs_of(outlier())
-    whole, other = Partitions(logs), Partitions(logs)
-    whole.run(np.random.default_rng(99))
+    whole, other = whole_of(logs_of_outliers), Partitions(logs_of_outliers())
     other.run(np.random.default_rng(seed), restarts=0.2)
     assert by_id(anomalies(other.out)) == by_id(anomalies(whole.out))
     assert other.values == whole.values
@@ -137,9 +152,7 @@ def test_an_anomaly_of_several_signals_is_the_entity_s() -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(3))
 def test_entities_do_not_depend_on_order_or_restarts(seed: int) -> None:
-    logs = logs_of(vectors())
-    whole, other = Partitions(logs), Partitions(logs)
-    whole.run(np.random.default_rng(99))
+    whole, other = whole_of(logs_of_vectors), Partitions(logs_of_vectors())
     other.run(np.random.default_rng(seed), restarts=0.1)
     assert by_id(anomalies(other.out)) == by_id(anomalies(whole.out))
     for world in (whole, other):
