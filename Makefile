@@ -10,6 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # What is installed is keyed on what the lock files say, not on file times.
 RUNTIME := $(VENV)/.runtime-$(shell cat requirements.lock pyproject.toml | cksum | tr ' ' '-')
 KERNELS := $(VENV)/.kernels
+COLLECTED := $(VENV)/.collected
 DEV := $(VENV)/.dev-$(shell cat requirements-dev.lock pyproject.toml | cksum | tr ' ' '-')
 HASHED := install --quiet --no-compile --require-hashes --only-binary :all:
 UV := 0.13.9
@@ -57,12 +58,12 @@ types: $(DEV)
 
 # Groups of tests (tests/conftest.py) come in their order, with the long ones of tests/integration first; there is a worker
 # more than a small machine has cores, because these wait for servers a quarter of their time.
-compiled: $(DEV) $(KERNELS)
+compiled: $(COLLECTED) $(KERNELS)
 	$(PYTEST) --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
 # The tests of the kernels (tests/conftest.py says which) once more with numba's compiler off, so that the kernels' lines
 # are seen. They run beside the others, on what these leave of the machine, which may be nothing for a while.
-interpreted: $(DEV)
+interpreted: $(COLLECTED)
 	@NUMBA_DISABLE_JIT=1 nice -n 19 $(PYTEST) --numprocesses=2 --dist=worksteal --timeout=600 -q -m 'not long' \
 	  tests/unit >$(VENV)/interpreted.log 2>&1; \
 	ended=$$?; echo; echo "the kernels' tests without numba's compiler:"; cat $(VENV)/interpreted.log; exit $$ended
@@ -92,6 +93,11 @@ $(DEV): $(RUNTIME)
 	@echo "installing what requirements-dev.lock says into $(VENV) (once)"
 	@$(PIP) $(HASHED) -r requirements-dev.lock
 	@rm -f $(VENV)/.dev-* && touch $@
+
+# pytest rewrites the modules of tests: once, while kernels are compiled, and not in all of its workers at the same time.
+$(COLLECTED): $(DEV) $(wildcard tests/*.py tests/*/*.py tests/*/*/*.py tests/*/*/*/*.py)
+	@$(BIN)/python -m pytest --collect-only -qq >/dev/null 2>&1 || true
+	@touch $@
 
 # A name on the PATH may be a stub that fails when run, so each candidate is asked.
 $(BIN)/python:

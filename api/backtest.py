@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -16,16 +16,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from api.backtest_csv import find_files, read_frame, write_rows
 from api.backtest_plot import check_plotting, write_plot
-from api.backtest_prometheus import Range, make_range, read_range
+from api.backtest_prometheus import Range, file_name, make_range, read_range
 from api.backtest_summary import Summary
 from connectors.clock import wall_clock_ms
+from connectors.codec.encode import encode_labels
+from connectors.codec.labels import parse_labels
 from connectors.errors import Rejected, TocsinError
-from connectors.messages import DetectorConfig
+from connectors.messages import Aggregate, DetectorConfig, Group
 from connectors.refusals import expected_of, place_of
 from flows.config import ConfigError, check_config
-from flows.detectors.registry import KINDS
+from flows.detectors.registry import KINDS, Trait
+from flows.frame import Frame, joined
+from flows.group import labels_kept
 from flows.policy import threshold_of
-from flows.replay import EVERYTHING, Frame, replay
+from flows.replay import EVERYTHING, TOGETHER, replay
+from flows.selector import NAME_LABEL
 
 MAX_CONFIG_BYTES = 65_536
 """As the api's bound of a request body (``TOCSIN_API_MAX_BODY_BYTES``)."""
@@ -75,10 +80,10 @@ def run_backtest(wanted: Wanted, out: TextIO) -> int:
 
 def judge_all(jobs: list[Job], config: DetectorConfig, wanted: Wanted, summary: Summary) -> None:
     """Judge one job after the other; one that fails is told on standard error, and the others go on."""
-    for job in _with_progress(jobs):
+    for job, tell in _with_progress(jobs):
         try:
             frame = job.frame()
-            replayed = replay(config, frame)
+            replayed = replay(config, frame, tell)
             write_rows(wanted.out / f"{job.name}.csv", frame, replayed)
             if wanted.plot:
                 write_plot(wanted.out / f"{job.name}.png", job.name, frame, replayed, threshold_of(config))
@@ -94,14 +99,15 @@ def load_config(detector: str) -> DetectorConfig:
     if detector.endswith(".json"):
         config = _read_config(Path(detector))
     elif detector in KINDS:
-        config = DetectorConfig(name=detector, kind=detector, selector=EVERYTHING)
+        group = TOGETHER if Trait.TOGETHER in KINDS[detector].traits else None
+        config = DetectorConfig(name=detector, kind=detector, selector=EVERYTHING, group=group)
     else:
         kinds = ", ".join(sorted(KINDS))
         raise ConfigError(field="--detector", value=detector, expected=f"must be one of {kinds}, or FILE.json")
     check_config(config)
-    if config.group is not None:
-        expected = "must be left out: a backtest judges each series; let the PromQL of --query aggregate"
-        raise ConfigError(field="group", value=config.group.model_dump(exclude_defaults=True), expected=expected)
+    if config.group is not None and config.group.aggregate is not Aggregate.MEMBERS:
+        expected = "must be members in a backtest, or group left out: let the PromQL of --query aggregate"
+        raise ConfigError(field="group.aggregate", value=str(config.group.aggregate), expected=expected)
     return config
 
 
@@ -131,7 +137,8 @@ def find_jobs(wanted: Wanted, config: DetectorConfig) -> list[Job]:
     if wanted.path.startswith(("http://", "https://")):
         asked = _asked(wanted, config)
         with httpx.Client() as client:
-            return [Job(name, frame) for name, frame in read_range(client, wanted.path, asked)]
+            found = list(read_range(client, wanted.path, asked))
+        return [Job(name, frame) for name, frame in (found if config.group is None else _entities(found, config.group))]
     for field in ("query", "start", "end"):
         value = getattr(wanted, field)
         if value is not None:
@@ -145,6 +152,16 @@ def find_jobs(wanted: Wanted, config: DetectorConfig) -> list[Job]:
         raise ConfigError(field="PATH", value=wanted.path, expected="must hold .csv or .csv.gz files")
     _check_names(jobs, wanted.out)
     return jobs
+
+
+def _entities(found: Iterable[tuple[str, Frame]], group: Group) -> Iterator[tuple[str, Frame]]:
+    """The series of each group as one frame, and its name."""
+    kept, members = labels_kept(group), dict[bytes, list[Frame]]()
+    for _, frame in found:
+        name = encode_labels({label: value for label, value in frame.labels[0].items() if kept(label)})
+        members.setdefault(name, []).append(frame)
+    for name in sorted(members):
+        yield file_name({NAME_LABEL: "entity", **parse_labels(name)}), joined(members[name])
 
 
 def _asked(wanted: Wanted, config: DetectorConfig) -> Range:
@@ -168,16 +185,16 @@ def _check_names(jobs: list[Job], out: Path) -> None:
             raise ConfigError(field="--out", value=str(out), expected=expected)
 
 
-def _with_progress(jobs: list[Job]) -> Iterator[Job]:
-    """The jobs, with a bar on standard error while they are worked on if that is a terminal."""
+def _with_progress(jobs: list[Job]) -> Iterator[tuple[Job, Callable[[float], None]]]:
+    """The jobs, each with what is to be told how much of it is done; a bar on standard error if that is a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("judging", total=len(jobs))
-        for job in jobs:
-            progress.update(task, description=job.name[-40:])
-            yield job
-            progress.advance(task)
+        for at, job in enumerate(jobs):
+            progress.update(task, completed=at, description=job.name[-40:])
+            yield job, lambda share, at=at: progress.update(task, completed=at + share)  # type: ignore[misc]
+        progress.update(task, completed=len(jobs))
 
 
 def _complain(text: str) -> None:

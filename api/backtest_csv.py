@@ -15,7 +15,8 @@ import numpy as np
 
 from connectors.errors import Rejected
 from connectors.messages import MAX_TIME_MS
-from flows.replay import Frame, Replayed
+from flows.frame import Frame
+from flows.replay import Replayed
 from flows.selector import NAME_LABEL
 
 TIME, LABEL = "timestamp_ms", "label"

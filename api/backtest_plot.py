@@ -9,7 +9,8 @@ import numpy as np
 
 from connectors.errors import Rejected
 from connectors.messages import Anomaly, Severity
-from flows.replay import Frame, Replayed
+from flows.frame import Frame
+from flows.replay import Replayed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -18,7 +18,7 @@ from connectors.codec.encode import encode_labels
 from connectors.codec.series_hash import series_hash
 from connectors.errors import Rejected, Unavailable
 from connectors.messages import DEFAULT_TENANT, MAX_TIME_MS
-from flows.replay import Frame
+from flows.frame import Frame
 from flows.selector import NAME_LABEL
 
 POINTS_PER_REQUEST = 10_000

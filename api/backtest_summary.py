@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from connectors.messages import Severity
-from flows.replay import Frame, Replayed
+from flows.frame import Frame
+from flows.replay import Replayed
 
 WEEK_MS = 7 * 86_400_000
 LOUDEST = 10

@@ -1,8 +1,7 @@
 """Every refusal of the REST API as problem details (RFC 9457) with a code from a closed list.
 
 A client decides by ``code`` and ``retryable`` alone; ``detail`` and ``errors`` are for people. ``request_id`` is
-also in the ``X-Request-ID`` header of every answer that the application gives; what the server refuses before, because
-it cannot read the header, has it in the body only. The log names it for ``internal``.
+also in the ``X-Request-ID`` header of every answer. The log names it for ``internal``.
 """
 
 from __future__ import annotations

@@ -12,8 +12,9 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from api.problems import MEDIA_TYPE, Code, problem_of
+from api.problems import MEDIA_TYPE, REQUEST_ID_HEADER, Code, problem_of
 from api.settings import ApiSettings
+from connectors.http_answer import Answer
 from connectors.http_protocol import HEADER_TOO_LARGE, BoundedHttpProtocol, Refusal
 from connectors.logs import CONNECTIONS_LOGGER
 
@@ -43,10 +44,12 @@ class CuttingWebSocketProtocol(WebSocketsSansIOProtocol):
 class ProblemHttpProtocol(BoundedHttpProtocol):
     """Refuses as the application does: with a problem."""
 
-    def refusal_body(self, refusal: Refusal) -> tuple[bytes, bytes]:
-        """Content type and body of a refusal; the path is not known."""
+    def refusal_answer(self, refusal: Refusal) -> Answer:
+        """A refusal as the application would give it; the path is not known, nor the caller's own id."""
         code = Code.HEADER_TOO_LARGE if refusal is HEADER_TOO_LARGE else Code.BAD_REQUEST
-        return MEDIA_TYPE.encode(), problem_of(code, refusal.message, "", secrets.token_hex(8)).encode()
+        request_id = secrets.token_hex(8)
+        headers = [(b"content-type", MEDIA_TYPE.encode()), (REQUEST_ID_HEADER.lower().encode(), request_id.encode())]
+        return Answer(refusal.status, headers, problem_of(code, refusal.message, "", request_id).encode())
 
 
 def make_server(app: FastAPI, settings: ApiSettings) -> uvicorn.Server:

@@ -15,8 +15,9 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
-from api.line import Line
 from connectors.errors import Unavailable
+from connectors.kafka_clients import make_producer
+from connectors.line import Line
 from connectors.messages import OutRecord
 from connectors.settings import KafkaSettings
 
@@ -98,12 +99,13 @@ class Writer:
     def _connected(self) -> Line:
         if self._silence is not None and time.monotonic() < self._silent_until_s:
             raise self._silence
-        if self._line is not None and self._line.past_help:
+        if self._line is not None and self._line.past_help():
             log.warning("%s: Kafka has not confirmed what was written last: connecting anew", self._client_id)
             self._line.close(0.0)
             self._line = None
         if self._line is None:
-            self._line = Line(self._settings, self._client_id)
+            producer = make_producer(self._settings, self._client_id)
+            self._line = Line(producer, self._settings.delivery_timeout_s)
         return self._line
 
     def _refuse_waiting(self, job: Job, error: Unavailable) -> None:

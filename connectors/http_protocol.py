@@ -7,11 +7,12 @@ all before it, and a connection that sends a header byte by byte is kept for eve
 from __future__ import annotations
 
 import asyncio
-import json
 from http import HTTPStatus
 from typing import ClassVar, NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from connectors.http_answer import Answer, json_answer
 
 MAX_HEADER_BYTES = 64 * 1024
 """Request line and headers; also whatever else is no body: chunk sizes and trailers between two pieces of it."""
@@ -105,9 +106,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """The parser has failed, or one of its callbacks above has; ``msg`` does not say which."""
         self._refuse(self._refusal)
 
-    def refusal_body(self, refusal: Refusal) -> tuple[bytes, bytes]:
-        """Content type and body of a refusal."""
-        return b"application/json", json.dumps({"error": refusal.message, "reason": refusal.reason}).encode()
+    def refusal_answer(self, refusal: Refusal) -> Answer:
+        """A refusal as the application would give it."""
+        return json_answer(refusal.status, {"error": refusal.message, "reason": refusal.reason})
 
     @property
     def _under_way(self) -> bool:
@@ -125,10 +126,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._under_way and self.cycle.response_started:
             self.transport.abort()
         elif not self.transport.is_closing():
-            content_type, body = self.refusal_body(refusal)
-            head = {b"content-type": content_type, b"content-length": b"%d" % len(body), b"connection": b"close"}
-            lines = b"".join(b"%s: %s\r\n" % line for line in head.items())
-            self.transport.write(STATUS_LINE[refusal.status] + lines + b"\r\n" + body)
+            status, headers, body = self.refusal_answer(refusal)
+            head = [*headers, (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
+            lines = b"".join(b"%s: %s\r\n" % line for line in head)
+            self.transport.write(STATUS_LINE[status] + lines + b"\r\n" + body)
             self.transport.write_eof()
             self._timer = self.loop.call_later(self.linger_s, self.transport.abort)
         self._leave_application()

@@ -366,11 +366,15 @@ class Block:
             return
         self.swept_s = log_s
         self.watch.forget_idle_columns()
-        self.readiness = readiness_of(self.watch)
+        self.count_readiness()
         self.watch.programs.take_notes()
         idle = self.series.idle(log_s - self.limits.idle_s)
         if idle:
             self._forget_series(idle, out)
+
+    def count_readiness(self) -> None:
+        """Count what detectors still need."""
+        self.readiness = readiness_of(self.watch)
 
     def _forget_series(self, rows: Sequence[int], out: list[OutRecord]) -> None:
         column = np.array(rows, np.int64)
@@ -401,6 +405,10 @@ class Block:
         state["sequence"] += 1
         self.counts[f"events_{EVENT[CLOSED]}"] += 1
         self._untold.append(self.reports.record(watched, state, CLOSED, ClosedBy.DETECTOR))
+
+    def end_gathered(self, part: Part) -> None:
+        """Say that no more will come of groups that a snapshot had and this block has not."""
+        self._parts.append(part)
 
     def parts(self) -> list[Part]:
         """What this partition has said of groups since the last call, for the step that merges partitions."""

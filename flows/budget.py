@@ -184,5 +184,7 @@ def level_of(expected: Floats, alarms: float) -> float:
             if j == 0:
                 return float(LEVELS[0])
             high, low = math.log(expected[j - 1]), math.log(max(expected[j], 1e-300))
+            if not high > low:  # only the last bit tells them apart
+                return float(LEVELS[j])
             return float(LEVELS[j - 1] + (high - math.log(alarms)) / (high - low) * (LEVELS[j] - LEVELS[j - 1]))
     return math.inf

@@ -55,8 +55,8 @@ class ProgramKey:
     def make(self) -> base.Detector:
         """The detector itself."""
         kind = KINDS[self.kind]
-        make = kind.vectors if self.peers and kind.vectors is not None else kind.make
-        return make(kind.params.model_validate_json(self.params))
+        params = kind.params.model_validate_json(self.params)
+        return (kind.vectors(params) if self.peers else None) or kind.make(params)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,22 +212,17 @@ def _check_budget(config: DetectorConfig) -> None:
 
 
 def _check_together(config: DetectorConfig) -> None:
-    """Kinds that judge the members of a group together need them, and the others cannot take them."""
+    """Kinds that judge the members of a group together need them; pauses are those of each series."""
     traits = KINDS[config.kind].traits
     aggregate = None if config.group is None else config.group.aggregate
     if Trait.TOGETHER in traits and aggregate is not Aggregate.MEMBERS:
         field, value = ("group", None) if aggregate is None else ("group.aggregate", str(aggregate))
         expected = f"{config.kind} compares the members of a group: give group with aggregate members"
         raise ConfigError(field=field, value=value, expected=expected)
-    vectors = KINDS[config.kind].vectors
-    if aggregate is Aggregate.MEMBERS and vectors is not None:
-        try:
-            vectors(_params(config))
-        except ValueError as error:
-            raise ConfigError(field="params", value=config.params, expected=str(error)) from error
-    if aggregate is Aggregate.MEMBERS and not traits & {Trait.TOGETHER, Trait.VECTORS}:
-        able = ", ".join(sorted(kind for kind in KINDS if KINDS[kind].traits & {Trait.TOGETHER, Trait.VECTORS}))
-        expected = f"{config.kind} judges one signal: choose sum, avg or the like, or one of the kinds {able}"
+    if Trait.PAUSES in traits and aggregate is Aggregate.MEMBERS:
+        expected = (
+            f"{config.kind} judges when samples come, each series by itself: leave group out, or choose sum or the like"
+        )
         raise ConfigError(field="group.aggregate", value="members", expected=expected)
 
 

@@ -54,7 +54,7 @@ def stand_out(members: Table, slots: Ints, values: Floats, series_of: Callable[[
     notable = NOTABLE * sway
     out = (known >= LEAST_KNOWN) & (np.abs(away) > notable)
     series = np.array([series_of(slot) for slot in mine[out].tolist()], np.uint64)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):  # who hardly ever moved may be beyond any measure
         farthest = np.lexsort((series, -np.abs(away[out]) / sway[out]))[:MAX_LEADERS]
     _learn(members, mine, now, away, notable)
     return Outstanding(here[out][farthest], usual[out][farthest])

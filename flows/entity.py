@@ -1,10 +1,11 @@
-"""Several signals of one entity as one: how surprising a row is, and which signal makes it so.
+"""Several signals of one entity as one: how surprising a step is, and which signals make it so.
 
-A fault of a machine shows in several of its metrics at once, noise in one of them at a time. So the surprises of a row
-are added: the first decade of each counts ``FIRST``, every further one ``FURTHER``, and what is above 5, where ``auto``
-grows steeper, as before it did. What is above the running mean of the sum climbs the ladder of ``auto``
-(``flows.detectors.auto_ladder``), whose beginning widens with the root of the number of signals. So the entity's
-surprise is one that its own past bears out, and a fault that lasts surprises when it begins.
+A fault of a machine shows in several of its metrics at once, noise in one of them at a time. So each member of a group
+is judged by itself, and the surprises of a step are added: the first decade of each counts ``FIRST``, every further one
+``FURTHER``, and what is above 5, where ``auto`` grows steeper, as before it did. Their mean over the ``k`` members that
+are scored, above the running mean of it and times √k, as means of noise shrink, climbs the ladder of ``auto``
+(``flows.detectors.auto_ladder``). So the entity's surprise is one that its own past bears out, members may come and go,
+and a fault that lasts surprises when it begins.
 
 The two weights were chosen on the asd files of docs/quality.md, from eight; equal ones find as much with fewer false
 alarms. It fails where a fault shows in one of many signals, and where they come at different times.
@@ -13,59 +14,115 @@ alarms. It fails where a fault shows in one of many signals, and where they come
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from flows.detectors.auto_ladder import STEEP, STEEPER, begin_ladder, height_of, learn_rungs, steepened
-from flows.detectors.auto_state import RUNGS
-from flows.detectors.base import Floats, Ints
+from flows.detectors.auto_state import COUNT_LIMIT, RUNGS
+from flows.detectors.base import BAND_SURPRISE, Column, Floats, Ints, Scored, Table
+from flows.detectors.outlier import GROUP
+from flows.detectors.river_vector import ENTITY, SERIES, TOP
 
 FIRST, FURTHER = 4.0, 2.4
 USUAL_RATE = 0.1
-"""Weight of a row in the mean sum: 0.05 was alike."""
+"""Weight of a step in the mean evidence: 0.05 was alike."""
+COLUMNS = (
+    Column(GROUP, np.int32, derived=True), Column(ENTITY, np.bool_, derived=True),
+    Column(SERIES, np.uint64, derived=True), Column("rungs", np.float64, RUNGS), Column("usual_evidence", np.float64),
+    Column("scored_steps", np.int32), Column("top", np.uint64, TOP), Column("top_value", np.float64, TOP),
+)  # fmt: skip
+"""Of a member: its group and its name. Of the entity, a row of its own: what it learned, and who led at last."""
 
 
-class Combined(NamedTuple):
-    """Surprise of each of ``n`` rows, (n,) float64, NaN where no signal is scored; (n,) int64 the leading signal."""
+def combine(table: Table, rows: Ints, times_ms: Ints, values: Floats, scored: Scored) -> tuple[Floats, Scored]:
+    """Verdicts on entities from those on their members, for ``n`` rows of both: whole steps, none may be cut.
 
-    score: Floats
-    leader: Ints
-
-
-def combine(scores: NDArray[Any]) -> Combined:
-    """Surprises of the entity from those of its signals, (n, signals) float64 with NaN where one is not scored.
-
-    Rows come in order of time: each is judged by what the rows before it taught. A signal that is not scored counts as
-    the mean of the others. Where no signal is scored the leader is the first.
+    A member that is not scored counts as the mean of the others. An entity's value, expected and band are those of the
+    member that leads, all NaN where no member is scored; members get no verdict.
     """
-    score = np.full(len(scores), np.nan)
-    combine_step(np.ascontiguousarray(scores, np.float64), score)
-    return Combined(score, np.where(np.isnan(scores), -np.inf, scores).argmax(axis=1))
+    order = np.lexsort((table[SERIES][rows], table[GROUP][rows], times_ms))
+    shown, out = values.copy(), Scored(*(np.full(len(rows), math.nan) for _ in range(4)))
+    columns = (table[name] for name in ("rungs", "usual_evidence", "scored_steps", "top", "top_value"))
+    combine_step(
+        table[GROUP], table[ENTITY], table[SERIES], *columns, order, rows, times_ms, values, *scored, shown, *out
+    )
+    return shown, out
+
+
+def needs(table: Table, rows: Ints, members: Ints, needed: Ints) -> Ints:
+    """Steps until an entity in ``rows`` is scored: as many as the first of its group's ``members`` needs; (n,) int64.
+
+    ``needed`` (m,) is what these need. It is 0 for members, which get no score.
+    """
+    groups = table[GROUP]
+    least = np.full(int(groups[members].max(initial=0)) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(least, groups[members], needed)
+    return np.where(table[ENTITY][rows], least[groups[rows]], 0)
 
 
 @njit(cache=True)
-def combine_step(scores: Floats, out: Floats) -> None:
-    """Judge then learn ``n`` rows."""
-    ladder, usual, seen = np.zeros(RUNGS), 0.0, 0
-    signals = scores.shape[1]
-    begin_ladder(ladder, np.float64(signals))
-    for i in range(scores.shape[0]):
-        total, known = 0.0, 0
-        for j in range(signals):
-            if not math.isnan(scores[i, j]):
-                total += evidence_of(scores[i, j])
+def combine_step(
+    groups: NDArray[Any], entity: NDArray[Any], series: NDArray[Any], rungs: Floats, usual: Floats,
+    steps: NDArray[Any], top: NDArray[Any], top_value: Floats,
+    order: Ints, rows: Ints, times_ms: Ints, values: Floats,
+    score: Floats, expected: Floats, lower: Floats, upper: Floats,
+    shown: Floats, out: Floats, out_expected: Floats, out_lower: Floats, out_upper: Floats,
+) -> None:  # fmt: skip
+    """Judge then learn; ``order`` sorts ``n`` rows by time, group and series."""
+    n, first = order.shape[0], 0
+    while first < n:
+        head, last, total, known, at = order[first], first, 0.0, 0, -1
+        leaders = np.full(TOP, -1)
+        while last < n and times_ms[order[last]] == times_ms[head] and groups[rows[order[last]]] == groups[rows[head]]:
+            one = order[last]
+            last += 1
+            if entity[rows[one]]:
+                at = one
+            elif not math.isnan(score[one]):
+                total += evidence_of(score[one])
                 known += 1
+                _insert(leaders, one, score)
+        first = last
+        if at < 0:
+            continue
+        shown[at] = math.nan
         if known == 0:
             continue
-        total *= signals / known
-        surprise = height_of(ladder, max(total - usual, 0.0))
-        learn_rungs(ladder, surprise, np.float64(seen), np.float64(signals))
-        out[i] = steepened(surprise)
-        usual += max(USUAL_RATE, 1.0 / (seen + 1.0)) * (total - usual)
-        seen += 1
+        row, lead = rows[at], leaders[0]
+        surprise = _climb(rungs[row], usual, steps, row, total / known, math.sqrt(known))
+        shown[at], out[at] = values[lead], surprise
+        out_expected[at], out_lower[at], out_upper[at] = expected[lead], lower[lead], upper[lead]
+        if surprise >= BAND_SURPRISE:
+            top[row, :], top_value[row, :] = 0, 0.0
+            for place in range(TOP):
+                if leaders[place] >= 0:
+                    top[row, place], top_value[row, place] = series[rows[leaders[place]]], values[leaders[place]]
+
+
+@njit(cache=True)
+def _insert(leaders: Ints, one: int, score: Floats) -> None:
+    """Keep the places with the highest scores, highest first; of equals the first that came."""
+    for place in range(TOP):
+        if leaders[place] < 0 or score[one] > score[leaders[place]]:
+            one, leaders[place] = leaders[place], one
+            if one < 0:
+                return
+
+
+@njit(cache=True)
+def _climb(rungs: Floats, usual: Floats, steps: NDArray[Any], row: int, evidence: float, root: float) -> float:
+    """Surprise of a mean evidence; then learns it."""
+    seen = steps[row]
+    if seen == 0:
+        begin_ladder(rungs)
+    height = height_of(rungs, max(evidence - usual[row], 0.0) * root)
+    learn_rungs(rungs, height, np.float64(seen))
+    usual[row] += max(USUAL_RATE, 1.0 / (seen + 1.0)) * (evidence - usual[row])
+    steps[row] = min(seen + 1, COUNT_LIMIT)
+    return steepened(height)
 
 
 @njit(cache=True)

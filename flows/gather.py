@@ -20,8 +20,9 @@ from flows import contributions
 from flows.config import CompiledDetector, GatherKey
 from flows.detectors.base import Floats, Ints, Table
 from flows.group import LE, SUM, GroupPlan
+from flows.notices import Notices
 from flows.numbering import Numbering
-from flows.partial import NO_BOUND, GroupName, Leader, Part, Portion, aggregate_members
+from flows.partial import NO_BOUND, GroupName, Leader, Part, Portion, aggregate_members, ending
 from flows.shape.range import absorb, member_columns, values_at
 from flows.shape.rate import MAX_GAP_MS
 from flows.shown import Shown
@@ -34,6 +35,9 @@ MAX_GROUPS = 10_000
 MAX_WAITING = 2_000_000
 """Samples of one detector that wait on one partition for their step to end, or for log time to come so far."""
 NO_GROUP = -1
+THE_MOST = "the most that there may be"
+NARROWER = "Narrow its selector, or split it"
+FEWER = "Group by fewer labels, narrow its selector, or split it"
 
 
 class Gather:
@@ -236,6 +240,8 @@ class Gathering:
     gathers: dict[GatherKey, Gather] = field(default_factory=dict)
     waiting: int = 0
     """samples that wait"""
+    notices: Notices = field(default_factory=Notices)
+    """where to say that it overflowed"""
     absorbed_step: int = 0
     """up to which samples were absorbed before the first step was told; a restart may absorb again what is absorbed"""
 
@@ -245,22 +251,33 @@ class Gathering:
         return (self.next_step - 1) * self.plan.step_ms if self.begun else -(1 << 62)
 
     @property
-    def full(self) -> bool:
-        """Whether one more member would exceed a bound."""
+    def reached(self) -> tuple[str, str] | None:
+        """The bound that one more member would exceed, and what to do then; None if there is room."""
         members = sum(map(len, self.gathers.values()))
-        return members >= MAX_MEMBERS or sum(gather.groups for gather in self.gathers.values()) >= MAX_GROUPS
+        if members >= MAX_MEMBERS:
+            return f"its groups have {members} members on a partition, {THE_MOST}", NARROWER
+        groups = sum(gather.groups for gather in self.gathers.values())
+        if groups >= MAX_GROUPS:
+            return f"it has {groups} groups on a partition, {THE_MOST}", FEWER
+        return None
 
     def note_waiting(self, samples: int) -> None:
         """Stop when more samples come than may wait."""
         self.waiting += samples
-        if self.waiting > MAX_WAITING:
-            self.overflow()
+        if self.waiting > MAX_WAITING and not self.overflowed:
+            self.overflow(f"more than {MAX_WAITING} samples wait for their step on a partition", NARROWER)
 
-    def overflow(self) -> None:
-        """Beyond a bound: forget what was gathered."""
+    def overflow(self, why: str, remedy: str) -> None:
+        """Beyond a bound: forget what was gathered, and say so."""
         self.overflowed = True
         for gather in self.gathers.values():
             gather.forget()
+        source = self.detector.source
+        self.notices.add(
+            f"{source.id} ({source.config.name!r})",
+            f"{why}; none of its groups is judged until its config changes, as without some members they would be "
+            f"false. {remedy} (docs/detectors.md)",
+        )
 
     def close(self, log_ms: int) -> Iterator[Part]:
         """Tell the steps whose end and grace lie before the log time."""
@@ -302,4 +319,4 @@ class Gathering:
 
     def end(self) -> Part:
         """Say that no more will come."""
-        return Part(self.detector.source, self.incarnation, self.next_step, self.next_step - 1, ended=True)
+        return ending(self.detector.source, self.incarnation, self.next_step)

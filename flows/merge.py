@@ -16,16 +16,15 @@ import numpy as np
 
 from connectors.catalogue import Topics
 from connectors.codec.series_hash import series_hash
-from connectors.messages import Aggregate, ClosedBy, ControlRecord, OutRecord, Shape
+from connectors.messages import ClosedBy, ControlRecord, OutRecord, Shape
 from flows.block import Block, BlockLimits
 from flows.chunks import NewSeries, Samples
 from flows.config import compile_config, compile_merged
 from flows.detectors.missing import WITNESS_MS
-from flows.detectors.registry import KINDS
 from flows.gather import MAX_GROUPS
 from flows.group import GroupPlan
 from flows.partial import Merged, Part, merge_portions
-from flows.peers import with_entities
+from flows.peers import has_entities, with_entities
 
 MAX_QUEUED = 2048
 """Parts of one partition that wait for the others: 8 hours of steps of 15 s. Beyond, the oldest is a gap."""
@@ -55,6 +54,8 @@ class Merge:
         self.counts: Counter[str] = Counter()
         self.ended: Counter[str] = Counter()
         """what the blocks of former incarnations counted"""
+        self.untold: list[OutRecord] = []
+        """what goes out with the next parts"""
 
     def take(self, parts: Iterable[tuple[int, Part]]) -> list[OutRecord]:
         """Everything that these parts cause; each comes with its partition."""
@@ -63,7 +64,7 @@ class Merge:
             queue.append(part)
             if len(queue) > MAX_QUEUED:
                 self._gap(queue.popleft(), "queue")
-        out: list[OutRecord] = []
+        out, self.untold = self.untold, []
         while self._advance(out):
             pass
         return out
@@ -125,7 +126,7 @@ class Merge:
             block.signal = (shape, plan.expression(shape))
         time_ms = step * plan.step_ms
         merged = merge_portions(plan.group, portions)
-        if plan.group.aggregate is Aggregate.MEMBERS and KINDS[heads[0].detector.config.kind].vectors is not None:
+        if has_entities(heads[0].detector.config):
             merged = with_entities(merged, plan.group)
         leaders = [leader for head in heads if head.until == step for leader in head.leaders]
         block.contributors.take(time_ms, plan.group.aggregate, leaders)
@@ -163,6 +164,11 @@ class Merge:
     def _gap(self, part: Part, reason: str) -> None:
         if not part.ended:
             self.counts[f"gaps_{reason}"] += part.until - part.first + 1
+
+    def forget(self, block: Block) -> None:
+        """A detector can run no more that a snapshot had: what its block has yet to say ends its episodes."""
+        self.untold += block.take([])
+        self._keep_counts(block)
 
     def _keep_counts(self, block: Block) -> None:
         self.ended.update(block.counts)

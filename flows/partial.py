@@ -1,7 +1,7 @@
 """What one partition knows of a group at the end of a step, and how the parts of all partitions become one value.
 
-Sums are exact (``math.fsum``), so they depend neither on the order of the members nor on how series are spread over
-partitions by more than the last bit of each part.
+Sums are exact (``flows.shape.total``), so they depend neither on the order of the members nor on how series are spread
+over partitions by more than the last bit of each part. A sum that is no finite number is a gap.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from flows.group import DENOMINATOR
 from flows.shape.native import add as add_histograms
 from flows.shape.native import native_quantile
 from flows.shape.quantile import bucket_quantile, quantile_of
+from flows.shape.total import exact_sum
 
 NO_BOUND = math.inf
 
@@ -74,6 +75,11 @@ class Part(NamedTuple):
     leaders: tuple[Leader, ...] = ()
 
 
+def ending(detector: Detector, incarnation: int, next_step: int) -> Part:
+    """What says that no more will come."""
+    return Part(detector, incarnation, next_step, next_step - 1, ended=True)
+
+
 def aggregate_members(group: Group, names: Sequence[GroupName], numbers: NDArray[np.int32], values: Floats
                       ) -> tuple[tuple[GroupName, ...], Ints, Floats]:  # fmt: skip
     """Groups present, their counts, and their values, of ``n`` members with group ``numbers`` into ``names``."""
@@ -102,7 +108,7 @@ def _values(aggregate: Aggregate, values: Floats, counts: Ints) -> Floats:
         case Aggregate.MAX:
             return values[ends - 1]
     parts = values.tolist()
-    return np.array([math.fsum(parts[a:b]) for a, b in pairwise([0, *ends.tolist()])])
+    return np.array([exact_sum(parts[a:b]) for a, b in pairwise([0, *ends.tolist()])])
 
 
 class Merged(NamedTuple):
@@ -163,10 +169,10 @@ def _value(group: Group, said: _Gathered) -> float | None:
         case Aggregate.MAX:
             return max(flat)
         case Aggregate.AVG:
-            return math.fsum(flat) / sum(said.counts)
+            return exact_sum(flat) / sum(said.counts)
         case Aggregate.QUANTILE:
             return quantile_of(flat, group.q if group.q is not None else math.nan)
-    return math.fsum(flat)
+    return exact_sum(flat)
 
 
 def _histogram_quantile(q: float, said: _Gathered) -> float | None:
@@ -181,7 +187,7 @@ def _histogram_quantile(q: float, said: _Gathered) -> float | None:
     buckets: dict[float, list[float]] = {}
     for bound, values in zip(said.bounds, said.values, strict=True):
         buckets.setdefault(bound, []).extend(values)
-    return bucket_quantile(q, [(bound, math.fsum(values)) for bound, values in sorted(buckets.items())])
+    return bucket_quantile(q, [(bound, exact_sum(values)) for bound, values in sorted(buckets.items())])
 
 
 def _ratio(group: Group, above: _Gathered, below: _Gathered) -> float | None:

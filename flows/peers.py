@@ -8,10 +8,17 @@ import numpy as np
 
 from connectors.codec.encode import encode_labels
 from connectors.codec.labels import parse_labels
-from connectors.messages import Group
+from connectors.messages import Aggregate, DetectorConfig, Group
+from flows.detectors.registry import KINDS, Trait
 from flows.group import labels_kept
 from flows.numbering import Numbering
 from flows.partial import Merged
+
+
+def has_entities(config: DetectorConfig) -> bool:
+    """Whether the groups of a detector are judged as one signal each, besides which their members are kept."""
+    members = config.group is not None and config.group.aggregate is Aggregate.MEMBERS
+    return members and Trait.TOGETHER not in KINDS[config.kind].traits
 
 
 def with_entities(merged: Merged, group: Group) -> Merged:

@@ -16,6 +16,7 @@ from flows.detectors.base import Ints
 from flows.families import Families
 from flows.gather import Gather
 from flows.labels_archive import unpack_labels
+from flows.partial import ending
 from flows.programs import Key, Placed
 from flows.revisions import DetectorTable, unpack_detectors
 from flows.saved import Saved, pack, unpack
@@ -106,6 +107,10 @@ def load(raw: bytes, block: Block) -> Block:
     block.signal = _load_signal(header.get("signal"))
     _load_programs(block, saved, programs)
     load_episodes(block, saved, sources, list(programs))
+    for source in sources:
+        if source.id in gathered and source.id not in numbers:
+            incarnation, step, _, _ = gathered[source.id]
+            block.end_gathered(ending(source, incarnation, step))
     if header.get("budgets"):
         load_budgets(block, header["budgets"], saved.arrays)
     return block

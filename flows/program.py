@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from flows import entity
 from flows.calibration import allocate_tails, calibrate
 from flows.config import ProgramKey
 from flows.detectors.base import VALUE_LIMIT, Column, Floats, Ints, Learned, Scored, Silences, Silent, Table
@@ -38,7 +40,7 @@ class Program:
         self.detector = key.make()
         self._silent = self.detector if isinstance(self.detector, Silent) else None  # asking a protocol takes 100 µs
         self._learned = self.detector if isinstance(self.detector, Learned) else None
-        self._entities = self.detector if isinstance(self.detector, RiverVector) else None
+        self._vectors = self.detector if isinstance(self.detector, RiverVector) else None
         self.state = self.detector.allocate(0)
         changes = key.shape in CHANGES and not self.silent  # pauses are those between samples, not between rates
         self.rates: Table | None = allocate_rates(0) if changes else None
@@ -46,6 +48,9 @@ class Program:
         self.counts = Table((Column("known", np.int32),))
         self.max_models = self.detector.max_models if isinstance(self.detector, Modelled) else None
         self.peers = Peers(key.peers) if key.peers else None
+        alone = self.peers is not None and GROUP not in self.state.arrays
+        self.combined: Table | None = Table(entity.COLUMNS) if alone else None
+        """of kinds that judge each member of a group by itself: what makes one of them"""
         self.used = 0
         self._free: list[int] = []
 
@@ -63,15 +68,25 @@ class Program:
 
     def join(self, slot: int, labels: Mapping[str, str], series: int) -> None:
         """Tell which series an empty slot is for, where those of a group are judged together."""
-        if self.peers is not None:
-            self.state[GROUP][slot] = self.peers.join(slot, labels)
-            if self._entities is not None:
-                self.state[ENTITY][slot] = self.peers.is_entity(labels)
-                self.state[SERIES][slot] = series
+        if self.peers is None:
+            return
+        table = self._grouped
+        table[GROUP][slot] = self.peers.join(slot, labels)
+        if ENTITY in table.arrays:
+            table[ENTITY][slot], table[SERIES][slot] = self.peers.is_entity(labels), series
+
+    @property
+    def _grouped(self) -> Table:
+        """Where it stands which series belong together."""
+        return self.state if self.combined is None else self.combined
+
+    def is_entity(self, labels: Mapping[str, str]) -> bool:
+        """Whether a series with these labels stands for its group, and its members tell nothing themselves."""
+        return self.peers is not None and ENTITY in self._grouped.arrays and self.peers.is_entity(labels)
 
     def wants_model(self, labels: Mapping[str, str]) -> bool:
-        """Whether a series with these labels would get a Python object."""
-        return self.max_models is not None and (self.peers is None or self.peers.is_entity(labels))
+        """Whether a series with these labels would get a Python object: of vectors entities, else what is none."""
+        return self.max_models is not None and self.is_entity(labels) == (self._vectors is not None)
 
     def take_slots(self, n: int) -> Ints:
         """``n`` empty slots."""
@@ -93,7 +108,9 @@ class Program:
 
     def tables(self) -> list[Table]:
         """All memory, rows are slots."""
-        return [table for table in (self.state, self.rates, self.tails, self.counts) if table is not None]
+        return [
+            table for table in (self.state, self.rates, self.tails, self.counts, self.combined) if table is not None
+        ]
 
     def step(self, slots: Ints, times_ms: Ints, values: Floats, starts_ms: Ints | None) -> Judged:
         """Shape and judge ``n`` samples."""
@@ -102,20 +119,30 @@ class Program:
         if self._silent is not None:
             _, pauses_s, scored = self._silent.hear(self.state, slots, times_ms, values)
             return Judged(pauses_s, scored, unlimited(len(slots)))
-        if self._entities is not None:
-            values, scored = self._entities.judge(self.state, slots, times_ms, values)
+        if self._vectors is not None:
+            values, scored = self._vectors.judge(self.state, slots, times_ms, values)
         else:
+            if self.combined is not None:
+                values = np.where(self.combined[ENTITY][slots], math.nan, values)
             scored = self.detector.step(self.state, slots, times_ms, values)
         scored = scored if self.tails is None else calibrate(self.tails, slots, values, scored)
+        if self.combined is not None:
+            values, scored = entity.combine(self.combined, slots, times_ms, values, scored)
         seen = np.empty(len(slots), np.int32)
         count(self.counts["known"], slots, values, seen)
         return Judged(values, scored, seen)
 
+    @property
+    def entities(self) -> Ints:
+        """Slots that stand for groups, where these are judged."""
+        known = self.peers is not None and ENTITY in self._grouped.arrays
+        return np.flatnonzero(self._grouped[ENTITY][: self.used]) if known else np.zeros(0, np.int64)
+
     def leaders(self, slot: int) -> list[tuple[int, float]]:
         """Of an entity: series hashes and values of the members that led when it surprised at last."""
-        if self._entities is None:
+        if "top" not in self._grouped.arrays:
             return []
-        series, values = self.state["top"][slot].tolist(), self.state["top_value"][slot].tolist()
+        series, values = self._grouped["top"][slot].tolist(), self._grouped["top_value"][slot].tolist()
         return [(one, value) for one, value in zip(series, values, strict=True) if one]
 
     def note(self) -> None:
@@ -132,7 +159,8 @@ class Program:
         """Python objects among its memory."""
         if self.max_models is None:
             return 0
-        return len(self) if self.peers is None else int(np.count_nonzero(self.state[ENTITY]))
+        entities = len(self.entities)
+        return entities if self._vectors is not None else len(self) - entities
 
     @property
     def faults(self) -> int:
@@ -151,7 +179,17 @@ class Program:
 
     def needs(self, slots: Ints) -> Ints:
         """How many more samples each of these slots needs before it is scored, 0 when ready."""
-        return self.detector.needs(self.state, slots)
+        if self.combined is None:
+            return self.detector.needs(self.state, slots)
+        members = self._members()
+        return entity.needs(self.combined, slots, members, self.detector.needs(self.state, members))
+
+    def _members(self) -> Ints:
+        """Slots of series that belong to an entity."""
+        assert self.combined is not None  # noqa: S101 - asked only where it is
+        taken = np.ones(self.used, np.bool_)
+        taken[self._free] = False
+        return np.flatnonzero(taken & ~self.combined[ENTITY][: self.used])
 
     def save(self, slots: Ints) -> dict[str, NDArray[Any]]:
         """Columns of these slots that cannot be derived, for a snapshot."""
@@ -161,6 +199,18 @@ class Program:
         """Put saved columns into these slots."""
         for table in self.tables():
             table.load(slots, columns)
+        self.detector.derive(self.state, slots)
+
+    def save_learned(self, slots: Ints) -> dict[str, NDArray[Any]]:
+        """As ``save``, without the previous sample of each series: what comes next is measured from a live one."""
+        tables = (table for table in self.tables() if table is not self.rates)
+        return {name: column for table in tables for name, column in table.save(slots).items()}
+
+    def load_learned(self, slots: Ints, columns: dict[str, NDArray[Any]]) -> None:
+        """Put what ``save_learned`` gave into these slots."""
+        for table in self.tables():
+            if table is not self.rates:
+                table.load(slots, columns)
         self.detector.derive(self.state, slots)
 
     @property

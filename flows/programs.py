@@ -66,6 +66,11 @@ class Programs:
             self._numbers[key] = number
         return number
 
+    def find(self, key: Key) -> Program | Gather | None:
+        """A program, if it is in use."""
+        number = self._numbers.get(key)
+        return None if number is None else self._programs[number]
+
     def drop_if_empty(self, number: int) -> None:
         """Forget a program that watches nothing."""
         program = self[number]

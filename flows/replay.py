@@ -7,9 +7,8 @@ forgotten in a gap, and samples of any age are judged.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,18 +19,22 @@ from connectors.codec.series_hash import series_hash
 from connectors.messages import (
     DEFAULT_TENANT,
     MAX_TIME_MS,
+    Aggregate,
     Anomaly,
     ControlRecord,
     DetectorConfig,
     DetectorRevision,
+    Group,
     OutRecord,
 )
 from flows.block import Block, BlockLimits
 from flows.chunks import NewSeries, Samples
-from flows.config import check_config
+from flows.config import check_config, compile_config, compile_merged
 from flows.detectors.base import Floats, Ints, Scored, Silent
-from flows.entity import combine
+from flows.detectors.registry import KINDS, Trait
 from flows.episodes import Lanes
+from flows.frame import Column, Frame, shaped, with_entity
+from flows.peers import has_entities
 from flows.program import Judged
 from flows.selector import NAME_LABEL
 
@@ -41,22 +44,10 @@ CONTROL_EVERY_MS = 10_000
 CONTROLS_PER_PAUSE = 60
 """So much of a pause is witnessed: it bounds what a frame of hourly rows, or a gap of a year, costs."""
 EVERYTHING = f'{{{NAME_LABEL}=~".+"}}'
-ENTITY = {NAME_LABEL: "entity"}
+TOGETHER = Group(aggregate=Aggregate.MEMBERS)
+"""All signals of a frame as one group."""
 _EVER_MS = 2 * MAX_TIME_MS
 LIMITS = BlockLimits(idle_s=_EVER_MS // 1000, too_old_ms=_EVER_MS, too_new_ms=_EVER_MS)
-
-
-class Frame(NamedTuple):
-    """Rows of the past in the order in which they came: one entity, a column per signal.
-
-    ``times_ms`` (n,) int64 from 0 to ``MAX_TIME_MS``; ``values`` (n, signals) float64; ``present`` (n, signals) bool,
-    False where a row has no sample of that signal; ``labels`` of each signal, with a name.
-    """
-
-    times_ms: Ints
-    values: Floats
-    present: NDArray[np.bool_]
-    labels: Sequence[Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,40 +68,29 @@ class Replayed:
     learned: list[str | None]
 
 
-def replay(config: DetectorConfig, frame: Frame) -> Replayed:
-    """Judge a frame with a detector that watches all of it; raises ``ConfigError``."""
+def replay(config: DetectorConfig, frame: Frame, tell: Callable[[float], None] = lambda _share: None) -> Replayed:
+    """Judge a frame with a detector that watches all of it; raises ``ConfigError``.
+
+    Several signals are one entity: the group of all of them, as ``aggregate: members`` makes it live. ``tell`` is told
+    now and then which share of the rows is judged.
+    """
     config = config.model_copy(update={"selector": EVERYTHING, "tenant": DEFAULT_TENANT, "enabled": True})
+    if len(frame.labels) > 1 and Trait.PAUSES not in KINDS[config.kind].traits:
+        config = config.model_copy(update={"group": TOGETHER})
     check_config(config)
-    signals = Witness(config, frame)
+    columns = len(frame.labels)
+    frame = frame if config.group is None else shaped(frame, config.shape)
+    signals = Witness(config, with_entity(frame) if has_entities(config) else frame)
     told = Told(frame)
     for rows in signals.chunks():
         told.samples(rows, signals.take([signals.samples_of(rows)]))
         told.control(rows, signals.take(signals.controls(rows)))
+        if rows.start // ROWS_PER_CHUNK < rows.stop // ROWS_PER_CHUNK:
+            tell(rows.stop / len(frame.times_ms))
     signals.hear_silence()
-    if len(frame.labels) == 1:
-        value, *scored = signals.verdicts[:, :, 0]
-        return _replayed(signals, told, value, Scored(*scored))
-    return _replay_entity(config, frame, signals)
-
-
-def _replay_entity(config: DetectorConfig, frame: Frame, signals: Witness) -> Replayed:
-    """Several signals as one: the combined surprise makes the episodes, by the code that makes them of any signal."""
-    combined = combine(signals.verdicts[1])
-    value, _, expected, lower, upper = signals.verdicts[:, np.arange(len(frame.times_ms)), combined.leader]
-    scored = Scored(combined.score, expected, lower, upper)
-    times_ms = frame.times_ms[:, None]
-    told = Told(frame)
-    entity = Witness(config, Frame(frame.times_ms, value[:, None], np.ones_like(times_ms, np.bool_), [ENTITY]))
-    advancing = np.diff(np.maximum.accumulate(frame.times_ms), prepend=-1) > 0
-    for rows in entity.chunks():
-        at = rows.start + np.flatnonzero(advancing[rows])
-        told.samples(rows, entity.report(at, value, scored))
-        told.control(rows, entity.take(entity.controls(rows)))
-    return _replayed(signals, told, value, scored)
-
-
-def _replayed(signals: Witness, told: Told, value: Floats, scored: Scored) -> Replayed:
-    return Replayed(value, scored, told.alert, list(told.last.values()), signals.drops(), signals.learned())
+    value, *scored = signals.of_the_leading()
+    learned, anomalies = signals.learned()[:columns], list(told.last.values())
+    return Replayed(value, Scored(*scored), told.alert, anomalies, signals.drops(), learned)
 
 
 class Witness(Block):
@@ -118,13 +98,14 @@ class Witness(Block):
 
     def __init__(self, config: DetectorConfig, frame: Frame) -> None:
         revision = DetectorRevision(detector_id="backtest", base_revision=0, config=config, author="", time_ms=0)
-        super().__init__(Topics(), LIMITS, lambda start, end: [revision][start:end])
-        self.frame = frame
+        compiled = compile_config if config.group is None else compile_merged
+        super().__init__(Topics(), LIMITS, lambda start, end: [revision][start:end], compiled)
+        self.frame, self._entities = frame, has_entities(config)
         self.verdicts = np.full((5, *frame.values.shape), np.nan)
         self.verdicts[0] = np.where(frame.present, frame.values, np.nan)
         self._silences = np.full((5, *frame.values.shape), np.nan)
         self._reached_ms = np.maximum.accumulate(frame.times_ms)
-        self._columns = [_Column(frame.times_ms, present) for present in frame.present.T]
+        self._columns = [Column(frame.times_ms, present) for present in frame.present.T]
         encoded = [encode_labels(labels) for labels in frame.labels]
         self._hashes = np.array([series_hash(raw, DEFAULT_TENANT) for raw in encoded], np.uint64)
         new = [NewSeries(int(series), DEFAULT_TENANT, raw) for series, raw in zip(self._hashes, encoded, strict=True)]
@@ -134,10 +115,18 @@ class Witness(Block):
         self.take([control_at(first_ms), announced])
 
     def chunks(self) -> Iterator[slice]:
-        """Runs of rows that control records follow."""
-        often = self._judges_silence or self.watch.budgets  # a threshold changes at control records only
-        n, size = len(self.frame.times_ms), 1 if often else ROWS_PER_CHUNK
-        yield from (slice(at, min(at + size, n)) for at in range(0, n, size))
+        """Runs of rows that control records follow; rows of one time are never parted, as steps must not be.
+
+        Budgets change thresholds at control records only; entities are judged step by step, as live.
+        """
+        often = self._judges_silence or self.watch.budgets or self._entities
+        times_ms, size = self.frame.times_ms, 1 if often else ROWS_PER_CHUNK
+        ends = np.flatnonzero(np.diff(times_ms, append=-1)) + 1
+        start = 0
+        while start < len(times_ms):
+            stop = int(ends[np.searchsorted(ends, min(start + size, len(times_ms)))])
+            yield slice(start, stop)
+            start = stop
 
     def controls(self, rows: slice) -> Iterator[ControlRecord]:
         """Log time until the row that follows.
@@ -163,24 +152,14 @@ class Witness(Block):
         times_ms, values = self.frame.times_ms[rows], self.frame.values[rows]
         return Samples(self._hashes[columns], times_ms[at], values[at, columns], None)
 
-    def report(self, at: Ints, values: Floats, scored: Scored) -> list[OutRecord]:
-        """Episodes from verdicts that are known already, on the only series; ``at`` are rows, times increasing."""
-        out: list[OutRecord] = []
-        times_ms, entries = self.frame.times_ms[at], np.full(len(at), int(self.series.table["head"][0]))
-        part = Scored(*(column[at] for column in scored))
-        _, _, steps_s = self.admit(np.full(len(at), self._hashes[0]), times_ms, values[at])
-        judged = Judged(values[at], part, at.astype(np.int32))  # every row so far taught the entity's ladder
-        self.follow(self.watch.lanes(), entries, times_ms, judged, steps_s, out)
-        return out
-
     def follow(
         self, lanes: Lanes, entries: Ints, times_ms: Ints, judged: Judged, steps_s: NDArray[np.float32],
         out: list[OutRecord],
     ) -> None:  # fmt: skip
         """Keep the verdicts; rows of the block's series are columns of the frame, as both count in order."""
         signals = self.watch.routes.entries["row"][entries]
-        for signal in np.unique(signals).tolist():
-            mine = signals == signal
+        for signal in [len(self._columns) - 1] if self._entities else np.unique(signals).tolist():
+            mine = signals == signal  # an entity comes last, and its members get no verdict
             at = self._columns[signal].rows_at(times_ms[mine])
             verdicts = np.stack([judged.values, *judged.scored])[:, mine]
             self.verdicts[:, at[at >= 0], signal] = verdicts[:, at >= 0]
@@ -191,6 +170,9 @@ class Witness(Block):
         super().follow(lanes, entries, times_ms, judged, steps_s, out)
         # live, each sample comes at its own log time; here a chunk comes at once
         self.episodes.open["log_ms"] = self.episodes.open["time_ms"]
+
+    def count_readiness(self) -> None:
+        """Nobody asks a backtest, and it would take half of the time of an entity's row."""
 
     def learned(self) -> list[str | None]:
         """What each signal is taken for by now."""
@@ -203,22 +185,11 @@ class Witness(Block):
         louder = self._silences[1] > np.nan_to_num(self.verdicts[1], nan=-np.inf)
         self.verdicts = np.where(louder, self._silences, self.verdicts)
 
-
-class _Column:
-    """Finds the row of a signal's sample by its time: the first that has it, as only that one is judged."""
-
-    def __init__(self, times_ms: Ints, present: NDArray[np.bool_]) -> None:
-        rows = np.flatnonzero(present)
-        order = np.argsort(times_ms[rows], kind="stable")
-        self._rows = rows[order]
-        self._times_ms = times_ms[self._rows]
-
-    def rows_at(self, times_ms: Ints) -> Ints:
-        """(n,) int64, −1 for a time at which there is no sample."""
-        if not len(self._rows):
-            return np.full(len(times_ms), -1)
-        at = np.minimum(np.searchsorted(self._times_ms, times_ms), len(self._rows) - 1)
-        return np.where(self._times_ms[at] == times_ms, self._rows[at], -1)
+    def of_the_leading(self) -> Floats:
+        """Of each row the verdict of the signal that surprises most, or of the entity; (5, n)."""
+        scores = self.verdicts[1]
+        leader = np.where(np.isnan(scores), -np.inf, scores).argmax(axis=1)  # members of an entity have no score
+        return self.verdicts[:, np.arange(len(scores)), leader]
 
 
 class Told:

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from connectors.codec.native import NativeHistogram
 from connectors.messages import Detector, Shape
-from flows.config import compile_config
+from flows.config import ConfigError, compile_config
 from flows.contributions import load_leaders, save_leaders
+from flows.group import GroupPlan
 from flows.merge import Merge, Running
 from flows.partial import GroupName, Part, Portion
 from flows.persistence import load, save
-from flows.saved import pack, unpack
+from flows.saved import Saved, pack, unpack
 
 
 def save_merge(merge: Merge) -> bytes:
@@ -34,7 +35,10 @@ def save_merge(merge: Merge) -> bytes:
 
 
 def load_merge(raw: bytes, merge: Merge) -> Merge:
-    """Fill a new merge with what was saved; raises ``SavedVersionError``."""
+    """Fill a new merge with what was saved; raises ``SavedVersionError``.
+
+    A detector that this version refuses does not run; the end of its episodes is told. The blocks say that it is gone.
+    """
     saved = unpack(raw)
     for queue, parts in zip(merge.queues, saved.header["queues"], strict=True):
         queue.extend(_load_part(part, saved.arrays) for part in parts)
@@ -42,14 +46,30 @@ def load_merge(raw: bytes, merge: Merge) -> Merge:
     merge.ended.update(saved.header["ended"])
     if saved.header["running"] is not None:
         incarnation, source = saved.header["running"]
-        detector = Detector.model_validate(source)
-        plan = compile_config(detector).plan
-        if plan is not None:
-            block = load(saved.blobs[0], merge.new_block(plan))
-            block.counts.update(saved.header["block_counts"])
-            block.contributors.load(saved.header["contributors"])
-            merge.running = Running(incarnation, detector.revision, plan, block)
+        _load_running(merge, saved, incarnation, Detector.model_validate(source))
     return merge
+
+
+def _load_running(merge: Merge, saved: Saved, incarnation: int, detector: Detector) -> None:
+    group = detector.config.group
+    if group is None:
+        return
+    plan = _plan_of(detector)
+    block = load(saved.blobs[0], merge.new_block(plan or GroupPlan(group, detector.config.shape, ())))
+    block.counts.update(saved.header["block_counts"])
+    if plan is None:
+        merge.forget(block)
+        return
+    block.contributors.load(saved.header["contributors"])
+    merge.running = Running(incarnation, detector.revision, plan, block)
+
+
+def _plan_of(detector: Detector) -> GroupPlan | None:
+    """How its groups are gathered; None if this version refuses it."""
+    try:
+        return compile_config(detector).plan
+    except ConfigError:
+        return None
 
 
 def _save_part(part: Part, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:

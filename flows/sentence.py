@@ -25,6 +25,8 @@ MAX_SIGNAL = 300
 
 def signal_text(labels: Mapping[str, str], shape: Shape, expression: str | None = None) -> str:
     """The signal as PromQL writes a series, a rate as ``rate(…)``; of a group its expression and labels."""
+    if not labels:
+        return expression or "the entity"
     name = labels.get(NAME_LABEL, "")
     matchers = ",".join(f"{key}={quote(value)}" for key, value in sorted(labels.items()) if key != NAME_LABEL)
     series = f"{name}{{{matchers}}}" if matchers or not name else name

@@ -8,6 +8,7 @@ import numpy as np
 
 from connectors.catalogue import Topics
 from connectors.codec.encode import encode_write_request
+from connectors.codec.lean_numba import leave_out_matrices
 from connectors.codec.native import find_histograms
 from connectors.messages import (
     CONTROL_HEADER,
@@ -19,8 +20,10 @@ from connectors.messages import (
     Header,
     Shape,
 )
+from flows import entity
 from flows.block import Block, BlockLimits
 from flows.decode import Decoder
+from flows.detectors.base import Scored, Table
 from flows.detectors.registry import KINDS, Trait
 from flows.persistence import load, save
 
@@ -39,6 +42,7 @@ class _Record(NamedTuple):
 
 def warm() -> None:
     """Run a spike through every kind and every shape, alone and in groups, with a snapshot in the middle."""
+    leave_out_matrices()
     kind = next(iter(KINDS))
     revisions = [_revision(kind, Shape.RAW) for kind in KINDS if Trait.OBJECTS not in KINDS[kind].traits]
     revisions += [_revision(kind, shape, group) for shape in Shape for group in (None, Group(step_s=1))]
@@ -59,6 +63,7 @@ def warm() -> None:
 
 def warm_kind(kind: str) -> None:
     """Run some samples through one kind: what compiles longest, and what several processes may compile side by side."""
+    leave_out_matrices()
     entry = KINDS[kind]
     detector = entry.make(entry.params.model_validate(entry.example))
     state, rows = detector.allocate(4), np.arange(4)
@@ -74,6 +79,8 @@ def _judge_together() -> None:
             state, rows = detector.allocate(STEPS), np.arange(STEPS)
             for step in range(2):
                 detector.step(state, rows, np.full(STEPS, step), rows.astype(np.float64))
+    rows, values = np.arange(2), np.zeros(2)
+    entity.combine(Table(entity.COLUMNS, 2), rows, rows, values, Scored(*(values.copy() for _ in Scored._fields)))
 
 
 def _revision(kind: str, shape: Shape, group: Group | None = None) -> DetectorRevision:

@@ -18,6 +18,7 @@ from flows.families import Families
 from flows.gather import Gather, Gathering
 from flows.keys import MAX_KEYS, Keys
 from flows.models import MAX_MODELS, Models
+from flows.notices import Notices
 from flows.policy import POLICY, Policies, chance_of_each
 from flows.program import Program
 from flows.programs import Key, Programs, runs
@@ -42,6 +43,7 @@ class Watch:
         self.detectors: list[CompiledDetector | None] = []
         self.programs = Programs(self.routes)
         self.gatherings: dict[int, Gathering] = {}
+        self._group_notices = Notices()
         self.families = Families()
         self.numbers: dict[str, int] = {}
         self.policies: Policies = np.zeros(0, POLICY)
@@ -75,7 +77,7 @@ class Watch:
             self._singly[number] = detector.plan is not None or detector.program.singly
             if detector.plan is not None and detector.source.config.enabled:
                 state = gathered.get(detector.source.id, (0, 0, False, False))
-                self.gatherings[number] = Gathering(detector, detector.plan, *state)
+                self.gatherings[number] = Gathering(detector, detector.plan, *state, notices=self._group_notices)
         self.work += work_to_try(new, len(self.series))
         hashes = self.series.table["series"]
         self._attend(self._audiences.add(added), lambda row: int(hashes[row]))  # a restart does not change this order
@@ -281,8 +283,14 @@ class Watch:
         changed = self.keys.changed()
         shared = self.keys.shared
         for number in changed[~np.isnan(chances[changed])].tolist():
-            signals = (int(shared[number]) - 1) * partitions + 1
+            signals = ((self._entities_of(number) or int(shared[number])) - 1) * partitions + 1
             chances[number] = math.log10(chance_of_each(self.detector(number).source.config, signals))
+
+    def _entities_of(self, number: int) -> int:
+        """How many groups a detector judges each as one signal, whose members do not alarm; 0 if it judges none so."""
+        key = self.detector(number).program
+        program = self.programs.find(key) if key.peers else None
+        return len(program.entities) if isinstance(program, Program) else 0
 
     def chances(self) -> dict[str, tuple[int, float]]:
         """By the ids of detectors with a threshold by chance: among how many series it is shared out, log10 of each."""
@@ -308,8 +316,9 @@ class Watch:
 
     def _may_gather(self, number: int) -> bool:
         gathering = self.gatherings[number]
-        if not gathering.overflowed and gathering.full:
-            gathering.overflow()
+        reached = None if gathering.overflowed else gathering.reached
+        if reached is not None:
+            gathering.overflow(*reached)
             self._drop_lanes(self.routes.lanes_of_detector(number))
         return not gathering.overflowed
 
@@ -362,7 +371,7 @@ class Watch:
 
     def notices(self) -> list[str]:
         """What is to be said of detectors since the last call."""
-        return [*self.keys.notices.take(), *self.models.notices.take()]
+        return [*self.keys.notices.take(), *self.models.notices.take(), *self._group_notices.take()]
 
     def _program_number(self, key: Key, detector: int) -> int:
         return self.programs.number_of(

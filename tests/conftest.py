@@ -71,7 +71,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if not numba.config.DISABLE_JIT and not hasattr(config, "workerinput"):
+    if not numba.config.DISABLE_JIT and not hasattr(config, "workerinput") and not config.option.collectonly:
         forget_stale()  # who runs pytest by hand has not made anything before
 
 

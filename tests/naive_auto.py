@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 
-from tests.naive import NAN, NO_VERDICT, Verdict
+from tests.naive import NAN, NO_VERDICT, Hold, Verdict
 
 HOUR_MS, DAY_MS, WEEK_MS = 3_600_000, 86_400_000, 7 * 86_400_000
 LAPLACE = math.sqrt(2.0) / math.log(10.0)
@@ -94,11 +95,7 @@ class Tail:
 class Ladder:
     """What 1 of 10, 100, … samples exceed."""
 
-    signals: float = 1.0
-    widths: list[float] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.widths = [math.sqrt(self.signals) * width for width in (8.0, 3.0, 2.0, 1.0, 1.0)]
+    widths: list[float] = field(default_factory=lambda: [8.0, 3.0, 2.0, 1.0, 1.0])
 
     def height(self, evidence: float) -> float:
         edges = [sum(self.widths[:rung]) for rung in range(5)]
@@ -109,7 +106,7 @@ class Ladder:
         for i, prior in enumerate((5000, 500, 300, 100, 30)):
             gain = 10 / math.log(10) / (min(n, 300_000) * 0.1**i + prior)
             above = height > i + 1
-            self.widths[i] = max(self.widths[i] * (1 + gain * (above - 0.1)), 0.6 * math.sqrt(self.signals))
+            self.widths[i] = max(self.widths[i] * (1 + gain * (above - 0.1)), 0.6)
             if not above:
                 break
 
@@ -329,26 +326,34 @@ class Auto:
         self.hours.setdefault(hour, Mean()).learn(away, min(rate, 1.0))
 
 
-def auto(times_ms: Sequence[int], values: Sequence[float]) -> list[Verdict]:
-    """Verdicts of ``auto`` without its words."""
-    signal = Auto()
-    pairs = zip(times_ms, values, strict=True)
-    return [signal.sample(int(t), float(v)) if abs(v) <= 1e38 else NO_VERDICT for t, v in pairs]
+def auto(times_ms: Sequence[int], values: Sequence[float], hold: Hold | None = None) -> list[Verdict]:
+    """Verdicts of ``auto`` without its words; what is held back is taken back."""
+    signal, out = Auto(), list[Verdict]()
+    for time_ms, value in zip(times_ms, values, strict=True):
+        if not abs(value) <= 1e38:
+            out.append(NO_VERDICT)
+            continue
+        before = None if hold is None else deepcopy(signal)
+        out.append(signal.sample(int(time_ms), float(value)))
+        if hold is not None and before is not None and not hold.learns(out[-1][0], time_ms):
+            signal = before
+            signal.last_ms = int(time_ms)
+    return out
 
 
 def entity(rows: Sequence[Sequence[float]]) -> list[float]:
     """Surprise of several signals together."""
-    ladder, usual, seen, out = Ladder(len(rows[0]) if len(rows) else 1), Mean(), 0, []
+    ladder, usual, seen, out = Ladder(), Mean(), 0, []
     for row in rows:
         known = [score for score in row if not math.isnan(score)]
         if not known:
             out.append(NAN)
             continue
         decades = [s if s <= 5 else 4 + math.sqrt(1 + 2 * (s - 5)) for s in known]
-        total = sum(4 * min(d, 1.0) + 2.4 * max(d - 1, 0.0) for d in decades) * len(row) / len(known)
-        height = ladder.height(max(total - usual.value, 0.0))
+        mean = sum(4 * min(d, 1.0) + 2.4 * max(d - 1, 0.0) for d in decades) / len(known)
+        height = ladder.height(max(mean - usual.value, 0.0) * math.sqrt(len(known)))
         ladder.learn(height, seen)
         out.append(steepened(height))
         seen += 1
-        usual.learn(total, max(0.1, 1 / seen))
+        usual.learn(mean, max(0.1, 1 / seen))
     return out

@@ -6,28 +6,36 @@ mean of deviations. Each has a tail of its own (``auto_tails``), their sum is th
 *Statistical methods for research workers*), and a ladder makes of it a surprise that the signal bears out
 (``auto_ladder``).
 
-Learning policy: nothing is held back, but what is learned of a sample is cut (``auto_profile``), so an incident of
-some samples leaves the level where it was, while a lasting change is accepted: docs/detectors.md says after how
-long. Cost: 0.8 kB a signal, half a microsecond a sample. docs/quality.md says how good it is, and what was tried.
+Learning policy: unless ``hold_s`` says so nothing is held back, but what is learned of a sample is cut
+(``auto_profile``), so an incident of some samples leaves the level where it was, while a lasting change is accepted:
+docs/detectors.md says after how long. Cost: 0.8 kB a signal, half a microsecond a sample. docs/quality.md says how good
+it is, and what was tried.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from flows.detectors.auto_kernel import auto_step
 from flows.detectors.auto_state import COLUMNS, WARMUP, records_of
 from flows.detectors.auto_words import take_notes, words
 from flows.detectors.base import Floats, Ints, Scored, Table
+from flows.detectors.holding import HoldParams, hold_column
+
+NO_HOLDS: Ints = np.zeros(1, np.int64)
 
 
-class AutoParams(BaseModel):
-    """It has none: one set of constants for every signal."""
+class AutoParams(HoldParams):
+    """It needs none: one set of constants for every signal. A hold may be asked for."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    @model_serializer(mode="wrap")
+    def _as_ever(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without holds as it was written before there were any: ids of anomalies are made of it."""
+        return {} if self.hold_ms == 0 else dump(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +45,16 @@ class Auto:
     params: AutoParams
 
     def allocate(self, rows: int) -> Table:
-        """One record of ``auto_state`` each."""
-        return Table(COLUMNS, rows)
+        """One record of ``auto_state`` each, and when its hold began if there are holds."""
+        hold = hold_column(self.params)
+        return Table(COLUMNS if hold.derived else (*COLUMNS, hold), rows)
 
     def step(self, state: Table, rows: Ints, times_ms: Ints, values: Floats) -> Scored:
         """Score then learn."""
         out = Scored.empty(len(rows))
-        auto_step(records_of(state), rows, times_ms, values, *out)
+        held_ms = state["held_ms"] if self.params.hold_ms else NO_HOLDS
+        hold = (held_ms, self.params.hold_ms, self.params.hold_from)
+        auto_step(records_of(state), *hold, rows, times_ms, values, *out)
         return out
 
     def derive(self, state: Table, rows: Ints) -> None:

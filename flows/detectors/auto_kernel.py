@@ -48,6 +48,7 @@ from flows.detectors.auto_state import (
 )
 from flows.detectors.auto_tails import POOLED, learn_peak, surprise_of
 from flows.detectors.base import BAND_SURPRISE, VALUE_LIMIT, Floats, Ints
+from flows.detectors.holding import learns
 
 NO_LIMIT = 1e300
 CADENCE_RATE = 0.02
@@ -76,17 +77,22 @@ CONSTANT_EXTRA = 2.0
 
 @njit(cache=True, nogil=True)
 def auto_step(
-    records: Records, rows: Ints, times_ms: Ints, values: Floats,
+    records: Records, held_ms: Ints, hold_ms: int, hold_from: float, rows: Ints, times_ms: Ints, values: Floats,
     score: Floats, expected: Floats, lower: Floats, upper: Floats,
 ) -> None:  # fmt: skip
-    """Judge and learn ``n`` samples."""
-    sizes = np.zeros(MEMBERS)
+    """Judge and learn ``n`` samples; what a hold keeps from being learned is taken back."""
+    sizes, before = np.zeros(MEMBERS), records[:1].copy()
     for i in range(rows.shape[0]):
-        if abs(values[i]) <= VALUE_LIMIT:
-            verdict = one(records[rows[i]], times_ms[i], values[i], sizes)
-            score[i], expected[i], lower[i], upper[i] = verdict
-        else:
+        if not abs(values[i]) <= VALUE_LIMIT:
             score[i] = expected[i] = lower[i] = upper[i] = math.nan
+            continue
+        row = rows[i]
+        if hold_ms > 0:
+            before[0] = records[row]
+        score[i], expected[i], lower[i], upper[i] = one(records[row], times_ms[i], values[i], sizes)
+        if not learns(held_ms, row, score[i], times_ms[i], hold_ms, hold_from):
+            records[row] = before[0]
+            records[row]["last_ms"] = times_ms[i]
 
 
 @njit(cache=True)
@@ -163,9 +169,9 @@ def judge(it: Signal, k: int, sizes: Floats, pause_ms: float, step_ms: float) ->
         learn_peak(it, member, sizes[member], k)
     evidence *= EVIDENCE_SHARE
     if k == 0:
-        begin_ladder(it["ladder"], 1.0)
+        begin_ladder(it["ladder"])
     surprise = lowered(it, height_of(it["ladder"], evidence_above(it, evidence, k, step_ms)), pause_ms)
-    learn_rungs(it["ladder"], surprise, np.float64(k), 1.0)
+    learn_rungs(it["ladder"], surprise, np.float64(k))
     follow_bursts(it, sizes[STEADY])
     surprise = steepened(barred(it, surprise, pause_ms, step_ms))
     if it["rest_variance"] == 0.0:

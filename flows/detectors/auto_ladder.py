@@ -46,10 +46,10 @@ HEIGHT, HEIGHT_LIMIT, HEIGHT_SHARE, HEIGHT_MS = 3.0, 8.0, 0.5, 6.0 * HOUR_MS
 
 
 @njit(cache=True)
-def begin_ladder(widths: Floats, signals: float) -> None:
-    """Where it begins, for evidence of so many signals added up: deviations grow with the root."""
+def begin_ladder(widths: Floats) -> None:
+    """Where it begins."""
     for rung in range(RUNGS):
-        widths[rung] = WIDTHS[rung] * math.sqrt(signals)
+        widths[rung] = WIDTHS[rung]
 
 
 @njit(cache=True)
@@ -65,13 +65,13 @@ def height_of(widths: Floats, evidence: float) -> float:
 
 
 @njit(cache=True)
-def learn_rungs(widths: Floats, height: float, n: float, signals: float) -> None:
+def learn_rungs(widths: Floats, height: float, n: float) -> None:
     """Learn what height was told, after ``n`` others."""
-    share, n, narrowest = 1.0, min(n, SAMPLES_LIMIT), NARROWEST * math.sqrt(signals)
+    share, n = 1.0, min(n, SAMPLES_LIMIT)
     for rung in range(RUNGS):
         above = 1.0 if height > rung + 1.0 else 0.0
         gain = PER_E_FOLD / (share * n + PRIOR_VISITS[rung])
-        widths[rung] = max(np.float64(widths[rung]) * (1.0 + gain * (above - 0.1)), narrowest)
+        widths[rung] = max(np.float64(widths[rung]) * (1.0 + gain * (above - 0.1)), NARROWEST)
         if above == 0.0:
             break
         share *= 0.1

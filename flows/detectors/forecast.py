@@ -34,6 +34,8 @@ LEARNING, KNOWN = 1, 2
 MOST_VISITS = 60_000
 FAR = 30.0
 """Deviations beyond which a sample of the first cycles is no part of the season."""
+FARTHEST = 2.0 * VALUE_LIMIT
+"""No two values are farther apart; a float32 holds it."""
 
 
 class Season(NamedTuple):
@@ -131,10 +133,11 @@ def forecast_step(
         if period_ms > 0:
             enter(season, level, row, time_ms, period_ms, gamma)
             if season.stage[row] == KNOWN and time_ms - season.begun_ms[row] >= period_ms:
-                trend[row] += incline(season, row, time_ms, alpha, beta)
+                trend[row] = within(trend[row] + incline(season, row, time_ms, alpha, beta))
         ahead = level[row] + trend[row]
         if season.stage[row] == KNOWN:
             ahead += np.float64(season.season[row, season.phase[row]])
+        ahead = within(ahead)
         centre = ahead + origin[row]
         scale = deviation(variance[row], floor_ratio * abs(centre))
         away = x - ahead
@@ -156,13 +159,19 @@ def forecast_step(
             weight = max(delta, 1.0 / (seen[row] + 1.0))
             variance[row] = (1.0 - weight) * variance[row] + weight * away * away
         teach(season, row, x, ahead, away, taught, scale)
-        level[row] += trend[row] + max(alpha, 1.0 / (seen[row] + 1.0)) * taught
+        level[row] = within(level[row] + trend[row] + max(alpha, 1.0 / (seen[row] + 1.0)) * taught)
         if season.stage[row] == KNOWN:
             season.cycle_sum[row] += taught
             season.cycle_count[row] += 1
         else:
-            trend[row] += alpha * beta * taught
+            trend[row] = within(trend[row] + alpha * beta * taught)
         seen[row] = min(seen[row] + 1, COUNT_LIMIT)
+
+
+@njit(cache=True, inline="always")
+def within(x: float) -> float:
+    """``x``, but no farther from the origin than a value can be: weights near 1 may drive a forecast away for ever."""
+    return min(max(x, -FARTHEST), FARTHEST)
 
 
 @njit(cache=True)
@@ -180,7 +189,8 @@ def enter(season: Season, level: Floats, row: int, time_ms: int, period_ms: int,
         season.phase_count[row] = season.cycle_count[row] = 0
     elif season.stage[row] == KNOWN and phase != season.phase[row] and season.phase_count[row] > 0:
         mean = season.phase_sum[row] / season.phase_count[row]
-        season.season[row, season.phase[row]] += np.float32(gamma * mean)
+        before = np.float64(season.season[row, season.phase[row]])
+        season.season[row, season.phase[row]] = np.float32(within(before + gamma * mean))
         season.phase_sum[row] = 0.0
         season.phase_count[row] = 0
     season.phase[row] = phase
@@ -211,7 +221,7 @@ def begin(season: NDArray[Any], visits: NDArray[Any], phase: int) -> float:
             known += 1.0
             total += np.float64(season[j])
     for j in range(season.shape[0]):
-        season[j] = np.float32(np.float64(season[j]) - total / known) if visits[j] > 0 else np.float32(0.0)
+        season[j] = np.float32(within(np.float64(season[j]) - total / known)) if visits[j] > 0 else np.float32(0.0)
     return -np.float64(season[phase])
 
 

@@ -21,7 +21,7 @@ from flows.detectors.missing import Missing, MissingParams
 from flows.detectors.outlier import Outlier, OutlierParams
 from flows.detectors.quantile import Quantile, QuantileParams
 from flows.detectors.river import River, RiverParams
-from flows.detectors.river_vector import RiverVector
+from flows.detectors.river_vector import vectors_of
 from flows.detectors.seasonal import Seasonal, SeasonalParams
 from flows.detectors.threshold import Threshold, ThresholdParams
 from flows.detectors.zscore import Zscore, ZscoreParams
@@ -39,10 +39,10 @@ class Trait(StrEnum):
 
     TOGETHER = "together"
     """Judges the members of a group against each other, whole steps of them."""
-    VECTORS = "vectors"
-    """Can judge all members of a group as one signal of many dimensions."""
     OBJECTS = "objects"
     """Keeps Python objects, and compiles nothing."""
+    PAUSES = "pauses"
+    """Judges pauses between samples, when nothing comes too."""
 
 
 class Kind(NamedTuple):
@@ -55,8 +55,8 @@ class Kind(NamedTuple):
     example: Mapping[str, Any] = MappingProxyType({})
     """Parameters that make one which can fire, where the defaults alone do not."""
 
-    vectors: Callable[[Any], Detector] | None = None
-    """How one is made that judges all members of a group as one signal; raises ``ValueError`` if it cannot."""
+    vectors: Callable[[Any], Detector | None] = lambda _params: None
+    """How one is made that judges all members of a group as one signal of many dimensions; none if it cannot."""
 
     @property
     def calibrable(self) -> bool:
@@ -108,9 +108,11 @@ KINDS: dict[str, Kind] = {
         RiverParams,
         River,
         "models of the library river, for few signals",
-        frozenset({Trait.OBJECTS, Trait.VECTORS}),
-        vectors=RiverVector,
+        frozenset({Trait.OBJECTS}),
+        vectors=vectors_of,
     ),
     "flatline": Kind(FlatlineParams, Flatline, "a signal that used to move stands still", frozenset({Trait.TIMES})),
-    "missing": Kind(MissingParams, Missing, "nothing comes for longer than it ever took", frozenset({Trait.TIMES})),
+    "missing": Kind(
+        MissingParams, Missing, "nothing comes for longer than it ever took", frozenset({Trait.TIMES, Trait.PAUSES})
+    ),
 }

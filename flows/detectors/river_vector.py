@@ -28,16 +28,17 @@ MAX_FEATURES = 64
 """Members of an entity that its model takes, those with the lowest series hash; more would cost more than they say."""
 
 
+def vectors_of(params: RiverParams) -> RiverVector | None:
+    """What judges several values at once; none of a model that judges one."""
+    vector = RiverVector(params)
+    return None if vector.river.spec.gaussian is not None else vector
+
+
 @dataclass(frozen=True)
 class RiverVector:
     """One model per entity."""
 
     params: RiverParams
-
-    def __post_init__(self) -> None:
-        if self.river.spec.gaussian is not None:
-            message = f"{self.params.model} judges one value; for several at once choose a model that takes vectors"
-            raise ValueError(message)
 
     @cached_property
     def river(self) -> River:

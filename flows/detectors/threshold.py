@@ -8,28 +8,28 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numba import njit
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from flows.detectors.base import BAND_Z, SURPRISE_MAX, VALUE_LIMIT, Floats, Ints, Scored, Table
 from flows.detectors.gaussian import gaussian_surprise
 
 
 class ThresholdParams(BaseModel):
-    """Parameters of ``threshold``."""
+    """Parameters of ``threshold``. What is beyond ``VALUE_LIMIT`` is a gap: nothing would exceed a bound there."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     lower: Annotated[
         float | None,
-        Field(ge=-VALUE_LIMIT, le=VALUE_LIMIT, description="values below it are anomalous; default none"),
+        Field(gt=-VALUE_LIMIT, le=VALUE_LIMIT, description="values below it are anomalous; default none"),
     ] = None
     upper: Annotated[
         float | None,
-        Field(ge=-VALUE_LIMIT, le=VALUE_LIMIT, description="values above it are anomalous; default none"),
+        Field(ge=-VALUE_LIMIT, lt=VALUE_LIMIT, description="values above it are anomalous; default none"),
     ] = None
     spread: Annotated[
         float | None,
@@ -39,6 +39,18 @@ class ThresholdParams(BaseModel):
             description="scale on which surprise grows beyond a bound; default at once",
         ),
     ] = None
+
+    @field_validator("lower", "upper", mode="before")
+    @classmethod
+    def _within_reach(cls, bound: Any, info: ValidationInfo) -> Any:
+        """Say why, where the limits above would only say how much."""
+        if isinstance(bound, int | float):
+            above = info.field_name == "upper"
+            if bound >= VALUE_LIMIT if above else bound <= -VALUE_LIMIT:
+                limit, side = ("below 1e38", "above") if above else ("above -1e38", "below")
+                message = f"must be {limit}: values beyond ±1e38 are gaps, so that nothing would ever be {side} it"
+                raise ValueError(message)
+        return bound
 
     @model_validator(mode="after")
     def _can_fire(self) -> Self:

@@ -22,7 +22,9 @@ def quantile_of(values: Sequence[float], q: float) -> float:
 
 
 def bucket_quantile(q: float, buckets: Sequence[tuple[float, float]]) -> float:
-    """The q-quantile of cumulative counts by ascending upper bound; NaN without observations or a bucket ``+Inf``.
+    """The q-quantile of cumulative counts by ascending upper bound.
+
+    NaN without observations or a bucket ``+Inf``, and where any count is NaN.
 
     Linear within the bucket, whose lower bound is 0 for the first one if its upper bound is positive; in the last
     bucket the highest finite bound. Counts that fall are lifted to the one before, as in Prometheus.
@@ -32,7 +34,7 @@ def bucket_quantile(q: float, buckets: Sequence[tuple[float, float]]) -> float:
     bounds = [bound for bound, _ in buckets]
     counts = monotonic([count for _, count in buckets])
     total = counts[-1]
-    if total == 0.0 or math.isnan(total):
+    if total == 0.0 or any(map(math.isnan, counts)):
         return math.nan
     rank = q * total
     at = next((i for i in range(len(counts) - 1) if counts[i] >= rank), len(counts) - 1)

@@ -19,8 +19,6 @@ pytestmark = pytest.mark.integration
 
 FRIEND = "https://friend.example:8443"
 DEADLINE_S = 20.0
-UNREAD = {"header_too_large", "bad_request"}
-"""What the server refuses before the application sees it, by code; docs/api.md says what it lacks."""
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +42,8 @@ def raw(api: RunningApi, sent: bytes) -> tuple[bytes, dict[str, Any]]:
     assert b"content-type: application/problem+json" in head.lower()
     problem = json.loads(body)
     lines = {name.lower(): value for name, _, value in (line.partition(b": ") for line in head.split(b"\r\n"))}
-    if problem["code"] in UNREAD:
-        assert b"x-request-id" not in lines
-        assert problem["request_id"]
-    else:
-        assert lines[b"x-request-id"].decode() == problem["request_id"]
+    assert problem["request_id"]
+    assert lines[b"x-request-id"].decode() == problem["request_id"]
     return head.partition(b"\r\n")[0], problem
 
 

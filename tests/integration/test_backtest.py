@@ -122,6 +122,11 @@ def test_a_range_of_a_real_prometheus(tmp_path: Path) -> None:
         )
         words = ["--detector", tmp_path / "c.json", "--start", str(began_s), "--step", "0.2s", "--out", out]
         done = backtest(address, *words)
+        grouped = {"kind": "mad", "params": {"window": 10}, "selector": "queue", "group": {"aggregate": "members"}}
+        (tmp_path / "g.json").write_text(json.dumps(grouped))
+        words[1], words[-1] = tmp_path / "g.json", tmp_path / "entities"
+        entity = backtest(address, *words)
+        words[1] = tmp_path / "c.json"
         refused = backtest(address, *words, "--query", "rate(queue)")
     assert done.returncode == 0, done.stderr
     assert "2 series" in done.stdout
@@ -131,3 +136,8 @@ def test_a_range_of_a_real_prometheus(tmp_path: Path) -> None:
     assert not [row for row in rows_of(calm) if row["alert"] == "1"]
     assert refused.returncode == 1
     assert "parse error" in refused.stderr
+    assert entity.returncode == 0, entity.stderr
+    assert "1 series" in entity.stdout
+    (together,) = (tmp_path / "entities").iterdir()
+    assert {row["timestamp_ms"] for row in rows_of(together)} >= {row["timestamp_ms"] for row in rows_of(calm)}
+    assert "5000.0" in {row["value"] for row in rows_of(together)}

@@ -66,12 +66,17 @@ def revisions() -> list[tuple[int, DetectorRevision]]:
         name="worst", kind="mad", selector='shop{n=~"[23]."}', shape="raw", params={"window": 20},
         quiet_s=20, threshold=2, group=Group(without=("n",), aggregate="max", step_s=1, grace_s=1),
     )  # fmt: skip
+    entity = DetectorConfig(
+        name="entity", kind="mad", selector='shop{n=~"[23]."}', shape="raw", params={"window": 20},
+        quiet_s=6, threshold=0.5, group=Group(aggregate="members", step_s=1, grace_s=1),
+    )  # fmt: skip
     other = DetectorConfig(name="late", kind="zscore", selector="shop", params={"window": 30}, quiet_s=4)
     plan = [
         (0, "spike", 0, spike),
         (60, "rate", 0, rate),
         (10, "total", 0, total),
         (10, "worst", 0, worst),
+        (10, "entity", 0, entity),
         (300, "total", 1, total.model_copy(update={"name": "all"})),
         (420, "worst", 1, worst.model_copy(update={"threshold": 2.5})),
         (180, "spike", 1, spike.model_copy(update={"threshold": 12.0})),
@@ -282,7 +287,7 @@ def test_the_stream_holds_enough_to_lose(uninterrupted: list[Anomaly]) -> None:
     assert {"quiet", "detector"} <= closed_by
     assert any(event.event is EventType.UPDATED for event in uninterrupted)
     grouped = {(event.detector.id, event.closed_by) for event in last.values() if event.signal.expression}
-    assert {detector for detector, _ in grouped} == {"total", "worst"}
+    assert {detector for detector, _ in grouped} == {"total", "worst", "entity"}
     assert ("worst", "detector") in grouped
 
 

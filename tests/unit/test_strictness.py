@@ -31,11 +31,12 @@ def run_suite(folder: Path, text: str, ci: str, *options: str) -> subprocess.Com
     (folder / "test_sample.py").write_text(text)
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("COV", "PYTEST"))}
     command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "tests.strictness", "-p", "no:cacheprovider"]
-    command += ["-c", os.devnull, f"--rootdir={folder}", *options, str(folder)]
+    # the other plugins take longer to load than all of this to run
+    command += ["-p", "xdist.plugin", "-c", os.devnull, f"--rootdir={folder}", *options, str(folder)]
     return subprocess.run(
         command,
         cwd=ROOT,
-        env={**environment, "CI": ci, "PYTHONPATH": str(ROOT)},
+        env={**environment, "CI": ci, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
         timeout=60,

@@ -65,7 +65,7 @@ def test_nothing_is_said_to_be_written_that_could_not_be(tmp_path: Path) -> None
         ),
         ('{"kind": "zscore", "params": {"window": 1}}', "params.window = 1: Input should be greater"),
         ('{"kind": "nonsense"}', "kind = 'nonsense': must be one of"),
-        ('{"kind": "mad", "group": {"by": ["job"]}}', "group = "),
+        ('{"kind": "mad", "group": {"by": ["job"]}}', "group.aggregate = 'sum': must be members in a backtest"),
         ("{", "must be readable JSON"),
         ("[]", "must hold a JSON object"),
         (" " * 70_000, "at most 65536 bytes"),

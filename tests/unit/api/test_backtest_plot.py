@@ -10,8 +10,9 @@ import pytest
 from api.backtest_plot import DPI, SIZE_INCHES, check_plotting, write_plot
 from connectors.errors import Rejected
 from connectors.messages import DetectorConfig
+from flows.frame import Frame
 from flows.policy import threshold_of
-from flows.replay import EVERYTHING, Frame, replay
+from flows.replay import EVERYTHING, replay
 
 CONFIG = DetectorConfig(name="d", kind="zscore", selector=EVERYTHING, params={"window": 20})
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from api.backtest_summary import LOUDEST, WEEK_MS, Summary
 from connectors.messages import DetectorConfig
-from flows.replay import EVERYTHING, Frame, replay
+from flows.frame import Frame
+from flows.replay import EVERYTHING, replay
 
 CONFIG = DetectorConfig(name="d", kind="zscore", selector=EVERYTHING, params={"window": 20})
 

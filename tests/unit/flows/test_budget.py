@@ -22,13 +22,13 @@ from connectors.messages import (
     Shape,
 )
 from flows.block import Block, BlockLimits
-from flows.budget import LEARN_S, PERIOD_S, Budgets
+from flows.budget import LEARN_S, PERIOD_S, Budgets, level_of
 from flows.chunks import Chunk, Samples
 from flows.merge import Merge
 from flows.partial import GroupName, Part, Portion
 from flows.persistence import load, save
 from flows.policy import POLICY, policy_of, threshold_at
-from flows.trials import LEVELS
+from flows.trials import LEVELS, N_LEVELS
 from tests import naive_budget
 from tests.benchmarks.budget import DAY_S, Case, Partitions, keep, mixture
 from tests.examples import examples
@@ -245,3 +245,11 @@ def test_groups_keep_a_budget_where_they_are_judged() -> None:
     log.detector("d", grouped)
     log.control(0)
     assert len(log.run()[0].watch.budgets) == 0, "a partition only gathers"
+
+
+def test_counts_that_only_their_last_bit_tells_apart_have_a_level() -> None:
+    """Their logarithms are equal: no level lies between them."""
+    expected = np.full(N_LEVELS, 100.0)
+    expected[0] = math.nextafter(100.0, math.inf)
+    assert math.log(expected[0]) == math.log(expected[1])
+    assert level_of(expected, 100.0) == LEVELS[1]

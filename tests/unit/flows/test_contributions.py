@@ -42,6 +42,14 @@ def test_nobody_stands_out_who_is_hardly_known_or_absent() -> None:
     assert stand_out(members, np.arange(4), np.array([np.nan, np.inf, 99.0, 40.0]), int).places.tolist() == [2]
 
 
+def test_who_hardly_ever_moved_may_stand_out_beyond_any_measure() -> None:
+    members = Table(COLUMNS, 2)
+    for step in range(40):
+        stand_out(members, np.arange(2), np.array([1e-320 * (step % 2), 10.0 + step % 2]), int)
+    found = stand_out(members, np.arange(2), np.array([1e38, 50.0]), int)
+    assert found.places.tolist() == [0, 1]
+
+
 def test_noise_hardly_stands_out_and_an_incident_does_not_become_usual_at_once() -> None:
     members, rng = fed(steps=200)
     rare = [len(stand_out(members, np.arange(4), 10.0 * np.arange(1, 5) + rng.normal(0, 0.1, 4), int).places)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,31 @@ def test_beyond_a_bound_it_says_nothing_more_and_counts(
     (gathering,) = partitions.blocks[0].watch.gatherings.values()
     assert gathering.overflowed
     assert not gathering.gathers or not any(map(len, gathering.gathers.values())) or bound == "MAX_WAITING"
+
+
+@pytest.mark.parametrize(
+    ("bound", "limit", "says"),
+    [
+        (
+            "MAX_MEMBERS",
+            2,
+            "its groups have 2 members on a partition, the most that there may be; .*Narrow its selector",
+        ),
+        ("MAX_GROUPS", 2, "it has 2 groups on a partition, the most that there may be; .*Group by fewer labels"),
+        ("MAX_WAITING", 2, "more than 2 samples wait for their step on a partition; .*Narrow its selector"),
+    ],
+)
+def test_who_exceeds_a_bound_is_told_which_and_what_to_do(
+    bound: str, limit: int, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gather, bound, limit)
+    log = log_of(grouped(by=("n",)))
+    log.detector("e", grouped('m{n="1"}'))
+    block, _ = log.run()
+    (notice,) = block.watch.notices()
+    assert re.match(f"detector d \\('ewma'\\): {says}", notice), notice
+    assert "none of its groups is judged" in notice
+    assert block.watch.notices() == []
 
 
 def test_a_change_of_the_config_lets_it_begin_anew(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -258,13 +258,18 @@ def world_of(seed: int) -> World:
     return world
 
 
+@cache
+def judged(seed: int) -> Partitions:
+    """A world as its partitions say it, in some order and without a restart; several tests look at it."""
+    partitions = Partitions(world_of(seed).logs)
+    partitions.run(np.random.default_rng(seed + 100))
+    return partitions
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("seed", SEEDS)
 def test_partitions_together_say_what_one_slow_process_says(seed: int) -> None:
-    world = world_of(seed)
-    partitions = Partitions(world.logs)
-    partitions.run(np.random.default_rng(seed + 100))
-    wanted = expected(world)
+    partitions, wanted = judged(seed), expected(world_of(seed))
     assert len(wanted) > 500
     assert {key for key, _, _ in wanted} == set(DETECTORS)
     assert partitions.values.keys() == wanted.keys()
@@ -276,9 +281,7 @@ def test_partitions_together_say_what_one_slow_process_says(seed: int) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_order_of_partitions_and_restarts_change_nothing_not_even_a_bit(seed: int) -> None:
-    world = world_of(seed)
-    one, other = Partitions(world.logs), Partitions(world.logs)
-    one.run(np.random.default_rng(1))
+    one, other = judged(seed), Partitions(world_of(seed).logs)
     other.run(np.random.default_rng(2), restarts=0.1)
     assert one.values.keys() == other.values.keys()
     for key, value in one.values.items():
@@ -288,11 +291,7 @@ def test_the_order_of_partitions_and_restarts_change_nothing_not_even_a_bit(seed
 
 @pytest.mark.long
 def test_the_worlds_hold_anomalies() -> None:
-    out = []
-    for seed in SEEDS:
-        partitions = Partitions(world_of(seed).logs)
-        partitions.run(np.random.default_rng(seed))
-        out += anomalies(partitions.out)
+    out = [event for seed in SEEDS for event in anomalies(judged(seed).out)]
     assert len(by_id(out)) > 10
     assert {event.closed_by for event in out} >= {None, "quiet", "detector"}
     expressions = {event.detector.id: event.signal.expression for event in out}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -7,14 +8,16 @@ import pytest
 
 from connectors.codec.encode import encode_labels
 from connectors.codec.native import NativeHistogram
-from connectors.messages import Detector, Group, Shape
+from connectors.messages import ClosedBy, Detector, DetectorConfig, EventType, Group, Shape
+from flows import config as flows_config
 from flows import merge
 from flows.block import BlockLimits
+from flows.config import ConfigError
 from flows.merge import Merge
 from flows.partial import GroupName, Part, Portion
 from flows.saved_merge import load_merge, save_merge
-from tests.groups import Key, SeenMerge
-from tests.streams import TOPICS, config
+from tests.groups import Key, Partitions, SeenMerge, sharing_logs
+from tests.streams import TOPICS, anomalies, config
 
 A, B = encode_labels({"x": "a"}), encode_labels({"x": "b"})
 FIRST = 118_000_000
@@ -134,3 +137,35 @@ def test_what_waits_is_saved_as_it_is() -> None:
     assert copy.counts == made.counts
     assert copy.running is not None
     assert save_merge(copy) == save_merge(made)
+
+
+def refuse(made: DetectorConfig) -> None:
+    raise ConfigError(field="kind", value=made.kind, expected="no longer known")
+
+
+def test_what_a_newer_version_refuses_ends_with_its_episodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    logs = sharing_logs(2)
+    logs[0].detector("d", config("ewma", group=Group(by=("x",)), threshold=3.0, quiet_s=60.0))
+    for step in range(40):
+        value = 100.0 if step > 37 else float(step % 3)
+        for n, log in enumerate(logs):
+            log.samples(*(({"__name__": "m", "x": x, "n": str(n)}, 15.0 * step + 14.0, value) for x in "ab"))
+            log.control(15.0 * step + 21.0)
+    partitions = Partitions(logs)
+    partitions.run(np.random.default_rng(0))
+    last = {event.id: event for event in anomalies(partitions.out)}
+    told = {key for key, event in last.items() if event.event is not EventType.CLOSED}
+    counted = partitions.merges["d"].block_counts()
+    monkeypatch.setattr(flows_config, "_check_sense", refuse)
+    partitions.restart()
+    assert partitions.merges["d"].block_counts() == counted + Counter(events_closed=len(told))
+    partitions.out.clear()
+    for partition, log in enumerate(logs):
+        log.control(640.0)
+        partitions.take(partition, log.chunks()[-1:])
+        closed = anomalies(partitions.out)
+        assert {event.id for event in closed} == told != set(), "they are told with what comes first"
+    assert {(event.event, event.closed_by) for event in closed} == {(EventType.CLOSED, ClosedBy.DETECTOR)}
+    assert all(event.sequence == last[event.id].sequence + 1 for event in closed)
+    assert len(closed) == len(told)
+    assert partitions.merges == {}, "all partitions have said that it is gone"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from connectors.messages import Anomaly, Group
 from flows.detectors.outlier import GROUP, Outlier, OutlierParams
 from flows.peers import Peers
+from flows.policy import chance_of_each
 from flows.program import Program
 from tests.groups import Partitions, sharing_logs
 from tests.series import START_MS
@@ -52,6 +54,14 @@ def logs_of(detector: Any, steps: int = 70) -> list[Log]:
     return logs
 
 
+def logs_of_outliers() -> list[Log]:
+    return logs_of(outlier())
+
+
+def logs_of_vectors() -> list[Log]:
+    return logs_of(vectors())
+
+
 def told(events: Iterable[Anomaly]) -> set[tuple[str, int]]:
     return {(event.signal.labels["job"], int(event.signal.labels["n"])) for event in events}
 
@@ -69,12 +79,18 @@ def test_an_anomaly_names_the_member() -> None:
         assert event.samples == len(odd)
 
 
+@cache
+def whole_of(logs: Callable[[], list[Log]]) -> Partitions:
+    """What these logs say in some order and without a restart."""
+    whole = Partitions(logs())
+    whole.run(np.random.default_rng(99))
+    return whole
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(4))
 def test_neither_order_nor_restarts_matter(seed: int) -> None:
-    logs = logs_of(outlier())
-    whole, other = Partitions(logs), Partitions(logs)
-    whole.run(np.random.default_rng(99))
+    whole, other = whole_of(logs_of_outliers), Partitions(logs_of_outliers())
     other.run(np.random.default_rng(seed), restarts=0.2)
     assert by_id(anomalies(other.out)) == by_id(anomalies(whole.out))
     assert other.values == whole.values
@@ -136,9 +152,7 @@ def test_an_anomaly_of_several_signals_is_the_entity_s() -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(3))
 def test_entities_do_not_depend_on_order_or_restarts(seed: int) -> None:
-    logs = logs_of(vectors())
-    whole, other = Partitions(logs), Partitions(logs)
-    whole.run(np.random.default_rng(99))
+    whole, other = whole_of(logs_of_vectors), Partitions(logs_of_vectors())
     other.run(np.random.default_rng(seed), restarts=0.1)
     assert by_id(anomalies(other.out)) == by_id(anomalies(whole.out))
     for world in (whole, other):
@@ -169,3 +183,37 @@ def test_entities_are_bounded_and_their_members_are_not() -> None:
     assert running is not None
     assert running.block.watch.objects == 1
     assert len(running.block.series) == 2 * MEMBERS + 2
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["auto", "mad", "river"])
+def test_members_judged_by_themselves_are_one_signal_over_partitions_and_restarts(kind: str) -> None:
+    group = Group(by=("job",), aggregate="members", grace_s=0)
+    detector = config(kind, "m", group=group, threshold=2.0, quiet_s=60.0, params={})
+    logs = logs_of(detector, steps=120)
+    for log in logs:
+        log.control(STEP_S * 120 + 1)
+    whole, other = Partitions(logs), Partitions(logs)
+    whole.run(np.random.default_rng(99))
+    other.run(np.random.default_rng(1), restarts=0.05)
+    assert by_id(anomalies(other.out)) == by_id(anomalies(whole.out))
+    running = whole.merges["d"].running
+    assert running is not None
+    block = running.block
+    (program,) = block.watch.programs.judging()
+    assert len(program.entities) == 2
+    readiness = dict(block.readiness.items())["d"]
+    assert (readiness.warming, readiness.needs) == (0, 0)
+    assert block.watch.objects == (2 * MEMBERS if kind == "river" else 0)
+
+
+def test_a_threshold_by_chance_is_shared_out_among_entities() -> None:
+    """Members alarm nobody, so a detector of two entities has the threshold of two signals."""
+    group = Group(by=("job",), aggregate="members", grace_s=0)
+    world = Partitions(logs_of(config("auto", "m", group=group, threshold=None, params={}), steps=30))
+    world.run(np.random.default_rng(0))
+    running = world.merges["d"].running
+    assert running is not None
+    (signals, log_chance), config_ = running.block.watch.chances()["d"], running.block.watch.detector(0).source.config
+    assert signals == 2 * (MEMBERS + 1)
+    assert log_chance == pytest.approx(np.log10(chance_of_each(config_, 2)))

@@ -8,13 +8,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from connectors.messages import Anomaly, Budget, DetectorConfig, Period
+from connectors.codec.encode import encode_labels
+from connectors.messages import Aggregate, Anomaly, Budget, DetectorConfig, Group, Period
 from flows import replay as replay_module
 from flows.config import ConfigError
-from flows.entity import combine
-from flows.replay import Frame, Replayed, replay
+from flows.detectors.base import STALE_MARKER
+from flows.frame import Frame
+from flows.replay import Replayed, replay
+from tests import naive_auto
+from tests.groups import Partitions, sharing_logs
 from tests.series import START_MS
-from tests.streams import Log, config
+from tests.streams import Log, anomalies, config, sample_bits
 
 Floats = NDArray[np.float64]
 
@@ -131,7 +135,7 @@ def test_several_signals_are_one_entity() -> None:
     replayed = replay(detector, frame)
     alone = [replay(detector, frame_of(signal, names=(name,))) for signal, name in zip(signals, "abcd", strict=True)]
     scores = np.stack([one.scored.score for one in alone], axis=1)
-    np.testing.assert_array_equal(replayed.scored.score, combine(scores).score)
+    np.testing.assert_allclose(replayed.scored.score, naive_auto.entity(scores.tolist()), rtol=1e-9)
     assert replayed.value[300] == signals[3][300]
     assert replayed.scored.expected[300] == alone[3].scored.expected[300]
     assert alone[0].alert[350], "the signal alone is surprising"
@@ -151,16 +155,27 @@ def test_late_rows_and_duplicates_are_not_judged() -> None:
 
 
 def test_signals_may_come_in_rows_of_their_own() -> None:
-    """Two rows of one time, each with one signal: both are judged."""
+    """Two rows of one time, each with one signal: a step of the entity, whose verdict stands in the second."""
     a, b = noise(200, 1, spikes=0), noise(200, 2, spikes=0)
     table = np.full((400, 2), np.nan)
     table[::2, 0], table[1::2, 1] = a, b
     frame = frame_of(table, np.repeat(15.0 * np.arange(200), 2), names=("a", "b"))
-    scored = replay(config(), frame).scored
-    for rows, values, name in ((slice(0, None, 2), a, "a"), (slice(1, None, 2), b, "b")):
-        alone = replay(config(), frame_of(values, names=(name,))).scored
-        np.testing.assert_array_equal(scored.expected[rows], alone.expected)
-        np.testing.assert_array_equal(np.isnan(scored.score[rows]), np.isnan(alone.score))
+    apart, together = (replay(config(), one) for one in (frame, frame_of(np.stack([a, b], axis=1), names=("a", "b"))))
+    for left, right in zip(apart.scored, together.scored, strict=True):
+        np.testing.assert_array_equal(left[1::2], right)
+        assert np.isnan(left[::2]).all()
+    assert apart.anomalies == together.anomalies
+
+
+def test_late_rows_of_an_entity_are_not_judged() -> None:
+    """A row behind a later one is late, for the signals and for what stands for them."""
+    table = np.stack([noise(100, 1, spikes=0), noise(100, 2, spikes=0)], axis=1)
+    usual = replay(config(), frame_of(table, names=("a", "b")))
+    rows = [*range(60), 40, 41, *range(60, 100)]
+    late = replay(config(), frame_of(table[rows], 15.0 * np.array(rows), names=("a", "b")))
+    np.testing.assert_array_equal(np.delete(late.scored.score, [60, 61]), usual.scored.score)
+    assert np.isnan(late.scored.score[[60, 61]]).all()
+    assert late.drops["out_of_order"] == 4
 
 
 def test_a_nan_is_a_gap_and_an_absent_sample_is_none() -> None:
@@ -193,6 +208,14 @@ def test_times_from_zero_are_taken() -> None:
     np.testing.assert_array_equal(replay(config(), shifted).scored.score, replay(config(), frame).scored.score)
 
 
+@pytest.mark.parametrize("names", [("a",), ("a", "b")])
+def test_it_tells_how_far_it_is(names: tuple[str, ...]) -> None:
+    shares: list[float] = []
+    values = np.stack([noise(1000, seed, spikes=0) for seed in range(len(names))], axis=1)
+    replay(config(), frame_of(values, names=names), shares.append)
+    assert shares == pytest.approx([0.256, 0.512, 0.768])
+
+
 def test_no_rows() -> None:
     replayed = replay(config(), frame_of(np.zeros((0, 1))))
     assert len(replayed.value) == len(replayed.alert) == len(replayed.anomalies) == 0
@@ -218,7 +241,8 @@ def test_silence_is_told_on_the_row_that_follows() -> None:
     frame = frame_of(table, names=("a", "b"))
     replayed = replay(detector.model_copy(update={"threshold": 1.5}), frame)
     assert 60 < int(np.flatnonzero(replayed.alert)[0]) < 70
-    assert np.nanargmax(replayed.scored.score) in range(61, 70), "it surprises when it begins"
+    assert np.flatnonzero(replayed.scored.score >= 1.5)[0] in range(61, 70), "each signal is judged by itself"
+    assert {anomaly.signal.labels["__name__"] for anomaly in replayed.anomalies} == {"b"}
 
 
 @pytest.mark.long
@@ -230,3 +254,64 @@ def test_a_budget_is_kept_in_a_backtest_too() -> None:
     opened = np.flatnonzero(replayed.alert)
     assert 0.5 <= len(replayed.anomalies) / 70 <= 1.5
     assert seconds[opened[0]] > 6 * 3600
+
+
+def test_the_odd_one_of_several_signals_is_told() -> None:
+    """The kind that compares members: each row has the verdict of the oddest column."""
+    table = np.stack([noise(200, seed, spikes=0) for seed in range(8)], axis=1)
+    table[150, 3] = 60.0
+    names = tuple(f"m{n}" for n in range(8))
+    group = Group(aggregate=Aggregate.MEMBERS)
+    replayed = replay(config("outlier", params={}, group=group), frame_of(table, names=names))
+    assert np.flatnonzero(replayed.alert).tolist() == [150]
+    assert replayed.value[150] == 60.0
+    assert [anomaly.signal.labels["__name__"] for anomaly in replayed.anomalies] == ["m3"]
+
+
+def test_vectors_of_river_take_all_signals_at_once() -> None:
+    load = np.random.default_rng(4).normal(0.0, 3.0, 300)
+    table = np.stack([load + np.random.default_rng(n).normal(0.0, 0.1, 300) for n in range(4)], axis=1)
+    table[250, :2] = 6.0, -6.0
+    detector = config("river", params={"model": "LocalOutlierFactor", "warmup": 20})
+    replayed = replay(detector, frame_of(table, names=("a", "b", "c", "d")))
+    assert np.nanargmax(replayed.scored.score) == 250, "each value alone is usual"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["auto", "mad", "river"])
+def test_an_entity_is_judged_as_it_is_live(kind: str) -> None:
+    """The members on three partitions, gathered and merged, with one that stays away for a while: the same episodes."""
+    names, steps, partitions = [f"m{n}" for n in range(6)], 400, 3
+    table = np.random.default_rng(8).normal(10.0, 1.0, (steps, len(names)))
+    table[200:206, 1:5] += 40.0
+    table[300, :] -= 30.0
+    table[350:380, 2] = np.nan
+    group = Group(aggregate=Aggregate.MEMBERS, grace_s=0)
+    detector = config(kind, params={}, group=group, selector='{__name__=~"m."}', quiet_s=60.0, threshold=2.0)
+    logs = sharing_logs(partitions)
+    logs[0].detector("d", detector)
+    for log in logs:
+        log.control(0)
+    for step in range(steps):
+        at_s = 15 * (step + 8) - 5  # the end of a step of the grid
+        for n, value in enumerate(table[step].tolist()):
+            if not np.isnan(value):
+                logs[n % partitions].samples(({"__name__": names[n]}, at_s, value))
+            elif not np.isnan(table[step - 1, n]):
+                stale = sample_bits(encode_labels({"__name__": names[n]}), START_MS + 1000 * at_s, STALE_MARKER)
+                logs[n % partitions].append(stale)
+        for log in logs:
+            log.control(at_s + 1)
+    world = Partitions(logs)
+    world.run(np.random.default_rng(0))
+    frame = frame_of(table, 15.0 * (np.arange(steps) + 8) - 5, names=tuple(names))
+    events = list({event.id: event for event in anomalies(world.out)}.values())
+    replayed = replay(detector, frame)
+    assert len(events) == (1 if kind == "auto" else 2)
+    assert [_told(event) for event in replayed.anomalies] == [_told(event) for event in events]
+
+
+def _told(anomaly: Anomaly) -> dict[str, Any]:
+    """What is said of an entity; live it is called by its selector."""
+    said = essence(anomaly.model_copy(update={"signal": None}))
+    return {**said, "sentence": said["sentence"].replace('{__name__=~"m."}', "the entity")}

@@ -96,7 +96,7 @@ def test_a_number(value: float, text: str) -> None:
     ({"__name__": "up"}, Shape.RAW, "up"),
     ({"__name__": "up", "b": "2", "a": "1"}, Shape.RAW, 'up{a="1",b="2"}'),
     ({"a": 'x"y'}, Shape.RAW, '{a="x\\"y"}'),
-    ({}, Shape.RAW, "{}"),
+    ({}, Shape.RAW, "the entity"),
     ({"__name__": "n_total"}, Shape.RATE, "rate(n_total)"),
 ])  # fmt: skip
 def test_signals_are_written_as_promql_does(labels: dict[str, str], shape: Shape, text: str) -> None:

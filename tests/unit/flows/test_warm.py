@@ -9,9 +9,12 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = """
-import importlib, numba, pkgutil
+import importlib, numba, pkgutil, sys
 import flows
 from flows.warm import warm
+
+warm()
+assert numba.config.DISABLE_JIT or "scipy.linalg" not in sys.modules
 import numpy as np
 from tests.groups import Partitions
 from tests.streams import busy_log
@@ -26,7 +29,6 @@ def compiled():
                     found[value.__module__ + "." + value.__name__] = [str(s) for s in value.signatures]
     return found
 
-warm()
 before = compiled()
 assert numba.config.DISABLE_JIT or len(before) > 10, before
 busy_log(0, steps=30).run()

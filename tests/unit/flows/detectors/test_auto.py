@@ -11,7 +11,7 @@ from flows.detectors.auto_profile import level_rate
 from flows.detectors.auto_state import RECORD, records_of
 from flows.detectors.auto_tails import LAPLACE, code_of, compressed, surprise_of
 from flows.detectors.base import Floats, Ints, Scored, Table
-from tests import naive_auto
+from tests import naive, naive_auto
 from tests.series import FAMILIES, normal
 from tests.unit.flows.detectors.twins import agree
 
@@ -135,6 +135,23 @@ def test_a_fault_is_seen(family: Callable[[np.random.Generator, int], Floats], f
     scored, _ = watch(values)
     assert scored.score[2500] > 4.0
     assert not scored.lower[2500] <= values[2500] <= scored.upper[2500]
+
+
+@pytest.mark.parametrize("hold_s", [14_400, 86_400])
+def test_a_held_incident_stays_an_anomaly_and_is_accepted_afterwards(hold_s: int) -> None:
+    """A change of level after five days, of which nothing is learned for a while; as its twin."""
+    n, at = 9 * DAY, 5 * DAY
+    values = normal(np.random.default_rng(8), n)
+    values[at:] += 20.0
+    detector = Auto(AutoParams(hold_s=hold_s, hold_from=4.0))
+    rows = np.zeros(n, np.int64)
+    scored = detector.step(detector.allocate(1), rows, times(n), values)
+    agree(scored, naive_auto.auto(times(n).tolist(), values.tolist(), naive.Hold(1000 * hold_s, 4.0)), tolerance=1e-3)
+    held = slice(at, at + hold_s * 1000 // STEP_MS)
+    assert scored.score[held].min() > 8.0
+    assert watch(values)[0].score[held.stop - 1] < 5.0, "without a hold"
+    assert scored.score[-DAY:].max() < 5.0, "accepted in the end"
+    assert detector.allocate(1).size_bytes == make().allocate(1).size_bytes + 8
 
 
 @pytest.mark.long

@@ -51,6 +51,8 @@ def row(name: str, field: FieldInfo) -> str:
                 low = f"{number(value)} < "
             case annotated_types.Le(le=value):
                 high = f" ≤ {number(value)}"
+            case annotated_types.Lt(lt=value):
+                high = f" < {number(value)}"
     return f"| `{name}` | {number(field.default)} | {low}{name}{high} | {field.description} |"
 
 

@@ -102,3 +102,15 @@ def test_a_season_that_is_known_stays_what_it_is_for_years(per_cycle: int, chang
     early, late = errors[50 * per_cycle : 250 * per_cycle], errors[-200 * per_cycle :]
     assert np.mean(late) == pytest.approx(np.mean(early), rel=0.03)
     assert np.abs(state["season"][0]).max() < 10.0
+
+
+@pytest.mark.parametrize("size", [1.0, 1e38])
+@pytest.mark.parametrize("flips", [1, 37, 250])
+def test_a_forecast_that_drives_itself_away_stays_a_number(flips: int, size: float) -> None:
+    """The largest weights that are allowed, on a season that turns about again and again."""
+    at = np.arange(20_000)
+    values = size * np.where((at % 12 < 6) ^ (at // flips % 2 == 0), 1.0, -1.0)
+    params = ForecastParams(period_s=600, alpha=1.0, beta=0.5, gamma=1.0, warmup=5, floor_ratio=0.0)
+    scored = run(lambda: Forecast(params), values, 50_000 * at.astype(np.int64))
+    for column in scored:
+        assert np.isfinite(column[5:]).all()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from flows.detectors.base import Floats, Ints, Scored, Table
 from flows.detectors.outlier import GROUP
 from flows.detectors.river import RiverParams
-from flows.detectors.river_vector import ENTITY, MAX_FEATURES, SERIES, TOP, RiverVector
+from flows.detectors.river_vector import ENTITY, MAX_FEATURES, SERIES, TOP, RiverVector, vectors_of
 from tests.checks import at, same
 from tests.examples import examples
 from tests.unit.flows.detectors.test_river import BARE, MODELS, usual
@@ -176,6 +176,5 @@ def test_an_entity_without_members_and_members_without_entity_are_not_judged() -
 
 
 @pytest.mark.parametrize("model", [name for name in MODELS if MODELS[name].gaussian is not None])
-def test_a_model_of_one_value_is_refused(model: str) -> None:
-    with pytest.raises(ValueError, match=f"{model} judges one value; for several at once"):
-        vector(model=model)
+def test_a_model_of_one_value_takes_no_vectors(model: str) -> None:
+    assert vectors_of(RiverParams(model=model)) is None
