@@ -5,9 +5,14 @@ surprises it was given, and looks up in it how often so much really came. Beyond
 as a power of s: right for power tails, a little too careful for lighter ones (Pickands 1975, *Statistical inference
 using extreme order statistics*; as a stream: SPOT, Siffer et al. 2017, KDD).
 
+A surprise within a bin lies between those of its edges, by where in the bin it is. Of a signal whose surprises are few
+numbers (a count's, say) it is the mean of how many are as far out and how many are farther: the mid-p of Lancaster
+(1961), *Significance tests in discrete distributions*, J. Am. Stat. Assoc. 56. So at most twice
+as many come as it says, where by its place in the bin a lump of samples may be told as rare as what is beyond.
+
 Until a signal has shown enough, its surprise is pooled with the model's: s' = w·s + (1 − w)·empirical, where
 w = 1 / (1 + (n / ``POOLED``)³) after n samples. The past fades: at ``LIMIT`` samples all counts are halved.
-Cost: 64 bytes a signal, and a look at the histogram for the one sample in a hundred with s of 2 and more.
+Cost: 72 bytes a signal, and a look at the histogram for the one sample in a hundred with s of 2 and more.
 """
 
 from __future__ import annotations
@@ -41,11 +46,17 @@ RATIO_EVERY = 16
 STRETCH_EVERY = 256
 """Samples between two looks at how wide the band must be."""
 
+SAME, LUMPY = 1e-3, 0.1
+"""Surprises so near each other, as a share, are the same; if one in ten is that of the sample of ``PLAIN`` and more
+before it, they are few numbers. Of a continuous signal one in some 500 is."""
+
 COLUMNS = (
     Column("tail_seen", np.int32),
     Column("tail_above", np.int32),
     Column("tail_ratio", np.float32),  # s'/s at ``PLAIN``, less 1: a row of zeros believes the model
     Column("tail_stretch", np.float32),  # width of the band against the model's, less 1
+    Column("tail_last", np.float32),  # latest surprise of ``PLAIN`` and more
+    Column("tail_same", np.int32),
     Column("tail_counts", np.uint16, BINS),
 )
 
@@ -68,7 +79,8 @@ def calibrate(tails: Table, rows: Ints, values: Floats, scored: Scored) -> Score
 
 @njit(cache=True, nogil=True)
 def calibrate_step(
-    seen: NDArray[Any], above: NDArray[Any], ratio: NDArray[Any], stretch: NDArray[Any], counts: NDArray[Any],
+    seen: NDArray[Any], above: NDArray[Any], ratio: NDArray[Any], stretch: NDArray[Any],
+    last: NDArray[Any], same: NDArray[Any], counts: NDArray[Any],
     rows: Ints, values: Floats, score: Floats, expected: Floats, lower: Floats, upper: Floats,
 ) -> None:  # fmt: skip
     """Calibrate in place, then learn, ``n`` surprises."""
@@ -81,7 +93,7 @@ def calibrate_step(
         if s < PLAIN:
             score[i] = s * (1.0 + np.float64(ratio[row]))
         else:
-            score[i] = calibrated(seen[row], above[row], counts[row], s)
+            score[i] = calibrated(seen[row], above[row], counts[row], s, lumpy(same[row], above[row]))
         width = 1.0 + np.float64(stretch[row])
         lower[i] = expected[i] - width * (expected[i] - lower[i])
         upper[i] = expected[i] + width * (upper[i] - expected[i])
@@ -89,12 +101,15 @@ def calibrate_step(
         if s >= PLAIN:
             counts[row, bin_of(s)] += 1
             above[row] += 1
+            same[row] += abs(s - np.float64(last[row])) <= SAME * s
+            last[row] = s
             if above[row] % RATIO_EVERY == 0:
-                ratio[row] = calibrated(seen[row], above[row], counts[row], PLAIN) / PLAIN - 1.0
+                lumps = lumpy(same[row], above[row])
+                ratio[row] = calibrated(seen[row], above[row], counts[row], PLAIN, lumps) / PLAIN - 1.0
         if seen[row] % STRETCH_EVERY == 0:
-            stretch[row] = stretch_of(seen[row], above[row], counts[row]) - 1.0
+            stretch[row] = stretch_of(seen[row], above[row], counts[row], lumpy(same[row], above[row])) - 1.0
         if seen[row] >= LIMIT or (s >= PLAIN and counts[row, bin_of(s)] == COUNT_LIMIT):
-            halve(seen, above, counts, row)
+            halve(seen, above, same, counts, row)
 
 
 @njit(cache=True)
@@ -120,18 +135,24 @@ def edge_of(number: int) -> float:
     return 2.0 * 2.0**octave * (1.0 + 0.25 * (quarter - 4 * octave))
 
 
+@njit(cache=True, inline="always")
+def lumpy(same: int, above: int) -> bool:
+    """Whether a signal's surprises are few numbers."""
+    return bool(same >= LUMPY * above)
+
+
 @njit(cache=True)
-def calibrated(seen: int, above: int, counts: NDArray[Any], s: float) -> float:
+def calibrated(seen: int, above: int, counts: NDArray[Any], s: float, lumps: bool) -> float:
     """What a surprise of ``s`` >= 2 is worth on a signal with these counts."""
     if above < MANY:
         return min(s, SURPRISE_MAX)
     weight = 1.0 / (1.0 + (seen / POOLED) ** 3)
-    empirical = -math.log10(tail_count(counts, above, s) / seen)
+    empirical = -math.log10(tail_count(counts, above, s, lumps) / seen)
     return min(SURPRISE_MAX, max(0.0, weight * min(s, SURPRISE_MAX) + (1.0 - weight) * empirical))
 
 
 @njit(cache=True)
-def tail_count(counts: NDArray[Any], above: int, s: float) -> float:
+def tail_count(counts: NDArray[Any], above: int, s: float, lumps: bool) -> float:
     """How many of the samples seen would have surprised by ``s`` or more; a real number, positive, falling in s."""
     few_at, few, many, many_at = 0, np.int64(above), np.int64(above), 0
     left = np.int64(above)
@@ -145,6 +166,8 @@ def tail_count(counts: NDArray[Any], above: int, s: float) -> float:
         if left < FEW:
             break
         if s < edge_of(b + 1):
+            if lumps:
+                return 0.5 * (below + left)
             share = (s - edge_of(b)) / (edge_of(b + 1) - edge_of(b))
             return math.exp((1.0 - share) * math.log(below) + share * math.log(left))
     if few >= many:  # the last bin holds them all: a light tail, or a lump of samples that surprise alike
@@ -156,7 +179,7 @@ def tail_count(counts: NDArray[Any], above: int, s: float) -> float:
 
 
 @njit(cache=True)
-def stretch_of(seen: int, above: int, counts: NDArray[Any]) -> float:
+def stretch_of(seen: int, above: int, counts: NDArray[Any], lumps: bool) -> float:
     """Width of the band that holds calibrated surprises up to 3, in widths of the model's band.
 
     Near it a surprise grows with the square of the distance, as a Gaussian's does.
@@ -164,7 +187,7 @@ def stretch_of(seen: int, above: int, counts: NDArray[Any]) -> float:
     low, high = 0.1, SURPRISE_MAX
     for _ in range(24):
         middle = math.sqrt(low * high)
-        value = calibrated(seen, above, counts, max(middle, PLAIN)) * min(middle / PLAIN, 1.0)
+        value = calibrated(seen, above, counts, max(middle, PLAIN), lumps) * min(middle / PLAIN, 1.0)
         if value < BAND_SURPRISE:
             low = middle
         else:
@@ -173,9 +196,10 @@ def stretch_of(seen: int, above: int, counts: NDArray[Any]) -> float:
 
 
 @njit(cache=True)
-def halve(seen: NDArray[Any], above: NDArray[Any], counts: NDArray[Any], row: int) -> None:
+def halve(seen: NDArray[Any], above: NDArray[Any], same: NDArray[Any], counts: NDArray[Any], row: int) -> None:
     """Let the past fade."""
     seen[row] //= 2
+    same[row] //= 2
     above[row] = 0
     for b in range(BINS):
         counts[row, b] //= 2

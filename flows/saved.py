@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAGIC = b"TOCSINB1"
-VERSION = 5
+VERSION = 6
 """Of all that is packed here, blocks and merges."""
 
 

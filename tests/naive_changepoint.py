@@ -1,32 +1,76 @@
-"""Slow, obvious twin of ``flows.detectors.changepoint``: each sum is summed anew from where it was last 0."""
+"""Slow, obvious twin of ``flows.detectors.changepoint``: each sum is summed anew from where it was last 0, and each
+rung is a value of its own."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from tests.naive import NAN, NO_VERDICT, Hold, Verdict
 
 RHO = 0.5826
+VISITS = (500, 100, 50, 50, 50)
 
 
-def surprise(total: float, slack: float) -> float:
-    tail = math.log(2.0) - 2.0 * slack * (total + RHO) if total > 0.0 else 0.0
-    return min(300.0, max(0.0, -tail / math.log(10.0)))
+def model(slack: float) -> tuple[float, float]:
+    """Sum and slack that one of ten samples reaches, and how much more one of a hundred."""
+    decade = math.log(10.0) / (2.0 * slack)
+    return slack + (1.0 + math.log10(2.0)) * decade - RHO, decade
 
 
-def reaches(level: float, slack: float) -> float:
-    return (level * math.log(10.0) + math.log(2.0)) / (2.0 * slack) - RHO
+class Ladder:
+    """What 1 of 10, 100, … samples exceed, and what will be taken for it when the run is over."""
+
+    def __init__(self, slack: float) -> None:
+        self.first, self.other = model(slack)
+        self.next = [max(0.5, self.first), *[max(0.5, self.other)] * 4]
+        self.widths = list(self.next)
+
+    def adopt(self) -> None:
+        self.widths = list(self.next)
+
+    def bound(self) -> None:
+        self.next = [min(new, 1.2 * old) for new, old in zip(self.next, self.widths, strict=True)]
+
+    def points(self) -> tuple[list[float], list[float]]:
+        """Values at the heights 0 … 5, and far beyond."""
+        values = [sum(self.widths[:k]) for k in range(6)]
+        return [0, 1, 2, 3, 4, 5, 1e9], [*values, values[5] + (1e9 - 5) * self.widths[4]]
+
+    def height(self, value: float) -> float:
+        heights, values = self.points()
+        return (
+            300.0 if value > values[5] + 1e6 * self.widths[4] else min(300.0, float(np.interp(value, values, heights)))
+        )
+
+    def value(self, height: float) -> float:
+        heights, values = self.points()
+        return float(np.interp(height, heights, values))
+
+    def learn(self, value: float, n: int) -> None:
+        for k, width in enumerate(self.widths):
+            below, share = sum(self.widths[:k]), 10.0**-k
+            visits = min(share * min(n, 300_000), 3_000)
+            fit = 10 * min(self.widths[0] / self.first, width / self.other) if k else 0
+            weight = visits / (visits + fit) if k else 1.0
+            by_count = 10 / math.log(10) * (float(value > below + width) - share / 10)
+            by_fit = min(value - below, width) / width * math.log(10) / 0.9 - 1 if value > below else 0.0
+            step = (weight * by_count + (1 - weight) * by_fit) / (visits + VISITS[k])
+            self.next[k] = max(0.5, self.next[k] + width * step if step > 0 else self.next[k] * (1 + step))
+            if k and share * n < 30:
+                self.next[k] = min(self.next[k], self.next[k - 1])
 
 
 class Side:
     """One direction: the deviations and values since its sum was 0."""
 
-    def __init__(self, most: float) -> None:
-        self.most, self.total, self.values = most, 0.0, list[float]()
+    def __init__(self) -> None:
+        self.total, self.values = 0.0, list[float]()
 
-    def add(self, part: float, value: float) -> None:
-        self.total = min(self.total + part, self.most)
+    def add(self, part: float, value: float, most: float) -> None:
+        self.total = min(self.total + part, most)
         self.values.append(value)
         if self.total <= 0.0:
             self.total, self.values = 0.0, []
@@ -40,8 +84,8 @@ def changepoint(
     origin = next((value for value in values if math.isfinite(value)), 0.0)  # a double at 1e12 is 1e-4 apart
     mean = variance = NAN
     seen = in_mean = 0
-    most = reaches(hold.hold_from, slack) + 6.0
-    up, down = Side(most), Side(most)
+    ladder = Ladder(slack)
+    up, down = Side(), Side()
     out = []
     for step, value in enumerate(values):
         if not math.isfinite(value):
@@ -56,21 +100,29 @@ def changepoint(
         scale = math.sqrt(variance) if variance > 0 else floor_ratio * abs(mean + origin)
         away = value - mean
         z = away / scale if scale else (math.copysign(math.inf, away) if away else 0.0)
-        score = surprise(max(0.0, up.total + z - slack, down.total - z - slack), slack)
-        room = reaches(3.0, slack) + slack
-        edges = (max(0.0, room - side.total) for side in (down, up))
+        part = max(-6.0, min(6.0, z))
+        total = max(up.total + z, down.total - z)
+        change = max(up.total + part, down.total - part) >= ladder.value(hold.hold_from)
+        score = ladder.height(total)
+        edges = (max(0.0, ladder.value(3.0) - side.total) for side in (down, up))
         low, high = (scale * edge for edge in edges)
         out.append(Verdict(score, mean + origin, mean - low + origin, mean + high + origin))
-        part = max(-6.0, min(6.0, z))
-        up.add(part - slack, value)
-        down.add(-part - slack, value)
+        rising, most = up.total >= down.total, ladder.value(hold.hold_from) - slack + 6.0
+        up.add(part - slack, value, most)
+        down.add(-part - slack, value, most)
         if not hold.learns(score, 1000 * step):
             continue
+        ladder.learn(total, seen - warmup)
+        if score < 1 or rising != (up.total >= down.total):
+            ladder.adopt()
+        elif score >= hold.hold_from:
+            ladder.bound()
         if score >= hold.hold_from:
             side = up if up.total >= down.total else down
-            if len(side.values) >= settle:
+            if change and len(side.values) >= settle:
                 mean, in_mean = sum(side.values) / len(side.values), len(side.values)
-                up, down = Side(most), Side(most)
+                up, down = Side(), Side()
+                ladder.adopt()
             continue
         weight = alpha if method == "cusum" else 0.0
         bounded = max(-3.0 * scale, min(3.0 * scale, away)) if scale else away

@@ -2,9 +2,11 @@
 
 Source: Page (1954), *Continuous inspection schemes*, Biometrika 41; Hinkley (1971), *Inference about the change-point
 from cumulative sum tests*, Biometrika 58. Winsorised against single outliers: Hawkins (1993), *Robustification of
-cumulative sum charts by winsorization*, J. Qual. Technol. 25. Surprise: the stationary tail of a reflected Gaussian
-random walk, Siegmund (1985), *Sequential analysis*, chapter X.
-Cost: a few sums per signal. Fails: on autocorrelated noise, trends and seasons, whose sums wander without any change.
+cumulative sum charts by winsorization*, J. Qual. Technol. 25. Surprise: by the stationary tail of a reflected Gaussian
+random walk, Siegmund (1985), *Sequential analysis*, chapter X, until it is known how high the sums of this signal do
+wander (``rungs``).
+Cost: a few sums per signal. Fails: on autocorrelated noise, trends and seasons: what wanders by itself must change by
+far more before it surprises.
 """
 
 from __future__ import annotations
@@ -18,14 +20,24 @@ from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 
-from flows.detectors.base import BAND_SURPRISE, SURPRISE_MAX, VALUE_LIMIT, Column, Floats, Ints, Scored, Table
+from flows.detectors.base import BAND_SURPRISE, VALUE_LIMIT, Column, Floats, Ints, Scored, Table
 from flows.detectors.holding import HoldParams, hold_column, learns
+from flows.detectors.rungs import (
+    RUNG_COLUMNS,
+    Widths,
+    adopt_rungs,
+    begin_rungs,
+    bound_rungs,
+    height_of,
+    learn_rungs,
+    value_at,
+)
 from flows.detectors.window import COUNT_LIMIT, samples_needed
 
 OVERSHOOT = 0.5826
 """Siegmund's ρ = −ζ(1/2)/√(2π): by how much a Gaussian walk oversteps a boundary, in standard deviations."""
 CLIP_SUM = 6.0
-"""Deviations that one sample may add to what is remembered: an outlier alone stays below a surprise of 3."""
+"""Deviations that one sample may add to what is remembered; of white noise an outlier stays below 3."""
 CLIP_LEVEL = 3.0
 """Deviations of one sample from which mean and variance learn; bounds what an outlier does to them."""
 
@@ -66,7 +78,7 @@ class Changepoint:
         floats = ("origin", "mean", "variance", "up", "down", "up_mean", "down_mean")
         counts = ("seen", "level_count", "up_count", "down_count")
         columns = [Column(name, np.float64) for name in floats] + [Column(name, np.int32) for name in counts]
-        return Table((*columns, hold_column(self.params)), rows)
+        return Table((*columns, *RUNG_COLUMNS, hold_column(self.params)), rows)
 
     def step(self, state: Table, rows: Ints, times_ms: Ints, values: Floats) -> Scored:
         """Score then learn."""
@@ -75,7 +87,7 @@ class Changepoint:
         changepoint_step(
             state["origin"], state["mean"], state["variance"], state["seen"], state["level_count"],
             state["up"], state["up_mean"], state["up_count"], state["down"], state["down_mean"], state["down_count"],
-            state["held_ms"], rows, times_ms, values,
+            state["rungs"], state["learned"], state["held_ms"], rows, times_ms, values,
             p.slack, p.alpha if p.method == "cusum" else 0.0, p.settle, p.warmup, p.floor_ratio, p.hold_ms, p.hold_from,
             *out,
         )  # fmt: skip
@@ -93,13 +105,12 @@ class Changepoint:
 def changepoint_step(
     origin: Floats, mean: Floats, variance: Floats, seen: NDArray[Any], level_count: NDArray[Any],
     up: Floats, up_mean: Floats, up_count: NDArray[Any], down: Floats, down_mean: Floats, down_count: NDArray[Any],
-    held_ms: NDArray[Any], rows: Ints, times_ms: Ints, values: Floats,
+    rungs: Widths, learned: Floats, held_ms: NDArray[Any], rows: Ints, times_ms: Ints, values: Floats,
     slack: float, alpha: float, settle: int, warmup: int, floor_ratio: float, hold_ms: int, hold_from: float,
     score: Floats, expected: Floats, lower: Floats, upper: Floats,
 ) -> None:  # fmt: skip
     """Judge and learn ``n`` samples."""
-    band = sum_of(BAND_SURPRISE, slack)
-    most = sum_of(hold_from, slack) + CLIP_SUM
+    first, other = first_rung(slack), decade(slack)
     for i in range(rows.shape[0]):
         row, value = rows[i], values[i]
         score[i] = expected[i] = lower[i] = upper[i] = math.nan
@@ -107,6 +118,7 @@ def changepoint_step(
             continue
         if seen[row] == 0:
             origin[row] = value
+            begin_rungs(rungs[row], learned[row], first, other)
         x = value - origin[row]
         centre = mean[row] + origin[row]
         scale = math.sqrt(variance[row]) if variance[row] > 0.0 else floor_ratio * abs(centre)
@@ -115,37 +127,45 @@ def changepoint_step(
             learn_level(mean, variance, seen, level_count, row, away, 0.0)
             continue
         z = away / scale if scale > 0.0 else (math.copysign(math.inf, away) if away != 0.0 else 0.0)
-        score[i] = surprise_of(max(up[row] + z, down[row] - z) - slack, slack)
-        expected[i] = centre
-        upper[i] = centre + scale * max(0.0, band + slack - up[row])
-        lower[i] = centre - scale * max(0.0, band + slack - down[row])
         part = min(max(z, -CLIP_SUM), CLIP_SUM)
-        follow_sum(up, up_mean, up_count, row, x, part - slack, most)
-        follow_sum(down, down_mean, down_count, row, x, -part - slack, most)
+        total, remembered = max(up[row] + z, down[row] - z), max(up[row] + part, down[row] - part)
+        score[i] = height_of(rungs[row], total)
+        band, most = value_at(rungs[row], BAND_SURPRISE), value_at(rungs[row], hold_from)
+        expected[i] = centre
+        upper[i] = centre + scale * max(0.0, band - up[row])
+        lower[i] = centre - scale * max(0.0, band - down[row])
+        rising = up[row] >= down[row]
+        follow_sum(up, up_mean, up_count, row, x, part - slack, most - slack + CLIP_SUM)
+        follow_sum(down, down_mean, down_count, row, x, -part - slack, most - slack + CLIP_SUM)
         if not learns(held_ms, row, score[i], times_ms[i], hold_ms, hold_from):
             continue
+        learn_rungs(rungs[row], learned[row], total, seen[row] - warmup, first, other)
+        if score[i] < 1.0 or rising != (up[row] >= down[row]):  # a run has ended
+            adopt_rungs(rungs[row], learned[row])
+        elif score[i] >= hold_from:
+            bound_rungs(rungs[row], learned[row])
         if score[i] < hold_from:
             bound = CLIP_LEVEL * scale if scale > 0.0 else abs(away)
             learn_level(mean, variance, seen, level_count, row, min(max(away, -bound), bound), alpha)
-        elif up[row] >= down[row]:
-            if up_count[row] >= settle:
-                accept(mean, level_count, up, down, up_count, down_count, row, up_mean[row], up_count[row])
-        elif down_count[row] >= settle:
-            accept(mean, level_count, up, down, up_count, down_count, row, down_mean[row], down_count[row])
-
-
-@njit(cache=True, inline="always")
-def surprise_of(total: float, slack: float) -> float:
-    """−log10 P(either sum ≥ ``total``) while nothing changes: 2·exp(−2·slack·(total + ρ)), from 0 to the limit."""
-    if total <= 0.0:
-        return 0.0
-    return min(max(2.0 * slack * (total + OVERSHOOT) * math.log10(math.e) - math.log10(2.0), 0.0), SURPRISE_MAX)
+            continue
+        if remembered < most:
+            continue  # an outlier, and no change
+        level, count = (up_mean, up_count) if up[row] >= down[row] else (down_mean, down_count)
+        if count[row] >= settle:
+            accept(mean, level_count, up, down, up_count, down_count, row, level[row], count[row])
+            adopt_rungs(rungs[row], learned[row])
 
 
 @njit(cache=True)
-def sum_of(surprise: float, slack: float) -> float:
-    """The sum that has this surprise."""
-    return (surprise + math.log10(2.0)) * math.log(10.0) / (2.0 * slack) - OVERSHOOT
+def decade(slack: float) -> float:
+    """How much higher a sum is that is ten times rarer while nothing changes: its tail is 2·exp(−2·slack·(S + ρ))."""
+    return math.log(10.0) / (2.0 * slack)
+
+
+@njit(cache=True)
+def first_rung(slack: float) -> float:
+    """What either sum and the next deviation make together in one of ten samples, before the slack is taken off."""
+    return slack + decade(slack) + math.log(2.0) / (2.0 * slack) - OVERSHOOT
 
 
 @njit(cache=True)

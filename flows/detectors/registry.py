@@ -93,7 +93,12 @@ KINDS: dict[str, Kind] = {
     "quantile": Kind(QuantileParams, Quantile, "distance from the rolling median, judged by the spread of each side"),
     "iqr": Kind(IqrParams, Iqr, "distance beyond the rolling quartiles in interquartile ranges"),
     "ewma": Kind(EwmaParams, Ewma, "distance from an exponentially weighted mean"),
-    "changepoint": Kind(ChangepointParams, Changepoint, "small lasting changes of level, by sums of deviations"),
+    "changepoint": Kind(
+        ChangepointParams,
+        Changepoint,
+        "small lasting changes of level, by sums of deviations",
+        frozenset({Trait.EMPIRICAL}),
+    ),
     "forecast": Kind(ForecastParams, Forecast, "distance from a forecast by level, trend and season"),
     "seasonal": Kind(SeasonalParams, Seasonal, "distance from what is usual at this hour of the week"),
     "outlier": Kind(

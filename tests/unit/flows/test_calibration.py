@@ -34,12 +34,14 @@ EDGES = [*np.arange(2.0, 4.0, 0.5), 4, 5, 6, 7, 8, 10, 12, 14, *(16.0 * 2 ** np.
 # the twin: the whole history at every step
 
 
-def naive_tail(history: Sequence[float], s: float) -> float:
+def naive_tail(history: Sequence[float], s: float, lumps: bool = False) -> float:
     """How many of the history would have surprised by ``s``, from the counts at the edges."""
     at = [(edge, sum(x >= edge for x in history)) for edge in EDGES]
     inside = [(a, b) for a, b in pairwise(at) if a[0] <= s < b[0] and b[1] >= FEW]
     if inside:
         (low, below), (high, above) = inside[0]
+        if lumps:
+            return (below + above) / 2
         share = (s - low) / (high - low)
         return float(below ** (1 - share) * above**share)
     many_at, many = [(e, c) for e, c in at if c >= MANY][-1]
@@ -52,12 +54,12 @@ def naive_tail(history: Sequence[float], s: float) -> float:
     return float(few * (s / few_at) ** -slope)
 
 
-def naive_calibrated(history: Sequence[float], n: int, s: float) -> float:
+def naive_calibrated(history: Sequence[float], n: int, s: float, lumps: bool = False) -> float:
     surprising = [x for x in history if x >= 2.0]
     if len(surprising) < MANY:
         return min(s, 300.0)
     weight = 1 / (1 + (n / POOLED) ** 3)
-    empirical = -math.log10(max(naive_tail(surprising, s), 1e-300) / n)
+    empirical = -math.log10(max(naive_tail(surprising, s, lumps), 1e-300) / n)
     return float(min(300.0, max(0.0, weight * min(s, 300.0) + (1 - weight) * empirical)))
 
 
@@ -67,7 +69,7 @@ def test_agrees_with_the_whole_history(heaviness: float) -> None:
     tails = allocate_tails(1)
     feed(tails, history)
     for s in (2.0, 2.2, 3.1, 4.9, 9.0, 40.0, 299.0):
-        got = calibrated(4_000, int(tails["tail_above"][0]), tails["tail_counts"][0], s)
+        got = calibrated(4_000, int(tails["tail_above"][0]), tails["tail_counts"][0], s, False)
         assert got == pytest.approx(naive_calibrated(history.tolist(), 4_000, s), rel=1e-9)
 
 
@@ -77,10 +79,31 @@ def test_agrees_with_the_history_once_it_outweighs_the_model() -> None:
     tails = allocate_tails(1)
     feed(tails, history)
     for s in (2.0, 6.5, 11.0, 17.0, 60.0):
-        got = calibrated(60_000, int(tails["tail_above"][0]), tails["tail_counts"][0], s)
+        got = calibrated(60_000, int(tails["tail_above"][0]), tails["tail_counts"][0], s, False)
         assert got == pytest.approx(naive_calibrated(history.tolist(), 60_000, s), rel=1e-9)
         if s <= 12.0:  # seen often enough: it is worth a third, since the model claims three times the truth
             assert got == pytest.approx(s / 3.0, abs=0.3)
+
+
+def test_few_numbers_are_told_amid_what_is_as_far_and_what_is_farther() -> None:
+    """A lump of 2 in 1,000 at the upper edge of its bin, beyond which are 0.4 in 1,000: no three, as its place says."""
+    history = np.zeros(50_000)
+    history[::500], history[7::2500] = 2.99, 4.2
+    history[3::50] = 2.2
+    tails = allocate_tails(1)
+    feed(tails, history)
+    above, counts = int(tails["tail_above"][0]), tails["tail_counts"][0]
+    assert tails["tail_same"][0] > 0.1 * above
+    got = calibrated(50_000, above, counts, 2.99, True)
+    assert got == pytest.approx(naive_calibrated(history.tolist(), 50_000, 2.99, lumps=True), rel=1e-9)
+    assert got < 2.96 < calibrated(50_000, above, counts, 2.99, False)
+    assert feed(tails, [2.99]).score[0] == pytest.approx(got, abs=0.01)
+
+
+def test_surprises_of_a_continuous_signal_are_hardly_ever_the_same() -> None:
+    tails = allocate_tails(1)
+    feed(tails, promised(50_000))
+    assert tails["tail_same"][0] < 0.02 * tails["tail_above"][0]
 
 
 def test_bins_and_edges_agree() -> None:
@@ -122,15 +145,15 @@ def test_batches_may_be_cut_anywhere_and_rows_do_not_touch(cuts: list[int], seed
 
 @pytest.mark.long
 @examples(50)
-@given(st.integers(0, 2**32), st.floats(0.2, 50.0), st.integers(40, 5000))
-def test_more_is_never_less_surprising(seed: int, heaviness: float, n: int) -> None:
+@given(st.integers(0, 2**32), st.floats(0.2, 50.0), st.integers(40, 5000), st.booleans())
+def test_more_is_never_less_surprising(seed: int, heaviness: float, n: int, lumps: bool) -> None:
     tails = allocate_tails(1)
     feed(tails, heaviness * promised(n, seed))
     counts, above = tails["tail_counts"][0], int(tails["tail_above"][0])
     ladder = np.concatenate([np.linspace(2.0, 20.0, 200), np.geomspace(20.0, LARGEST, 60)])
-    worth = [calibrated(n, above, counts, s) for s in ladder]
+    worth = [calibrated(n, above, counts, s, lumps) for s in ladder]
     assert all(b >= a - 1e-9 for a, b in pairwise(worth))
     assert all(0.0 <= w <= SURPRISE_MAX for w in worth)
     if above >= MANY:
-        tail = [tail_count(counts, above, s) for s in ladder]
+        tail = [tail_count(counts, above, s, lumps) for s in ladder]
         assert all(b <= a * (1 + 1e-9) for a, b in pairwise(tail))

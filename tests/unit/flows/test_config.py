@@ -152,7 +152,7 @@ def test_the_digest_is_part_of_anomaly_ids_so_it_never_changes() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_stated_or_counted_is_not_calibrated(kind: str) -> None:
     params = dict(KINDS[kind].example)
-    calibrated = kind not in {"threshold", "flatline", "missing", "auto"}
+    calibrated = kind not in {"threshold", "flatline", "missing", "auto", "changepoint"}
     group = Group(aggregate="members") if Trait.TOGETHER in KINDS[kind].traits else None
     assert compiled(kind=kind, params=params, group=group).program.calibrated is calibrated
     assert not compiled(kind=kind, params=params, group=group, calibrate=False).program.calibrated

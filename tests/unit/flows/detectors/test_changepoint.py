@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.detectors.base import SURPRISE_MAX
-from flows.detectors.changepoint import Changepoint, ChangepointParams, sum_of, surprise_of
+from flows.detectors.base import SURPRISE_MAX, Table
+from flows.detectors.changepoint import Changepoint, ChangepointParams, decade, first_rung
+from flows.detectors.rungs import RUNG_COLUMNS, begin_rungs, height_of, value_at
 from tests import naive
 from tests.checks import feed, run, times
 from tests.naive_changepoint import changepoint
@@ -69,6 +70,40 @@ def test_what_comes_after_an_incident_is_soon_no_surprise() -> None:
     assert (scored.score[940:] < 8).all()
 
 
+def test_a_change_is_found_as_soon_when_much_noise_was_seen_and_again() -> None:
+    rng = np.random.default_rng(3)
+    values = rng.normal(0.0, 1.0, 12_000)
+    values[10_000:10_300] += 1.5
+    values[10_800:11_100] += 1.5
+    scored = run(lambda: Changepoint(ChangepointParams()), values)
+    for begin in (10_000, 10_800):
+        assert begin <= begin + int(np.flatnonzero(scored.score[begin:] >= 8)[0]) < begin + 60
+
+
+def test_an_outlier_is_no_change_however_often_sums_are_up() -> None:
+    """It surprises and moves no level, though the sum may stand above 0 for long."""
+    rng = np.random.default_rng(4)
+    values = rng.normal(0.0, 1.0, 3000)
+    values[100::100] = 500.0
+    scored = run(lambda: Changepoint(ChangepointParams()), values)
+    assert np.abs(scored.expected[60:]).max() < 1.5
+
+
+@pytest.mark.long
+def test_what_wanders_by_itself_soon_surprises_no_more_than_it_says() -> None:
+    """An autoregressive signal, whose sums reach what white noise would in one of 10^8 samples every 100 samples."""
+    noise = np.random.default_rng(5).normal(0.0, 1.0, 60_000)
+    values, last = np.empty_like(noise), 0.0
+    for i, one in enumerate(noise.tolist()):
+        last = 0.9 * last + one
+        values[i] = last
+    scored = run(lambda: Changepoint(ChangepointParams()), values)
+    later = slice(20_000, None)
+    assert 0.4 < np.mean(scored.score[later] >= 2) * 100 < 2.5
+    outside = (values < scored.lower) | (values > scored.upper)
+    assert np.mean(outside[later]) < 0.004
+
+
 @pytest.mark.long
 def test_surprise_is_the_tail_of_the_sums_while_nothing_changes() -> None:
     """Within a half of Siegmund's formula at 1 and 2, after the first 1,000 of 4,000 samples of 60 signals."""
@@ -95,11 +130,19 @@ def test_further_is_never_less_surprising_when_the_sums_are_empty() -> None:
                 trial.arrays[name][:] = column
             scores.append(float(feed(detector, trial, [10.0 + sign * away], first=120).score[0]))
         assert scores == sorted(scores)
-        assert (scores[0], scores[-1]) == (0.0, SURPRISE_MAX)
+        assert (scores[0], scores[-1]) == (pytest.approx(0.0, abs=1e-9), SURPRISE_MAX)
 
 
 @pytest.mark.parametrize("slack", [0.1, 0.5, 3.0])
-def test_sum_and_surprise_are_inverse(slack: float) -> None:
-    for surprise in (0.5, 3.0, 8.0, 100.0):
-        if sum_of(surprise, slack) > 0:
-            assert surprise_of(sum_of(surprise, slack), slack) == pytest.approx(surprise)
+def test_height_and_value_are_inverse(slack: float) -> None:
+    table = Table(RUNG_COLUMNS, 1)
+    begin_rungs(table["rungs"][0], table["learned"][0], first_rung(slack), decade(slack))
+    for surprise in (0.0, 0.5, 3.0, 5.0, 8.0, 100.0):
+        assert height_of(table["rungs"][0], value_at(table["rungs"][0], surprise)) == pytest.approx(surprise)
+
+
+def test_a_ladder_begins_by_siegmunds_formula() -> None:
+    for slack in (0.1, 0.5, 1.0):
+        for surprise in (1, 2, 5, 9):
+            total = first_rung(slack) + (surprise - 1) * decade(slack) - slack
+            assert 2.0 * np.exp(-2.0 * slack * (total + 0.5826)) == pytest.approx(10.0**-surprise)
