@@ -127,7 +127,7 @@ def test_signals_of_any_values_end_nothing(kind: str) -> None:
     made = [one for shape in shapes for one in alone(kind, shape)]
     told = set()
 
-    @examples(2)
+    @examples(3)
     @given(SOME_VALUES, SEEDS)
     def survive(values: list[Sample], seed: int) -> None:
         world = World(made, [0] * 10, values, seed)
