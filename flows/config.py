@@ -113,18 +113,13 @@ class CompiledDetector:
         return tuple(addresses_of(selector) for selector in self.watches)
 
     @cached_property
-    def names(self) -> tuple[str, ...]:
-        """Labels that its matchers look at, each once."""
-        return tuple({matcher.name: None for selector in self.watches for matcher in selector.matchers})
-
-    @cached_property
     def asked(self) -> tuple[str, ...]:
         """The selectors of ``watches`` as text: equal ones have equal text."""
         return tuple(str(selector) for selector in self.watches)
 
     def work_out(self) -> None:
         """Have ready what blocks will ask for."""
-        _ = self.computes, self.programs, self.addresses, self.names, self.asked, self.policy
+        _ = self.computes, self.programs, self.addresses, self.asked, self.policy
 
     @cached_property
     def policy(self) -> Any:

@@ -7,6 +7,7 @@ of a label, not once per series (``label_columns``).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -26,12 +27,12 @@ Tests = tuple[Matcher, ...]
 
 
 class Flat:
-    """What is asked of who lives there, and which detectors ask it: their numbers, and those of their selectors."""
+    """What one selector asks of who lives at its address, and the detectors that have it: their numbers and roles."""
 
-    __slots__ = ("_high", "keys", "tests")
+    __slots__ = ("_high", "address", "addresses", "keys")
 
-    def __init__(self, tests: Tests) -> None:
-        self.tests = tests
+    def __init__(self, address: Address, addresses: tuple[Address, ...]) -> None:
+        self.address, self.addresses = address, addresses
         self.keys: dict[tuple[int, int], None] = {}
         self._high: Ints | None = None
 
@@ -52,6 +53,11 @@ class Flat:
             self._high = np.array([number for number, _ in self.keys], np.int64) << PLACE_BITS
         return self._high
 
+    @property
+    def names(self) -> set[str]:
+        """Labels that the selector looks at."""
+        return {self.address.street.name, *(matcher.name for matcher in self.address.tests)} - {EVERYONE}
+
 
 Home = dict[int, Flat]
 """By the identity of the tests: equal selectors have the same (``flows.homes``), and to hash them takes long."""
@@ -70,18 +76,16 @@ class Wanted(NamedTuple):
         return cls(pairs >> PLACE_BITS, pairs & PLACE_MASK)
 
 
-Place = tuple[Street, str, Tests, tuple[int, int]]
-"""One home of one selector of a detector: street, text, tests, and under which key."""
-
-
 class Matching:
     """Detectors of one tenant, by number."""
 
     def __init__(self) -> None:
         self._streets: dict[Street, dict[str, Home]] = {}
-        self._places: dict[int, list[Place]] = {}
-        self._names: dict[str, int] = {}
-        self._named: dict[int, tuple[str, ...]] = {}
+        self._flats: dict[int, Flat] = {}
+        """by the identity of a selector's addresses, which flats keep: who has the selector of another is soon added"""
+        self._places: dict[int, list[Flat]] = {}
+        """by the number of a detector, one for each role"""
+        self._names: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._places)
@@ -100,33 +104,41 @@ class Matching:
         """Let the series that this detector watches be found under its number."""
         mine = self._places[number] = []
         for role, addresses in enumerate(detector.addresses):
-            street, texts, tests = addresses[0] if len(addresses) == 1 else self._quietest(addresses)
-            homes, key = self._streets.setdefault(street, {}), (number, role)
-            for text in texts:
-                home = homes.setdefault(text, {})
-                flat = home.get(id(tests))
-                if flat is None:
-                    flat = home[id(tests)] = Flat(tests)
-                flat.add(key)
-                mine.append((street, text, tests, key))
-        self._named[number] = detector.names
-        for name in detector.names:
-            self._names[name] = self._names.get(name, 0) + 1
+            flat = self._flats.get(id(addresses))
+            if flat is None:
+                flat = self._settle(addresses)
+            flat.add((number, role))
+            mine.append(flat)
+
+    def _settle(self, addresses: tuple[Address, ...]) -> Flat:
+        """A flat for a selector that nobody has yet."""
+        address = addresses[0] if len(addresses) == 1 else self._quietest(addresses)
+        flat = self._flats[id(addresses)] = Flat(address, addresses)
+        homes = self._streets.setdefault(address.street, {})
+        for text in address.texts:
+            homes.setdefault(text, {})[id(address.tests)] = flat
+        self._names.update(flat.names)
+        return flat
 
     def remove(self, number: int) -> None:
         """Forget a detector."""
-        for street, text, tests, key in self._places.pop(number):
-            homes = self._streets[street]
-            flat = homes[text][id(tests)]
-            flat.remove(key)
+        for role, flat in enumerate(self._places.pop(number)):
+            flat.remove((number, role))
             if not flat.keys:
-                del homes[text][id(tests)]
+                self._leave(flat)
+
+    def _leave(self, flat: Flat) -> None:
+        """Nobody has its selector any more."""
+        del self._flats[id(flat.addresses)]
+        homes = self._streets[flat.address.street]
+        for text in flat.address.texts:
+            del homes[text][id(flat.address.tests)]
             if not homes[text]:
                 del homes[text]
-            if not homes:
-                del self._streets[street]
-        for name in self._named.pop(number):
-            self._names[name] -= 1
+        if not homes:
+            del self._streets[flat.address.street]
+        self._names.subtract(flat.names)
+        for name in flat.names:
             if not self._names[name]:
                 del self._names[name]
 
@@ -140,16 +152,14 @@ class Matching:
 
     def wanted_by(self, numbers: Iterable[int], columns: LabelColumns) -> Wanted:
         """The same for these detectors, where they are few."""
-        choices = columns.choices
         found: list[Ints] = []
+        known: dict[int, list[Ints]] = {}
         for number in numbers:
-            for street, text, tests, _ in self._places[number]:
-                chosen = choices.get((street, text), tests)
+            for flat in self._places[number]:
+                chosen = known.get(id(flat))
                 if chosen is None:
-                    chosen = _chosen(tests, columns, _living(street, text, columns))
-                    choices.keep((street, text), tests, chosen)
-                if len(chosen):
-                    found.append(chosen | number << PLACE_BITS)
+                    chosen = known[id(flat)] = [part for part in _chosen_of(flat, columns) if len(part)]
+                found += [part | number << PLACE_BITS for part in chosen]
         return Wanted.of(found)
 
     def _quietest(self, addresses: tuple[Address, ...]) -> Address:
@@ -165,6 +175,17 @@ class Matching:
             occupied = _exactly(homes, column) if street.exact else _beginning(homes, column)
             for text, places in occupied:
                 yield homes[text], places
+
+
+def _chosen_of(flat: Flat, columns: LabelColumns) -> Iterator[Ints]:
+    """Series of each of its homes that fulfil its conditions."""
+    street, texts, tests = flat.address
+    for text in texts:
+        chosen = columns.choices.get((street, text), tests)
+        if chosen is None:
+            chosen = _chosen(tests, columns, _living(street, text, columns))
+            columns.choices.keep((street, text), tests, chosen)
+        yield chosen
 
 
 def _living(street: Street, text: str, columns: LabelColumns) -> Ints:
@@ -211,14 +232,14 @@ def _tried(home: Home, columns: LabelColumns, places: Ints) -> Iterator[tuple[Fl
     for at in places.tolist():
         labels, alone = columns.labels(at), np.array([at])
         for flat in home.values():
-            if all(matcher.matches(labels.get(matcher.name, "")) for matcher in flat.tests):
+            if all(matcher.matches(labels.get(matcher.name, "")) for matcher in flat.address.tests):
                 yield flat, alone
 
 
 def _chosen_by(home: Home, columns: LabelColumns, places: Ints) -> Iterator[tuple[Flat, Ints]]:
     """The same of many."""
     for flat in home.values():
-        chosen = _chosen(flat.tests, columns, places)
+        chosen = _chosen(flat.address.tests, columns, places)
         if len(chosen):
             yield flat, chosen
 
