@@ -217,3 +217,20 @@ def test_a_threshold_by_chance_is_shared_out_among_entities() -> None:
     (signals, log_chance), config_ = running.block.watch.chances()["d"], running.block.watch.detector(0).source.config
     assert signals == 2 * (MEMBERS + 1)
     assert log_chance == pytest.approx(np.log10(chance_of_each(config_, 2)))
+
+
+@pytest.mark.parametrize(("kind", "by", "params"), [
+    ("mad", ("__name__", "job", "n"), {}),
+    ("river", ("job",), {"model": "GaussianScorer", "max_keys": MEMBERS}),
+])  # fmt: skip
+def test_a_group_of_which_no_member_is_judged_is_told_as_one_that_needs_some(
+    kind: str, by: tuple[str, ...], params: dict[str, Any]
+) -> None:
+    """The labels of each member are those of its group, or no member of the last group found room."""
+    group = Group(by=by, aggregate="members", grace_s=0)
+    world = Partitions(logs_of(config(kind, "m", group=group, params=params)))
+    world.run(np.random.default_rng(0))
+    running = world.merges["d"].running
+    assert running is not None
+    readiness = dict(running.block.readiness.items())["d"]
+    assert (readiness.warming > 0, readiness.needs) == (True, 1)
