@@ -234,3 +234,24 @@ def test_a_group_of_which_no_member_is_judged_is_told_as_one_that_needs_some(
     assert running is not None
     readiness = dict(running.block.readiness.items())["d"]
     assert (readiness.warming > 0, readiness.needs) == (True, 1)
+
+
+def test_an_entity_of_counters_and_gauges_is_told_by_its_selector() -> None:
+    """What leads may be either, so that a rate of all of them would be said of a gauge; nor does it change midway."""
+    group = Group(by=("job",), aggregate="members", grace_s=0)
+    logs = sharing_logs(1)
+    logs[0].detector("d", config("mad", '{job="web"}', shape="auto", group=group, params={}, threshold=4.0))
+    logs[0].control(0)
+    rng = np.random.default_rng(0)
+    for step in range(1, 100):
+        count, gauge = 1000.0 * step, rng.normal(5.0, 1.0) + (50.0 if step in (76, 77) else 0.0)
+        logs[0].samples(*(
+            ({"__name__": name, "job": "web"}, STEP_S * step - 5, value)
+            for name, value in (("n_total", count), ("m", gauge))
+            if step < 80 or name == "m"
+        ))  # fmt: skip
+        logs[0].control(STEP_S * step + 1)
+    world = Partitions(logs)
+    world.run(np.random.default_rng(0))
+    events = anomalies(world.out)
+    assert {(event.signal.shape, event.signal.expression) for event in events} == {("raw", '{job="web"}')}
