@@ -255,3 +255,15 @@ def test_an_entity_of_counters_and_gauges_is_told_by_its_selector() -> None:
     world.run(np.random.default_rng(0))
     events = anomalies(world.out)
     assert {(event.signal.shape, event.signal.expression) for event in events} == {("raw", '{job="web"}')}
+
+
+def test_groups_find_room_before_their_members(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.merge.MAX_MERGED_GROUPS", MEMBERS)
+    group = Group(by=("job",), aggregate="members", grace_s=0)
+    world = Partitions(logs_of(config("mad", "m", group=group, params={}), steps=20))
+    world.run(np.random.default_rng(0), restarts=0.1)
+    running = world.merges["d"].running
+    assert running is not None
+    (program,) = running.block.watch.programs.judging()
+    assert (len(program.entities), len(running.block.series)) == (2, MEMBERS)
+    assert running.block.counts["series_refused"] > 0
