@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from connectors.codec.encode import encode_labels
+from connectors.codec.series_hash import series_hash
 from connectors.messages import Anomaly, Group
+from flows.chunks import NewSeries, Samples
 from flows.detectors.outlier import GROUP, Outlier, OutlierParams
 from flows.peers import Peers
 from flows.policy import chance_of_each
@@ -267,3 +270,23 @@ def test_groups_find_room_before_their_members(monkeypatch: pytest.MonkeyPatch) 
     (program,) = running.block.watch.programs.judging()
     assert (len(program.entities), len(running.block.series)) == (2, MEMBERS)
     assert running.block.counts["series_refused"] > 0
+
+
+def test_chance_is_shared_anew_when_as_many_series_are_of_more_groups() -> None:
+    group = Group(by=("job",), aggregate="members", grace_s=0)
+    world = Partitions(logs_of(config("auto", "m", group=group, threshold=None, params={}), steps=30))
+    world.run(np.random.default_rng(0))
+    running = world.merges["d"].running
+    assert running is not None
+    watch = running.block.watch
+    before, series = watch.chances()["d"], watch.series
+    gone = [row for row in range(len(series)) if series.labels_of(row).get("n") in {"0", "1"}][:2]
+    running.block._forget_series(gone, [])
+    labels = [encode_labels({"job": "cart"}), encode_labels(labels_of("cart", 0))]
+    new = tuple(NewSeries(series_hash(raw, "anonymous"), "anonymous", raw) for raw in labels)
+    hashes = np.array([one.series for one in new], np.uint64)
+    running.block.take([Samples(hashes, np.full(2, running.block.log_ms + 1000 * STEP_S), np.zeros(2), None, new)])
+    watch.share_chance(3)
+    signals, log_chance = watch.chances()["d"]
+    assert signals == before[0]
+    assert log_chance == pytest.approx(np.log10(chance_of_each(watch.detector(0).source.config, 7)))
