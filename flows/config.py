@@ -187,7 +187,7 @@ def _check_sense(config: DetectorConfig) -> None:
     if config.kind == "missing" and config.shape not in (Shape.AUTO, Shape.RAW):
         expected = "missing judges when samples come, not how they change: leave shape out"
         raise ConfigError(field="shape", value=str(config.shape), expected=expected)
-    if config.kind == "river" and "hold_from" in config.params and not config.params.get("hold_s"):
+    if config.kind in {"auto", "river"} and "hold_from" in config.params and not config.params.get("hold_s"):
         expected = "does nothing without hold_s, the seconds for which such samples are not learned: give both"
         raise ConfigError(field="params.hold_from", value=config.params["hold_from"], expected=expected)
 

@@ -55,11 +55,13 @@ def combine(table: Table, rows: Ints, times_ms: Ints, values: Floats, scored: Sc
 def needs(table: Table, rows: Ints, members: Ints, needed: Ints) -> Ints:
     """Steps until an entity in ``rows`` is scored: as many as the first of its group's ``members`` needs; (n,) int64.
 
-    ``needed`` (m,) is what these need. It is 0 for members, which get no score.
+    ``needed`` (m,) is what these need. It is 0 for members, which get no score. An entity may be without members, if
+    none found room or the only one bears the group's own labels: it is not judged until one comes, so it needs one.
     """
-    groups = table[GROUP]
-    least = np.full(int(groups[members].max(initial=0)) + 1, np.iinfo(np.int64).max)
+    groups, never = table[GROUP], np.iinfo(np.int64).max
+    least = np.full(1 + max(int(groups[some].max(initial=0)) for some in (members, rows)), never)
     np.minimum.at(least, groups[members], needed)
+    least[least == never] = 1
     return np.where(table[ENTITY][rows], least[groups[rows]], 0)
 
 

@@ -64,6 +64,11 @@ class Keys:
         self._table.clear(np.array([number]))
         self.full.discard(number)
 
+    @property
+    def touched(self) -> Ints:
+        """Detectors of which series came or went since ``changed`` was last asked."""
+        return np.flatnonzero(self._table["touched"])
+
     def changed(self) -> Ints:
         """Detectors that watch more or fewer series than when this was last asked."""
         told, now = self._table["told"], self._table["used"] + 1

@@ -16,7 +16,7 @@ import numpy as np
 
 from connectors.catalogue import Topics
 from connectors.codec.series_hash import series_hash
-from connectors.messages import ClosedBy, ControlRecord, OutRecord, Shape
+from connectors.messages import Aggregate, ClosedBy, ControlRecord, OutRecord, Shape
 from flows.block import Block, BlockLimits
 from flows.chunks import NewSeries, Samples
 from flows.config import compile_config, compile_merged
@@ -122,7 +122,8 @@ class Merge:
         portions = [portion for head in heads if head.until == step for portion in head.portions]
         shapes = {portion.shape for portion in portions}
         if shapes or block.signal is None:
-            shape = min(shapes - {Shape.RAW}, default=Shape.RAW)
+            mixed = plan.group.aggregate is Aggregate.MEMBERS and len(shapes) > 1  # no one shape is true of all
+            shape = Shape.RAW if mixed else min(shapes - {Shape.RAW}, default=Shape.RAW)
             block.signal = (shape, plan.expression(shape))
         time_ms = step * plan.step_ms
         merged = merge_portions(plan.group, portions)

@@ -22,14 +22,17 @@ def has_entities(config: DetectorConfig) -> bool:
 
 
 def with_entities(merged: Merged, group: Group) -> Merged:
-    """Members at a step, then one more signal for each of their groups, unless a member has its very labels."""
+    """One more signal for each group, unless a member has its very labels, then the members at a step.
+
+    Groups come first because they find room first: members without their group would be judged for nobody.
+    """
     kept = labels_kept(group)
     names = {
         encode_labels({name: value for name, value in parse_labels(labels).items() if kept(name)})
         for labels in merged.labels
     }
     entities = sorted(names.difference(merged.labels))
-    return Merged((*merged.labels, *entities), np.concatenate([merged.values, np.zeros(len(entities))]))
+    return Merged((*entities, *merged.labels), np.concatenate([np.zeros(len(entities)), merged.values]))
 
 
 class Peers:

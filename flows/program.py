@@ -208,9 +208,12 @@ class Program:
 
     def load_learned(self, slots: Ints, columns: dict[str, NDArray[Any]]) -> None:
         """Put what ``save_learned`` gave into these slots."""
+        before = self.state.save(slots)
         for table in self.tables():
             if table is not self.rates:
                 table.load(slots, columns)
+        if self._silent is not None:
+            self._silent.hear_on(self.state, slots, before)
         self.detector.derive(self.state, slots)
 
     @property

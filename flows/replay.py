@@ -75,7 +75,8 @@ def replay(config: DetectorConfig, frame: Frame, tell: Callable[[float], None] =
     now and then which share of the rows is judged.
     """
     config = config.model_copy(update={"selector": EVERYTHING, "tenant": DEFAULT_TENANT, "enabled": True})
-    if len(frame.labels) > 1 and Trait.PAUSES not in KINDS[config.kind].traits:
+    together = len(frame.labels) > 1 and Trait.PAUSES not in KINDS[config.kind].traits
+    if together or config.group is not None:  # who made the frame has parted the groups
         config = config.model_copy(update={"group": TOGETHER})
     check_config(config)
     columns = len(frame.labels)

@@ -9,6 +9,8 @@ of its merge.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from connectors.catalogue import Topics
@@ -16,6 +18,7 @@ from connectors.messages import DetectorRevision
 from flows.block import Block
 from flows.chunks import Samples
 from flows.config import ProgramKey
+from flows.detectors.registry import KINDS, Trait
 from flows.program import Program
 from flows.replay import LIMITS, control_at
 
@@ -29,6 +32,7 @@ class WarmStart:
             detector_id=detector_id, base_revision=0, config=source.config, author="", time_ms=0
         )
         self._live = live
+        self._judges_pauses = Trait.PAUSES in KINDS[source.config.kind].traits
         self._past = Block(Topics(), LIMITS, lambda start, end: [revision][start:end], live.compile)
         self._past.watch.families = live.watch.families  # what is a counter must not differ
 
@@ -38,7 +42,21 @@ class WarmStart:
             return
         if not self._past.log_ms:
             self._past.take([control_at(int(samples.times_ms.min()))])
-        self._past.take([samples, control_at(int(samples.times_ms.max()))])
+        for one in self._steps(samples):
+            self._past.take([one, control_at(int(one.times_ms.max()))])
+
+    def _steps(self, samples: Samples) -> Iterator[Samples]:
+        """What comes between two control records: all of it, but to kinds that learn by log time what comes at once."""
+        if not self._judges_pauses:
+            yield samples
+            return
+        order = np.argsort(samples.times_ms, kind="stable")
+        ends = np.flatnonzero(np.diff(samples.times_ms[order])) + 1
+        new = samples.new
+        for at in np.split(order, ends):
+            starts_ms = None if samples.starts_ms is None else samples.starts_ms[at]
+            yield Samples(samples.series[at], samples.times_ms[at], samples.values[at], starts_ms, new)
+            new = ()
 
     def put_to_use(self) -> int:
         """Give the live block what was learned of the series that it watches; how many were replaced, all shapes."""

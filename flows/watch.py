@@ -280,7 +280,9 @@ class Watch:
         A single series is taken to be the only one.
         """
         chances = self.policies["log_chance"]
-        changed = self.keys.changed()
+        touched = self.keys.touched.tolist()
+        again = [number for number in touched if self._entities_of(number)]  # as many series may be of more groups
+        changed = np.union1d(self.keys.changed(), np.array(again, np.int64))
         shared = self.keys.shared
         for number in changed[~np.isnan(chances[changed])].tolist():
             signals = ((self._entities_of(number) or int(shared[number])) - 1) * partitions + 1

@@ -145,6 +145,10 @@ class Silent(Protocol):
         """Judge rows at this log time, once per control record; gives those that are silent for too long."""
         ...
 
+    def hear_on(self, state: Table, rows: Ints, before: Mapping[str, NDArray[Any]]) -> None:
+        """Rows have learned from history: the next pause is that after the sample heard live, of ``before``."""
+        ...
+
 
 @runtime_checkable
 class Learned(Protocol):

@@ -13,6 +13,7 @@ good; see ``after_stale``.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -37,6 +38,10 @@ UNIT_S = 0.1
 """Pauses are counted in tenths of a second."""
 WITNESS_MS = 10_000
 """Control records come once a second; of a longer pause between two of them only so much is witnessed."""
+
+
+HEARD = ("last_ms", "heard_ms", "asked_ms", "alive", "ended")
+"""Columns of what was heard at last, which is no part of what was learned."""
 
 
 class MissingParams(HoldParams):
@@ -88,6 +93,12 @@ class Missing:
             rows, until_ms, p.warmup, p.hold_ms, p.hold_from, said, silence_s, *scored,
         )  # fmt: skip
         return Silences(said[:n], silence_s[:n], Scored(*(column[:n] for column in scored)))
+
+    def hear_on(self, state: Table, rows: Ints, before: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from the sample heard live; where there was none yet, the next one ends no pause."""
+        for name in HEARD:
+            state[name][rows] = before[name]
+        state["ended"][rows[before["seen"] == 0]] = 1
 
     def derive(self, state: Table, rows: Ints) -> None:
         """Nothing is derived."""

@@ -62,6 +62,7 @@ def forest(**own: Any) -> dict[str, Any]:
     ({**FOREST, "params": forest(trees=5)}, "params.model_params", "HalfSpaceTrees takes n_trees, height, "),
     ({**FOREST, "params": {"model_params": 5}}, "params.model_params", "should be an object"),
     ({"kind": "river", "params": {"hold_from": 6.0}}, "params.hold_from", "give both"),
+    ({"kind": "auto", "params": {"hold_from": 6.0}}, "params.hold_from", "give both"),
     ({"kind": "river", "params": {"hold_from": 6.0, "hold_s": 0}}, "params.hold_from", "nothing without hold_s"),
     ({"kind": "missing", "params": {}, "shape": "rate"}, "shape", "missing judges when samples come"),
     ({"kind": "missing", "params": {}, "shape": "increase"}, "shape", "leave shape out"),

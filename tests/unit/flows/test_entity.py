@@ -128,5 +128,13 @@ def test_an_entity_is_ready_when_its_first_member_is() -> None:
     assert entity.needs(table, np.arange(8), members, needed).tolist() == [0, 0, 0, 7, 0, 0, 0, 0]
 
 
+def test_an_entity_without_members_needs_one() -> None:
+    """Its group's number may be above those of all members, and below."""
+    table = table_of(3, 3)
+    members, entities = np.array([4, 5, 6]), np.array([3, 7, 11])
+    assert entity.needs(table, entities, members, np.array([60, 7, 9])).tolist() == [1, 7, 1]
+    assert entity.needs(table, entities, np.zeros(0, np.int64), np.zeros(0, np.int64)).tolist() == [1, 1, 1]
+
+
 def test_no_rows() -> None:
     assert combine(np.zeros((0, 4)))[1].score.shape == (0,)

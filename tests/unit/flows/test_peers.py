@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from connectors.codec.encode import encode_labels
+from connectors.codec.series_hash import series_hash
 from connectors.messages import Anomaly, Group
+from flows.chunks import NewSeries, Samples
 from flows.detectors.outlier import GROUP, Outlier, OutlierParams
 from flows.peers import Peers
 from flows.policy import chance_of_each
@@ -217,3 +220,73 @@ def test_a_threshold_by_chance_is_shared_out_among_entities() -> None:
     (signals, log_chance), config_ = running.block.watch.chances()["d"], running.block.watch.detector(0).source.config
     assert signals == 2 * (MEMBERS + 1)
     assert log_chance == pytest.approx(np.log10(chance_of_each(config_, 2)))
+
+
+@pytest.mark.parametrize(("kind", "by", "params"), [
+    ("mad", ("__name__", "job", "n"), {}),
+    ("river", ("job",), {"model": "GaussianScorer", "max_keys": MEMBERS}),
+])  # fmt: skip
+def test_a_group_of_which_no_member_is_judged_is_told_as_one_that_needs_some(
+    kind: str, by: tuple[str, ...], params: dict[str, Any]
+) -> None:
+    """The labels of each member are those of its group, or no member of the last group found room."""
+    group = Group(by=by, aggregate="members", grace_s=0)
+    world = Partitions(logs_of(config(kind, "m", group=group, params=params)))
+    world.run(np.random.default_rng(0))
+    running = world.merges["d"].running
+    assert running is not None
+    readiness = dict(running.block.readiness.items())["d"]
+    assert (readiness.warming > 0, readiness.needs) == (True, 1)
+
+
+def test_an_entity_of_counters_and_gauges_is_told_by_its_selector() -> None:
+    """What leads may be either, so that a rate of all of them would be said of a gauge; nor does it change midway."""
+    group = Group(by=("job",), aggregate="members", grace_s=0)
+    logs = sharing_logs(1)
+    logs[0].detector("d", config("mad", '{job="web"}', shape="auto", group=group, params={}, threshold=4.0))
+    logs[0].control(0)
+    rng = np.random.default_rng(0)
+    for step in range(1, 100):
+        count, gauge = 1000.0 * step, rng.normal(5.0, 1.0) + (50.0 if step in (76, 77) else 0.0)
+        logs[0].samples(*(
+            ({"__name__": name, "job": "web"}, STEP_S * step - 5, value)
+            for name, value in (("n_total", count), ("m", gauge))
+            if step < 80 or name == "m"
+        ))  # fmt: skip
+        logs[0].control(STEP_S * step + 1)
+    world = Partitions(logs)
+    world.run(np.random.default_rng(0))
+    events = anomalies(world.out)
+    assert {(event.signal.shape, event.signal.expression) for event in events} == {("raw", '{job="web"}')}
+
+
+def test_groups_find_room_before_their_members(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.merge.MAX_MERGED_GROUPS", MEMBERS)
+    group = Group(by=("job",), aggregate="members", grace_s=0)
+    world = Partitions(logs_of(config("mad", "m", group=group, params={}), steps=20))
+    world.run(np.random.default_rng(0), restarts=0.1)
+    running = world.merges["d"].running
+    assert running is not None
+    (program,) = running.block.watch.programs.judging()
+    assert (len(program.entities), len(running.block.series)) == (2, MEMBERS)
+    assert running.block.counts["series_refused"] > 0
+
+
+def test_chance_is_shared_anew_when_as_many_series_are_of_more_groups() -> None:
+    group = Group(by=("job",), aggregate="members", grace_s=0)
+    world = Partitions(logs_of(config("auto", "m", group=group, threshold=None, params={}), steps=30))
+    world.run(np.random.default_rng(0))
+    running = world.merges["d"].running
+    assert running is not None
+    watch = running.block.watch
+    before, series = watch.chances()["d"], watch.series
+    gone = [row for row in range(len(series)) if series.labels_of(row).get("n") in {"0", "1"}][:2]
+    running.block._forget_series(gone, [])
+    labels = [encode_labels({"job": "cart"}), encode_labels(labels_of("cart", 0))]
+    new = tuple(NewSeries(series_hash(raw, "anonymous"), "anonymous", raw) for raw in labels)
+    hashes = np.array([one.series for one in new], np.uint64)
+    running.block.take([Samples(hashes, np.full(2, running.block.log_ms + 1000 * STEP_S), np.zeros(2), None, new)])
+    watch.share_chance(3)
+    signals, log_chance = watch.chances()["d"]
+    assert signals == before[0]
+    assert log_chance == pytest.approx(np.log10(chance_of_each(watch.detector(0).source.config, 7)))

@@ -268,6 +268,20 @@ def test_the_odd_one_of_several_signals_is_told() -> None:
     assert [anomaly.signal.labels["__name__"] for anomaly in replayed.anomalies] == ["m3"]
 
 
+@pytest.mark.parametrize("group", [
+    Group(by=("__name__",), aggregate="members"), Group(by=("instance",), aggregate="members"),
+    Group(without=("cpu",), aggregate="members"),
+])  # fmt: skip
+def test_one_signal_is_an_entity_however_it_is_grouped(group: Group) -> None:
+    """The frame holds one group, whose labels need not be there to tell it from others."""
+    frame = frame_of(noise(300))
+    frame = frame._replace(labels=[{"__name__": "m", "instance": "a", "cpu": "0"}])
+    judged = replay(config("mad", params={"window": 60}, group=group), frame)
+    alike = replay(config("mad", params={"window": 60}, group=Group(aggregate="members")), frame)
+    assert np.isfinite(judged.scored.score).any()
+    assert_same(judged, alike)
+
+
 def test_vectors_of_river_take_all_signals_at_once() -> None:
     load = np.random.default_rng(4).normal(0.0, 3.0, 300)
     table = np.stack([load + np.random.default_rng(n).normal(0.0, 0.1, 300) for n in range(4)], axis=1)

@@ -109,6 +109,38 @@ def _only(samples: Samples, series: int) -> Samples:
     return Samples(samples.series[at], samples.times_ms[at], samples.values[at], None, new)
 
 
+@pytest.mark.parametrize("heard", [0, 10])
+def test_the_end_of_history_begins_no_pause(heard: int) -> None:
+    """Silence is that after the sample heard live, though history ended long before; one heard none ends no pause."""
+    detector = config("missing", SELECTOR, params={}, quiet_s=120.0)
+    live = log_of(detector, NOW + 100 - heard, NOW + 160)
+    block, chunks = live.block(), live.chunks()
+    told = block.take(chunks[: 2 * heard + 1])
+    history = history_of(log_of(detector, 0, NOW))
+    if not heard:
+        empty = np.zeros(0, np.int64)
+        nothing = Samples(empty.astype(np.uint64), empty, empty.astype(np.float64), None, history[0].new)
+        told += block.take([nothing])
+    assert warm(block, history) == len(NAMES)
+    block.count_readiness()
+    assert dict(block.readiness.items())["d"].warming == 0
+    assert told + block.take(chunks[2 * heard + 1 :]) == []
+
+
+def test_silence_is_judged_at_once_though_history_came_in_one_piece() -> None:
+    detector = config("missing", "m", params={}, quiet_s=120.0)
+    live = log_of(detector, NOW, NOW + 2)
+    for second in range(STEP_S * (NOW + 2), STEP_S * (NOW + 60)):
+        live.control(second)
+    block, chunks = live.block(), live.chunks()
+    block.take(chunks[:2])
+    pieces = [_only(samples, 0) for samples in history_of(log_of(detector, 0, NOW))]
+    columns = (np.concatenate([getattr(one, name) for one in pieces]) for name in ("series", "times_ms", "values"))
+    assert warm(block, [Samples(*columns, None, pieces[0].new)]) == 1
+    (first, *_) = anomalies(block.take(chunks[2:]))
+    assert first.event == "opened"
+
+
 def test_without_history_nothing_changes() -> None:
     detector = config("mad", SELECTOR, shape="auto", params={"window": 60})
     live = log_of(detector, 0, 100)
