@@ -83,10 +83,12 @@ class Line:
         self._heard_s = time.monotonic()
         error = error_of(future.exception) if future.failed() else None
         self._note(error)
-        told(error)
-        with self._lock:
-            self._under_way -= 1
-            idle = self._under_way == 0
+        try:
+            told(error)
+        finally:  # whatever its hearer does, this record is not under way any more
+            with self._lock:
+                self._under_way -= 1
+                idle = self._under_way == 0
         if idle and self._idle is not None:
             self._idle()
 

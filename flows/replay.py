@@ -95,18 +95,23 @@ def replay(config: DetectorConfig, frame: Frame, tell: Callable[[float], None] =
 
 
 class Witness(Block):
-    """A block that keeps the verdicts of its one detector: (value, score, expected, lower, upper) × row × signal."""
+    """A block that keeps the verdicts of its one detector: (value, score, expected, lower, upper) × row × signal.
+
+    Of an entity it is its own signal alone; the value of the first stands in while it is not scored.
+    """
 
     def __init__(self, config: DetectorConfig, frame: Frame) -> None:
         revision = DetectorRevision(detector_id="backtest", base_revision=0, config=config, author="", time_ms=0)
         compiled = compile_config if config.group is None else compile_merged
         super().__init__(Topics(), LIMITS, lambda start, end: [revision][start:end], compiled)
         self.frame, self._entities = frame, has_entities(config)
-        self.verdicts = np.full((5, *frame.values.shape), np.nan)
-        self.verdicts[0] = np.where(frame.present, frame.values, np.nan)
-        self._silences = np.full((5, *frame.values.shape), np.nan)
+        signals = frame.values.shape[1]
+        told = [signals - 1] if self._entities else range(signals)  # an entity comes last, its members get no verdict
+        self._columns = {signal: Column(frame.times_ms, frame.present[:, signal]) for signal in told}
+        self.verdicts = np.full((5, len(frame.times_ms), len(told)), np.nan)
+        self.verdicts[0] = np.where(frame.present, frame.values, np.nan)[:, : len(told)]
+        self._silences = np.full(self.verdicts.shape, np.nan)
         self._reached_ms = np.maximum.accumulate(frame.times_ms)
-        self._columns = [Column(frame.times_ms, present) for present in frame.present.T]
         encoded = [encode_labels(labels) for labels in frame.labels]
         self._hashes = np.array([series_hash(raw, DEFAULT_TENANT) for raw in encoded], np.uint64)
         new = [NewSeries(int(series), DEFAULT_TENANT, raw) for series, raw in zip(self._hashes, encoded, strict=True)]
@@ -159,15 +164,15 @@ class Witness(Block):
     ) -> None:  # fmt: skip
         """Keep the verdicts; rows of the block's series are columns of the frame, as both count in order."""
         signals = self.watch.routes.entries["row"][entries]
-        for signal in [len(self._columns) - 1] if self._entities else np.unique(signals).tolist():
-            mine = signals == signal  # an entity comes last, and its members get no verdict
-            at = self._columns[signal].rows_at(times_ms[mine])
+        for place, (signal, column) in enumerate(self._columns.items()):
+            mine = signals == signal
+            at = column.rows_at(times_ms[mine])
             verdicts = np.stack([judged.values, *judged.scored])[:, mine]
-            self.verdicts[:, at[at >= 0], signal] = verdicts[:, at >= 0]
+            self.verdicts[:, at[at >= 0], place] = verdicts[:, at >= 0]
             # at a time without a sample: known when the next row comes; after the last row, never
             following = np.searchsorted(self._reached_ms, times_ms[mine])
             silent = (at < 0) & (following < len(self._reached_ms))
-            self._silences[:, following[silent], signal] = verdicts[:, silent]
+            self._silences[:, following[silent], place] = verdicts[:, silent]
         super().follow(lanes, entries, times_ms, judged, steps_s, out)
         # live, each sample comes at its own log time; here a chunk comes at once
         self.episodes.open["log_ms"] = self.episodes.open["time_ms"]
@@ -189,7 +194,7 @@ class Witness(Block):
     def of_the_leading(self) -> Floats:
         """Of each row the verdict of the signal that surprises most, or of the entity; (5, n)."""
         scores = self.verdicts[1]
-        leader = np.where(np.isnan(scores), -np.inf, scores).argmax(axis=1)  # members of an entity have no score
+        leader = np.where(np.isnan(scores), -np.inf, scores).argmax(axis=1)
         return self.verdicts[:, np.arange(len(scores)), leader]
 
 

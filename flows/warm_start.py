@@ -4,7 +4,7 @@ The history is judged by the very block that judges live (``flows.block``), besi
 so the memory is that of a detector which met it live. Then the rows of its programs take the place of the live ones:
 the next sample is judged by all that was learned. Series without history stay as they are. Training will bring the
 history; of a detector with groups it is that of its groups' values, which their PromQL expression gives, for the block
-of its merge.
+of its merge. Cool-downs of what happened in the past are not taken over.
 """
 
 from __future__ import annotations
