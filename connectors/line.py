@@ -83,12 +83,10 @@ class Line:
         self._heard_s = time.monotonic()
         error = error_of(future.exception) if future.failed() else None
         self._note(error)
-        try:
-            told(error)
-        finally:  # whatever its hearer does, this record is not under way any more
-            with self._lock:
-                self._under_way -= 1
-                idle = self._under_way == 0
+        with self._lock:
+            self._under_way -= 1
+            idle = self._under_way == 0
+        told(error)  # who hears it may look at the line at once, on which this one is not under way any more
         if idle and self._idle is not None:
             self._idle()
 

@@ -116,7 +116,7 @@ class Matching:
         flat = self._flats[id(addresses)] = Flat(address, addresses)
         homes = self._streets.setdefault(address.street, {})
         for text in address.texts:
-            homes.setdefault(text, {})[id(address.tests)] = flat
+            homes.setdefault(text, {})[id(addresses)] = flat
         self._names.update(flat.names)
         return flat
 
@@ -132,7 +132,7 @@ class Matching:
         del self._flats[id(flat.addresses)]
         homes = self._streets[flat.address.street]
         for text in flat.address.texts:
-            del homes[text][id(flat.address.tests)]
+            del homes[text][id(flat.addresses)]
             if not homes[text]:
                 del homes[text]
         if not homes:

@@ -72,6 +72,14 @@ def test_each_record_is_told_once_and_idleness_after_the_last() -> None:
     assert (case.idles, case.line.idling) == (1, True)
 
 
+@pytest.mark.usefixtures("clock")
+def test_who_hears_of_a_failure_finds_the_line_past_help() -> None:
+    case, found = Case(), list[bool]()
+    case.line.send(RECORD, lambda _: found.append(case.line.past_help()))
+    case.producer.futures[-1].failure(KafkaTimeoutError("gone"))
+    assert found == [True]
+
+
 def test_who_only_fails_is_past_help_once_patience_ends(clock: Clock) -> None:
     case = Case()
     assert not case.line.past_help()

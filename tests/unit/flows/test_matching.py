@@ -85,6 +85,20 @@ def test_one_series_against_many_and_one_detector_against_many() -> None:
     assert wanted(matching, series) == {39: [39]}
 
 
+def test_who_asks_for_nothing_more_shares_a_home_with_others_of_that_sort() -> None:
+    """Selectors without a further condition, of one value and of alternatives."""
+    detectors = {n: compiled(n, selector) for n, selector in enumerate(['{a="1"}', '{a=~"1|2"}', '{a=~"1|x"}'])}
+    series = [{"__name__": "m", "a": value, "n": str(n)} for n in range(6) for value in ("1", "2")]
+    matching = Matching()
+    for number, detector in detectors.items():
+        matching.add(number, detector)
+    for some in (series, series[:1]):
+        assert wanted(matching, some) == naive(detectors, some)
+    matching.remove(1)
+    del detectors[1]
+    assert wanted(matching, series) == naive(detectors, series)
+
+
 def test_removing_what_is_not_there_is_an_error() -> None:
     with pytest.raises(KeyError):
         Matching().remove(0)

@@ -70,4 +70,4 @@ def test_detectors_are_compiled_as_their_log_is_read() -> None:
     assert first.detector is not None
     found = compiled(first.detector)
     assert made == ["good", "bad"], "compiled before"
-    assert {"computes", "programs", "addresses", "names", "policy"} <= vars(found).keys()
+    assert {"computes", "programs", "addresses", "asked", "policy"} <= vars(found).keys()
