@@ -70,6 +70,7 @@ def test_signals_that_agree_surprise_more_than_one_alone() -> None:
     assert combine(all_of_them)[1].score[-1] > 5.0
 
 
+@pytest.mark.long
 def test_a_fault_surprises_when_it_begins() -> None:
     scores = np.random.default_rng(1).exponential(1.0 / np.log(10.0), (3000, 8))
     scores[2000:2200, :4] += 4.0
@@ -90,6 +91,7 @@ def test_those_that_led_are_remembered_until_it_surprises_again() -> None:
     assert TOP == 3
 
 
+@pytest.mark.long
 def test_members_may_come_and_go() -> None:
     """Half of the members leave: the mean of noise is as surprising as if they had stayed."""
     scores = np.random.default_rng(3).exponential(1.0 / np.log(10.0), (40_000, 16))

@@ -137,6 +137,19 @@ def test_a_fault_is_seen(family: Callable[[np.random.Generator, int], Floats], f
     assert not scored.lower[2500] <= values[2500] <= scored.upper[2500]
 
 
+def test_a_hold_takes_back_what_was_learned() -> None:
+    """Ten surprising samples that are held: what follows is judged as if they had been missed, but for the time."""
+    values = normal(np.random.default_rng(8), 150)
+    values[120:130] += 40.0
+    scored = [naive_auto.auto(times(150).tolist(), values.tolist(), hold) for hold in (naive.Hold(10**9, 4.0), None)]
+    detector = Auto(AutoParams(hold_s=600_000, hold_from=4.0))
+    held = detector.step(detector.allocate(1), np.zeros(150, np.int64), times(150), values)
+    agree(held, scored[0], tolerance=1e-3)
+    assert scored[0][135] != scored[1][135]
+    assert held.score[120:130].min() >= 4.0
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("hold_s", [14_400, 86_400])
 def test_a_held_incident_stays_an_anomaly_and_is_accepted_afterwards(hold_s: int) -> None:
     """A change of level after five days, of which nothing is learned for a while; as its twin."""
