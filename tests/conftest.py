@@ -6,6 +6,7 @@ import gc
 import itertools
 import socket
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ INTERPRETED = {
     *(UNIT / "flows" / f"test_{name}.py" for name in WITH_KERNELS),
 }
 """Tests of kernels, which run twice: with numba's compiler, and without it, when alone they are measured."""
+VARIANTS = 3
+"""So many variants of a test run without the compiler."""
 MEASURING = "COVERAGE_PROCESS_CONFIG"
 """Environment variable by which coverage reaches processes that tests start."""
 KILLING = ("flow_kill", "broker_death", "ingest_outage", "answers", "noise", "prometheus")
@@ -83,6 +86,19 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     if numba.config.DISABLE_JIT and collection_path.suffix == ".py" and UNIT in collection_path.parents:
         return None if _is_interpreted(collection_path) or collection_path.name == "conftest.py" else True
     return None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without the compiler only lines are to be seen, and some variants of each test show them."""
+    if not numba.config.DISABLE_JIT:
+        return
+    seen, kept, left = Counter[str](), list[pytest.Item](), list[pytest.Item]()
+    for item in items:
+        name = item.nodeid.partition("[")[0]
+        seen[name] += 1
+        (kept if seen[name] <= VARIANTS else left).append(item)
+    items[:] = kept
+    config.hook.pytest_deselected(items=left)
 
 
 def pytest_collection_finish() -> None:
