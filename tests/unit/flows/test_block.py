@@ -34,7 +34,7 @@ from tests.streams import TOPICS, Log, anomalies, busy_log, by_id, config, joine
 SEEDS = range(4)
 LIMITS: list[dict[str, Any]] = [{"idle_s": 60}, {"idle_s": 60, "max_episodes": 2}, {"idle_s": 60, "max_series": 4}]
 CUTS = st.lists(st.integers(0, 600), max_size=12)
-EXAMPLES = examples(12)
+EXAMPLES = examples(9)
 M = {"__name__": "m", "n": "0"}
 
 
