@@ -19,7 +19,6 @@ from api.backtest_plot import check_plotting, write_plot
 from api.backtest_prometheus import Range, file_name, make_range, read_range
 from api.backtest_summary import Summary
 from connectors.clock import wall_clock_ms
-from connectors.codec.encode import encode_labels
 from connectors.codec.labels import parse_labels
 from connectors.errors import Rejected, TocsinError
 from connectors.messages import Aggregate, DetectorConfig, Group
@@ -27,7 +26,7 @@ from connectors.refusals import expected_of, place_of
 from flows.config import ConfigError, check_config
 from flows.detectors.registry import KINDS, Trait
 from flows.frame import Frame, joined
-from flows.group import labels_kept
+from flows.peers import name_of
 from flows.policy import threshold_of
 from flows.replay import EVERYTHING, TOGETHER, replay
 from flows.selector import NAME_LABEL
@@ -156,10 +155,9 @@ def find_jobs(wanted: Wanted, config: DetectorConfig) -> list[Job]:
 
 def _entities(found: Iterable[tuple[str, Frame]], group: Group) -> Iterator[tuple[str, Frame]]:
     """The series of each group as one frame, and its name."""
-    kept, members = labels_kept(group), dict[bytes, list[Frame]]()
+    members = dict[bytes, list[Frame]]()
     for _, frame in found:
-        name = encode_labels({label: value for label, value in frame.labels[0].items() if kept(label)})
-        members.setdefault(name, []).append(frame)
+        members.setdefault(name_of(group, frame.labels[0]), []).append(frame)
     for name in sorted(members):
         yield file_name({NAME_LABEL: "entity", **parse_labels(name)}), joined(members[name])
 

@@ -20,11 +20,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from flows.detectors.auto_ladder import STEEP, STEEPER, begin_ladder, height_of, learn_rungs, steepened
-from flows.detectors.auto_state import COUNT_LIMIT, RUNGS
+from flows.detectors.auto_ladder import STEEP, STEEPER, begin_ladder, learn_rungs, steepened
+from flows.detectors.auto_state import COUNT_LIMIT
 from flows.detectors.base import BAND_SURPRISE, Column, Floats, Ints, Scored, Table
 from flows.detectors.outlier import GROUP
 from flows.detectors.river_vector import ENTITY, SERIES, TOP
+from flows.detectors.rungs import RUNGS, height_of
 
 FIRST, FURTHER = 4.0, 2.4
 USUAL_RATE = 0.1

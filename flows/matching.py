@@ -60,7 +60,7 @@ class Flat:
 
 
 Home = dict[int, Flat]
-"""By the identity of the tests: equal selectors have the same (``flows.homes``), and to hash them takes long."""
+"""By the identity of the addresses: equal selectors have the same (``flows.homes``), and to hash them takes long."""
 
 
 class Wanted(NamedTuple):

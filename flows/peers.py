@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -13,6 +13,15 @@ from flows.detectors.registry import KINDS, Trait
 from flows.group import labels_kept
 from flows.numbering import Numbering
 from flows.partial import Merged
+
+
+def name_of(group: Group, labels: Mapping[str, str]) -> bytes:
+    """Canonical labels of the group to which a series with these labels belongs."""
+    return _name(labels_kept(group), labels)
+
+
+def _name(kept: Callable[[str], bool], labels: Mapping[str, str]) -> bytes:
+    return encode_labels({name: value for name, value in labels.items() if kept(name)})
 
 
 def has_entities(config: DetectorConfig) -> bool:
@@ -27,10 +36,7 @@ def with_entities(merged: Merged, group: Group) -> Merged:
     Groups come first because they find room first: members without their group would be judged for nobody.
     """
     kept = labels_kept(group)
-    names = {
-        encode_labels({name: value for name, value in parse_labels(labels).items() if kept(name)})
-        for labels in merged.labels
-    }
+    names = {_name(kept, parse_labels(labels)) for labels in merged.labels}
     entities = sorted(names.difference(merged.labels))
     return Merged((*entities, *merged.labels), np.concatenate([np.zeros(len(entities)), merged.values]))
 
@@ -45,7 +51,7 @@ class Peers:
 
     def join(self, slot: int, labels: Mapping[str, str]) -> int:
         """Number of the group to which a series with these labels belongs."""
-        number = self._groups.join(self.name_of(labels))
+        number = self._groups.join(_name(self._kept, labels))
         self._of_slot[slot] = number
         return number
 
@@ -56,7 +62,3 @@ class Peers:
     def is_entity(self, labels: Mapping[str, str]) -> bool:
         """Whether a series stands for a whole group: its labels are those of the group and no more."""
         return all(map(self._kept, labels))
-
-    def name_of(self, labels: Mapping[str, str]) -> bytes:
-        """Canonical labels of a series' group."""
-        return encode_labels({name: value for name, value in labels.items() if self._kept(name)})

@@ -201,20 +201,12 @@ class Program:
             table.load(slots, columns)
         self.detector.derive(self.state, slots)
 
-    def save_learned(self, slots: Ints) -> dict[str, NDArray[Any]]:
-        """As ``save``, without the previous sample of each series: what comes next is measured from a live one."""
-        tables = (table for table in self.tables() if table is not self.rates)
-        return {name: column for table in tables for name, column in table.save(slots).items()}
-
-    def load_learned(self, slots: Ints, columns: dict[str, NDArray[Any]]) -> None:
-        """Put what ``save_learned`` gave into these slots."""
-        before = self.state.save(slots)
-        for table in self.tables():
-            if table is not self.rates:
-                table.load(slots, columns)
+    def learn_from(self, slots: Ints, columns: dict[str, NDArray[Any]]) -> None:
+        """As ``load``, but for the previous sample of each series: what comes next is measured from a live one."""
+        heard, rates = self.state.save(slots), self.rates.save(slots) if self.rates is not None else {}
+        self.load(slots, columns | rates)
         if self._silent is not None:
-            self._silent.hear_on(self.state, slots, before)
-        self.detector.derive(self.state, slots)
+            self._silent.hear_on(self.state, slots, heard)
 
     @property
     def size_bytes(self) -> int:

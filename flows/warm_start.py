@@ -74,6 +74,5 @@ class WarmStart:
         assert isinstance(live.program, Program)  # noqa: S101
         theirs, ours = self._past.series.table["series"][past.rows], self._live.series.table["series"][live.rows]
         _, at_past, at_live = np.intersect1d(theirs, ours, assume_unique=True, return_indices=True)
-        columns = past.program.save_learned(past.slots[at_past])
-        live.program.load_learned(live.slots[at_live], columns)
+        live.program.learn_from(live.slots[at_live], past.program.save(past.slots[at_past]))
         return len(at_live)

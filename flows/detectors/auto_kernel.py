@@ -12,7 +12,6 @@ from flows.detectors.auto_ladder import (
     begin_ladder,
     evidence_above,
     follow_bursts,
-    height_of,
     learn_rungs,
     lowered,
     steepened,
@@ -49,6 +48,7 @@ from flows.detectors.auto_state import (
 from flows.detectors.auto_tails import POOLED, learn_peak, surprise_of
 from flows.detectors.base import BAND_SURPRISE, VALUE_LIMIT, Floats, Ints
 from flows.detectors.holding import learns
+from flows.detectors.rungs import height_of
 
 NO_LIMIT = 1e300
 CADENCE_RATE = 0.02

@@ -18,8 +18,9 @@ import math
 import numpy as np
 from numba import njit
 
-from flows.detectors.auto_state import HOUR_MS, RUNGS, WEEK_MS, Signal
+from flows.detectors.auto_state import HOUR_MS, WEEK_MS, Signal
 from flows.detectors.base import SURPRISE_MAX, Floats
+from flows.detectors.rungs import PER_E_FOLD, RUNGS
 
 WIDTHS = (8.0, 3.0, 2.0, 1.0, 1.0)
 """Of the rungs at first: about those of noise, narrower at the top, where anomalies would widen them soon enough."""
@@ -28,8 +29,6 @@ PRIOR_VISITS = (5000.0, 500.0, 300.0, 100.0, 30.0)
 """Samples that the beginning of each rung weighs, counted where they bear on it: above the rung below."""
 SAMPLES_LIMIT = 300_000.0
 """Rungs stop slowing down here, so they follow a signal that changes."""
-PER_E_FOLD = 10.0 / math.log(10.0)
-"""Robbins and Monro's gain for exponential tails, whose density at the quantile p is p/scale."""
 USUAL_HOURS, DISCOUNTED = 168.0, 0.5
 """Half the mean evidence of about a week is taken off: 72 … 336 hours were alike."""
 BURST_CUT, BURST_RUN, BURST_MEMORY, BURSTS_ENOUGH = 5.0, 10.0, 0.05, 5.0
@@ -50,18 +49,6 @@ def begin_ladder(widths: Floats) -> None:
     """Where it begins."""
     for rung in range(RUNGS):
         widths[rung] = WIDTHS[rung]
-
-
-@njit(cache=True)
-def height_of(widths: Floats, evidence: float) -> float:
-    """How many rungs up the evidence reaches, between and beyond them in shares."""
-    below = 0.0
-    for rung in range(RUNGS - 1):
-        width = np.float64(widths[rung])
-        if evidence < below + width:
-            return rung + (evidence - below) / width
-        below += width
-    return RUNGS - 1.0 + (evidence - below) / np.float64(widths[RUNGS - 1])
 
 
 @njit(cache=True)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.detectors.base import Column, Table
+from flows.detectors.rungs import RUNGS
 
 WARMUP = 60
 """Samples before the first score: the fewest from which a tail of peaks could be told from the body."""
@@ -32,7 +33,6 @@ HOURLY, STEADY, ROUGH, MISS, WINDOW = range(5)
 """What is added: deviation in the spread of its hour, in one spread, change, error of prediction, means of windows."""
 PEAKS = 20
 """Largest peaks kept of each member: 10 and 40 were no better (docs/quality.md)."""
-RUNGS = 5
 
 _EXACT = (
     "mean", "last", "fast", "slow", "variance", "rest_variance", "long_variance", "miss_variance", "with_profile",

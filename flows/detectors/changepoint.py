@@ -20,7 +20,7 @@ from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 
-from flows.detectors.base import BAND_SURPRISE, VALUE_LIMIT, Column, Floats, Ints, Scored, Table
+from flows.detectors.base import BAND_SURPRISE, SURPRISE_MAX, VALUE_LIMIT, Column, Floats, Ints, Scored, Table
 from flows.detectors.holding import HoldParams, hold_column, learns
 from flows.detectors.rungs import (
     RUNG_COLUMNS,
@@ -129,7 +129,7 @@ def changepoint_step(
         z = away / scale if scale > 0.0 else (math.copysign(math.inf, away) if away != 0.0 else 0.0)
         part = min(max(z, -CLIP_SUM), CLIP_SUM)
         total, remembered = max(up[row] + z, down[row] - z), max(up[row] + part, down[row] - part)
-        score[i] = height_of(rungs[row], total)
+        score[i] = min(height_of(rungs[row], total), SURPRISE_MAX)
         band, most = value_at(rungs[row], BAND_SURPRISE), value_at(rungs[row], hold_from)
         expected[i] = centre
         upper[i] = centre + scale * max(0.0, band - up[row])

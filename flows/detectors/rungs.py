@@ -11,18 +11,19 @@ single-server queue*, J. Appl. Prob. 31).
 
 A run of high samples is judged by what was known before it, else a slow change would never surprise: what it teaches is
 kept aside until it ends, and of a run that is a change not much is taken.
-Cost: 60 bytes a signal. ``auto`` has a ladder of its own, made for evidence that its members add up.
+Cost: 60 bytes a signal. ``auto`` climbs such a ladder too, but learns it in a way of its own (``auto_ladder``).
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from flows.detectors.base import SURPRISE_MAX, Column, Floats
+from flows.detectors.base import Column, Floats
 
 Widths = NDArray[np.float32]
 
@@ -73,15 +74,15 @@ def bound_rungs(rungs: Widths, learned: Floats) -> None:
 
 
 @njit(cache=True)
-def height_of(rungs: Widths, value: float) -> float:
-    """How many rungs up a value ≥ 0 reaches, between and beyond them in shares; this is its surprise."""
+def height_of(widths: NDArray[Any], value: float) -> float:
+    """How many rungs up a value ≥ 0 reaches, between and beyond them in shares; ``widths`` (``RUNGS``,)."""
     below = 0.0
     for rung in range(RUNGS - 1):
-        width = np.float64(rungs[rung])
+        width = np.float64(widths[rung])
         if value < below + width:
             return rung + (value - below) / width
         below += width
-    return min(RUNGS - 1.0 + (value - below) / np.float64(rungs[RUNGS - 1]), SURPRISE_MAX)
+    return RUNGS - 1.0 + (value - below) / np.float64(widths[RUNGS - 1])
 
 
 @njit(cache=True)
