@@ -14,6 +14,7 @@ from typing import Any
 import coverage
 import numba
 import pytest
+from hypothesis import is_hypothesis_test
 from xdist.scheduler import LoadFileScheduling
 
 with warnings.catch_warnings():
@@ -47,6 +48,7 @@ SPARED = {f"test_{name}.py" for name in (*KILLING, *REPEATING)}
 """Tests of which measuring shows next to nothing: processes are killed, or do what those of others do."""
 
 _prefixes = itertools.count()
+_variant = pytest.StashKey[int]()
 
 
 async def _connect(self: KafkaNetSocket, net: Any, sock: socket.socket, *args: Any, **options: Any) -> socket.socket:
@@ -90,15 +92,14 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Without the compiler only lines are to be seen, and some variants of each test show them."""
-    if not numba.config.DISABLE_JIT:
-        return
-    seen, kept, left = Counter[str](), list[pytest.Item](), list[pytest.Item]()
+    seen = Counter[str]()
     for item in items:
         name = item.nodeid.partition("[")[0]
+        item.stash[_variant] = seen[name]
         seen[name] += 1
-        (kept if seen[name] <= VARIANTS else left).append(item)
-    items[:] = kept
-    config.hook.pytest_deselected(items=left)
+    if numba.config.DISABLE_JIT:
+        config.hook.pytest_deselected(items=[item for item in items if item.stash[_variant] >= VARIANTS])
+        items[:] = [item for item in items if item.stash[_variant] < VARIANTS]
 
 
 def pytest_collection_finish() -> None:
@@ -114,20 +115,34 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _measured_once(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Measure what runs twice where it is interpreted: kernels show their lines there, and all is faster here."""
-    measuring = coverage.Coverage.current()
-    if measuring is not None and request.path.name in SPARED:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.delenv(MEASURING)
-            yield
-        return
-    if measuring is None or numba.config.DISABLE_JIT or not _is_interpreted(request.path):
+def _processes_spared(request: pytest.FixtureRequest) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.name in SPARED:
+            patch.delenv(MEASURING, raising=False)
         yield
-        return
+
+
+def _shows_lines(item: pytest.Item) -> bool:
+    """Whether measuring, which takes as long again as the test itself, is likely to show lines that others do not.
+
+    Not if it runs once more without the compiler, or passes through the same lines with many variants and examples.
+    """
+    if numba.config.DISABLE_JIT:
+        return True
+    repeating = item.stash[_variant] > 0 or "long" in item.keywords or is_hypothesis_test(getattr(item, "obj", None))
+    return not (repeating or _is_interpreted(item.path) or item.path.name in SPARED)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    measuring = coverage.Coverage.current()
+    if measuring is None or _shows_lines(item):
+        return (yield)
     measuring.stop()
-    yield
-    measuring.start()
+    try:
+        return (yield)
+    finally:
+        measuring.start()
 
 
 def unique_settings(bootstrap: str, partitions: int = 4) -> KafkaSettings:
