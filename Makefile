@@ -56,10 +56,10 @@ lint: $(DEV)
 types: $(DEV)
 	$(BIN)/mypy
 
-# Groups of tests (tests/conftest.py) come in their order, with the long ones of tests/integration first; there is a worker
-# more than a small machine has cores, because these wait for servers a quarter of their time.
+# Groups of tests (tests/conftest.py) come in their order, with the long ones of tests/integration first; there are two
+# workers more than a small machine has cores, because these wait for servers a third of their time.
 compiled: $(COLLECTED) $(KERNELS)
-	$(PYTEST) --numprocesses=3 --dist=loadfile --no-loadscope-reorder
+	$(PYTEST) --numprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 # The tests of the kernels (tests/conftest.py says which) once more with numba's compiler off, so that the kernels' lines
 # are seen. They run beside the others, on what these leave of the machine, which may be nothing for a while.

@@ -37,7 +37,7 @@ INTERPRETED = {
     *(UNIT / "flows" / f"test_{name}.py" for name in WITH_KERNELS),
 }
 """Tests of kernels, which run twice: with numba's compiler, and without it, when alone they are measured."""
-VARIANTS = 3
+VARIANTS = 2
 """So many variants of a test run without the compiler."""
 MEASURING = "COVERAGE_PROCESS_CONFIG"
 """Environment variable by which coverage reaches processes that tests start."""

@@ -52,10 +52,6 @@ def test_topics_of_a_broker_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -
     assert "TOCSIN_KAFKA" in failed.output
 
 
-def test_warm_runs_every_kernel() -> None:
-    assert RUN.invoke(app, ["warm"]).exit_code == 0
-
-
 def test_default_detectors_as_a_command(kafka_settings: KafkaSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(startup, "configure_logging", lambda _: None)  # it would replace pytest's handlers
     monkeypatch.setenv("TOCSIN_KAFKA", kafka_settings.kafka)

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import pytest
+
+from connectors import metadata as module
 from connectors.catalogue import Topics
 from connectors.codec.families import read_types
 from connectors.codec.told import Family
 from connectors.messages import Metadata, MetricType, OutRecord, metadata_key
-from connectors.metadata import KNOWN_FAMILIES, NEWS_BYTES, REPEAT_S, TYPES_PER_RECORD, MetadataNews
+from connectors.metadata import NEWS_BYTES, REPEAT_S, TYPES_PER_RECORD, MetadataNews
 
 TOPICS = Topics("t")
 
@@ -57,12 +60,13 @@ def remember(news: MetadataNews, families: list[Family]) -> None:
         pass
 
 
-def test_memory_is_bounded_and_the_longest_unseen_is_forgotten_first() -> None:
+def test_memory_is_bounded_and_the_longest_unseen_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KNOWN_FAMILIES", 5_000)
     news = MetadataNews(TOPICS, 1)
-    remember(news, numbered(0, KNOWN_FAMILIES))
+    remember(news, numbered(0, 5_000))
     assert told(news, "a", [family("0")], 2.0) == []  # it is seen, though not written
     told(news, "a", [family("one more")], 3.0)
-    assert len(news._written) == KNOWN_FAMILIES
+    assert len(news._written) == 5_000
     assert told(news, "a", [family("0")], 4.0) == []
     assert len(told(news, "a", [family("1")], 4.0)) == 1
 

@@ -25,7 +25,7 @@ GRACE_MS = 5_000
 PARTITIONS = 3
 STEPS = 130
 BOUNDS = ("0.1", "1", "10", "+Inf")
-SEEDS = range(3)
+SEEDS = range(2)
 
 
 def grouped(selector: str, shape: Shape = Shape.AUTO, threshold: float = 4.0, **group: Any) -> DetectorConfig:
