@@ -9,10 +9,10 @@ from functools import partial
 
 from fastapi import FastAPI
 
-from api import anomalies, detectors, health, socket
+from api import anomalies, deployment, detectors, health, kinds, past, socket, trials
 from api.context import Context
 from api.docs import OPENAPI_PATH, REFUSALS, install_docs, openapi_with_problems
-from api.gate import Gate
+from api.gate import Gate, Limit
 from api.problems import install_problems
 from api.server import make_server, run_server
 from api.settings import ApiSettings
@@ -50,16 +50,24 @@ def create_app(
     app.add_middleware(
         Gate,
         meters=context.meters,
-        max_body_bytes=settings.api_max_body_bytes,
+        limit_of=partial(body_limit, settings),
         body_timeout_s=settings.api_body_timeout_s,
     )
     install_problems(app)
-    for module in (anomalies, detectors):
-        app.include_router(module.router, responses=REFUSALS)
+    steering = (detectors.router, detectors.patches, past.router, trials.router, kinds.router)
+    for router in (anomalies.router, *steering, deployment.router):
+        app.include_router(router, responses=REFUSALS)
     app.include_router(health.router)
     app.include_router(socket.router)
     install_docs(app)
     return app
+
+
+def body_limit(settings: ApiSettings, path: str) -> Limit:
+    """How large a body at this address may be: samples need more room than a config."""
+    if path.endswith(trials.PATHS):
+        return Limit(settings.api_max_samples_bytes, "TOCSIN_API_MAX_SAMPLES_BYTES")
+    return Limit(settings.api_max_body_bytes, "TOCSIN_API_MAX_BODY_BYTES")
 
 
 def main() -> int:

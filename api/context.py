@@ -14,6 +14,7 @@ from api.meters import ApiMeters
 from api.recent import RecentAnomalies
 from api.revisions import RevisionLog
 from api.settings import ApiSettings
+from api.trial import Trials
 from api.upkeep import Upkeep
 from connectors.clock import wall_clock_ms
 from connectors.errors import Unavailable
@@ -32,6 +33,7 @@ class Context:
 
     def __init__(self, settings: ApiSettings, now_ms: Callable[[], int] = wall_clock_ms) -> None:
         self.settings = settings
+        self.now_ms = now_ms
         self.meters = ApiMeters()
         self.recent = RecentAnomalies(settings.api_recent_anomalies, settings.api_recent_bytes)
         self.feed = Feed(
@@ -39,6 +41,7 @@ class Context:
         )
         self.upkeep = Upkeep(settings.api_broker_health)
         self.revisions = RevisionLog(settings, self.meters, now_ms, self.upkeep)
+        self.trials = Trials(self.meters)
         self.on_death: Callable[[], None] = lambda: None
         self.topics = {DETECTORS: settings.topics.detectors, ANOMALIES: settings.topics.anomalies}
         self.follower: Follower | None = None

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from api.meters import ApiMeters
 from api.recent import Change, Kept, RecentAnomalies
-from api.socket_messages import SocketTopic, anomaly_text
+from api.socket_messages import anomaly_text, topics_of
 from connectors.errors import Overloaded, Rejected
 from connectors.follower import Received
 from connectors.messages import Anomaly
@@ -24,7 +24,7 @@ class Client:
     """One WebSocket client as the feed sees it."""
 
     def __init__(self, queue_limit: int) -> None:
-        self.topics: set[SocketTopic] = set()
+        self.topics: set[str] = set()
         self.slow = asyncio.Event()
         self._queue: asyncio.Queue[str] = asyncio.Queue(queue_limit)
 
@@ -85,7 +85,7 @@ class Feed:
                 continue
             kept = Kept.of(event)
             if self._keep(kept) is not Change.REPEATED:
-                self._publish(kept.event)
+                self._publish(kept)
 
     def _keep(self, kept: Kept) -> Change:
         before = self._recent.evicted_total
@@ -94,10 +94,11 @@ class Feed:
         self._meters.evicted_anomalies.inc(self._recent.evicted_total - before)
         return change
 
-    def _publish(self, event: bytes) -> None:
+    def _publish(self, kept: Kept) -> None:
         """Offer one event, which is JSON already, to every subscriber."""
-        subscribers = [client for client in self._clients if SocketTopic.ANOMALIES in client.topics]
+        topics = topics_of(kept.severity, kept.detector)
+        subscribers = [client for client in self._clients if not topics.isdisjoint(client.topics)]
         if subscribers:
-            text = anomaly_text(event)
+            text = anomaly_text(kept.event)
             for client in subscribers:
                 client.offer(text)

@@ -1,4 +1,4 @@
-"""What every HTTP request passes first: a request id, a bound for its body, and a count when it is answered.
+"""What every HTTP request passes first: a request id, a bound for its body, a count and a line when it is answered.
 
 HEAD is answered as GET is, by every address; the server leaves the body out.
 """
@@ -6,29 +6,46 @@ HEAD is answered as GET is, by every address; the server leaves the body out.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import secrets
-from typing import Any
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.meters import ApiMeters
 from api.problems import REQUEST_ID_HEADER
+from connectors.logs import REQUEST_ID as SERVED
+from connectors.probes import PATHS as PROBES
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 UNROUTED = "(none)"
 """Route label of requests to addresses that do not exist: their paths would be an unbounded label."""
+MAX_PATH = 200
+"""Of a path so much is written to the log."""
+log = logging.getLogger(__name__)
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Limit(NamedTuple):
+    """How large a body may be, and the setting that says so."""
+
+    most_bytes: int
+    setting: str
 
 
 class Gate:
     """ASGI middleware; WebSockets pass untouched."""
 
-    def __init__(self, app: ASGIApp, meters: ApiMeters, max_body_bytes: int, body_timeout_s: float) -> None:
+    def __init__(
+        self, app: ASGIApp, meters: ApiMeters, limit_of: Callable[[str], Limit], body_timeout_s: float
+    ) -> None:
         self._app = app
         self._meters = meters
-        self._max_body_bytes = max_body_bytes
+        self._limit_of = limit_of
         self._body_timeout_s = body_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -43,6 +60,7 @@ class Gate:
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         status = 500  # unless an answer begins: the server's own handler then answers 500
+        began_s, served = time.monotonic(), SERVED.set(request_id)
 
         async def tell(message: Message) -> None:
             nonlocal status
@@ -52,12 +70,14 @@ class Gate:
             await send(message)
 
         try:
-            await self._app(scope, self._bounded(receive, state), tell)
+            await self._app(scope, self._bounded(receive, state, self._limit_of(scope["path"])), tell)
         finally:
             known = method if method in KNOWN_METHODS else "other"
             self._meters.requests.labels(known, _route(scope), str(status)).inc()
+            _write_line(method, scope["path"], status, time.monotonic() - began_s)
+            SERVED.reset(served)
 
-    def _bounded(self, receive: Receive, state: dict[str, Any]) -> Receive:
+    def _bounded(self, receive: Receive, state: dict[str, Any], limit: Limit) -> Receive:
         """Bound the body, and note in ``state`` how long it is so far."""
         read_bytes, whole = 0, False
         deadline_s = asyncio.get_running_loop().time() + self._body_timeout_s
@@ -68,8 +88,8 @@ class Gate:
             whole = not message.get("more_body", False)
             read_bytes += len(message.get("body", b""))
             state["body_bytes"] = read_bytes
-            if read_bytes > self._max_body_bytes:
-                detail = f"the body is larger than {self._max_body_bytes} bytes (TOCSIN_API_MAX_BODY_BYTES)"
+            if read_bytes > limit.most_bytes:
+                detail = f"the body is larger than {limit.most_bytes} bytes ({limit.setting})"
                 raise HTTPException(413, detail)
             return message
 
@@ -82,6 +102,13 @@ class Gate:
         except TimeoutError as error:
             detail = f"the body was not whole within {self._body_timeout_s:g} s (TOCSIN_API_BODY_TIMEOUT_S)"
             raise HTTPException(408, detail, {"Connection": "close"}) from error
+
+
+def _write_line(method: str, path: str, status: int, took_s: float) -> None:
+    """One line per request; probes come every few seconds and are worth none, unless they fail or all is wanted."""
+    level = logging.DEBUG if path in PROBES and status < 400 else logging.INFO
+    extra = {"status": status, "duration_ms": round(1000 * took_s, 1)}
+    log.log(level, "%s %s", method, path[:MAX_PATH], extra=extra)
 
 
 def _request_id(scope: Scope) -> str:

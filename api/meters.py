@@ -52,9 +52,22 @@ class ApiMeters:
             ["result"],
             registry=self.registry,
         )
+        self.revisions_kept = Gauge(
+            "tocsin_api_detector_revisions_kept",
+            "revisions of the detectors that exist, kept for GET /api/detectors/{id}/revisions",
+            registry=self.registry,
+        )
+        self.revisions_dropped = Counter(
+            "tocsin_api_detector_revisions_dropped",
+            "revisions that made room for later ones; the log in Kafka has them still",
+            registry=self.registry,
+        )
         self.detectors = Gauge("tocsin_api_detectors", "detectors that exist", registry=self.registry)
         self.writes = Gauge(
             "tocsin_api_detector_writes_in_flight", "detector writes not answered yet", registry=self.registry
+        )
+        self.trials = Gauge(
+            "tocsin_api_trials", "detectors that are tried on samples now, or wait for it", registry=self.registry
         )
         self.lag = Gauge(
             "tocsin_api_topic_lag_records", "records of a topic not read yet", ["topic"], registry=self.registry

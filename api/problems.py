@@ -15,7 +15,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import Field
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 
@@ -212,15 +212,23 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
         return problem_response(request, Code.BAD_REQUEST, "body: not JSON: it is empty")
     if any(item["type"] == "json_invalid" for item in found):
         return problem_response(request, Code.BAD_REQUEST, f"body: not JSON: {found[0]['ctx']['error']}")
-    errors = [_field_problem(item) for item in found]
+    model = _body_of(request)
+    errors = [_field_problem(item, model) for item in found]
     first = errors[0]
     return problem_response(request, Code.INVALID, f"{first.field}: {first.value}: {first.expected}", errors)
 
 
-def _field_problem(item: Mapping[str, Any]) -> FieldProblem:
+def _body_of(request: Request) -> type[BaseModel]:
+    """What the route reads; a patch is one of a config."""
+    field = getattr(request.scope.get("route"), "body_field", None)
+    model = getattr(getattr(field, "field_info", None), "annotation", None)
+    return model if isinstance(model, type) and issubclass(model, BaseModel) else DetectorConfig
+
+
+def _field_problem(item: Mapping[str, Any], model: type[BaseModel]) -> FieldProblem:
     """A pydantic error; the leading "body" of its place says nothing, "query" and "header" do."""
     loc = item["loc"][1:] if item["loc"][0] == "body" and len(item["loc"]) > 1 else item["loc"]
-    expected = _short(expected_of(DetectorConfig, item, loc), MAX_EXPECTED_CHARS)  # no other body is taken
+    expected = _short(expected_of(model, item, loc), MAX_EXPECTED_CHARS)
     return FieldProblem(field=_short(place_of(loc)), value=shown(item.get("input")), expected=expected)
 
 

@@ -10,16 +10,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from itertools import islice
 from typing import NamedTuple
 
+from api.kept_revisions import KeptRevisions
 from api.meters import ApiMeters
 from api.settings import ApiSettings
 from api.upkeep import Upkeep
 from api.writer import Writer
 from connectors.errors import Overloaded, Rejected, Unavailable
 from connectors.follower import Received
+from connectors.logs import REQUEST_ID
 from connectors.messages import Detector, DetectorConfig, DetectorRevision, OutRecord
 from flows.config import ConfigError, compile_config
 from flows.revisions import DetectorTable, Outcome
@@ -28,6 +32,8 @@ log = logging.getLogger(__name__)
 
 WRITE_HEADER = "tocsin-write"
 """Kafka header with the writer's token; of no meaning to anybody else."""
+REQUEST_HEADER = "tocsin-request-id"
+"""Kafka header with the id of the request that made the change, as the log of the api has it."""
 TOKEN_BYTES = 16
 AUTHOR = "api"
 
@@ -51,19 +57,26 @@ class RevisionLog:
         self._now_ms = now_ms
         self._upkeep = upkeep
         self._table = DetectorTable()
+        self._ids: list[str] | None = None
+        self.kept = KeptRevisions(meters.revisions_dropped.inc)
         self._waiting: dict[bytes, asyncio.Future[Written]] = {}
         self._writer = Writer(settings, "tocsin-api")
         meters.detectors.set_function(lambda: len(self._table.compiled))
         meters.writes.set_function(lambda: len(self._waiting))
+        meters.revisions_kept.set_function(lambda: len(self.kept))
 
     def get(self, detector_id: str) -> Detector | None:
         """A detector as it stands."""
         compiled = self._table.compiled.get(detector_id)
         return compiled.source if compiled is not None else None
 
-    def list(self) -> list[Detector]:
-        """All detectors, ordered by id."""
-        return [compiled.source for _, compiled in sorted(self._table.compiled.items())]
+    def page(self, after: str, limit: int, wanted: Callable[[Detector], bool]) -> list[Detector]:
+        """The first ``limit`` wanted detectors whose id comes after one, ordered by id."""
+        if self._ids is None:
+            self._ids = sorted(self._table.compiled)
+        later = islice(self._ids, bisect_right(self._ids, after), None)
+        found = (self._table.compiled[detector_id].source for detector_id in later)
+        return list(islice(filter(wanted, found), limit))
 
     def twin_of(self, detector_id: str, config: DetectorConfig) -> Detector | None:
         """Another detector that computes the same as ``config`` would; raises ``ConfigError`` for a bad one."""
@@ -88,11 +101,20 @@ class RevisionLog:
         outcome = self._table.apply(revision)
         self._meters.revisions.labels(outcome).inc()
         if outcome is Outcome.APPLIED:
-            return Written(outcome, self.get(revision.detector_id))
+            return self._applied(revision.detector_id)
         refusal = _refusal(revision.detector) if outcome is Outcome.INVALID else None
         if refusal is not None:
             log.warning("%s@%d: detector %s: %s", record.topic, record.offset, revision.detector_id, refusal)
         return Written(outcome, None, refusal)
+
+    def _applied(self, detector_id: str) -> Written:
+        self._ids = None
+        detector = self.get(detector_id)
+        if detector is None:
+            self.kept.remove(detector_id)
+        else:
+            self.kept.add(detector)
+        return Written(Outcome.APPLIED, detector)
 
     async def write(self, detector_id: str, base_revision: int, config: DetectorConfig | None) -> Written:
         """Append a revision (``config`` None deletes) and wait until this process has read and judged it.
@@ -125,7 +147,7 @@ class RevisionLog:
             topic=self._settings.topics.detectors,
             key=revision.detector_id.encode(),
             value=revision.encode(),
-            headers=[(WRITE_HEADER, token)],
+            headers=[(WRITE_HEADER, token), (REQUEST_HEADER, REQUEST_ID.get().encode())],
         )
         timeout_s = self._settings.delivery_timeout_s
         silent = f"Kafka at {self._settings.kafka} (TOCSIN_KAFKA) has not confirmed within {timeout_s:g} s"

@@ -51,6 +51,10 @@ class ApiSettings(KafkaSettings):
 
     host: Host = "127.0.0.1"
     api_port: Annotated[int, Field(ge=0, le=65_535, description="port of REST, WebSocket and probes")] = 8000
+    environment: Annotated[
+        str, Field(max_length=100, description="what people call this deployment, for GET /api/deployment")
+    ] = "development"
+    commit: Annotated[str, Field(max_length=100, description="what the image was built of, for the same")] = ""
     api_recent_anomalies: Annotated[
         int, Field(ge=1, le=1_000_000, description="anomalies kept for GET /api/anomalies, the latest ones")
     ] = 10_000
@@ -66,6 +70,9 @@ class ApiSettings(KafkaSettings):
     ] = 5.0
     api_max_socket_message_bytes: Annotated[int, Field(ge=64, description="largest message of a client")] = 16_384
     api_max_body_bytes: Annotated[int, Field(ge=64, description="largest REST request body")] = 65_536
+    api_max_samples_bytes: Annotated[
+        int, Field(ge=64, description="largest body with samples that a detector is tried on")
+    ] = 4 * 1024 * 1024
     api_broker_health: Annotated[
         HttpUrl,
         Field(

@@ -12,16 +12,18 @@ from pydantic import ValidationError
 from api.context import ANOMALIES, Context
 from api.feed import Client
 from api.socket_messages import (
+    ALL_ANOMALIES,
     CLIENT_MESSAGE,
     CLOSE_BUSY,
     CLOSE_POLICY,
     CLOSE_SLOW,
+    MAX_TOPICS,
+    TOPIC_FORMS,
     ClientMessage,
     ErrorCode,
     Ping,
     Pong,
     SocketError,
-    SocketTopic,
     Subscribe,
     Subscribed,
     Unsubscribe,
@@ -129,6 +131,9 @@ def _obey(message: ClientMessage, client: Client, context: Context) -> Message:
             return Pong()
         case Subscribe() if not context.loaded(ANOMALIES):
             return SocketError(code=ErrorCode.NOT_READY, detail="the api still reads its topics: ask again in a second")
+        case Subscribe(topics=topics) if len(client.topics | set(topics)) > MAX_TOPICS:
+            detail = f"topics: a client has up to {MAX_TOPICS}: unsubscribe some, or take {ALL_ANOMALIES}"
+            return SocketError(code=ErrorCode.TOO_MANY_TOPICS, detail=detail)
         case Subscribe(topics=topics):
             client.topics |= set(topics)
         case Unsubscribe(topics=topics):
@@ -145,8 +150,8 @@ def _refusal(error: ValidationError) -> SocketError:
         case "union_tag_invalid" | "union_tag_not_found":
             detail = "type: must be one of subscribe, unsubscribe, ping"
             return SocketError(code=ErrorCode.UNKNOWN_TYPE, detail=detail)
-        case "enum" if "topics" in where:
-            known = ", ".join(SocketTopic)
+        case "string_pattern_mismatch" if "topics" in where:
+            known = ", ".join(TOPIC_FORMS)
             detail = f"{where}: {str(first['input'])[:100]!r} is not a topic; there are: {known}"
             return SocketError(code=ErrorCode.UNKNOWN_TOPIC, detail=detail)
         case _:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from connectors.messages import Anomaly, Message
+from connectors.messages import Anomaly, Message, Severity
 
 SOCKET_VERSION: Literal[1] = 1
 TAIL_SUBSCRIBED = "tocsin tail: connected to"
@@ -20,12 +20,13 @@ CLOSE_BUSY = 1013
 """Too many clients: try again later (RFC 6455 registry, "Try Again Later")."""
 
 
-class SocketTopic(StrEnum):
-    """What a client can subscribe to."""
-
-    ANOMALIES = "anomalies"
-
-
+ALL_ANOMALIES = "anomalies"
+TOPIC = rf"^({ALL_ANOMALIES}(/({'|'.join(Severity)}))?|detectors/[a-z0-9][a-z0-9-]{{0,63}})$"
+TOPIC_FORMS = (ALL_ANOMALIES, *(f"{ALL_ANOMALIES}/{severity}" for severity in Severity), "detectors/{id}")
+"""What a client can subscribe to, for people."""
+MAX_TOPICS = 256
+"""Of one client."""
+SocketTopic = Annotated[str, Field(pattern=TOPIC)]
 Topics = Annotated[list[SocketTopic], Field(min_length=1, max_length=16)]
 
 
@@ -71,6 +72,11 @@ class AnomalyEvent(Message):
     data: Anomaly
 
 
+def topics_of(severity: Severity, detector_id: str) -> frozenset[str]:
+    """The topics of an event: it reaches whoever has any of them, once."""
+    return frozenset({ALL_ANOMALIES, f"{ALL_ANOMALIES}/{severity}", f"detectors/{detector_id}"})
+
+
 def anomaly_text(event: bytes) -> str:
     """The text of an ``AnomalyEvent`` whose data is JSON already."""
     return f'{{"type":"anomaly","data":{event.decode()}}}'
@@ -88,6 +94,7 @@ class ErrorCode(StrEnum):
     BAD_JSON = "bad_json"
     UNKNOWN_TYPE = "unknown_type"
     UNKNOWN_TOPIC = "unknown_topic"
+    TOO_MANY_TOPICS = "too_many_topics"
     BAD_MESSAGE = "bad_message"
     NOT_READY = "not_ready"
 

@@ -18,6 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.sync.client import connect
 
 from api.socket_messages import (
+    ALL_ANOMALIES,
     CLOSE_SLOW,
     SERVER_MESSAGE,
     TAIL_SUBSCRIBED,
@@ -25,7 +26,6 @@ from api.socket_messages import (
     ErrorCode,
     ServerMessage,
     SocketError,
-    SocketTopic,
     Subscribe,
     Subscribed,
 )
@@ -122,7 +122,7 @@ def _messages(url: str, interrupts: Interrupts) -> Iterator[ServerMessage]:
     """What one connection brings; raises ``NotYet`` at its end, whatever ended it."""
     try:
         with connect(url, open_timeout=OPEN_TIMEOUT_S, max_size=MAX_MESSAGE_BYTES, compression=None) as socket:
-            socket.send(Subscribe(type="subscribe", topics=[SocketTopic.ANOMALIES]).model_dump_json())
+            socket.send(Subscribe(type="subscribe", topics=[ALL_ANOMALIES]).model_dump_json())
             while True:
                 interrupts.check()
                 with suppress(TimeoutError):

@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 from collections.abc import Iterator
+from contextvars import ContextVar
 from itertools import islice
 from types import TracebackType
 from typing import Annotated, Literal
@@ -24,6 +25,8 @@ CHATTY = ("kafka", "httpx", "httpcore", "uvicorn.access", CONNECTIONS_LOGGER)
 NOISY = ("kafka.net.selector",)
 """Loggers that warn of what is no trouble: of a callback that ran for longer than 0.1 s, as on any busy machine."""
 MAX_CAUSES = 5
+REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
+"""Of the request that is served, if one is: whatever is written meanwhile bears it."""
 
 
 class LogSettings(Settings):
@@ -44,6 +47,7 @@ def configure_logging(process: str, settings: LogSettings | None = None) -> None
     handler.setFormatter(
         JsonFormatter(FIELDS, rename_fields=RENAMED, static_fields={"process": process}, timestamp="time")
     )
+    handler.addFilter(_bear_request_id)
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -51,6 +55,12 @@ def configure_logging(process: str, settings: LogSettings | None = None) -> None
         logging.getLogger(name).setLevel(logging.ERROR)
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_thread
+
+
+def _bear_request_id(record: logging.LogRecord) -> bool:
+    if REQUEST_ID.get():
+        record.request_id = REQUEST_ID.get()
+    return True
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

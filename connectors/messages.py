@@ -172,6 +172,11 @@ class Budget(Message):
     alarms: Annotated[float, Field(strict=True, ge=0.001, le=10_000, description="episodes opened in it, over time")]
 
 
+LabelName = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]{0,63}$")]
+LabelText = Annotated[str, Field(max_length=200)]
+"""Of labels that a detector bears."""
+
+
 class DetectorConfig(Message):
     """What an operator writes. Kind, selector and params are checked by ``flows.config.compile_config``."""
 
@@ -221,6 +226,9 @@ class DetectorConfig(Message):
     ] = None
     tenant: Annotated[str, Field(min_length=1, max_length=150, description="whose series")] = DEFAULT_TENANT
     enabled: Annotated[bool, Field(strict=True, description="false stops it and closes its episodes")] = True
+    labels: Annotated[
+        dict[LabelName, LabelText], Field(max_length=32, description='for people and lists, as {"team": "web"}')
+    ] = {}
 
 
 class DetectorRevision(Message):

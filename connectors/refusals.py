@@ -9,8 +9,8 @@ from pydantic import BaseModel
 
 
 def place_of(loc: Sequence[int | str]) -> str:
-    """Path of a field."""
-    return ".".join(str(part) for part in loc)
+    """Path of a field; that a key is meant, and not its value, is pydantic's to know."""
+    return ".".join(str(part) for part in loc if part != "[key]")
 
 
 def expected_of(model: type[BaseModel], found: Mapping[str, Any], loc: Sequence[int | str] | None = None) -> str:

@@ -52,6 +52,7 @@ GETTABLE = [
     "/ready",
     "/health",
     "/api/detectors",
+    "/api/detector-kinds",
     "/api/anomalies?limit=1",
     "/api/schemas/anomaly.v1.json",
     "/api/docs",
@@ -85,7 +86,7 @@ def test_what_can_only_be_read_says_so(api: RunningApi, path: str, method: str) 
 
 
 @pytest.mark.parametrize(("method", "path", "allowed"), [
-    ("PATCH", "/api/detectors/d-1", "GET, HEAD, PUT, DELETE"), ("POST", "/api/detectors/d-1", "GET, HEAD, PUT, DELETE"),
+    ("POST", "/api/detectors/d-1", "GET, HEAD, PUT, PATCH, DELETE"), ("GET", "/api/detectors/d-1/stop", "POST"),
     ("DELETE", "/api/detectors", "GET, HEAD, POST"), ("PUT", "/api/detectors", "GET, HEAD, POST"),
     ("DELETE", "/api/anomalies/0", "GET, HEAD"), ("POST", "/api/docs/assets/swagger-ui.css", "GET, HEAD"),
 ])  # fmt: skip

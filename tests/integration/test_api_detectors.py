@@ -49,7 +49,7 @@ def refusing(broker: str) -> Iterator[RunningApi]:
 
 
 def all_detectors(api: RunningApi) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = api.http.get("/api/detectors").json()["detectors"]
+    found: list[dict[str, Any]] = api.http.get("/api/detectors?limit=1000").json()["detectors"]
     return found
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from api.feed import Client, Feed
 from api.meters import ApiMeters
 from api.recent import RecentAnomalies
-from api.socket_messages import AnomalyEvent, SocketTopic
+from api.socket_messages import ALL_ANOMALIES, AnomalyEvent
 from connectors.errors import Overloaded
 from connectors.follower import Received
 from tests.anomalies import make_anomaly
@@ -25,7 +25,7 @@ def make_feed(queue_limit: int = 10) -> tuple[Feed, ApiMeters]:
 
 def subscribed(feed: Feed) -> Client:
     client = feed.join()
-    client.topics = {SocketTopic.ANOMALIES}
+    client.topics = {ALL_ANOMALIES}
     return client
 
 
@@ -45,6 +45,20 @@ def test_a_subscriber_gets_each_event_once_and_in_order() -> None:
         {"type": "anomaly", "data": json.loads(event.encode())} for event in events
     ]
     assert deaf.waiting == 0
+
+
+def test_an_event_reaches_who_has_its_severity_or_its_detector_and_once() -> None:
+    feed = Feed(RecentAnomalies(10, 1 << 20), ApiMeters(), max_clients=9, queue_limit=10)
+    event = make_anomaly(1)
+    topics = (f"anomalies/{event.severity}", f"detectors/{event.detector.id}", "detectors/other", "anomalies/info")
+    clients = [feed.join() for _ in topics]
+    for client, topic in zip(clients, topics, strict=True):
+        client.topics = {topic}
+    both = feed.join()
+    both.topics = {"anomalies", *topics}
+    feed.handle([received(event.encode())])
+    assert event.severity != "info"
+    assert [client.waiting for client in (*clients, both)] == [1, 1, 0, 0, 1]
 
 
 @pytest.fixture

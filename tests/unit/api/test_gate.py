@@ -6,12 +6,12 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from api.gate import Gate
+from api.gate import Gate, Limit
 from api.meters import ApiMeters
 from api.problems import REQUEST_ID_HEADER, install_problems
 from connectors.messages import Message
 
-MAX_BODY_BYTES = 100
+LIMIT = Limit(100, "TOCSIN_API_MAX_BODY_BYTES")
 BODY_TIMEOUT_S = 20.0
 
 
@@ -22,7 +22,7 @@ class Thing(Message):
 def make_app() -> tuple[FastAPI, ApiMeters]:
     meters = ApiMeters()
     app = FastAPI()
-    app.add_middleware(Gate, meters=meters, max_body_bytes=MAX_BODY_BYTES, body_timeout_s=BODY_TIMEOUT_S)
+    app.add_middleware(Gate, meters=meters, limit_of=lambda _: LIMIT, body_timeout_s=BODY_TIMEOUT_S)
     install_problems(app)
 
     @app.post("/things/{thing_id}")
@@ -70,6 +70,19 @@ def test_a_harmless_request_id_is_kept_and_another_is_replaced() -> None:
     assert drawn.headers[REQUEST_ID_HEADER] == drawn.json()["request_id"]
 
 
+def test_every_request_is_a_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "api.gate")
+    app, _ = make_app()
+    call(app, "POST", "/things/a", json={"name": "x"})
+    call(app, "GET", "/" + "x" * 500)
+    call(app, "GET", "/alive")
+    lines = [record for record in caplog.records if record.name == "api.gate"]
+    assert [line.getMessage()[:20] for line in lines] == ["POST /things/a", "GET /" + "x" * 15, "GET /alive"]
+    assert [line.__dict__["status"] for line in lines] == [200, 404, 404]
+    assert all(0.0 <= line.__dict__["duration_ms"] < 10_000 for line in lines)
+    assert len(lines[1].getMessage()) < 250
+
+
 def test_what_nobody_expected_is_a_500_that_shows_nothing_of_the_inside() -> None:
     app, meters = make_app()
     answer = call(app, "GET", "/broken")
@@ -86,7 +99,7 @@ def test_what_nobody_expected_is_a_500_that_shows_nothing_of_the_inside() -> Non
 def test_a_body_is_read_up_to_its_bound(extra: int) -> None:
     app, _ = make_app()
     frame = len(json.dumps({"name": ""}))
-    body = json.dumps({"name": "x" * (MAX_BODY_BYTES - frame + extra)}).encode()
+    body = json.dumps({"name": "x" * (LIMIT.most_bytes - frame + extra)}).encode()
     answer = call(app, "POST", "/things/a", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == (413 if extra else 200)
     if extra:

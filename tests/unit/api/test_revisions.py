@@ -9,7 +9,7 @@ from api.settings import ApiSettings
 from api.upkeep import Upkeep
 from connectors.errors import Overloaded, Unavailable
 from connectors.follower import Received
-from connectors.messages import DetectorConfig, DetectorRevision
+from connectors.messages import Detector, DetectorConfig, DetectorRevision
 from flows.config import ConfigError
 from flows.revisions import Outcome
 
@@ -28,6 +28,10 @@ def record(detector_id: str, base: int, config: DetectorConfig | None, offset: i
     return Received("tocsin.detectors", 0, offset, 0, detector_id.encode(), revision.encode(), [])
 
 
+def every(log: RevisionLog) -> list[Detector]:
+    return log.page("", 1000, lambda _: True)
+
+
 def test_records_are_applied_in_order_and_counted_by_outcome() -> None:
     log, meters = make_log()
     other = make_config(threshold=9)
@@ -42,7 +46,7 @@ def test_records_are_applied_in_order_and_counted_by_outcome() -> None:
             Received("tocsin.detectors", 0, 9, 0, None, b"{", []),
         ]
     )
-    assert [(detector.id, detector.revision, detector.config.name) for detector in log.list()] == [
+    assert [(detector.id, detector.revision, detector.config.name) for detector in every(log)] == [
         ("a", 1, "n"),
         ("b", 2, "new"),
     ]
@@ -58,7 +62,8 @@ def test_a_deleted_detector_is_gone() -> None:
     log, _ = make_log()
     log.handle([record("a", 0, make_config()), record("a", 1, None)])
     assert log.get("a") is None
-    assert log.list() == []
+    assert every(log) == []
+    assert log.kept.get("a", 1) is None
 
 
 def test_a_twin_computes_the_same_under_another_id() -> None:
@@ -117,3 +122,29 @@ def test_who_wrote_an_invalid_revision_is_told_what_is_wrong() -> None:
     assert written.outcome is Outcome.INVALID
     assert written.refusal is not None
     assert (written.refusal.field, written.refusal.value) == ("kind", "nonsense")
+
+
+def test_pages_are_ordered_by_id_and_take_what_is_wanted() -> None:
+    log, _ = make_log()
+    log.handle([record(name, 0, make_config(name, threshold=9 + n)) for n, name in enumerate("dbeac")])
+
+    def ids(after: str, limit: int, unwanted: str = "") -> str:
+        return "".join(detector.id for detector in log.page(after, limit, lambda one: one.id != unwanted))
+
+    assert ids("", 9) == "abcde"
+    assert ids("", 2) == "ab"
+    assert ids("b", 2) == "cd"
+    assert ids("bb", 2, unwanted="d") == "ce"
+    assert ids("e", 2) == ""
+    log.handle([record("c", 1, None), record("f", 0, make_config("f"))])
+    assert ids("b", 9) == "def"
+
+
+def test_what_a_detector_was_is_kept_until_it_is_deleted() -> None:
+    log, meters = make_log()
+    log.handle([record("a", base, make_config(f"n{base}")) for base in range(3)])
+    assert [past.config.name for past in log.kept.before("a", 3)] == ["n1", "n0"]
+    assert meters.registry.get_sample_value("tocsin_api_detector_revisions_kept") == 3
+    log.handle([record("a", 3, None), record("a", 0, make_config("anew"))])
+    assert log.kept.before("a", 1) == []
+    assert meters.registry.get_sample_value("tocsin_api_detector_revisions_kept") == 1

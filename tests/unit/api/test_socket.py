@@ -9,7 +9,7 @@ from api.context import ANOMALIES, Context
 from api.feed import Client
 from api.settings import ApiSettings
 from api.socket import _answer, _read, may_open
-from api.socket_messages import SERVER_MESSAGE, SocketError, SocketTopic
+from api.socket_messages import MAX_TOPICS, SERVER_MESSAGE, SocketError
 
 SUBSCRIBE = '{"type": "subscribe", "topics": ["anomalies"]}'
 
@@ -46,9 +46,26 @@ def test_whose_pages_may_connect(origin: str | None, host: str, allowed: list[st
 def test_subscribe_and_unsubscribe_are_acknowledged_with_what_holds() -> None:
     client = Client(10)
     assert answer(SUBSCRIBE, client) == {"type": "subscribed", "version": 1, "topics": ["anomalies"]}
-    assert client.topics == {SocketTopic.ANOMALIES}
+    assert client.topics == {"anomalies"}
     assert answer(SUBSCRIBE.replace("sub", "unsub"), client) == {"type": "subscribed", "version": 1, "topics": []}
     assert client.topics == set()
+
+
+def test_topics_of_a_severity_and_of_a_detector() -> None:
+    client = Client(10)
+    wanted = ["anomalies/critical", "detectors/default-cpu"]
+    assert answer(json.dumps({"type": "subscribe", "topics": wanted}), client)["topics"] == wanted
+    assert answer('{"type": "unsubscribe", "topics": ["anomalies/critical"]}', client)["topics"] == wanted[1:]
+
+
+def test_a_client_has_so_many_topics_and_no_more() -> None:
+    client = Client(10)
+    client.topics = {f"detectors/d{number}" for number in range(MAX_TOPICS - 1)}
+    assert answer(SUBSCRIBE, client)["type"] == "subscribed"
+    assert answer(SUBSCRIBE, client)["type"] == "subscribed"
+    refused = answer('{"type": "subscribe", "topics": ["anomalies/info"]}', client)
+    assert refused["code"] == "too_many_topics"
+    assert len(client.topics) == MAX_TOPICS
 
 
 def test_ping_is_answered() -> None:
@@ -65,6 +82,8 @@ def test_ping_is_answered() -> None:
         ("{}", "unknown_type", "subscribe"),
         ('{"type": "dance"}', "unknown_type", "subscribe"),
         ('{"type": "subscribe", "topics": ["anomalies", "logs"]}', "unknown_topic", "'logs' is not a topic"),
+        ('{"type": "subscribe", "topics": ["anomalies/loud"]}', "unknown_topic", "anomalies/critical, detectors/{id}"),
+        ('{"type": "subscribe", "topics": ["detectors/A b"]}', "unknown_topic", "'detectors/A b' is not a topic"),
         ('{"type": "subscribe", "topics": []}', "bad_message", "topics"),
         ('{"type": "subscribe"}', "bad_message", "topics"),
         ('{"type": "ping", "x": 1}', "bad_message", "x"),

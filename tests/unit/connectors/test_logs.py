@@ -37,6 +37,13 @@ def test_each_event_is_one_json_line_with_the_process() -> None:
     assert line["time"].endswith("+00:00")
 
 
+def test_lines_bear_the_id_of_the_request_that_is_served() -> None:
+    within = "from connectors.logs import REQUEST_ID\nREQUEST_ID.set('trace-7')\n"
+    [line] = log_lines(TELL.replace('logging.getLogger("conn', within + 'logging.getLogger("conn'))
+    assert line["request_id"] == "trace-7"
+    assert "request_id" not in log_lines(TELL)[0]
+
+
 def test_level_is_a_setting() -> None:
     assert log_lines(TELL, TOCSIN_LOG_LEVEL="WARNING") == []
 

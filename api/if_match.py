@@ -1,0 +1,44 @@
+"""The ETag of a detector is its revision; a change says in If-Match on which revision it is based."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from fastapi import Header
+
+from api.problems import ApiError, Code
+from connectors.messages import Detector
+
+ANYTHING = "*"
+ETAG = re.compile(r'"(\d{1,18})"')
+IfMatch = Annotated[
+    str | None, Header(description='ETag that the change is based on, e.g. "3", or * for whatever holds')
+]
+
+
+def etag(detector: Detector) -> str:
+    """Its revision, as HTTP wants it."""
+    return f'"{detector.revision}"'
+
+
+def base_revision(detector: Detector, if_match: str | None) -> int:
+    """The revision that a change is based on; raises ``ApiError`` when If-Match is missing, unreadable or stale."""
+    if if_match is None:
+        message = f"If-Match: missing; send the ETag that the change is based on, now {etag(detector)}"
+        raise ApiError(Code.PRECONDITION_REQUIRED, message)
+    if is_anything(if_match):
+        return detector.revision
+    tags = [ETAG.fullmatch(tag.strip()) for tag in if_match.split(",")]
+    if None in tags:
+        message = f"If-Match: {if_match[:100]!r}: expected the ETag of a GET, like {etag(detector)}"
+        raise ApiError(Code.BAD_REQUEST, message)
+    if detector.revision not in {int(tag[1]) for tag in tags if tag}:
+        message = f"detector {detector.id}: is at revision {detector.revision}, If-Match says {if_match}"
+        raise ApiError(Code.STALE_REVISION, message)
+    return detector.revision
+
+
+def is_anything(if_match: str | None) -> bool:
+    """Whether the change is to be made on whatever holds."""
+    return if_match is not None and if_match.strip() == ANYTHING

@@ -1,0 +1,55 @@
+"""Which detectors a list is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from api.problems import ApiError, Code
+from connectors.messages import Detector
+
+
+class RunState(StrEnum):
+    """Whether a detector is to run."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What a detector must meet; what is not given takes all."""
+
+    state: RunState | None = None
+    kind: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    text: str = ""
+
+    def takes(self, detector: Detector) -> bool:
+        """Whether it meets all of it."""
+        config = detector.config
+        return (
+            (self.state is None or config.enabled is (self.state is RunState.RUNNING))
+            and (self.kind is None or config.kind == self.kind)
+            and self.labels.items() <= config.labels.items()
+            and self._reads(detector)
+        )
+
+    def _reads(self, detector: Detector) -> bool:
+        if not self.text:
+            return True
+        sought, config = self.text.casefold(), detector.config
+        return any(sought in text.casefold() for text in (config.name, detector.id, config.selector))
+
+
+def parse_labels(texts: Iterable[str]) -> dict[str, str]:
+    """Labels from ``name=value``; raises ``ApiError`` where there is no ``=``."""
+    labels = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            message = f"label: {text[:100]!r}: expected name=value"
+            raise ApiError(Code.BAD_REQUEST, message)
+        labels[name] = value
+    return labels

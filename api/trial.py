@@ -1,0 +1,144 @@
+"""A detector on samples of the past: by the code of the flow, in a thread, beside all that is live."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from api.meters import ApiMeters
+from api.problems import ApiError, Code
+from connectors.errors import Overloaded
+from connectors.messages import Anomaly, DetectorConfig, Message
+from flows.detectors.base import Floats
+from flows.frame import Frame
+
+WAITING_MOST = 8
+"""One trial runs at a time, since each takes a core; so many may wait for it."""
+LONGEST_S = 60.0
+DAY_MS = 86_400_000.0
+Numbers = list[float | None]
+
+
+class Verdicts(Message):
+    """What was said of one signal, row by row; null where nothing is known, as while warming up."""
+
+    labels: Annotated[list[dict[str, str]], Field(description="of the series; of several, they are one entity")]
+    times_ms: list[int]
+    value: Numbers
+    score: Annotated[Numbers, Field(description="surprise, −log10 of the tail probability")]
+    expected: Numbers
+    lower: Numbers
+    upper: Numbers
+    alert: Annotated[list[bool], Field(description="whether people would have been notified at this row")]
+    learned: Annotated[str | None, Field(description="what kind of signal it was taken for, if the kind says so")]
+
+
+class Trial(Message):
+    """What a detector would have said."""
+
+    signals: list[Verdicts]
+    anomalies: Annotated[list[Anomaly], Field(description="the last event of each episode, the earliest first")]
+    alerts: Annotated[int, Field(description="how often people would have been notified")]
+    alerts_per_day: Annotated[float | None, Field(description="from the first to the last sample; null: no time")]
+    drops: Annotated[dict[str, int], Field(description="samples that were not judged, by reason")]
+
+
+class Comparison(Message):
+    """What another config changes. Episodes on the same signal that overlap in time are one."""
+
+    adds: Annotated[list[str], Field(description="ids of anomalies that the other detector did not tell")]
+    removes: Annotated[list[str], Field(description="ids of that detector's anomalies that are not told any more")]
+    keeps: Annotated[int, Field(description="anomalies that both tell")]
+
+
+class Trials:
+    """Runs one trial after the other."""
+
+    def __init__(self, meters: ApiMeters) -> None:
+        self._turn = asyncio.Lock()
+        self._inside = 0
+        meters.trials.set_function(lambda: self._inside)
+
+    async def run(self, config: DetectorConfig, frames: Sequence[Frame]) -> Trial:
+        """Judge each frame by itself; raises ``Overloaded`` if many wait, ``ApiError`` past ``LONGEST_S``."""
+        if self._inside > WAITING_MOST:
+            message = f"{WAITING_MOST} trials wait for their turn"
+            raise Overloaded(message, retry_after_s=5)
+        self._inside += 1
+        try:
+            async with self._turn:
+                return await asyncio.to_thread(judge, config, frames, partial(_hurry, time.monotonic() + LONGEST_S))
+        finally:
+            self._inside -= 1
+
+
+def judge(config: DetectorConfig, frames: Sequence[Frame], tell: Callable[[float], None]) -> Trial:
+    """Replay every frame; ``tell`` may raise to end it."""
+    from flows.replay import replay  # imports all that a flow has: for who tries nothing, it takes a second in vain
+
+    signals, anomalies, drops = list[Verdicts](), list[Anomaly](), Counter[str]()
+    for frame in frames:
+        replayed = replay(config, frame, tell)
+        scored = {name: _numbers(column) for name, column in replayed.scored._asdict().items()}
+        signals.append(
+            Verdicts(
+                labels=[dict(labels) for labels in frame.labels],
+                times_ms=frame.times_ms.tolist(),
+                value=_numbers(replayed.value),
+                alert=replayed.alert.tolist(),
+                learned=replayed.learned[0] if len(replayed.learned) == 1 else None,
+                **scored,
+            )
+        )
+        anomalies += replayed.anomalies
+        drops.update(replayed.drops)
+    alerts = sum(sum(one.alert) for one in signals)
+    return Trial(
+        signals=signals,
+        anomalies=sorted(anomalies, key=lambda anomaly: (anomaly.start_ms, anomaly.id)),
+        alerts=alerts,
+        alerts_per_day=_per_day(alerts, frames),
+        drops={reason: count for reason, count in drops.items() if count},
+    )
+
+
+def compare(before: Sequence[Anomaly], after: Sequence[Anomaly]) -> Comparison:
+    """What ``after`` tells that ``before`` did not, and the other way round."""
+    return Comparison(
+        adds=[one.id for one in after if not _is_among(before, one)],
+        removes=[one.id for one in before if not _is_among(after, one)],
+        keeps=sum(_is_among(before, one) for one in after),
+    )
+
+
+def _is_among(others: Sequence[Anomaly], anomaly: Anomaly) -> bool:
+    return any(
+        other.signal.labels == anomaly.signal.labels
+        and other.start_ms <= anomaly.time_ms
+        and anomaly.start_ms <= other.time_ms
+        for other in others
+    )
+
+
+def _per_day(alerts: int, frames: Sequence[Frame]) -> float | None:
+    times_ms = np.concatenate([frame.times_ms for frame in frames])
+    days = float(times_ms.max() - times_ms.min()) / DAY_MS if len(times_ms) else 0.0
+    return alerts / days if days else None
+
+
+def _numbers(values: Floats) -> Numbers:
+    """As JSON has them: null for what is no finite number."""
+    return [value if finite else None for value, finite in zip(values.tolist(), np.isfinite(values), strict=True)]
+
+
+def _hurry(deadline_s: float, _share: float) -> None:
+    if time.monotonic() > deadline_s:
+        message = f"the trial took more than {LONGEST_S:g} s: send fewer samples, or take a cheaper kind"
+        raise ApiError(Code.TOO_LARGE, message)

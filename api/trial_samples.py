@@ -1,0 +1,84 @@
+"""Samples in a request's body, as what a detector judges by itself each: series, or the series of one entity."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from connectors.messages import MAX_TIME_MS, Aggregate, DetectorConfig, Group, Message
+from flows.config import ConfigError
+from flows.frame import Frame, joined
+from flows.peers import name_of
+from flows.selector import NAME_LABEL
+
+MAX_ROWS, MAX_SERIES = 20_000, 100
+MAX_SAMPLES = 100_000
+"""Of all series together: half a minute of work, of most kinds far less."""
+
+TimeMs = Annotated[int, Field(strict=True, ge=0, le=MAX_TIME_MS)]
+Value = Annotated[float, Field(strict=True)] | None
+
+
+class SampledSeries(Message):
+    """One series; a value that is null is no sample."""
+
+    labels: Annotated[dict[str, str], Field(max_length=64, description="as Prometheus has them, __name__ among them")]
+    values: Annotated[list[Value], Field(max_length=MAX_ROWS, description="one for each of times_ms")]
+
+
+class Samples(Message):
+    """Series of the past on common times."""
+
+    times_ms: Annotated[list[TimeMs], Field(max_length=MAX_ROWS, description="ms since 1970, ascending")]
+    series: Annotated[list[SampledSeries], Field(min_length=1, max_length=MAX_SERIES)]
+
+    def frames(self) -> list[Frame]:
+        """One of each series, of the rows at which it has a sample; raises ``ConfigError``."""
+        self._check()
+        times_ms = np.array(self.times_ms, np.int64)
+        found = []
+        for one in self.series:
+            values = np.array([np.nan if value is None else value for value in one.values], np.float64)
+            rows = np.flatnonzero(~np.isnan(values))
+            present = np.ones((len(rows), 1), np.bool_)
+            found.append(Frame(times_ms[rows], values[rows, None], present, [one.labels]))
+        return found
+
+    def _check(self) -> None:
+        many = len(self.times_ms) * len(self.series)
+        if many > MAX_SAMPLES:
+            raise ConfigError(field="series", value=many, expected=f"at most {MAX_SAMPLES} samples, times × series")
+        backwards = np.flatnonzero(np.diff(np.array(self.times_ms, np.int64)) <= 0)
+        if len(backwards):
+            at = int(backwards[0]) + 1
+            expected = f"must be later than the time before, {self.times_ms[at - 1]}"
+            raise ConfigError(field=f"times_ms.{at}", value=self.times_ms[at], expected=expected)
+        seen = set[frozenset[tuple[str, str]]]()
+        for at, one in enumerate(self.series):
+            if len(one.values) != len(self.times_ms):
+                expected = f"{len(self.times_ms)} values, as there are times_ms; null where there is no sample"
+                raise ConfigError(field=f"series.{at}.values", value=len(one.values), expected=expected)
+            labels = frozenset(one.labels.items())
+            if not one.labels.get(NAME_LABEL) or labels in seen:
+                expected = f"must have {NAME_LABEL}, and differ from those of the other series"
+                raise ConfigError(field=f"series.{at}.labels", value=one.labels, expected=expected)
+            seen.add(labels)
+
+
+def refuse_aggregates(config: DetectorConfig) -> None:
+    """Raise ``ConfigError`` if groups become one value: that is the work of the flow's merging step."""
+    if config.group is not None and config.group.aggregate is not Aggregate.MEMBERS:
+        expected = "must be members here, or group left out: send the aggregate as a series of its own"
+        raise ConfigError(field="group.aggregate", value=str(config.group.aggregate), expected=expected)
+
+
+def parted(group: Group | None, frames: list[Frame]) -> list[Frame]:
+    """The frames of single series as they are judged: each by itself, or those of an entity as one."""
+    if group is None:
+        return frames
+    entities = dict[bytes, list[Frame]]()
+    for frame in frames:
+        entities.setdefault(name_of(group, frame.labels[0]), []).append(frame)
+    return [joined(members) for members in entities.values()]
