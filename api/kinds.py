@@ -6,8 +6,7 @@ from functools import cache
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import Field
-from pydantic_core import to_jsonable_python
+from pydantic import Field, TypeAdapter
 
 from api.problems import ApiError, Code
 from connectors.messages import Message
@@ -18,6 +17,7 @@ router = APIRouter(prefix="/api/detector-kinds", tags=["detectors"])
 
 UNITS = {"s": "seconds", "ms": "milliseconds", "ratio": "ratio", "hours": "hours", "days": "days"}
 """By the last word of a parameter's name."""
+JSONABLE: TypeAdapter[Any] = TypeAdapter(Any)
 ROWS = 1024
 """Memory is that of so many signals, divided by them."""
 
@@ -69,7 +69,7 @@ async def read_kind(kind: str) -> DetectorKind:
 def _kind(name: str) -> DetectorKind:
     kind = KINDS[name]
     fields, made = kind.params.model_fields, kind.params.model_validate(dict(kind.example))
-    defaults = {name: to_jsonable_python(field.get_default()) for name, field in fields.items()}
+    defaults = {name: JSONABLE.dump_python(field.get_default(), mode="json") for name, field in fields.items()}
     by_chance = kind.chance_per_week is not None
     memory = None if Trait.OBJECTS in kind.traits else kind.make(made).allocate(ROWS).size_bytes // ROWS
     return DetectorKind(

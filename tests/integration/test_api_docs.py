@@ -27,9 +27,9 @@ def test_every_command_runs(kafka_settings: KafkaSettings) -> None:
         for command in commands:
             assert "http://127.0.0.1:8000/" in command
             here = command.replace("http://127.0.0.1:8000", api.url)
-            done = subprocess.run(["bash", "-c", here], capture_output=True, text=True, timeout=30, check=False)
+            done = subprocess.run(["bash", "-ec", here], capture_output=True, text=True, timeout=30, check=False)
             assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
-        assert api.metric("tocsin_api_detector_revisions_total", result="applied") == 5 + 3
+        assert api.metric("tocsin_api_detector_revisions_total", result="applied") == 5 + 7
 
 
 def test_every_code_is_listed() -> None:
