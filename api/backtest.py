@@ -21,12 +21,11 @@ from api.backtest_summary import Summary
 from connectors.clock import wall_clock_ms
 from connectors.codec.labels import parse_labels
 from connectors.errors import Rejected, TocsinError
-from connectors.messages import Aggregate, DetectorConfig, Group
+from connectors.messages import DetectorConfig, Group
 from connectors.refusals import expected_of, place_of
-from flows.config import ConfigError, check_config
+from flows.config import ConfigError, check_config, refuse_aggregates
 from flows.detectors.registry import KINDS, Trait
-from flows.frame import Frame, joined
-from flows.peers import name_of
+from flows.frame import Frame, entities_of
 from flows.policy import threshold_of
 from flows.replay import EVERYTHING, TOGETHER, replay
 from flows.selector import NAME_LABEL
@@ -104,9 +103,7 @@ def load_config(detector: str) -> DetectorConfig:
         kinds = ", ".join(sorted(KINDS))
         raise ConfigError(field="--detector", value=detector, expected=f"must be one of {kinds}, or FILE.json")
     check_config(config)
-    if config.group is not None and config.group.aggregate is not Aggregate.MEMBERS:
-        expected = "must be members in a backtest, or group left out: let the PromQL of --query aggregate"
-        raise ConfigError(field="group.aggregate", value=str(config.group.aggregate), expected=expected)
+    refuse_aggregates(config, "in a backtest", "let the PromQL of --query aggregate")
     return config
 
 
@@ -155,11 +152,9 @@ def find_jobs(wanted: Wanted, config: DetectorConfig) -> list[Job]:
 
 def _entities(found: Iterable[tuple[str, Frame]], group: Group) -> Iterator[tuple[str, Frame]]:
     """The series of each group as one frame, and its name."""
-    members = dict[bytes, list[Frame]]()
-    for _, frame in found:
-        members.setdefault(name_of(group, frame.labels[0]), []).append(frame)
-    for name in sorted(members):
-        yield file_name({NAME_LABEL: "entity", **parse_labels(name)}), joined(members[name])
+    entities = entities_of(group, (frame for _, frame in found))
+    for name in sorted(entities):
+        yield file_name({NAME_LABEL: "entity", **parse_labels(name)}), entities[name]
 
 
 def _asked(wanted: Wanted, config: DetectorConfig) -> Range:

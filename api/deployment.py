@@ -16,6 +16,7 @@ from pydantic import Field
 from api.context import Context
 from api.json_route import JsonRoute
 from api.version import version_text
+from connectors.logs import LogLevel
 from connectors.messages import Message
 
 router = APIRouter(prefix="/api", tags=["operation"], route_class=JsonRoute)
@@ -51,7 +52,7 @@ class System(Message):
 class Level(Message):
     """Least level that this process writes to its log."""
 
-    level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")]
+    level: LogLevel
 
 
 @router.get("/deployment")
@@ -92,7 +93,7 @@ async def read_system(request: Request) -> System:
 @router.get("/log-level")
 async def read_log_level() -> Level:
     """What this process writes to its log now."""
-    return Level(level=logging.getLevelName(logging.getLogger().level))
+    return Level.model_validate({"level": logging.getLevelName(logging.getLogger().level)})
 
 
 @router.put("/log-level")

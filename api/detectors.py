@@ -10,7 +10,7 @@ from pydantic import Field
 
 from api.change import Revisions, delete, existing, put, replace, tagged
 from api.if_match import ANYTHING, IfMatch
-from api.json_route import JsonRoute, MergePatchRoute
+from api.json_route import MERGE_PATCH, JsonRoute, MergePatchRoute
 from api.merge_patch import patched
 from api.selection import Filter, RunState, parse_labels
 from connectors.messages import Detector, DetectorConfig, Message
@@ -75,7 +75,7 @@ async def replace_detector(
 @patches.patch("/{detector_id}")
 async def patch_detector(
     detector_id: str,
-    patch: Annotated[dict[str, Any], Body(media_type="application/merge-patch+json")],
+    patch: Annotated[dict[str, Any], Body(media_type=MERGE_PATCH)],
     revisions: Revisions,
     response: Response,
     if_match: IfMatch = None,

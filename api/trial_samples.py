@@ -7,10 +7,9 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from connectors.messages import MAX_TIME_MS, Aggregate, DetectorConfig, Group, Message
-from flows.config import ConfigError
-from flows.frame import Frame, joined
-from flows.peers import name_of
+from connectors.messages import MAX_TIME_MS, DetectorConfig, Group, Message
+from flows.config import ConfigError, refuse_aggregates
+from flows.frame import Frame, entities_of
 from flows.selector import NAME_LABEL
 
 MAX_ROWS, MAX_SERIES = 20_000, 100
@@ -67,18 +66,11 @@ class Samples(Message):
             seen.add(labels)
 
 
-def refuse_aggregates(config: DetectorConfig) -> None:
-    """Raise ``ConfigError`` if groups become one value: that is the work of the flow's merging step."""
-    if config.group is not None and config.group.aggregate is not Aggregate.MEMBERS:
-        expected = "must be members here, or group left out: send the aggregate as a series of its own"
-        raise ConfigError(field="group.aggregate", value=str(config.group.aggregate), expected=expected)
+def check_judgeable(config: DetectorConfig) -> None:
+    """Raise ``ConfigError`` for groups of which the members alone cannot be judged here."""
+    refuse_aggregates(config, "here", "send the aggregate as a series of its own")
 
 
 def parted(group: Group | None, frames: list[Frame]) -> list[Frame]:
     """The frames of single series as they are judged: each by itself, or those of an entity as one."""
-    if group is None:
-        return frames
-    entities = dict[bytes, list[Frame]]()
-    for frame in frames:
-        entities.setdefault(name_of(group, frame.labels[0]), []).append(frame)
-    return [joined(members) for members in entities.values()]
+    return frames if group is None else list(entities_of(group, frames).values())

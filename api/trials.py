@@ -14,7 +14,7 @@ from api.change import Revisions, existing
 from api.context import Context
 from api.json_route import JSON, JsonRoute
 from api.trial import Comparison, Trial, Trials, compare
-from api.trial_samples import Samples, parted, refuse_aggregates
+from api.trial_samples import Samples, check_judgeable, parted
 from connectors.messages import DetectorConfig, Message
 from flows.config import ConfigError, check_config
 
@@ -55,13 +55,13 @@ async def preview_detector(asked: Preview, trials: Running, revisions: Revisions
     other = existing(revisions, asked.against).config if asked.against is not None else None
     with _inside("config"):
         check_config(asked.config)
-        refuse_aggregates(asked.config)
+        check_judgeable(asked.config)
     with _inside("samples"):
         frames = asked.samples.frames()
     trial = await trials.run(asked.config, parted(asked.config.group, frames))
     if other is None:
         return await _json(Previewed(trial=trial))
-    refuse_aggregates(other)
+    check_judgeable(other)
     before = await trials.run(other, parted(other.group, frames))
     return await _json(Previewed(trial=trial, against=before, comparison=compare(before.anomalies, trial.anomalies)))
 
@@ -70,7 +70,7 @@ async def preview_detector(asked: Preview, trials: Running, revisions: Revisions
 async def detect(detector_id: str, samples: Samples, trials: Running, revisions: Revisions) -> Response:
     """What a detector says of these samples if it has seen no others; nothing live is touched."""
     config = existing(revisions, detector_id).config
-    refuse_aggregates(config)
+    check_judgeable(config)
     return await _json(await trials.run(config, parted(config.group, samples.frames())))
 
 

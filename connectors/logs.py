@@ -29,12 +29,13 @@ REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 """Of the request that is served, if one is: whatever is written meanwhile bears it."""
 
 
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+
 class LogSettings(Settings):
     """What a process writes to its log."""
 
-    log_level: Annotated[
-        Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="least level that is written")
-    ] = "INFO"
+    log_level: Annotated[LogLevel, Field(description="least level that is written")] = "INFO"
 
 
 def configure_logging(process: str, settings: LogSettings | None = None) -> None:

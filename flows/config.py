@@ -221,6 +221,13 @@ def _check_together(config: DetectorConfig) -> None:
         raise ConfigError(field="group.aggregate", value="members", expected=expected)
 
 
+def refuse_aggregates(config: DetectorConfig, where: str, instead: str) -> None:
+    """Raise ``ConfigError`` if groups become one value, where nobody runs the step that merges partitions."""
+    if config.group is not None and config.group.aggregate is not Aggregate.MEMBERS:
+        expected = f"must be members {where}, or group left out: {instead}"
+        raise ConfigError(field="group.aggregate", value=str(config.group.aggregate), expected=expected)
+
+
 Compile = Callable[[Detector], CompiledDetector]
 
 

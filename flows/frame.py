@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from connectors.messages import Shape
+from connectors.messages import Group, Shape
 from flows.detectors.base import Floats, Ints
+from flows.peers import name_of
 from flows.selector import NAME_LABEL
 from flows.shape.counter import is_counter
 from flows.shape.rate import CHANGES, allocate_rates, rates
@@ -40,6 +41,14 @@ def joined(frames: Sequence[Frame]) -> Frame:
         values[rows, own], present[rows, own] = frame.values, frame.present
         at = own.stop
     return Frame(times_ms, values, present, columns)
+
+
+def entities_of(group: Group, frames: Iterable[Frame]) -> dict[bytes, Frame]:
+    """The frames of single series as those of the entities that a group makes of them, by its name."""
+    members = dict[bytes, list[Frame]]()
+    for frame in frames:
+        members.setdefault(name_of(group, frame.labels[0]), []).append(frame)
+    return {name: joined(of_one) for name, of_one in members.items()}
 
 
 def shaped(frame: Frame, shape: Shape) -> Frame:

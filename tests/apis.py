@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 
 from api.app import create_app
 from api.context import Context
@@ -90,6 +92,17 @@ def api_process(settings: ApiSettings, log: Path) -> Iterator[RunningApi]:
     finally:
         process.terminate()
         process.wait(DEADLINE_S)
+
+
+def ask(app: FastAPI, method: str, path: str, **arguments: Any) -> httpx.Response:
+    """The answer of an app without a server; what nobody expected is its 500, as a client would see it."""
+
+    async def main() -> httpx.Response:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+            return await http.request(method, path, **arguments)
+
+    return asyncio.run(main())
 
 
 def _answers(http: httpx.Client) -> bool:

@@ -1,4 +1,3 @@
-import asyncio
 import re
 from typing import Any
 
@@ -8,16 +7,13 @@ import pytest
 from api.app import create_app
 from api.docs import ASSETS_PATH
 from api.settings import ApiSettings
+from tests.apis import ask
 
 app = create_app(ApiSettings(kafka="127.0.0.1:1"))
 
 
 def get(path: str) -> httpx.Response:
-    async def main() -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as http:
-            return await http.get(path)
-
-    return asyncio.run(main())
+    return ask(app, "GET", path)
 
 
 def test_the_page_loads_nothing_from_elsewhere() -> None:

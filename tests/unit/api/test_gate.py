@@ -1,8 +1,5 @@
-import asyncio
 import json
-from typing import Any
 
-import httpx
 import pytest
 from fastapi import FastAPI
 
@@ -10,6 +7,7 @@ from api.gate import Gate, Limit
 from api.meters import ApiMeters
 from api.problems import REQUEST_ID_HEADER, install_problems
 from connectors.messages import Message
+from tests.apis import ask
 
 LIMIT = Limit(100, "TOCSIN_API_MAX_BODY_BYTES")
 BODY_TIMEOUT_S = 20.0
@@ -37,15 +35,6 @@ def make_app() -> tuple[FastAPI, ApiMeters]:
     return app, meters
 
 
-def call(app: FastAPI, method: str, path: str, **arguments: Any) -> httpx.Response:
-    async def main() -> httpx.Response:
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
-            return await http.request(method, path, **arguments)
-
-    return asyncio.run(main())
-
-
 def counted(meters: ApiMeters, method: str, route: str, code: str) -> float | None:
     labels = {"method": method, "route": route, "code": code}
     return meters.registry.get_sample_value("tocsin_api_http_requests_total", labels)
@@ -54,18 +43,18 @@ def counted(meters: ApiMeters, method: str, route: str, code: str) -> float | No
 def test_answers_are_counted_by_route_not_by_path() -> None:
     app, meters = make_app()
     for thing in ("a", "b"):
-        assert call(app, "POST", f"/things/{thing}", json={"name": "x"}).status_code == 200
+        assert ask(app, "POST", f"/things/{thing}", json={"name": "x"}).status_code == 200
     assert counted(meters, "POST", "/things/{thing_id}", "200") == 2
     for path in ("/nowhere", "/elsewhere"):
-        assert call(app, "BREW", path).status_code == 404
+        assert ask(app, "BREW", path).status_code == 404
     assert counted(meters, "other", "(none)", "404") == 2
 
 
 def test_a_harmless_request_id_is_kept_and_another_is_replaced() -> None:
     app, _ = make_app()
-    kept = call(app, "GET", "/nowhere", headers={REQUEST_ID_HEADER: "trace-7"})
+    kept = ask(app, "GET", "/nowhere", headers={REQUEST_ID_HEADER: "trace-7"})
     assert kept.headers[REQUEST_ID_HEADER] == kept.json()["request_id"] == "trace-7"
-    drawn = call(app, "GET", "/nowhere", headers={REQUEST_ID_HEADER: "a b"})
+    drawn = ask(app, "GET", "/nowhere", headers={REQUEST_ID_HEADER: "a b"})
     assert len(drawn.headers[REQUEST_ID_HEADER]) == 16
     assert drawn.headers[REQUEST_ID_HEADER] == drawn.json()["request_id"]
 
@@ -73,9 +62,9 @@ def test_a_harmless_request_id_is_kept_and_another_is_replaced() -> None:
 def test_every_request_is_a_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "api.gate")
     app, _ = make_app()
-    call(app, "POST", "/things/a", json={"name": "x"})
-    call(app, "GET", "/" + "x" * 500)
-    call(app, "GET", "/alive")
+    ask(app, "POST", "/things/a", json={"name": "x"})
+    ask(app, "GET", "/" + "x" * 500)
+    ask(app, "GET", "/alive")
     lines = [record for record in caplog.records if record.name == "api.gate"]
     assert [line.getMessage()[:20] for line in lines] == ["POST /things/a", "GET /" + "x" * 15, "GET /alive"]
     assert [line.__dict__["status"] for line in lines] == [200, 404, 404]
@@ -85,7 +74,7 @@ def test_every_request_is_a_line_of_the_log(caplog: pytest.LogCaptureFixture) ->
 
 def test_what_nobody_expected_is_a_500_that_shows_nothing_of_the_inside() -> None:
     app, meters = make_app()
-    answer = call(app, "GET", "/broken")
+    answer = ask(app, "GET", "/broken")
     assert answer.status_code == 500
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["code"] == "internal"
@@ -100,7 +89,7 @@ def test_a_body_is_read_up_to_its_bound(extra: int) -> None:
     app, _ = make_app()
     frame = len(json.dumps({"name": ""}))
     body = json.dumps({"name": "x" * (LIMIT.most_bytes - frame + extra)}).encode()
-    answer = call(app, "POST", "/things/a", content=body, headers={"Content-Type": "application/json"})
+    answer = ask(app, "POST", "/things/a", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == (413 if extra else 200)
     if extra:
         assert answer.json()["code"] == "too_large"

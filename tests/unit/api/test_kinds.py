@@ -1,4 +1,3 @@
-import asyncio
 from typing import Any
 
 import httpx
@@ -10,16 +9,13 @@ from api.settings import ApiSettings
 from connectors.messages import DetectorConfig
 from flows.config import check_config
 from flows.detectors.registry import KINDS
+from tests.apis import ask
 
 APP = create_app(ApiSettings(kafka="127.0.0.1:1"))
 
 
 def get(path: str) -> httpx.Response:
-    async def main() -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(APP), base_url="http://test") as http:
-            return await http.get(path)
-
-    return asyncio.run(main())
+    return ask(APP, "GET", path)
 
 
 def kinds() -> list[dict[str, Any]]:

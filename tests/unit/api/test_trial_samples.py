@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from api.trial_samples import MAX_SAMPLES, Samples, parted, refuse_aggregates
+from api.trial_samples import MAX_SAMPLES, Samples, check_judgeable, parted
 from connectors.messages import DetectorConfig, Group
 from flows.config import ConfigError
 
@@ -39,10 +39,10 @@ def test_series_of_an_entity_are_one_frame() -> None:
 def test_groups_that_become_one_value_are_refused() -> None:
     config = DetectorConfig(name="n", selector="m", group=Group(by=("job",)))
     with pytest.raises(ConfigError, match="members") as caught:
-        refuse_aggregates(config)
+        check_judgeable(config)
     assert caught.value.field == "group.aggregate"
-    refuse_aggregates(DetectorConfig(name="n", selector="m"))
-    refuse_aggregates(config.model_copy(update={"group": Group(aggregate="members")}))
+    check_judgeable(DetectorConfig(name="n", selector="m"))
+    check_judgeable(config.model_copy(update={"group": Group(aggregate="members")}))
 
 
 @pytest.mark.parametrize(
