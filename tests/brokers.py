@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -20,6 +18,7 @@ from connectors.errors import Unavailable
 from connectors.follower import Received, receive, topic_partitions
 from connectors.kafka_clients import make_admin, make_consumer
 from connectors.settings import KafkaSettings
+from tests.processes import stopped
 
 ROOT = Path(__file__).parents[1]
 POM = Path(__file__).parent / "kafka" / "pom.xml"
@@ -127,11 +126,8 @@ class Embedded(EmbeddedBroker):
 def frozen(broker: EmbeddedBroker) -> Iterator[None]:
     """A broker that keeps its connections and answers nothing."""
     assert broker.pid is not None
-    os.kill(broker.pid, signal.SIGSTOP)
-    try:
+    with stopped(broker.pid):
         yield
-    finally:
-        os.kill(broker.pid, signal.SIGCONT)
 
 
 class ApacheKafka:

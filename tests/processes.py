@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,6 +42,27 @@ def marked_with(name: str, value: str) -> Iterator[psutil.Process]:
                 yield process
         except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
             continue
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """A process that holds still in all of its threads: the signal alone leaves them a moment to answer in."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_until(
+            lambda: all(_stands(thread) for thread in Path(f"/proc/{pid}/task").iterdir()), 10, "it stands still"
+        )
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def _stands(thread: Path) -> bool:
+    """By the state in proc(5), which follows the name in brackets."""
+    try:
+        return (thread / "stat").read_text().rpartition(")")[2].split()[0] in "TtXZ"
+    except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+        return True
 
 
 @contextmanager

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from connectors.bytewax_io import KafkaSource
 from connectors.follower import Follower
 from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
-from tests.brokers import ApacheKafka, Embedded, free_port
+from tests.brokers import ApacheKafka, Embedded, free_port, frozen
 from tests.conftest import unique_settings
 from tests.integration.test_broker import until
 
@@ -39,8 +37,6 @@ def freezable(tmp_path: Path) -> Iterator[Embedded]:
     broker = Embedded(free_port(), tmp_path / "broker")
     broker.start()
     yield broker
-    if broker.pid is not None:
-        os.kill(broker.pid, signal.SIGCONT)
     broker.stop()
 
 
@@ -84,10 +80,8 @@ def test_a_frozen_broker_is_silent_for_followers_and_the_flow(freezable: Embedde
     with Follower(settings, settings.topics.detectors, lambda _: None) as follower:
         readers = (follower, source)
         until(lambda: not any(reader.missing_reason() for reader in readers), "the first answers")
-        assert freezable.pid is not None
-        os.kill(freezable.pid, signal.SIGSTOP)
-        until(lambda: all("(TOCSIN_KAFKA) has not" in reader.missing_reason() for reader in readers), "the silence")
-        assert follower.error is None
-        os.kill(freezable.pid, signal.SIGCONT)
+        with frozen(freezable):
+            until(lambda: all("(TOCSIN_KAFKA) has not" in reader.missing_reason() for reader in readers), "the silence")
+            assert follower.error is None
         until(lambda: not any(reader.missing_reason() for reader in readers), "answers again")
     source.stop()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +14,7 @@ from tests import wire
 from tests.brokers import ApacheKafka, Embedded, free_port
 from tests.conftest import unique_settings
 from tests.ingests import RunningIngest, process, sample
-from tests.processes import wait_until
+from tests.processes import stopped, wait_until
 from tests.prometheus import Exporter, Prometheus, missing_prometheus
 
 pytestmark = pytest.mark.integration
@@ -103,14 +101,12 @@ def test_a_broker_that_forgot_everything_is_written_to_again(tmp_path: Path) -> 
     create_topics(settings)
     with process(settings, TOCSIN_INGEST_REQUEST_TIMEOUT_S=str(TIMEOUT_S)) as (ingest, pid):
         assert ingest.write(sample("before")).status == 204
-        os.kill(pid, signal.SIGSTOP)  # else its metadata requests would create topics before we do
-        first.stop()
-        second.start()
         try:
-            create_topics(settings)
-            os.kill(pid, signal.SIGCONT)
+            with stopped(pid):  # else its metadata requests would create topics before we do
+                first.stop()
+                second.start()
+                create_topics(settings)
             wait_until(lambda: ingest.write(sample("after")).status == 204, BACK_S, "a new producer")
             assert set(ingest.names()) == {"after"}
         finally:
-            os.kill(pid, signal.SIGCONT)
             second.stop()

@@ -21,7 +21,7 @@ from api.default_detectors import DEFAULTS
 from api.push import Outbox
 from connectors.settings import authority
 from tests.brokers import free_port, loopbacks
-from tests.processes import environment, get, gone, marked_with, wait_until
+from tests.processes import environment, get, gone, marked_with, stopped, wait_until
 from tests.test_docs import blocks, split_lines
 
 pytestmark = pytest.mark.integration
@@ -174,8 +174,7 @@ def test_a_frozen_broker_is_told_by_every_process_until_it_goes_on(run: Run) -> 
     names = ("INGEST", "FLOW", "API", "DEMO", "BROKER_PROBE")
     died = run.printed.count("died")
     [tansu] = [p.pid for p in marked_with(MARK, run.mark) if p.name() == "tansu"]
-    os.kill(tansu, signal.SIGSTOP)
-    try:
+    with stopped(tansu):
         wait_until(lambda: all(get(run.url(name, "/ready")).status_code == 503 for name in names), 20, "silence")
         for name in names:
             health = get(run.url(name, "/health"))
@@ -183,8 +182,6 @@ def test_a_frozen_broker_is_told_by_every_process_until_it_goes_on(run: Run) -> 
             if name != "DEMO":  # which knows only ingest
                 assert "TOCSIN_KAFKA" in get(run.url(name, "/ready")).json()["reason"]
         assert get(run.url("INGEST", "/health")).json()["components"]["control"]["status"] == "down"
-    finally:
-        os.kill(tansu, signal.SIGCONT)
     wait_until(lambda: all(get(run.url(name, "/ready")).is_success for name in names), 30, "all is well again")
     assert run.printed.count("died") == died, run.printed
 
