@@ -9,11 +9,13 @@ from functools import partial
 from itertools import groupby
 
 from api.bridge import on_loop
+from api.component_changes import ComponentChanges
 from api.feed import Feed
 from api.meters import ApiMeters
 from api.recent import RecentAnomalies
 from api.revisions import RevisionLog
 from api.settings import ApiSettings
+from api.socket_messages import SYSTEM
 from api.trial import Trials
 from api.upkeep import Upkeep
 from connectors.clock import wall_clock_ms
@@ -108,7 +110,10 @@ class Context:
         return silent
 
     async def _watch_follower(self) -> None:
-        while not self.death:  # noqa: ASYNC110 - a reader is a thread, it has no asyncio event
+        changes = ComponentChanges()
+        while not self.death:
+            for change in changes.look(self.components(), self.now_ms()):
+                self.feed.publish(SYSTEM, change)
             await asyncio.sleep(WATCH_INTERVAL_S)
         log.critical("reading ended: %s", self.death)
         self.on_death()

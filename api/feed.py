@@ -1,5 +1,6 @@
-"""Anomalies from Kafka to everyone who watches: one decode and one encode per event, a bounded queue per client.
+"""Anomalies from Kafka, and what else happens, to everyone who watches.
 
+One decode and one encode per event, a bounded queue per client.
 All of it runs on the event loop. A client whose queue is full is marked slow and gets nothing more; its own
 connection's task closes it, so that nobody waits for it.
 """
@@ -12,10 +13,10 @@ from collections.abc import Sequence
 
 from api.meters import ApiMeters
 from api.recent import Change, Kept, RecentAnomalies
-from api.socket_messages import anomaly_text, topics_of
+from api.socket_messages import anomaly_text, published_text, topics_of
 from connectors.errors import Overloaded, Rejected
 from connectors.follower import Received
-from connectors.messages import Anomaly
+from connectors.messages import Anomaly, Message
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,17 @@ class Feed:
         """Forget a client."""
         self._clients.discard(client)
 
+    def publish(self, topic: str, data: Message) -> None:
+        """Tell something to every subscriber of ``status``, ``training/{id}`` or ``system``; for none it costs nothing.
+
+        To be called on the loop. What is published is not kept: who was not connected does not get it.
+        """
+        subscribers = [client for client in self._clients if topic in client.topics]
+        if subscribers:
+            text = published_text(topic, data)
+            for client in subscribers:
+                client.offer(text)
+
     def handle(self, records: Sequence[Received]) -> None:
         """Keep and pass on the events of one batch; a record that is not an anomaly is counted and skipped."""
         for record in records:
@@ -85,7 +97,7 @@ class Feed:
                 continue
             kept = Kept.of(event)
             if self._keep(kept) is not Change.REPEATED:
-                self._publish(kept)
+                self._tell(kept)
 
     def _keep(self, kept: Kept) -> Change:
         before = self._recent.evicted_total
@@ -94,7 +106,7 @@ class Feed:
         self._meters.evicted_anomalies.inc(self._recent.evicted_total - before)
         return change
 
-    def _publish(self, kept: Kept) -> None:
+    def _tell(self, kept: Kept) -> None:
         """Offer one event, which is JSON already, to every subscriber."""
         topics = topics_of(kept.severity, kept.detector)
         subscribers = [client for client in self._clients if not topics.isdisjoint(client.topics)]

@@ -27,6 +27,7 @@ from api.socket_messages import (
     Subscribe,
     Subscribed,
     Unsubscribe,
+    is_of_anomalies,
 )
 from connectors.errors import Overloaded
 from connectors.messages import Message
@@ -129,7 +130,7 @@ def _obey(message: ClientMessage, client: Client, context: Context) -> Message:
     match message:
         case Ping():
             return Pong()
-        case Subscribe() if not context.loaded(ANOMALIES):
+        case Subscribe(topics=topics) if any(map(is_of_anomalies, topics)) and not context.loaded(ANOMALIES):
             return SocketError(code=ErrorCode.NOT_READY, detail="the api still reads its topics: ask again in a second")
         case Subscribe(topics=topics) if len(client.topics | set(topics)) > MAX_TOPICS:
             detail = f"topics: a client has up to {MAX_TOPICS}: unsubscribe some, or take {ALL_ANOMALIES}"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
 from connectors.messages import Anomaly, Message, Severity
+from connectors.probes import Status
 
 SOCKET_VERSION: Literal[1] = 1
 TAIL_SUBSCRIBED = "tocsin tail: connected to"
@@ -21,8 +22,19 @@ CLOSE_BUSY = 1013
 
 
 ALL_ANOMALIES = "anomalies"
-TOPIC = rf"^({ALL_ANOMALIES}(/({'|'.join(Severity)}))?|detectors/[a-z0-9][a-z0-9-]{{0,63}})$"
-TOPIC_FORMS = (ALL_ANOMALIES, *(f"{ALL_ANOMALIES}/{severity}" for severity in Severity), "detectors/{id}")
+STATUS = "status"
+TRAINING = "training"
+SYSTEM = "system"
+_ID = "[a-z0-9][a-z0-9-]{0,63}"
+TOPIC = rf"^({ALL_ANOMALIES}(/({'|'.join(Severity)}))?|(detectors|{TRAINING})/{_ID}|{STATUS}|{SYSTEM})$"
+TOPIC_FORMS = (
+    ALL_ANOMALIES,
+    *(f"{ALL_ANOMALIES}/{severity}" for severity in Severity),
+    "detectors/{id}",
+    STATUS,
+    f"{TRAINING}/{{id}}",
+    SYSTEM,
+)
 """What a client can subscribe to, for people."""
 MAX_TOPICS = 256
 """Of one client."""
@@ -72,6 +84,50 @@ class AnomalyEvent(Message):
     data: Anomaly
 
 
+class StatusEvent(Message):
+    """Server: how a detector or a worker of the flow is doing."""
+
+    type: Literal["status"] = "status"
+    topic: SocketTopic
+    data: dict[str, Any]
+
+
+class TrainingEvent(Message):
+    """Server: how far a training has come."""
+
+    type: Literal["training"] = "training"
+    topic: SocketTopic
+    data: dict[str, Any]
+
+
+class ComponentChange(Message):
+    """A part of the api, as in ``/health``, is doing better or worse than before."""
+
+    component: str
+    status: Status
+    reason: str
+    before: Annotated[Status | None, Field(description="null when it was heard of for the first time")]
+    time_ms: int
+
+
+class SystemEvent(Message):
+    """Server: something about the api itself has changed."""
+
+    type: Literal["system"] = "system"
+    topic: SocketTopic
+    data: ComponentChange
+
+
+def published_text(topic: str, data: Message) -> str:
+    """The text of a ``StatusEvent``, ``TrainingEvent`` or ``SystemEvent``."""
+    return f'{{"type":"{topic.partition("/")[0]}","topic":"{topic}","data":{data.model_dump_json()}}}'
+
+
+def is_of_anomalies(topic: str) -> bool:
+    """Whether what comes on this topic are events of anomalies."""
+    return topic.partition("/")[0] in (ALL_ANOMALIES, "detectors")
+
+
 def topics_of(severity: Severity, detector_id: str) -> frozenset[str]:
     """The topics of an event: it reaches whoever has any of them, once."""
     return frozenset({ALL_ANOMALIES, f"{ALL_ANOMALIES}/{severity}", f"detectors/{detector_id}"})
@@ -107,5 +163,5 @@ class SocketError(Message):
     detail: str
 
 
-ServerMessage = Subscribed | AnomalyEvent | Pong | SocketError
+ServerMessage = Subscribed | AnomalyEvent | StatusEvent | TrainingEvent | SystemEvent | Pong | SocketError
 SERVER_MESSAGE: TypeAdapter[ServerMessage] = TypeAdapter(Annotated[ServerMessage, Field(discriminator="type")])

@@ -12,8 +12,10 @@ import pytest
 from websockets.sync.client import connect
 
 from connectors.settings import KafkaSettings
+from connectors.topics import create_topics
 from tests.anomalies import make_anomaly
 from tests.apis import DEADLINE_S, ROOT, api_process, api_settings, running_api, wait_for
+from tests.brokers import Embedded, free_port
 from tests.integration.test_api_feed import produce
 
 pytestmark = pytest.mark.integration
@@ -44,6 +46,23 @@ def test_a_reader_that_ended_is_told_by_the_probes(broker: str) -> None:
         health = api.http.get("/health")
         assert (health.status_code, health.json()["status"]) == (503, "down")
         assert "absent.detectors does not exist" in health.json()["components"]["detectors"]["reason"]
+
+
+def test_who_watches_the_system_is_told_when_kafka_has_come(tmp_path: Path) -> None:
+    broker = Embedded(free_port(), tmp_path)
+    settings = KafkaSettings(kafka=broker.bootstrap)
+    with running_api(api_settings(settings), until_ready=False) as api, connect(api.socket_url) as socket:
+        socket.send('{"type": "subscribe", "topics": ["system"]}')
+        assert json.loads(socket.recv(DEADLINE_S))["topics"] == ["system"]
+        broker.start()
+        try:
+            create_topics(settings)
+            told = [json.loads(socket.recv(DEADLINE_S)) for _ in range(2)]
+        finally:
+            broker.stop()
+    assert {(one["type"], one["data"]["component"], one["data"]["status"]) for one in told} == {
+        ("system", "detectors", "ok"), ("system", "anomalies", "ok"),
+    }  # fmt: skip
 
 
 def test_it_ends_with_1_when_a_topic_is_missing(broker: str, tmp_path: Path) -> None:

@@ -8,9 +8,17 @@ from pydantic import BaseModel
 from api.feed import Client, Feed
 from api.meters import ApiMeters
 from api.recent import RecentAnomalies
-from api.socket_messages import ALL_ANOMALIES, AnomalyEvent
+from api.socket_messages import (
+    ALL_ANOMALIES,
+    SERVER_MESSAGE,
+    AnomalyEvent,
+    ComponentChange,
+    SystemEvent,
+    TrainingEvent,
+)
 from connectors.errors import Overloaded
 from connectors.follower import Received
+from connectors.probes import Status
 from tests.anomalies import make_anomaly
 
 
@@ -59,6 +67,19 @@ def test_an_event_reaches_who_has_its_severity_or_its_detector_and_once() -> Non
     feed.handle([received(event.encode())])
     assert event.severity != "info"
     assert [client.waiting for client in (*clients, both)] == [1, 1, 0, 0, 1]
+
+
+def test_what_is_published_reaches_who_has_the_topic() -> None:
+    feed, _ = make_feed()
+    watching, other = feed.join(), feed.join()
+    watching.topics, other.topics = {"system", "training/a"}, {"training/b"}
+    change = ComponentChange(component="detectors", status=Status.OK, reason="", before=None, time_ms=7)
+    for topic in ("system", "training/a", "status"):
+        feed.publish(topic, change)
+    assert other.waiting == 0
+    first, second = (SERVER_MESSAGE.validate_json(text) for text in drain(watching))
+    assert first == SystemEvent(topic="system", data=change)
+    assert second == TrainingEvent(topic="training/a", data=change.model_dump(mode="json"))
 
 
 @pytest.fixture

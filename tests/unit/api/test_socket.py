@@ -103,6 +103,15 @@ def test_subscribing_before_the_topic_is_read_is_refused() -> None:
     assert client.topics == set()
 
 
+@pytest.mark.parametrize("topic", ["status", "training/default-cpu", "system"])
+def test_what_is_not_read_from_the_topic_can_be_subscribed_to_before(topic: str) -> None:
+    client = Client(10)
+    text = json.dumps({"type": "subscribe", "topics": [topic]})
+    assert answer(text, client, loaded=False)["topics"] == [topic]
+    assert answer(text.replace(topic, f'{topic}", "anomalies'), client, loaded=False)["code"] == "not_ready"
+    assert client.topics == {topic}
+
+
 @given(st.text() | st.recursive(st.none() | st.text() | st.integers(), st.lists).map(json.dumps))
 def test_whatever_a_client_sends_is_answered_in_the_protocol(text: str) -> None:
     assert isinstance(SERVER_MESSAGE.validate_python(answer(text)), SocketError)
