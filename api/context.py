@@ -16,6 +16,7 @@ from api.recent import RecentAnomalies
 from api.revisions import RevisionLog
 from api.settings import ApiSettings
 from api.socket_messages import SYSTEM
+from api.store import Store
 from api.trial import Trials
 from api.upkeep import Upkeep
 from connectors.clock import wall_clock_ms
@@ -37,6 +38,7 @@ class Context:
         self.settings = settings
         self.now_ms = now_ms
         self.meters = ApiMeters()
+        self.store = Store(settings.store, self.meters)
         self.recent = RecentAnomalies(settings.api_recent_anomalies, settings.api_recent_bytes)
         self.feed = Feed(
             self.recent, self.meters, max_clients=settings.api_max_clients, queue_limit=settings.api_client_queue
@@ -68,6 +70,7 @@ class Context:
             await asyncio.to_thread(self.follower.stop)
         await self.revisions.stop()
         await self.upkeep.stop()
+        await self.store.stop()
 
     def loaded(self, name: str) -> bool:
         """Whether the topic has once been read to its end, as it was when reading began."""
@@ -86,8 +89,8 @@ class Context:
         return {name: down_if(self._trouble(name)) for name in self.topics}
 
     async def all_components(self) -> dict[str, Component]:
-        """The same, and whether changes of detectors are kept, for which another process is asked."""
-        return {**self.components(), **await self.upkeep.components()}
+        """The same, whether changes of detectors are kept, for which another process is asked, and the store."""
+        return {**self.components(), **await self.upkeep.components(), "store": await self.store.component()}
 
     @property
     def death(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 
 class ApiMeters:
@@ -74,4 +74,13 @@ class ApiMeters:
         )
         self.ready = Gauge(
             "tocsin_api_topic_loaded", "1 once the topic has been read to its end", ["topic"], registry=self.registry
+        )
+        self.store_waiting = Gauge(
+            "tocsin_api_store_waiting", "transactions that wait for the store or are under way", registry=self.registry
+        )
+        self.store_seconds = Histogram(
+            "tocsin_api_store_seconds", "duration of transactions", ["way"], registry=self.registry
+        )
+        self.store_errors = Counter(
+            "tocsin_api_store_errors", "transactions that the store failed", registry=self.registry
         )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated
 
 import httpx
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr
 
-from connectors.settings import MAX_PORT, Host, KafkaSettings
+from connectors.settings import MAX_PORT, Host, KafkaSettings, NamedPath
 
 ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?/?", re.IGNORECASE)
 Seconds = Annotated[float, Field(gt=0)]
@@ -46,10 +47,30 @@ HttpUrl = Annotated[str, AfterValidator(_http_url)]
 """Address that can be asked over HTTP; may be empty."""
 
 
+def _database(url: SecretStr) -> SecretStr:
+    """Refuse what is no database that this can use; read late, because who only checks need not load SQLAlchemy."""
+    if url.get_secret_value():
+        from api.store_engine import store_url
+
+        store_url(url.get_secret_value())
+    return url
+
+
 class ApiSettings(KafkaSettings):
     """Where the api listens and the bounds of everything that it keeps."""
 
     host: Host = "127.0.0.1"
+    home: Annotated[NamedPath, Field(description="folder of the store, unless TOCSIN_API_STORE names another")] = Path(
+        ".tocsin"
+    )
+    api_store: Annotated[
+        SecretStr,
+        AfterValidator(_database),
+        Field(
+            description="database of the store, sqlite:///file or postgresql://user:password@host/database; "
+            "empty: SQLite in TOCSIN_HOME",
+        ),
+    ] = SecretStr("")
     api_port: Annotated[int, Field(ge=0, le=65_535, description="port of REST, WebSocket and probes")] = 8000
     environment: Annotated[
         str, Field(max_length=100, description="what people call this deployment, for GET /api/deployment")
@@ -91,6 +112,11 @@ class ApiSettings(KafkaSettings):
     api_read_back_timeout_s: Annotated[
         Seconds, Field(description="how long a write waits for its own record to come back from Kafka")
     ] = 10.0
+
+    @property
+    def store(self) -> str:
+        """URL of the store, with its password."""
+        return self.api_store.get_secret_value() or f"sqlite:///{self.home / 'api' / 'store.sqlite'}"
 
     @property
     def origins(self) -> frozenset[str]:

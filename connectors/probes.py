@@ -42,6 +42,8 @@ class Component(Message):
 
     status: Status
     reason: str = ""
+    response_ms: float | None = None
+    """how long it took to answer, of what was asked"""
 
 
 OK = Component(status=Status.OK)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -120,7 +120,8 @@ def complaints(settings: type[BaseSettings], error: ValidationError) -> Iterator
         name = str(found["loc"][0])
         field = settings.model_fields[name]
         wrong = said if found["type"] == "value_error" else f"must be {_wanted(field)}"
-        yield f"{PREFIX}{name.upper()}={found['input']!s}: {wrong} ({field.description})"
+        given = "***" if field.annotation is SecretStr else found["input"]
+        yield f"{PREFIX}{name.upper()}={given!s}: {wrong} ({field.description})"
 
 
 def _wanted(field: FieldInfo) -> str:

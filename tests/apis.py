@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +18,7 @@ from typing import Any
 
 import httpx
 from fastapi import FastAPI
+from pydantic import SecretStr
 
 from api.app import create_app
 from api.context import Context
@@ -26,6 +30,9 @@ from tests.processes import wait_until
 
 ROOT = Path(__file__).parents[1]
 DEADLINE_S = 20.0
+HOMES = Path(tempfile.mkdtemp(prefix="tocsin-api-"))
+"""Folders of the stores, one for each api."""
+atexit.register(shutil.rmtree, HOMES, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -54,8 +61,9 @@ class RunningApi:
 
 
 def api_settings(kafka: KafkaSettings, **changes: Any) -> ApiSettings:
-    """Settings for the same topics on a free port."""
-    return ApiSettings(**{**kafka.model_dump(), "api_port": free_port(), **changes})
+    """Settings for the same topics on a free port, with a store of its own."""
+    port = free_port()
+    return ApiSettings(**{**kafka.model_dump(), "api_port": port, "home": HOMES / str(port), **changes})
 
 
 @contextmanager
@@ -80,7 +88,7 @@ def running_api(settings: ApiSettings, *, until_ready: bool = True) -> Iterator[
 @contextmanager
 def api_process(settings: ApiSettings, log: Path) -> Iterator[RunningApi]:
     """``python -m api.app`` as a process of its own, ready, and ended at the end if it still runs."""
-    environment = {f"TOCSIN_{key.upper()}": str(value) for key, value in settings.model_dump().items()}
+    environment = {f"TOCSIN_{key.upper()}": _text(value) for key, value in settings.model_dump().items()}
     with log.open("ab") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", "api.app"], cwd=ROOT, env={**os.environ, **environment}, stdout=out, stderr=out
@@ -103,6 +111,10 @@ def ask(app: FastAPI, method: str, path: str, **arguments: Any) -> httpx.Respons
             return await http.request(method, path, **arguments)
 
     return asyncio.run(main())
+
+
+def _text(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def _answers(http: httpx.Client) -> bool:

@@ -28,6 +28,7 @@ from api.kernel_cache import forget_stale
 from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
 from tests.brokers import ApacheKafka, Embedded, free_port, missing_for_kafka
+from tests.postgres import Postgres, missing_for_postgres
 
 UNIT = Path(__file__).parent / "unit"
 WITH_KERNELS = ("budget", "calibration", "chance", "entity", "episodes", "hash_table", "label_columns", "program",
@@ -191,6 +192,29 @@ def apache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
 def apache_kafka(apache: ApacheKafka) -> str:
     """``host:port`` of Apache Kafka."""
     return apache.bootstrap
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """PostgreSQL, running; tests that stop it leave it running."""
+    reason = missing_for_postgres()
+    if reason is not None:
+        pytest.skip(reason)
+    server = Postgres()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of a new database, of SQLite and of PostgreSQL."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'store.sqlite'}"
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.database()
 
 
 def _folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -104,10 +104,11 @@ def test_nothing_starts_before_what_it_needs() -> None:
 
 def test_state_is_on_volumes() -> None:
     mounts = {name: service["volumes"] for name, service in SERVICES.items() if "volumes" in service}
-    assert mounts == {"kafka": ["kafka:/var/lib/kafka/data"], "flow": ["flow:/var/lib/tocsin"]}
+    ours = {name: [f"{name}:/var/lib/tocsin"] for name in ("flow", "api")}
+    assert mounts == {"kafka": ["kafka:/var/lib/kafka/data"], **ours}
     assert environment_of("kafka")["KAFKA_LOG_DIRS"] == "/var/lib/kafka/data"
-    assert environment_of("flow")["TOCSIN_HOME"] == "/var/lib/tocsin"
-    assert set(COMPOSE["volumes"]) == {"kafka", "flow"}
+    assert all(environment_of(name)["TOCSIN_HOME"] == "/var/lib/tocsin" for name in ours)
+    assert set(COMPOSE["volumes"]) == {"kafka", *ours}
     assert "VOLUME" not in DOCKERFILE  # it would give an anonymous volume to containers that keep nothing
 
 

@@ -45,7 +45,7 @@ def test_every_address_can_be_listened_on(host: str) -> None:
 def test_a_process_may_tell_more_beside_its_probes() -> None:
     probes = Probes("127.0.0.1", 0, CollectorRegistry(), dict, {"/more": lambda: OK})
     url = f"http://127.0.0.1:{probes.port}"
-    assert get(url + "/more") == (200, {"status": "ok", "reason": ""})
+    assert get(url + "/more") == (200, {"status": "ok", "reason": "", "response_ms": None})
     assert get(url + "/less")[0] == 404
     assert httpx.post(url + "/more", timeout=10).status_code == 405
 
@@ -57,13 +57,13 @@ def test_ready_and_not_ready(url: str, state: dict[str, Component]) -> None:
 
 
 def test_health_names_every_component(url: str, state: dict[str, Component]) -> None:
-    ok = {"status": "ok", "reason": ""}
+    ok = {"status": "ok", "reason": "", "response_ms": None}
     assert get(url + "/health") == (200, {"status": "ok", "components": {"source": ok, "detectors": ok}})
     state["source"] = down_if("broker gone")
     status, body = get(url + "/health")
     assert status == 503
     assert body == {
-        "status": "down", "components": {"source": {"status": "down", "reason": "broker gone"}, "detectors": ok},
+        "status": "down", "components": {"source": {**ok, "status": "down", "reason": "broker gone"}, "detectors": ok},
     }  # fmt: skip
 
 

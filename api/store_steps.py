@@ -1,0 +1,50 @@
+"""From an empty database to the tables of today, in numbered steps that are taken once and forward only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import Connection, Table, insert, select, text, update
+
+from api.store_tables import versions
+from connectors.errors import Unavailable
+
+Step = Callable[[Connection], None]
+
+LOCK = 0x746F6373696E
+"""Of all replicas that come to one PostgreSQL, one takes the steps and the others wait; "tocsin" in ASCII."""
+
+
+def creating(*tables: Table) -> Step:
+    """The step that creates these tables with their indexes."""
+
+    def create(connection: Connection) -> None:
+        for table in tables:
+            table.create(connection, checkfirst=True)
+
+    return create
+
+
+STEPS: tuple[Step, ...] = ()
+"""Never change or remove one that was released: append."""
+
+
+def upgrade(connection: Connection, steps: Sequence[Step] = STEPS) -> int:
+    """Take the steps that this database lacks; returns how many that were.
+
+    Runs in a transaction that writes. Raises ``Unavailable`` when a newer version of Tocsin has been here.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+    versions.create(connection, checkfirst=True)
+    found = connection.scalar(select(versions.c.version))
+    if found is None:
+        connection.execute(insert(versions).values(id=1, version=0))
+    taken = found or 0
+    if taken > len(steps):
+        message = f"its tables are of version {taken}, this Tocsin knows them up to {len(steps)}: run the newer one"
+        raise Unavailable(message)
+    for step in steps[taken:]:
+        step(connection)
+    connection.execute(update(versions).values(version=len(steps)))
+    return len(steps) - taken
