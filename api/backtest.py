@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-import httpx
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from api.backtest_csv import find_files, read_frame, write_rows
 from api.backtest_plot import check_plotting, write_plot
-from api.backtest_prometheus import Range, file_name, make_range, read_range
+from api.backtest_prometheus import file_name, make_range, read_range
 from api.backtest_summary import Summary
 from connectors.clock import wall_clock_ms
 from connectors.codec.labels import parse_labels
 from connectors.errors import Rejected, TocsinError
 from connectors.messages import DetectorConfig, Group
 from connectors.refusals import expected_of, place_of
+from connectors.sources.pieces import Range
 from flows.config import ConfigError, check_config, refuse_aggregates
 from flows.detectors.registry import KINDS, Trait
 from flows.frame import Frame, entities_of
@@ -132,8 +132,7 @@ def find_jobs(wanted: Wanted, config: DetectorConfig) -> list[Job]:
     """Everything to be judged; raises ``Rejected`` or ``Unavailable``."""
     if wanted.path.startswith(("http://", "https://")):
         asked = _asked(wanted, config)
-        with httpx.Client() as client:
-            found = list(read_range(client, wanted.path, asked))
+        found = list(read_range(wanted.path, asked))
         return [Job(name, frame) for name, frame in (found if config.group is None else _entities(found, config.group))]
     for field in ("query", "start", "end"):
         value = getattr(wanted, field)

@@ -1,57 +1,32 @@
-"""A range of a Prometheus as frames, read over its HTTP API in pieces that it is willing to answer.
-
-Source: https://prometheus.io/docs/prometheus/latest/querying/api/#range-queries
-"""
+"""A range of a Prometheus as frames, for ``tocsin backtest``."""
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, NoReturn
+from typing import NoReturn
 
 import httpx
 import numpy as np
 
 from connectors.codec.encode import encode_labels
 from connectors.codec.series_hash import series_hash
-from connectors.errors import Rejected, Unavailable
+from connectors.errors import Rejected
 from connectors.messages import DEFAULT_TENANT, MAX_TIME_MS
+from connectors.sources.client import Endpoint, SourceClient
+from connectors.sources.decode import SourceSeries
+from connectors.sources.pieces import Range
+from connectors.sources.prometheus import PrometheusApi
 from flows.frame import Frame
 from flows.selector import NAME_LABEL
 
-POINTS_PER_REQUEST = 10_000
-"""Prometheus refuses more than 11,000 points per series (``maxPointsPerTS`` in its web/api/v1)."""
-MAX_POINTS = 20_000_000
-"""Bound of all points held: 16 bytes each, and their text while an answer is read."""
 TIMEOUT_S = 60.0
 MAX_NAME = 100
 UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)?")
-
-
-class Range(NamedTuple):
-    """Which samples: a PromQL expression at ``start_ms``, every ``step_ms``, until ``end_ms`` at the latest."""
-
-    query: str
-    start_ms: int
-    end_ms: int
-    step_ms: int
-
-    def parts(self) -> Iterator[tuple[int, int]]:
-        """Consecutive ranges with few enough points, both ends included."""
-        length_ms = (POINTS_PER_REQUEST - 1) * self.step_ms
-        for start_ms in range(self.start_ms, self.end_ms + 1, length_ms + self.step_ms):
-            yield start_ms, min(start_ms + length_ms, self.end_ms)
-
-
-class Parts(NamedTuple):
-    """What came of one series: its labels, and times and values of each answer."""
-
-    labels: dict[str, str]
-    times_ms: list[int]
-    values: list[float]
 
 
 def make_range(query: str, start: str | None, end: str | None, step: str, now_ms: int) -> Range:
@@ -87,24 +62,20 @@ def parse_duration_ms(field: str, text: str) -> int:
     return length_ms
 
 
-def read_range(client: httpx.Client, address: str, wanted: Range) -> Iterator[tuple[str, Frame]]:
+def read_range(
+    address: str, wanted: Range, transport: httpx.AsyncBaseTransport | None = None
+) -> Iterator[tuple[str, Frame]]:
     """A file name and a frame per series of the answer; raises ``Rejected`` or ``Unavailable``."""
-    found: dict[bytes, Parts] = {}
-    points = 0
-    for start_ms, end_ms in wanted.parts():
-        query = {"query": wanted.query, "start": _seconds(start_ms), "end": _seconds(end_ms)}
-        for series in _ask(client, address, {**query, "step": _seconds(wanted.step_ms)}):
-            labels = dict(series["metric"])
-            parts = found.setdefault(encode_labels(labels), Parts(labels, [], []))
-            points += len(series["values"])
-            if points > MAX_POINTS:
-                _refuse("--query", wanted.query, f"expected at most {MAX_POINTS} points in all: shorten the range")
-            parts.times_ms.extend(round(time_s * 1000) for time_s, _ in series["values"])
-            parts.values.extend(float(value) for _, value in series["values"])
+    found = asyncio.run(_read(address, wanted, transport))
     if not found:
         _refuse("--query", wanted.query, f"{address} has nothing for it from {wanted.start_ms} to {wanted.end_ms} ms")
-    for key in sorted(found):
-        yield file_name(found[key].labels), _frame(found[key])
+    for series in found:
+        yield file_name(dict(series.labels)), frame_of(series)
+
+
+async def _read(address: str, wanted: Range, transport: httpx.AsyncBaseTransport | None) -> list[SourceSeries]:
+    async with SourceClient(Endpoint(address, timeout_s=TIMEOUT_S), transport=transport) as client:
+        return await PrometheusApi(client).query_range(wanted)
 
 
 def file_name(labels: dict[str, str]) -> str:
@@ -116,34 +87,11 @@ def file_name(labels: dict[str, str]) -> str:
     return f"{plain}-{series_hash(encode_labels(labels), DEFAULT_TENANT) >> 32:08x}"
 
 
-def _frame(parts: Parts) -> Frame:
-    labels = {NAME_LABEL: "series", **parts.labels}
-    values = np.array(parts.values, np.float64)[:, None]
-    return Frame(np.array(parts.times_ms, np.int64), values, np.ones(values.shape, np.bool_), [labels])
-
-
-def _ask(client: httpx.Client, address: str, query: dict[str, str]) -> list[Any]:
-    """One range query; gives the series of its matrix."""
-    url = f"{address.rstrip('/')}/api/v1/query_range"
-    try:
-        answer = client.post(url, data=query, timeout=TIMEOUT_S)
-        body = answer.json()
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        message = f"cannot reach {address}: {error}"
-        raise Unavailable(message) from error
-    except ValueError as error:
-        message = f"{url} answered {answer.status_code} without JSON: is this the address of a Prometheus?"
-        raise Rejected(reason="not_prometheus", message=message) from error
-    if not isinstance(body, dict) or body.get("status") != "success":
-        told = body.get("error", body) if isinstance(body, dict) else body
-        message = f"{address} refused {query['query']!r}: {str(told)[:500]}"
-        raise Rejected(reason="bad_query", message=message)
-    series: list[Any] = body["data"]["result"]
-    return series
-
-
-def _seconds(time_ms: int) -> str:
-    return f"{time_ms // 1000}.{time_ms % 1000:03}"
+def frame_of(series: SourceSeries) -> Frame:
+    """One series as it is judged; what an expression gives may have no name."""
+    labels = {NAME_LABEL: "series", **dict(series.labels)}
+    values = series.values[:, None]
+    return Frame(series.times_ms, values, np.ones(values.shape, np.bool_), [labels])
 
 
 def _refuse(field: str, value: object, expected: str) -> NoReturn:

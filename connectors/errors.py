@@ -4,9 +4,11 @@ TocsinError
 ├── Rejected      the input is bad: answer 400, count the reason, never retry
 │   ├── TooLarge        over a size limit: 413
 │   ├── Unsupported     a content type or encoding that nobody here reads: 415
-│   └── TooSlow         not whole within its time-out: 408
+│   ├── TooSlow         not whole within its time-out: 408
+│   └── SourceRefused   a data source refuses what it was asked, or is none: tell why, never retry
 ├── Overloaded    too much at once: 429 with Retry-After
 ├── Unavailable   Kafka did not confirm, or a disk is full: 503, retry
+│   └── SourceUnreachable  a data source does not answer, or is too busy
 └── Misplaced     stored offsets do not fit the broker: stop loudly
     ├── OffsetGone      Kafka no longer holds the offset
     └── ForeignOffsets  the offsets belong to another broker or topic
@@ -37,6 +39,10 @@ class TooSlow(Rejected):
     """A body that was not whole in time."""
 
 
+class SourceRefused(Rejected):
+    """A data source refuses what it was asked, or does not speak its API; the message has what it said."""
+
+
 class Overloaded(TocsinError):  # noqa: N818 - as Rejected
     """Too much at once; ``retry_after_s`` says when to come back."""
 
@@ -47,6 +53,10 @@ class Overloaded(TocsinError):  # noqa: N818 - as Rejected
 
 class Unavailable(TocsinError):  # noqa: N818 - as Rejected
     """Kafka did not confirm in time, or a disk did not take it; the same request may succeed later."""
+
+
+class SourceUnreachable(Unavailable):
+    """A data source cannot be reached or does not answer in time, after all tries; the message has what it said."""
 
 
 class Misplaced(TocsinError):  # noqa: N818 - as Rejected

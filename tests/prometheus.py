@@ -89,18 +89,23 @@ class Prometheus:
         config = home / "prometheus.yml"
         text = CONFIG.format(interval=interval, exporter=exporter_port)
         config.write_text(text + (REMOTE_WRITE.format(url=remote_write_url) if remote_write_url else ""))
-        command = [
+        self._command = [
             "prometheus", f"--config.file={config}", f"--storage.tsdb.path={home / 'tsdb'}",
             f"--web.listen-address=127.0.0.1:{self.port}",
             "--enable-feature=exemplar-storage,native-histograms", *flags,
         ]  # fmt: skip
-        with (home / "prometheus.log").open("wb") as log:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        wait_until(self._ready, READY_S, f"Prometheus to be ready, see {home / 'prometheus.log'}")
+        self.start()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Begin, or go on after a stop with what was kept."""
+        log_file = self.home / "prometheus.log"
+        with log_file.open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        wait_until(self._ready, READY_S, f"Prometheus to be ready, see {log_file}")
 
     def stop(self) -> None:
         self._process.terminate()

@@ -1,0 +1,134 @@
+"""Loki's query API.
+
+Source: https://grafana.com/docs/loki/latest/reference/loki-http-api/
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from typing import Any
+
+from connectors.clock import wall_clock_ms
+from connectors.errors import SourceRefused, TooLarge
+from connectors.sources.cache import ResultCache
+from connectors.sources.client import SourceClient
+from connectors.sources.decode import (
+    BareJsonSink,
+    BuildInfo,
+    Entry,
+    JsonSink,
+    Labels,
+    SourceSeries,
+    StreamsSink,
+    labels_of,
+)
+from connectors.sources.pieces import MAX_POINTS, Range
+from connectors.sources.prometheus import read_matrix
+
+API = "/loki/api/v1"
+ENTRIES_PER_REQUEST = 5_000
+"""Loki's ``max_entries_limit_per_query``, unless its operator says otherwise."""
+PIECE_NS = 24 * 3_600 * 10**9
+"""Loki refuses ranges beyond its ``max_query_length``, 30 days by default; a day is far from it."""
+PAGE_BYTES = 64 * 1024 * 1024
+"""Of the lines of one answer; with longer ones fewer are asked for at a time."""
+
+
+class LokiApi:
+    """The questions that Tocsin asks. ``key`` names the source in the cache, which several may share."""
+
+    def __init__(
+        self,
+        client: SourceClient,
+        cache: ResultCache | None = None,
+        key: Hashable = "",
+        now_ms: Callable[[], int] = wall_clock_ms,
+    ) -> None:
+        self.client = client
+        self.cut_total = 0
+        """Nanoseconds that bear more lines than Loki gives at once: the others cannot be asked for."""
+        self._cache = ResultCache() if cache is None else cache
+        self._key = key
+        self._now_ms = now_ms
+
+    async def query_range(self, wanted: Range, most_points: int = MAX_POINTS) -> list[SourceSeries]:
+        """All series of a metric query over a range, ordered by their labels."""
+        path = f"{API}/query_range"
+        return await read_matrix(self.client, "GET", path, wanted, most_points, self._cache, self._key, self._now_ms)
+
+    async def lines(
+        self, query: str, start_ns: int, end_ns: int, most_per_page: int = ENTRIES_PER_REQUEST
+    ) -> AsyncIterator[list[Entry]]:
+        """Log lines from ``start_ns`` to before ``end_ns``, the oldest first, page by page.
+
+        A page that is full may be cut anywhere, so the next one begins at its last nanosecond, and what is known of
+        that is left out. Raises ``SourceUnreachable`` and ``SourceRefused``.
+        """
+        for piece_ns in range(start_ns, end_ns, PIECE_NS):
+            async for page in self._pages(query, piece_ns, min(piece_ns + PIECE_NS, end_ns), most_per_page):
+                yield page
+
+    async def series(self, selectors: Sequence[str], start_ms: int, end_ms: int) -> list[Labels]:
+        """Labels of the streams that any of the selectors takes."""
+        form = [*(("match[]", selector) for selector in selectors), *_bounds(start_ms * 10**6, end_ms * 10**6)]
+        return [labels_of(one) for one in await self.client.fetch("GET", f"{API}/series", form, JsonSink) or []]
+
+    async def labels(self, start_ms: int, end_ms: int) -> list[str]:
+        """Names of the labels of all streams of a range."""
+        found = await self.client.fetch("GET", f"{API}/labels", _bounds(start_ms * 10**6, end_ms * 10**6), _ListSink)
+        return [str(name) for name in found]
+
+    async def build_info(self) -> BuildInfo:
+        """Version of the server; empty where it has none to tell."""
+        try:
+            return BuildInfo.of(await self.client.fetch("GET", f"{API}/status/buildinfo", [], BareJsonSink))
+        except SourceRefused:  # not every server that speaks this API has it
+            return BuildInfo()
+
+    async def check(self) -> None:
+        """Ask what every such server can answer."""
+        now_ms = self._now_ms()
+        await self.labels(now_ms - 60_000, now_ms)
+
+    async def _pages(self, query: str, start_ns: int, end_ns: int, limit: int) -> AsyncIterator[list[Entry]]:
+        known = set[Entry]()
+        """Entries at ``start_ns`` that were given already."""
+        while start_ns < end_ns:
+            try:
+                page = await self._page(query, start_ns, end_ns, limit)
+            except TooLarge:
+                if limit == 1:
+                    raise
+                limit = max(1, limit // 2)
+                continue
+            full = len(page) >= limit
+            page.sort(key=lambda entry: entry.time_ns)
+            last_ns = page[-1].time_ns if page else start_ns
+            fresh = [entry for entry in page if entry not in known]
+            if fresh:
+                yield fresh
+            if not full:
+                return
+            if last_ns == start_ns and not fresh:
+                self.cut_total += 1
+                start_ns, known = start_ns + 1, set()
+                continue
+            here = {entry for entry in page if entry.time_ns == last_ns}
+            known = known | here if last_ns == start_ns else here
+            start_ns = last_ns
+
+    async def _page(self, query: str, start_ns: int, end_ns: int, limit: int) -> list[Entry]:
+        form = [("query", query), *_bounds(start_ns, end_ns), ("limit", str(limit)), ("direction", "forward")]
+        return await self.client.fetch("GET", f"{API}/query_range", form, lambda: StreamsSink(PAGE_BYTES))
+
+
+class _ListSink(BareJsonSink):
+    """``data`` is left out where there is nothing."""
+
+    def end(self) -> Any:
+        found = super().end()
+        return found if isinstance(found, list) else []
+
+
+def _bounds(start_ns: int, end_ns: int) -> list[tuple[str, str]]:
+    return [("start", str(start_ns)), ("end", str(end_ns))]
