@@ -51,6 +51,11 @@ class Topics:
         return f"{self.prefix}.anomalies"
 
     @property
+    def status(self) -> str:
+        """What flows say of detectors and trainings; the last record of a key counts."""
+        return f"{self.prefix}.status"
+
+    @property
     def dead_letter(self) -> str:
         """Records that could not be read, as they came."""
         return f"{self.prefix}.dead-letter"
@@ -70,5 +75,6 @@ class Topics:
             TopicSpec(self.detectors, 1, {**forever, **common}),
             TopicSpec(self.feedback, 1, {**forever, **common}),
             TopicSpec(self.anomalies, None, {"retention.ms": str(7 * DAY_MS), "cleanup.policy": "delete", **common}),
+            TopicSpec(self.status, None, {"cleanup.policy": "compact", **common}),
             TopicSpec(self.dead_letter, 1, {"retention.ms": str(7 * DAY_MS), "cleanup.policy": "delete", **common}),
         ]

@@ -21,6 +21,7 @@ from connectors.errors import OffsetGone
 from connectors.fetch_wait import FetchWait
 from connectors.follower import Received, receive
 from connectors.kafka_clients import make_consumer
+from connectors.messages import CONTROL_HEADER, Header
 from connectors.settings import KafkaSettings
 
 QUEUE_BYTES = 64 * 1024 * 1024
@@ -218,7 +219,7 @@ class Reader(Generic[T]):
         for partition in consumer.assignment():
             self._queues[partition.partition].end = consumer.highwater(partition)
         self._refuse_beyond_end(silent=not polled)
-        return any(record.headers == [] for records in polled.values() for record in records)
+        return any(not _is_control(record.headers) for records in polled.values() for record in records)
 
     def _keep(self, partition: int, received: list[Received]) -> None:
         size = sum(len(record.value or b"") + len(record.key or b"") for record in received)
@@ -249,6 +250,10 @@ class Reader(Generic[T]):
 
     def _full(self) -> bool:
         return self._bytes >= self._bound_bytes or self._records >= self._bound_records
+
+
+def _is_control(headers: list[Header]) -> bool:
+    return bool(headers) and any(name == CONTROL_HEADER for name, _ in headers)
 
 
 def gone(topic: str, partition: int, offset: int, start: int | None, end: int | None) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from connectors.messages import ControlRecord, DetectorRevision, MetricType
+from connectors.training import Mark
 from flows.detectors.base import Floats, Ints
 from flows.hash_table import Hashes
 
@@ -59,7 +60,16 @@ class Types:
     families: tuple[tuple[str, MetricType], ...]
 
 
-Chunk = Samples | Histograms | Types | ControlRecord | Poison
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What one record of a training brings to a partition: history with the labels of its series, or a mark."""
+
+    training: str
+    partition: int
+    brings: Mark | Samples
+
+
+Chunk = Samples | Histograms | Types | ControlRecord | Poison | Lesson
 
 ReadRevisions = Callable[[int, int], Sequence[DetectorRevision | None]]
 """Revisions with offsets from ``start`` up to but not including ``end``; None for a record that could not be read."""

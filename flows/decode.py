@@ -6,7 +6,7 @@ idle series learns it anew. The memory of label runs that makes decoding fast te
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from connectors.codec.record import Columns
@@ -14,8 +14,12 @@ from connectors.codec.runs import Runs
 from connectors.codec.series_hash import tenant_seed
 from connectors.errors import Rejected
 from connectors.messages import CONTROL_HEADER, DEFAULT_TENANT, ControlRecord, Header
-from flows.chunks import Chunk, NewSeries, Poison, Samples
+from connectors.training import MARKS, TRAINING_HEADER, Step, training_of
+from flows.chunks import Chunk, Lesson, NewSeries, Poison, Samples
 from flows.others import others_of
+
+FIRST_OF_HISTORY = 4_100
+"""Samples for which there is room at first: history comes in small pieces."""
 
 
 class Record(Protocol):
@@ -67,6 +71,7 @@ class Decoder:
     def __init__(self, announce_every_s: int, max_series: int) -> None:
         self._announce = (announce_every_s, max_series)
         self._columns = Columns()
+        self._history = Columns(FIRST_OF_HISTORY)
         self.partitions: dict[int, Announcements] = {}
 
     def decode(self, records: Iterable[Record]) -> list[tuple[str, list[Chunk]]]:
@@ -100,17 +105,31 @@ class Decoder:
         self._join(new, out)
         return out
 
-    def _read(self, record: Record, known: Runs, new: dict[int, NewSeries]) -> ControlRecord | Poison | None:
+    def _read(self, record: Record, known: Runs, new: dict[int, NewSeries]) -> ControlRecord | Lesson | Poison | None:
         """Add a record's samples to the columns and its new series to ``new``; gives what else it is."""
         try:
-            if record.headers and any(name == CONTROL_HEADER for name, _ in record.headers):
+            headers = dict(record.headers) if record.headers else {}
+            if CONTROL_HEADER in headers:
                 return ControlRecord.decode(record.value or b"")
+            if TRAINING_HEADER in headers:
+                return self._lesson(record, headers)
             tenant = _tenant(record.key)
             for series, labels in self._columns.add(record.value or b"", tenant_seed(tenant), known):
                 new[series] = NewSeries(series, tenant, labels)
         except Rejected as error:
             return _poison(record, error)
         return None
+
+    def _lesson(self, record: Record, headers: Mapping[str, bytes]) -> Lesson:
+        """What is learned is none of the live samples, nor are its series announced by it."""
+        training, step = training_of(headers)
+        value = record.value or b""
+        if step is not Step.HISTORY:
+            return Lesson(training, record.partition, MARKS[step].decode(value))
+        tenant, met = _tenant(record.key), dict[int, NewSeries]()
+        for series, labels in self._history.add(value, tenant_seed(tenant), Runs(len(value))):
+            met[series] = NewSeries(series, tenant, labels)
+        return Lesson(training, record.partition, Samples(*self._history.take()[:4], tuple(met.values())))
 
     def _others(self, record: Record, histograms: int) -> list[Chunk]:
         """What a record holds beside the samples that were read of it."""

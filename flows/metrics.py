@@ -34,10 +34,11 @@ from flows.config import Compile, ConfigError
 from flows.decode import Decoder
 from flows.merge import Merge
 from flows.partial import Part
-from flows.persistence import load, save
 from flows.revisions import MAX_DETECTORS, CompileOnce
 from flows.saved_merge import load_merge, save_merge
+from flows.saved_trainings import load_trained, save_trained
 from flows.settings import FlowSettings
+from flows.training import Trainings
 from flows.vitals import Vitals
 from flows.warm import warm
 
@@ -54,17 +55,17 @@ _log = logging.getLogger(__name__)
 
 
 class BlockLogic(StatefulBatchLogic[list[Chunk], Judged, bytes]):  # type: ignore[misc]  # mypy skips bytewax
-    """A block as Bytewax keeps it: one per partition."""
+    """A block with its trainings as Bytewax keeps it: one per partition."""
 
-    def __init__(self, block: Block, vitals: Vitals) -> None:
-        self._block = block
+    def __init__(self, trainings: Trainings, vitals: Vitals) -> None:
+        self._trainings, self._block = trainings, trainings.block
         self._vitals = vitals
 
     def on_batch(self, values: list[list[Chunk]]) -> tuple[list[Judged], bool]:
         """Hand the chunks to the block."""
         self._vitals.stops.end()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
-        records = self._block.take(chunk for chunks in values for chunk in chunks)
+        records = self._trainings.take(chunk for chunks in values for chunk in chunks)
         _warn(self._block)
         return [*records, *self._block.parts()], StatefulBatchLogic.RETAIN
 
@@ -72,7 +73,7 @@ class BlockLogic(StatefulBatchLogic[list[Chunk], Judged, bytes]):  # type: ignor
         """The block as bytes: never the live object."""
         self._vitals.stops.begin()
         sys.setswitchinterval(SAVING_INTERVAL_S)
-        saved = save(self._block)
+        saved = save_trained(self._trainings)
         self._vitals.saved(self._block, len(saved))
         return saved
 
@@ -150,10 +151,10 @@ def dataflow(
 
     def logic(saved: bytes | None) -> BlockLogic:
         block = Block(settings.topics, settings.limits, read_revisions, compiled)
-        if saved is not None:
-            load(saved, block)
+        trainings = Trainings(block) if saved is None else load_trained(saved, block)
         vitals.blocks.append(block)
-        return BlockLogic(block, vitals)
+        vitals.trainings.append(trainings)
+        return BlockLogic(trainings, vitals)
 
     def merge_logic(saved: bytes | None) -> MergeLogic:
         merge = Merge(settings.topics, settings.limits, settings.partitions)

@@ -202,9 +202,10 @@ class Program:
         self.detector.derive(self.state, slots)
 
     def learn_from(self, slots: Ints, columns: dict[str, NDArray[Any]]) -> None:
-        """As ``load``, but for the previous sample of each series: what comes next is measured from a live one."""
+        """As ``load``, but for the previous sample of a series met live: what comes next is measured from it."""
         heard, rates = self.state.save(slots), self.rates.save(slots) if self.rates is not None else {}
-        self.load(slots, columns | rates)
+        met = rates["before_ms"] != 0 if rates else np.zeros(0, np.bool_)
+        self.load(slots, columns | {name: np.where(met, rates[name], columns[name]) for name in rates})
         if self._silent is not None:
             self._silent.hear_on(self.state, slots, heard)
 

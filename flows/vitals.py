@@ -16,6 +16,7 @@ from flows.block import Block
 from flows.decode import Decoder
 from flows.merge import Merge
 from flows.readiness import MAX_NAMED
+from flows.training import Trainings
 
 BEHIND_S = 30.0
 """How far log time may be behind the clock while records wait."""
@@ -71,6 +72,7 @@ class Vitals(Collector):
     def __init__(self, decoder: Decoder, reader: Callable[[], ReaderStats]) -> None:
         self.blocks: list[Block] = []
         self.merges: list[Merge] = []
+        self.trainings: list[Trainings] = []
         self._forgotten: Counter[str] = Counter()
         self.decoder = decoder
         self.stops = Stops()
@@ -119,6 +121,7 @@ class Vitals(Collector):
         yield from self._outputs(counts)
         yield from self._memory()
         yield from self._readiness()
+        yield from self._learning(counts)
         yield from self._snapshots()
 
     def _samples(self, counts: Counter[str]) -> Iterator[Metric]:
@@ -141,6 +144,7 @@ class Vitals(Collector):
             ("tocsin_flow_events", "events_", "event", "Episode events, by type"),
             ("tocsin_flow_poison_records", "poison_", "reason", "Records sent to the dead letter, by reason"),
             ("tocsin_flow_group_gaps", "merged_gaps_", "reason", "Steps of grouped detectors not judged, by reason"),
+            ("tocsin_flow_trainings", "trainings_", "outcome", "Trainings that ended, by outcome, per partition"),
             ("tocsin_flow_revisions", "revisions_", "outcome", "Detector revisions met, by outcome, per partition"),
         ):
             family = CounterMetricFamily(metric, text, labels=[label])
@@ -229,6 +233,17 @@ class Vitals(Collector):
                 signals.add_metric([detector], n)
                 samples.add_metric([detector], needs[detector])
         yield from (signals, samples)
+
+    def _learning(self, counts: Counter[str]) -> Iterator[Metric]:
+        running = [training for trainings in self.trainings for training in trainings]
+        yield _gauge("tocsin_flow_trainings_running", "Trainings that learn, per partition", len(running))
+        yield _counter(
+            "tocsin_flow_trained_samples", "Samples of the past that were learned", counts["trained_samples"]
+        )
+        unknown = counts["training_records_unknown"]
+        yield _counter("tocsin_flow_training_records_unknown", "History of trainings that had ended", unknown)
+        size_bytes = sum(trainings.size_bytes for trainings in self.trainings)
+        yield _gauge("tocsin_flow_training_bytes", "Memory of what trainings have learned", size_bytes)
 
     def _snapshots(self) -> Iterator[Metric]:
         stops = self.stops

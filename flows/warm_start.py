@@ -2,48 +2,104 @@
 
 The history is judged by the very block that judges live (``flows.block``), beside the live one and with nothing told,
 so the memory is that of a detector which met it live. Then the rows of its programs take the place of the live ones:
-the next sample is judged by all that was learned. Series without history stay as they are. Training will bring the
-history; of a detector with groups it is that of its groups' values, which their PromQL expression gives, for the block
-of its merge. Cool-downs of what happened in the past are not taken over.
+the next sample is judged by all that was learned. Series without history stay as they are. Training brings the history
+(``flows.training``); of a detector with groups it would be that of its groups' values, which their PromQL expression
+gives, for the block of its merge. Cool-downs and episodes of what happened in the past are not taken over.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from connectors.catalogue import Topics
-from connectors.messages import DetectorRevision
+from connectors.messages import Detector, DetectorRevision, OutRecord
 from flows.block import Block
-from flows.chunks import Samples
+from flows.chunks import NewSeries, Samples
 from flows.config import ProgramKey
+from flows.detectors.base import Floats, Ints
 from flows.detectors.registry import KINDS, Trait
-from flows.program import Program
+from flows.episodes import Lanes
+from flows.families import Families
+from flows.persistence import load, save
+from flows.program import Judged, Program
 from flows.replay import LIMITS, control_at
+from flows.series import NEVER_MS
+
+
+class Past(Block):
+    """A block that learns and tells nothing: nobody wants episodes of the past, nor what it still needs."""
+
+    def follow(
+        self, lanes: Lanes, entries: Ints, times_ms: Ints, judged: Judged, steps_s: NDArray[np.float32],
+        out: list[OutRecord],
+    ) -> None:  # fmt: skip
+        """Verdicts on the past are nobody's business."""
+
+    def count_readiness(self) -> None:
+        """It would take longer than the learning."""
 
 
 class WarmStart:
-    """What history teaches one detector of a block; raises ``LookupError`` if the block has no such detector."""
+    """What history teaches one detector of a block, whether the block has it by now or will only get it."""
 
-    def __init__(self, live: Block, detector_id: str) -> None:
-        source = live.watch.detector(live.watch.numbers[detector_id]).source
-        revision = DetectorRevision(
-            detector_id=detector_id, base_revision=0, config=source.config, author="", time_ms=0
-        )
+    def __init__(self, live: Block, source: Detector, max_series: int = LIMITS.max_series, saved: bytes = b"") -> None:
+        """Begin anew, or from what ``save`` gave."""
+        self.source = source
+        revision = DetectorRevision(detector_id=source.id, base_revision=0, config=source.config, author="", time_ms=0)
         self._live = live
         self._judges_pauses = Trait.PAUSES in KINDS[source.config.kind].traits
-        self._past = Block(Topics(), LIMITS, lambda start, end: [revision][start:end], live.compile)
-        self._past.watch.families = live.watch.families  # what is a counter must not differ
+        own = {name: getattr(live.limits, name) for name in ("max_label_bytes", "max_models", "max_keys")}
+        limits = replace(LIMITS, max_series=max_series, **own)
+        self._past = Past(Topics(), limits, lambda start, end: [revision][start:end], live.compile)
+        self._past.watch.families = Families(live.watch.families.saved())  # what is a counter must not differ
+        if saved:
+            load(saved, self._past)
 
-    def take(self, samples: Samples) -> None:
-        """Learn from samples of the past, per series in the order of their times; their series may be new."""
+    def save(self) -> bytes:
+        """All that was learned so far, for a snapshot."""
+        return save(self._past)
+
+    @property
+    def series(self) -> int:
+        """Series of the history that the detector watches."""
+        return len(np.unique(self._past.watch.routes.entries["row"][self._used()]))
+
+    @property
+    def refused(self) -> int:
+        """Series of the history beyond the bounds."""
+        return self._past.counts["series_refused"]
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory of what was learned."""
+        return self._past.size_bytes
+
+    def _used(self) -> Ints:
+        entries = self._past.watch.routes.entries
+        return np.flatnonzero(entries["lane"][: entries.used] >= 0)
+
+    def take(self, samples: Samples) -> int:
+        """Learn from samples of the past, per series in the order of their times; gives how many.
+
+        Their series may be new. Samples later than the one of their series met live last are left out: they are to
+        come live, and would be learned twice; of series never met live those later than log time.
+        """
+        rows = self._live.series.index.find(samples.series)
+        heard_ms = np.full(len(rows), NEVER_MS)
+        heard_ms[rows >= 0] = self._live.series.table["last_ms"][rows[rows >= 0]]
+        kept = samples.times_ms <= np.where(heard_ms == NEVER_MS, self._live.log_ms, heard_ms)
+        samples = _part(samples, np.flatnonzero(kept), samples.new)
         if not len(samples.times_ms):
-            return
+            return 0
         if not self._past.log_ms:
             self._past.take([control_at(int(samples.times_ms.min()))])
         for one in self._steps(samples):
             self._past.take([one, control_at(int(one.times_ms.max()))])
+        return len(samples.times_ms)
 
     def _steps(self, samples: Samples) -> Iterator[Samples]:
         """What comes between two control records: all of it, but to kinds that learn by log time what comes at once."""
@@ -54,9 +110,21 @@ class WarmStart:
         ends = np.flatnonzero(np.diff(samples.times_ms[order])) + 1
         new = samples.new
         for at in np.split(order, ends):
-            starts_ms = None if samples.starts_ms is None else samples.starts_ms[at]
-            yield Samples(samples.series[at], samples.times_ms[at], samples.values[at], starts_ms, new)
+            yield _part(samples, at, new)
             new = ()
+
+    def unmet(self) -> Samples:
+        """Series that were never met live, but may come at any time: a live block knows them by taking this."""
+        past, live = self._past.series, self._live
+        rows = np.unique(self._past.watch.routes.entries["row"][self._used()])
+        recent = past.table["last_ms"][rows] >= live.log_ms - 1000 * live.limits.idle_s
+        unknown = live.series.index.find(past.table["series"][rows]) < 0
+        new = [
+            NewSeries(int(past.table["series"][row]), past.tenant(row), past.labels[row] or b"")
+            for row in rows[recent & unknown].tolist()
+        ]
+        nothing = np.zeros(0, np.int64)
+        return Samples(nothing.astype(np.uint64), nothing, nothing.astype(np.float64), None, tuple(new))
 
     def put_to_use(self) -> int:
         """Give the live block what was learned of the series that it watches; how many were replaced, all shapes."""
@@ -76,3 +144,9 @@ class WarmStart:
         _, at_past, at_live = np.intersect1d(theirs, ours, assume_unique=True, return_indices=True)
         live.program.learn_from(live.slots[at_live], past.program.save(past.slots[at_past]))
         return len(at_live)
+
+
+def _part(samples: Samples, at: Ints, new: tuple[NewSeries, ...]) -> Samples:
+    starts_ms = None if samples.starts_ms is None else samples.starts_ms[at]
+    values: Floats = samples.values[at]
+    return Samples(samples.series[at], samples.times_ms[at], values, starts_ms, new)

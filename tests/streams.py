@@ -18,12 +18,14 @@ from connectors.messages import (
     CONTROL_HEADER,
     Anomaly,
     ControlRecord,
+    Detector,
     DetectorConfig,
     DetectorRevision,
     Header,
     OutRecord,
     Shape,
 )
+from connectors.training import Mark, history_record, mark_record
 from flows.block import Block, BlockLimits
 from flows.chunks import Chunk, Samples
 from flows.decode import Decoder
@@ -77,6 +79,21 @@ class Log:
         offset = len(self.revisions) if detectors_offset is None else detectors_offset
         control = ControlRecord(time_ms=START_MS + round(1000 * at_s), detectors_offset=offset, feedback_offset=0)
         self.append(control.encode(), headers=[(CONTROL_HEADER, b"1")])
+
+    def mark(self, training_id: str, mark: Mark, detector_id: str = "d") -> None:
+        """The beginning, the end or the cancellation of a training."""
+        self._append_out(mark_record(TOPICS.metrics, training_id, detector_id, self.partition, mark))
+
+    def history(
+        self, training_id: str, detector: Detector, *series: tuple[Mapping[str, str], Sequence[tuple[float, float]]]
+    ) -> None:
+        """One record of the past: labels, and (seconds since the start, value) pairs of each series."""
+        past = [(labels, [(START_MS + round(1000 * s), value) for s, value in told]) for labels, told in series]
+        value = write_request(past)
+        self._append_out(history_record(TOPICS.metrics, training_id, detector, self.partition, value))
+
+    def _append_out(self, record: OutRecord) -> None:
+        self.append(record.value, record.key, record.headers)
 
     def detector(self, detector_id: str, config: DetectorConfig | None) -> None:
         """A revision on top of the last; None deletes."""

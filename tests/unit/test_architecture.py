@@ -19,7 +19,14 @@ IO = ("kafka", "bytewax", "httpx", "fastapi", "starlette", "uvicorn", "websocket
 CLOCKS = ("time", "datetime", "logging", "random", "threading")
 
 
-PURE = ("connectors.errors", "connectors.refusals", "connectors.messages", "connectors.catalogue", "connectors.codec")
+PURE = (
+    "connectors.errors",
+    "connectors.refusals",
+    "connectors.messages",
+    "connectors.catalogue",
+    "connectors.codec",
+    "connectors.training",
+)
 """What of ``connectors`` does no I/O: record types, topics and wire formats."""
 
 

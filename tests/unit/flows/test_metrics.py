@@ -14,6 +14,7 @@ from flows.metrics import BlockLogic, _check_partitions, _revision, compile_ahea
 from flows.persistence import load
 from flows.revisions import CompileOnce
 from flows.settings import FlowSettings
+from flows.training import Trainings
 from flows.vitals import Vitals
 from tests.streams import Log, busy_log, config
 
@@ -39,7 +40,7 @@ def test_the_logic_keeps_its_block_and_tells_of_its_snapshots() -> None:
     log = busy_log(0, steps=30)
     vitals = Vitals(Decoder(60, 100), lambda: ReaderStats(0, 0, 0, 0, 0, 0, 0))
     block, twin = log.block(), log.block()
-    logic, chunks = BlockLogic(block, vitals), log.chunks()
+    logic, chunks = BlockLogic(Trainings(block), vitals), log.chunks()
     out, discard = logic.on_batch([chunks[:10], chunks[10:]])
     assert out == twin.take(chunks)
     assert not discard, "a block is never given up"

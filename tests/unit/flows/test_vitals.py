@@ -8,11 +8,13 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from connectors.messages import Detector, Group
 from connectors.reader import ReaderStats
+from connectors.training import TrainingBegin, TrainingCancel
 from flows.block import BlockLimits
 from flows.config import compile_config
 from flows.decode import Decoder
 from flows.merge import Merge, Running
 from flows.readiness import Readiness, readiness_of
+from flows.training import Trainings
 from flows.vitals import BEHIND_S, Stops, Vitals
 from tests.streams import TOPICS, Log, busy_log, config
 
@@ -61,6 +63,27 @@ def test_what_is_held_is_shown() -> None:
     assert metrics["tocsin_flow_lanes"] == len(block.watch.routes.lanes) > 0
     assert metrics["tocsin_flow_state_bytes"] == block.size_bytes
     assert metrics["tocsin_flow_snapshot_bytes"] == 1234
+
+
+def test_trainings_are_counted() -> None:
+    vitals, log = Vitals(Decoder(60, 100), lambda: STATS), Log()
+    learner = Detector(id="d", revision=1, config=config(), author="test", updated_ms=0)
+    log.control(0)
+    for number in range(3):
+        log.mark(f"t-{number:016x}", TrainingBegin(detector=learner))
+        log.history(f"t-{number:016x}", learner, ({"__name__": "m"}, [(-1.0, 1.0), (0.0, 2.0)]))
+    log.mark(f"t-{0:016x}", TrainingCancel(reason="enough"))
+    log.history(f"t-{0:016x}", learner, ({"__name__": "m"}, [(-1.0, 1.0)]))
+    trainings = Trainings(log.block())
+    trainings.take(log.chunks())
+    vitals.blocks.append(trainings.block)
+    vitals.trainings.append(trainings)
+    metrics = exposed(vitals)
+    assert metrics["tocsin_flow_trainings_running"] == 2
+    assert metrics['tocsin_flow_trainings_total{outcome="cancelled"}'] == 1
+    assert metrics["tocsin_flow_trained_samples_total"] == 6
+    assert metrics["tocsin_flow_training_records_unknown_total"] == 1
+    assert metrics["tocsin_flow_training_bytes"] == trainings.size_bytes > 0
 
 
 def test_what_still_warms_up_is_shown_by_detector() -> None:
