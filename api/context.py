@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 
+from api.backlog import Backlog
 from api.bridge import on_loop
 from api.component_changes import ComponentChanges
 from api.feed import Feed
@@ -17,6 +18,7 @@ from api.revisions import RevisionLog
 from api.settings import ApiSettings
 from api.socket_messages import SYSTEM
 from api.store import Store
+from api.topic_mark import learn_mark
 from api.trial import Trials
 from api.upkeep import Upkeep
 from connectors.clock import wall_clock_ms
@@ -40,9 +42,9 @@ class Context:
         self.meters = ApiMeters()
         self.store = Store(settings.store, self.meters)
         self.recent = RecentAnomalies(settings.api_recent_anomalies, settings.api_recent_bytes)
-        self.feed = Feed(
-            self.recent, self.meters, max_clients=settings.api_max_clients, queue_limit=settings.api_client_queue
-        )
+        self.backlog = Backlog(settings.api_backlog_events, settings.api_backlog_bytes, self._begins)
+        bounds = {"max_clients": settings.api_max_clients, "queue_limit": settings.api_client_queue}
+        self.feed = Feed(self.recent, self.backlog, self.meters, **bounds)
         self.upkeep = Upkeep(settings.api_broker_health)
         self.revisions = RevisionLog(settings, self.meters, now_ms, self.upkeep)
         self.trials = Trials(self.meters)
@@ -51,6 +53,7 @@ class Context:
         self.follower: Follower | None = None
         self._loaded: set[str] = set()
         self._watch: asyncio.Task[None] | None = None
+        self._identify: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin to read both topics from their start; ready when no part of ``components`` is down."""
@@ -61,11 +64,13 @@ class Context:
             self.meters.lag.labels(topic).set_function(partial(self.follower.lag, topic))
             self.meters.ready.labels(topic).set_function(partial(self.loaded, name))
         self._watch = asyncio.create_task(self._watch_follower())
+        self._identify = asyncio.create_task(self._learn_mark())
 
     async def stop(self) -> None:
         """Stop reading and writing; the loop goes on meanwhile, because the readers hand over to it."""
-        if self._watch is not None:
-            self._watch.cancel()
+        for task in (self._watch, self._identify):
+            if task is not None:
+                task.cancel()
         if self.follower is not None:
             await asyncio.to_thread(self.follower.stop)
         await self.revisions.stop()
@@ -74,7 +79,8 @@ class Context:
 
     def loaded(self, name: str) -> bool:
         """Whether the topic has once been read to its end, as it was when reading began."""
-        if name not in self._loaded and self.follower is not None and self.follower.caught_up(self.topics[name]):
+        known = name != ANOMALIES or self.feed.mark  # without the mark no event can bear a cursor
+        if name not in self._loaded and known and self.follower and self.follower.caught_up(self.topics[name]):
             self._loaded.add(name)
         return name in self._loaded
 
@@ -111,6 +117,12 @@ class Context:
         if not self.loaded(name):
             return "; ".join(filter(None, (f"still reading {self.topics[name]}", silent)))
         return silent
+
+    def _begins(self) -> Mapping[int, int]:
+        return {} if self.follower is None else self.follower.positions(self.topics[ANOMALIES])
+
+    async def _learn_mark(self) -> None:
+        self.feed.mark = await learn_mark(self.settings, self.topics[ANOMALIES])
 
     async def _watch_follower(self) -> None:
         changes = ComponentChanges()

@@ -1,19 +1,23 @@
 """Anomalies from Kafka, and what else happens, to everyone who watches.
 
-One decode and one encode per event, a bounded queue per client.
+One decode and one encode per event, a bounded queue per client. Each event bears the cursor by which a client resumes.
 All of it runs on the event loop. A client whose queue is full is marked slow and gets nothing more; its own
 connection's task closes it, so that nobody waits for it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 
+from api.backlog import Backlog, Entry, Gone
+from api.client import Client, Replay
+from api.cursor import Cursor, Offsets
 from api.meters import ApiMeters
 from api.recent import Change, Kept, RecentAnomalies
-from api.socket_messages import anomaly_text, published_text, topics_of
+from api.socket_messages import anomaly_text, published_text
+from api.subscription import Wanted
 from connectors.errors import Overloaded, Rejected
 from connectors.follower import Received
 from connectors.messages import Anomaly, Message
@@ -21,74 +25,81 @@ from connectors.messages import Anomaly, Message
 log = logging.getLogger(__name__)
 
 
-class Client:
-    """One WebSocket client as the feed sees it."""
-
-    def __init__(self, queue_limit: int) -> None:
-        self.topics: set[str] = set()
-        self.slow = asyncio.Event()
-        self._queue: asyncio.Queue[str] = asyncio.Queue(queue_limit)
-
-    @property
-    def waiting(self) -> int:
-        """Messages not handed to the connection yet."""
-        return self._queue.qsize()
-
-    def offer(self, text: str) -> None:
-        """Queue a message, or mark the client slow; a slow client is offered nothing more."""
-        if self.slow.is_set():
-            return
-        try:
-            self._queue.put_nowait(text)
-        except asyncio.QueueFull:
-            self.slow.set()
-
-    async def next(self) -> str:
-        """The next message, in the order of the offers."""
-        return await self._queue.get()
-
-
 class Feed:
     """Who watches, and what they are told."""
 
-    def __init__(self, recent: RecentAnomalies, meters: ApiMeters, *, max_clients: int, queue_limit: int) -> None:
+    def __init__(
+        self, recent: RecentAnomalies, backlog: Backlog, meters: ApiMeters, *, max_clients: int, queue_limit: int
+    ) -> None:
+        self.mark = ""
+        """Of the topic that is read (``api.cursor.mark_of``); empty until the broker has told."""
         self._recent = recent
+        self._backlog = backlog
         self._meters = meters
         self._max_clients = max_clients
         self._queue_limit = queue_limit
-        self._clients: set[Client] = set()
+        self._clients: dict[str, Client] = {}
         meters.clients.set_function(lambda: len(self._clients))
-        meters.longest_queue.set_function(lambda: max((client.waiting for client in self._clients), default=0))
+        meters.longest_queue.set_function(lambda: max((client.waiting for client in self.clients), default=0))
         meters.recent_anomalies.set_function(lambda: len(recent))
         meters.recent_bytes.set_function(lambda: recent.size_bytes)
+        meters.backlog_events.set_function(lambda: len(backlog))
+        meters.backlog_bytes.set_function(lambda: backlog.size_bytes)
 
-    def join(self) -> Client:
+    @property
+    def clients(self) -> Collection[Client]:
+        """Who is connected, the longest first."""
+        return self._clients.values()
+
+    def join(self, peer: str = "", now_ms: int = 0) -> Client:
         """Take in a client without topics; raises ``Overloaded`` beyond the limit."""
         if len(self._clients) >= self._max_clients:
             message = f"{self._max_clients} clients are connected, more are not allowed (TOCSIN_API_MAX_CLIENTS)"
             raise Overloaded(message)
-        client = Client(self._queue_limit)
-        self._clients.add(client)
+        client = Client(self._queue_limit, peer, now_ms)
+        self._clients[client.id] = client
         return client
 
     def leave(self, client: Client) -> None:
         """Forget a client."""
-        self._clients.discard(client)
+        self._clients.pop(client.id, None)
 
     def publish(self, topic: str, data: Message) -> None:
         """Tell something to every subscriber of ``status``, ``training/{id}`` or ``system``; for none it costs nothing.
 
         To be called on the loop. What is published is not kept: who was not connected does not get it.
         """
-        subscribers = [client for client in self._clients if topic in client.topics]
+        subscribers = [client for client in self.clients if topic in client.topics]
         if subscribers:
             text = published_text(topic, data)
             for client in subscribers:
                 client.offer(text)
 
+    def cursor(self, client: Client) -> str:
+        """How far a client has come once it has got all that waits for it."""
+        return str(Cursor(self.mark, _furthest(self._backlog.reached, client.ahead)))
+
+    def resume(self, client: Client, topics: Mapping[str, Wanted], since: Cursor) -> int:
+        """Subscribe a client and let it have what it missed since a cursor; returns how many events these are.
+
+        Raises ``Gone``, and changes nothing, when not all of it is kept, or the cursor is of another topic.
+        """
+        if since.topic != self.mark:
+            message = "the cursor is of another topic or broker"
+            raise Gone(message)
+        missed = self._backlog.since(since.offsets)
+        client.topics.update(topics)
+        reached = self._backlog.reached
+        client.ahead = {part: told for part, told in since.offsets.items() if told > reached.get(part, 0)}
+        wanted = [entry for entry in missed if client.wants(entry)]
+        if wanted:
+            client.missed = Replay(wanted, partial(_missed_text, self.mark, dict(since.offsets)))
+        return len(wanted)
+
     def handle(self, records: Sequence[Received]) -> None:
         """Keep and pass on the events of one batch; a record that is not an anomaly is counted and skipped."""
         for record in records:
+            self._backlog.passed(record.partition, record.offset)
             try:
                 event = Anomaly.decode(record.value or b"")
             except Rejected as error:
@@ -97,7 +108,11 @@ class Feed:
                 continue
             kept = Kept.of(event)
             if self._keep(kept) is not Change.REPEATED:
-                self._tell(kept)
+                entry = Entry(record.partition, record.offset, event.signal.labels, kept)
+                dropped = self._backlog.dropped_total
+                self._backlog.add(entry)
+                self._meters.backlog_dropped.inc(self._backlog.dropped_total - dropped)
+                self._tell(entry)
 
     def _keep(self, kept: Kept) -> Change:
         before = self._recent.evicted_total
@@ -106,11 +121,26 @@ class Feed:
         self._meters.evicted_anomalies.inc(self._recent.evicted_total - before)
         return change
 
-    def _tell(self, kept: Kept) -> None:
+    def _tell(self, entry: Entry) -> None:
         """Offer one event, which is JSON already, to every subscriber."""
-        topics = topics_of(kept.severity, kept.detector)
-        subscribers = [client for client in self._clients if not topics.isdisjoint(client.topics)]
-        if subscribers:
-            text = anomaly_text(kept.event)
-            for client in subscribers:
-                client.offer(text)
+        subscribers = [client for client in self.clients if client.topics and client.wants(entry)]
+        if not subscribers:
+            return
+        reached = self._backlog.reached
+        shared = anomaly_text(entry.kept.event, str(Cursor(self.mark, reached)))
+        for client in subscribers:
+            if not client.ahead:
+                client.offer(shared)
+            elif not client.was_told(entry):
+                client.ahead = {part: told for part, told in client.ahead.items() if told > reached.get(part, 0)}
+                client.offer(anomaly_text(entry.kept.event, self.cursor(client)))
+
+
+def _furthest(first: Offsets, second: Offsets) -> Offsets:
+    return {part: max(first.get(part, 0), second.get(part, 0)) for part in {**first, **second}}
+
+
+def _missed_text(mark: str, offsets: dict[int, int], entry: Entry) -> str:
+    """The text of a missed event, whose cursor says no more than what was sent; moves the offsets on."""
+    offsets[entry.partition] = entry.offset + 1
+    return anomaly_text(entry.kept.event, str(Cursor(mark, offsets)))

@@ -31,6 +31,15 @@ class ApiMeters:
         self.evicted_anomalies = Counter(
             "tocsin_api_evicted_anomalies", "anomalies forgotten because the store was full", registry=self.registry
         )
+        self.backlog_events = Gauge(
+            "tocsin_api_backlog_events", "events kept for WebSocket clients that resume", registry=self.registry
+        )
+        self.backlog_bytes = Gauge(
+            "tocsin_api_backlog_bytes", "bytes of the events kept for them, as JSON", registry=self.registry
+        )
+        self.backlog_dropped = Counter(
+            "tocsin_api_backlog_dropped_events", "events that made room for later ones there", registry=self.registry
+        )
         self.clients = Gauge("tocsin_api_socket_clients", "WebSocket clients now", registry=self.registry)
         self.closed_clients = Counter(
             "tocsin_api_socket_clients_closed",

@@ -82,6 +82,12 @@ class ApiSettings(KafkaSettings):
     api_recent_bytes: Annotated[
         int, Field(ge=1024 * 1024, description="bytes of them as JSON; beyond either the oldest are forgotten")
     ] = 64 * 1024 * 1024
+    api_backlog_events: Annotated[
+        int, Field(ge=1, le=1_000_000, description="latest events kept for WebSocket clients that resume after a break")
+    ] = 20_000
+    api_backlog_bytes: Annotated[
+        int, Field(ge=1024 * 1024, description="bytes of them as JSON; beyond either the oldest are dropped")
+    ] = 64 * 1024 * 1024
     api_max_clients: Annotated[int, Field(ge=1, description="WebSocket clients at a time; more are closed")] = 256
     api_client_queue: Annotated[
         int, Field(ge=1, description="messages waiting for one client; a slower one is closed with code 4008")

@@ -7,30 +7,13 @@ from collections.abc import Container
 from contextlib import suppress
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
-from pydantic import ValidationError
 
-from api.context import ANOMALIES, Context
-from api.feed import Client
-from api.socket_messages import (
-    ALL_ANOMALIES,
-    CLIENT_MESSAGE,
-    CLOSE_BUSY,
-    CLOSE_POLICY,
-    CLOSE_SLOW,
-    MAX_TOPICS,
-    TOPIC_FORMS,
-    ClientMessage,
-    ErrorCode,
-    Ping,
-    Pong,
-    SocketError,
-    Subscribe,
-    Subscribed,
-    Unsubscribe,
-    is_of_anomalies,
-)
+from api.client import Client
+from api.context import Context
+from api.socket_answers import answer_to
+from api.socket_messages import CLOSE_BUSY, CLOSE_POLICY, CLOSE_SLOW
 from connectors.errors import Overloaded
-from connectors.messages import Message
+from connectors.settings import authority
 
 router = APIRouter()
 
@@ -45,7 +28,7 @@ async def serve(socket: WebSocket) -> None:
         return
     await socket.accept()
     try:
-        client = context.feed.join()
+        client = context.feed.join(_peer(socket), context.now_ms())
     except Overloaded as error:
         context.meters.closed_clients.labels("too_many").inc()
         await socket.close(CLOSE_BUSY, str(error)[:120])
@@ -66,6 +49,10 @@ def may_open(origin: str | None, host: str, allowed: Container[str]) -> bool:
         return True
     own = origin.lower().partition("://")[2]
     return (own != "" and own == host.lower()) or origin.lower() in allowed
+
+
+def _peer(socket: WebSocket) -> str:
+    return authority(socket.client.host, socket.client.port) if socket.client is not None else ""
 
 
 async def _converse(socket: WebSocket, client: Client, context: Context) -> None:
@@ -99,6 +86,7 @@ async def _close_slow(socket: WebSocket, context: Context) -> None:
 async def _write(socket: WebSocket, client: Client, context: Context) -> None:
     while True:
         await socket.send_text(await client.next())
+        client.sent += 1
         context.meters.sent_messages.inc()
 
 
@@ -112,48 +100,5 @@ async def _read(socket: WebSocket, client: Client, context: Context) -> None:
         received = await socket.receive()
         if received["type"] == "websocket.disconnect":
             return
-        client.offer(_answer(received.get("text"), client, context).model_dump_json())
+        client.answer(answer_to(received.get("text"), client, context).model_dump_json())
         await asyncio.sleep(0)
-
-
-def _answer(text: str | None, client: Client, context: Context) -> Message:
-    if text is None:
-        return SocketError(code=ErrorCode.BAD_MESSAGE, detail="binary message: send JSON as text")
-    try:
-        message = CLIENT_MESSAGE.validate_json(text)
-    except ValidationError as error:
-        return _refusal(error)
-    return _obey(message, client, context)
-
-
-def _obey(message: ClientMessage, client: Client, context: Context) -> Message:
-    match message:
-        case Ping():
-            return Pong()
-        case Subscribe(topics=topics) if any(map(is_of_anomalies, topics)) and not context.loaded(ANOMALIES):
-            return SocketError(code=ErrorCode.NOT_READY, detail="the api still reads its topics: ask again in a second")
-        case Subscribe(topics=topics) if len(client.topics | set(topics)) > MAX_TOPICS:
-            detail = f"topics: a client has up to {MAX_TOPICS}: unsubscribe some, or take {ALL_ANOMALIES}"
-            return SocketError(code=ErrorCode.TOO_MANY_TOPICS, detail=detail)
-        case Subscribe(topics=topics):
-            client.topics |= set(topics)
-        case Unsubscribe(topics=topics):
-            client.topics -= set(topics)
-    return Subscribed(topics=sorted(client.topics))
-
-
-def _refusal(error: ValidationError) -> SocketError:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    match first["type"]:
-        case "json_invalid":
-            return SocketError(code=ErrorCode.BAD_JSON, detail=first["msg"])
-        case "union_tag_invalid" | "union_tag_not_found":
-            detail = "type: must be one of subscribe, unsubscribe, ping"
-            return SocketError(code=ErrorCode.UNKNOWN_TYPE, detail=detail)
-        case "string_pattern_mismatch" if "topics" in where:
-            known = ", ".join(TOPIC_FORMS)
-            detail = f"{where}: {str(first['input'])[:100]!r} is not a topic; there are: {known}"
-            return SocketError(code=ErrorCode.UNKNOWN_TOPIC, detail=detail)
-        case _:
-            return SocketError(code=ErrorCode.BAD_MESSAGE, detail=f"{where or 'message'}: {first['msg']}")

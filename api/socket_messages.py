@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from api.cursor import PATTERN
 from connectors.messages import Anomaly, Message, Severity
 from connectors.probes import Status
 
@@ -42,11 +43,28 @@ SocketTopic = Annotated[str, Field(pattern=TOPIC)]
 Topics = Annotated[list[SocketTopic], Field(min_length=1, max_length=16)]
 
 
+CursorText = Annotated[str, Field(pattern=PATTERN, description="an opaque word: how far the client has come")]
+
+
 class Subscribe(Message):
-    """Client: send me these topics from now on, besides those that I have."""
+    """Client: send me these topics from now on, besides those that I have.
+
+    Of the topics of anomalies only what meets ``severities`` and ``selector``, where they are given; a topic that is
+    subscribed to again has what is given last.
+    """
 
     type: Literal["subscribe"]
     topics: Topics
+    severities: Annotated[list[Severity] | None, Field(min_length=1, description="events that bear one of these")] = (
+        None
+    )
+    selector: Annotated[
+        str | None, Field(max_length=4096, description="PromQL matchers that the labels of the signal must meet")
+    ] = None
+    since: Annotated[
+        CursorText | None,
+        Field(description="the last cursor of a connection before: what was missed since then is sent first"),
+    ] = None
 
 
 class Unsubscribe(Message):
@@ -69,18 +87,22 @@ CLIENT_MESSAGE: TypeAdapter[ClientMessage] = TypeAdapter(Annotated[ClientMessage
 class Subscribed(Message):
     """Server: what the client is subscribed to now, after ``subscribe`` and ``unsubscribe``.
 
-    Every event that reaches the api after this message was queued is sent.
+    Behind it come the events that were missed since the given cursor; then every event that reaches the api after this
+    message was queued.
     """
 
     type: Literal["subscribed"] = "subscribed"
     version: Literal[1] = SOCKET_VERSION
     topics: list[SocketTopic]
+    missed: Annotated[int, Field(ge=0, description="events that were missed, and come now")] = 0
+    cursor: Annotated[CursorText | None, Field(description="as of an event; null while nothing is read yet")] = None
 
 
 class AnomalyEvent(Message):
     """Server: one event of one episode, as it stands in ``tocsin.anomalies``."""
 
     type: Literal["anomaly"] = "anomaly"
+    cursor: Annotated[CursorText, Field(description="to be given as ``since`` after a break")]
     data: Anomaly
 
 
@@ -133,25 +155,31 @@ def topics_of(severity: Severity, detector_id: str) -> frozenset[str]:
     return frozenset({ALL_ANOMALIES, f"{ALL_ANOMALIES}/{severity}", f"detectors/{detector_id}"})
 
 
-def anomaly_text(event: bytes) -> str:
+def anomaly_text(event: bytes, cursor: str) -> str:
     """The text of an ``AnomalyEvent`` whose data is JSON already."""
-    return f'{{"type":"anomaly","data":{event.decode()}}}'
+    return f'{{"type":"anomaly","cursor":"{cursor}","data":{event.decode()}}}'
 
 
 class Pong(Message):
-    """Server: the answer to ``ping``."""
+    """Server: the answer to ``ping``. Its cursor is further than that of the last event where others came meanwhile."""
 
     type: Literal["pong"] = "pong"
+    cursor: Annotated[CursorText | None, Field(description="as of an event; null while nothing is read yet")] = None
 
 
 class ErrorCode(StrEnum):
-    """Why a client's message was refused; the connection stays open."""
+    """Why a client's message was refused; the connection stays open.
+
+    After ``cursor_gone`` a client subscribes without ``since`` and loads what it missed by REST.
+    """
 
     BAD_JSON = "bad_json"
     UNKNOWN_TYPE = "unknown_type"
     UNKNOWN_TOPIC = "unknown_topic"
     TOO_MANY_TOPICS = "too_many_topics"
     BAD_MESSAGE = "bad_message"
+    BAD_SELECTOR = "bad_selector"
+    CURSOR_GONE = "cursor_gone"
     NOT_READY = "not_ready"
 
 

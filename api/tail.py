@@ -53,6 +53,10 @@ class NotYet(Exception):  # noqa: N818 - as Refused
     """The api is not ready or the connection ended; trying again does help."""
 
 
+class Missed(Exception):  # noqa: N818 - as Refused
+    """The api does not keep what was missed any more; going on without it helps."""
+
+
 class Interrupts:
     """Remembers that somebody wants the end: Python drops a KeyboardInterrupt that strikes while it frees an object.
 
@@ -102,27 +106,34 @@ def run_tail(url: str, as_json: bool, out: TextIO) -> int:
 
 def _tail(url: str, show: Show, out: TextIO, interrupts: Interrupts) -> NoReturn:
     pauses = _pauses()
+    since: str | None = None
     while True:
         interrupts.check()
         try:
-            for message in _messages(url, interrupts):
+            for message in _messages(url, since, interrupts):
+                since = getattr(message, "cursor", None) or since
                 if isinstance(message, AnomalyEvent):
                     out.write(show(message.data) + "\n")
                     out.flush()
                 elif isinstance(message, Subscribed):
                     pauses = _pauses()
                     sys.stderr.write(f"{TAIL_SUBSCRIBED} {url}\n")
+        except Missed as error:
+            since = None
+            _note(str(error))
         except NotYet as error:
             pause_s = next(pauses)
             _note(f"{error}; again in {pause_s} s")
             time.sleep(pause_s)
 
 
-def _messages(url: str, interrupts: Interrupts) -> Iterator[ServerMessage]:
-    """What one connection brings; raises ``NotYet`` at its end, whatever ended it."""
+def _messages(url: str, since: str | None, interrupts: Interrupts) -> Iterator[ServerMessage]:
+    """What one connection brings, from a cursor on; raises ``NotYet`` at its end, whatever ended it."""
     try:
         with connect(url, open_timeout=OPEN_TIMEOUT_S, max_size=MAX_MESSAGE_BYTES, compression=None) as socket:
-            socket.send(Subscribe(type="subscribe", topics=[ALL_ANOMALIES]).model_dump_json())
+            socket.send(
+                Subscribe(type="subscribe", topics=[ALL_ANOMALIES], since=since).model_dump_json(exclude_none=True)
+            )
             while True:
                 interrupts.check()
                 with suppress(TimeoutError):
@@ -137,8 +148,8 @@ def _messages(url: str, interrupts: Interrupts) -> Iterator[ServerMessage]:
             raise Refused(not_ours) from error
         raise NotYet(message) from error
     except ConnectionClosed as error:
-        missed = error.rcvd is not None and error.rcvd.code == CLOSE_SLOW
-        message = "this terminal was too slow, events were missed" if missed else "connection lost"
+        slow = error.rcvd is not None and error.rcvd.code == CLOSE_SLOW
+        message = "this terminal was too slow" if slow else "connection lost"
         raise NotYet(message) from error
     except (InvalidHandshake, OSError) as error:
         message = f"cannot reach {url}: {error}"
@@ -154,6 +165,9 @@ def _parse(text: str | bytes) -> ServerMessage:
     if isinstance(message, SocketError):
         if message.code is ErrorCode.NOT_READY:
             raise NotYet(message.detail)
+        if message.code is ErrorCode.CURSOR_GONE:
+            missed = "events were missed that the api does not keep any more; GET /api/anomalies may have them"
+            raise Missed(missed)
         raise Refused(message.detail)
     return message
 

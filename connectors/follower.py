@@ -77,6 +77,10 @@ class Follower:
         """
         return self._positions.get(TopicPartition(topic or self.topics[0], partition), 0)
 
+    def positions(self, topic: str) -> dict[int, int]:
+        """The next offset of each partition of a topic; nothing until the broker has answered."""
+        return {found.partition: offset for found, offset in self._positions.items() if found.topic == topic}
+
     def caught_up(self, topic: str | None = None) -> bool:
         """Whether every partition, of one topic or of all, was read to the end that its last fetch named."""
         with self._changed:

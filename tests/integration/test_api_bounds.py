@@ -64,7 +64,8 @@ GETTABLE = [
 def test_every_address_answers_head_as_get_without_the_body(api: RunningApi, path: str) -> None:
     head, get = api.http.head(path), api.http.get(path)
     assert (head.status_code, head.content) == (get.status_code, b"") == (200, b"")
-    assert head.headers["content-length"] == str(len(get.content)) != "0"
+    assert int(head.headers["content-length"]) > 0
+    assert path == "/health" or head.headers["content-length"] == str(len(get.content))  # it tells response times
     assert head.headers["content-type"] == get.headers["content-type"]
 
 
@@ -155,7 +156,7 @@ def test_a_page_of_this_host_or_an_allowed_one_may_open_a_websocket(api: Running
     origin = f"http://127.0.0.1:{api.port}" if page == "own" else page
     with connect(api.socket_url, additional_headers={"Origin": origin} if origin else {}) as client:
         client.send('{"type": "ping"}')
-        assert json.loads(client.recv(DEADLINE_S)) == {"type": "pong"}
+        assert json.loads(client.recv(DEADLINE_S))["type"] == "pong"
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "http://127.0.0.1", "null", "", FRIEND[:-1]])

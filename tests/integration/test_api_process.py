@@ -30,7 +30,7 @@ def test_it_ends_in_order_when_asked_to(kafka_settings: KafkaSettings, tmp_path:
         for _ in range(3):
             with connect(api.socket_url) as socket:
                 socket.send('{"type": "ping"}')
-                assert socket.recv() == '{"type":"pong"}'
+                assert json.loads(socket.recv())["type"] == "pong"
         api.process.send_signal(signal.SIGINT)
         assert api.process.wait(DEADLINE_S) == 0
     assert "Traceback" not in log.read_text()
@@ -91,14 +91,15 @@ def test_tail_prints_anomalies_and_survives_a_restart_of_the_api(kafka_settings:
         for number in range(2):
             with api_process(settings, tmp_path / "api.log"):
                 wait_for(lambda n=number: notes.read_text().count("connected") == n + 1)
-                produce(kafka_settings, [make_anomaly(number)])
-                wait_for(lambda n=number: out.read_text().count("\n") == n + 1)
+                produce(kafka_settings, [make_anomaly(2 * number)])
+                wait_for(lambda n=number: out.read_text().count("\n") == 2 * n + 1)
+            produce(kafka_settings, [make_anomaly(2 * number + 1)])  # while no api runs
         tail.send_signal(signal.SIGINT)
         assert tail.wait(DEADLINE_S) == 0
     finally:
         tail.kill()
         tail.wait()
     assert [json.loads(line) for line in out.read_text().splitlines()] == [
-        json.loads(make_anomaly(number).encode()) for number in range(2)
+        json.loads(make_anomaly(number).encode()) for number in range(3)
     ]
     assert "again in" in notes.read_text()

@@ -60,6 +60,7 @@ def test_openapi_lists_the_whole_rest_api() -> None:
         "POST /api/detectors/{detector_id}/detect",
         "GET /api/detector-kinds",
         "GET /api/detector-kinds/{kind}",
+        "GET /api/connections",
         "GET /api/deployment",
         "GET /api/system",
         "GET /api/log-level",

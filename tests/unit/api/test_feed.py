@@ -5,7 +5,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from api.feed import Client, Feed
+from api.backlog import Backlog, Gone
+from api.client import Client
+from api.cursor import Cursor
+from api.feed import Feed
 from api.meters import ApiMeters
 from api.recent import RecentAnomalies
 from api.socket_messages import (
@@ -16,24 +19,35 @@ from api.socket_messages import (
     SystemEvent,
     TrainingEvent,
 )
+from api.subscription import ALL, Wanted
 from connectors.errors import Overloaded
 from connectors.follower import Received
+from connectors.messages import AnomalySignal, Severity, Shape
 from connectors.probes import Status
+from flows.selector import parse_selector
 from tests.anomalies import make_anomaly
 
+MARK = "0123abcd"
 
-def received(value: bytes | None, offset: int = 0) -> Received:
-    return Received("tocsin.anomalies", 0, offset, 0, None, value, [])
+
+def received(value: bytes | None, offset: int = 0, partition: int = 0) -> Received:
+    return Received("tocsin.anomalies", partition, offset, 0, None, value, [])
 
 
 def make_feed(queue_limit: int = 10) -> tuple[Feed, ApiMeters]:
     meters = ApiMeters()
-    return Feed(RecentAnomalies(10, 1 << 20), meters, max_clients=2, queue_limit=queue_limit), meters
+    return feed_of(Backlog(5, 1 << 20, dict), meters, max_clients=2, queue_limit=queue_limit), meters
+
+
+def feed_of(backlog: Backlog, meters: ApiMeters, max_clients: int = 9, queue_limit: int = 10) -> Feed:
+    feed = Feed(RecentAnomalies(10, 1 << 20), backlog, meters, max_clients=max_clients, queue_limit=queue_limit)
+    feed.mark = MARK
+    return feed
 
 
 def subscribed(feed: Feed) -> Client:
     client = feed.join()
-    client.topics = {ALL_ANOMALIES}
+    client.topics = {ALL_ANOMALIES: ALL}
     return client
 
 
@@ -50,20 +64,21 @@ def test_a_subscriber_gets_each_event_once_and_in_order() -> None:
     events = [make_anomaly(1, sequence) for sequence in range(3)]
     feed.handle([received(event.encode(), offset) for offset, event in enumerate([*events, events[0]])])
     assert [json.loads(text) for text in drain(client)] == [
-        {"type": "anomaly", "data": json.loads(event.encode())} for event in events
+        {"type": "anomaly", "cursor": f"{MARK}-{offset + 1}", "data": json.loads(event.encode())}
+        for offset, event in enumerate(events)
     ]
     assert deaf.waiting == 0
 
 
 def test_an_event_reaches_who_has_its_severity_or_its_detector_and_once() -> None:
-    feed = Feed(RecentAnomalies(10, 1 << 20), ApiMeters(), max_clients=9, queue_limit=10)
+    feed = feed_of(Backlog(5, 1 << 20, dict), ApiMeters())
     event = make_anomaly(1)
     topics = (f"anomalies/{event.severity}", f"detectors/{event.detector.id}", "detectors/other", "anomalies/info")
     clients = [feed.join() for _ in topics]
     for client, topic in zip(clients, topics, strict=True):
-        client.topics = {topic}
+        client.topics = {topic: ALL}
     both = feed.join()
-    both.topics = {"anomalies", *topics}
+    both.topics = dict.fromkeys(("anomalies", *topics), ALL)
     feed.handle([received(event.encode())])
     assert event.severity != "info"
     assert [client.waiting for client in (*clients, both)] == [1, 1, 0, 0, 1]
@@ -72,7 +87,7 @@ def test_an_event_reaches_who_has_its_severity_or_its_detector_and_once() -> Non
 def test_what_is_published_reaches_who_has_the_topic() -> None:
     feed, _ = make_feed()
     watching, other = feed.join(), feed.join()
-    watching.topics, other.topics = {"system", "training/a"}, {"training/b"}
+    watching.topics, other.topics = {"system": ALL, "training/a": ALL}, {"training/b": ALL}
     change = ComponentChange(component="detectors", status=Status.OK, reason="", before=None, time_ms=7)
     for topic in ("system", "training/a", "status"):
         feed.publish(topic, change)
@@ -105,7 +120,7 @@ def test_an_event_is_encoded_once_for_the_store_and_all_clients(encoded: list[ob
     assert encoded == [event]
     [text], [other] = drain(first), drain(second)
     assert text is other
-    assert text == AnomalyEvent(data=event).model_dump_json()
+    assert text == AnomalyEvent(cursor=f"{MARK}-1", data=event).model_dump_json()
 
 
 def test_for_nobody_no_message_is_made(monkeypatch: pytest.MonkeyPatch, encoded: list[object]) -> None:
@@ -156,3 +171,73 @@ def test_queue_depth_is_that_of_the_slowest() -> None:
     feed.handle([received(make_anomaly(number).encode()) for number in range(4)])
     feed.join()
     assert meters.registry.get_sample_value("tocsin_api_socket_queue_depth_max") == 4
+
+
+def told(client: Client) -> list[tuple[str, str]]:
+    """Number of each anomaly and its cursor."""
+
+    async def all_waiting() -> list[str]:
+        return [await client.next() for _ in range(client.waiting - (client.missed is not None) + client.replaying)]
+
+    found = [json.loads(text) for text in asyncio.run(all_waiting())]
+    return [(str(int(one["data"]["id"], 16)), one["cursor"].removeprefix(MARK)) for one in found]
+
+
+def resumed(feed: Feed, cursor: str, wanted: Wanted = ALL) -> Client:
+    client = feed.join()
+    feed.resume(client, {ALL_ANOMALIES: wanted}, Cursor.parse(MARK + cursor))
+    if client.missed is not None:
+        client.offer(client.missed)
+    return client
+
+
+def test_who_resumes_gets_what_was_missed_and_then_what_comes() -> None:
+    feed, meters = make_feed()
+    feed.handle([received(make_anomaly(number).encode(), number // 2, number % 2) for number in range(4)])
+    client = resumed(feed, "-1")
+    feed.handle([received(make_anomaly(4).encode(), 2)])
+    assert told(client) == [("1", "-1-1"), ("2", "-2-1"), ("3", "-2-2"), ("4", "-3-2")]
+    assert told(resumed(feed, "-3-2")) == []
+    assert meters.registry.get_sample_value("tocsin_api_backlog_events") == 5
+
+
+def test_who_was_told_more_by_another_replica_gets_nothing_twice() -> None:
+    feed, _ = make_feed()
+    feed.handle([received(make_anomaly(0).encode())])
+    client = resumed(feed, "-3-1")
+    feed.handle([received(make_anomaly(number).encode(), number) for number in (1, 2)])
+    feed.handle([received(make_anomaly(7).encode(), 1, 1), received(make_anomaly(3).encode(), 3)])
+    assert told(client) == [("7", "-3-2"), ("3", "-4-2")]
+    assert client.ahead == {}
+
+
+def test_what_is_not_kept_any_more_is_said() -> None:
+    feed, meters = make_feed()
+    feed.handle([received(make_anomaly(number).encode(), number) for number in range(8)])
+    assert [number for number, _ in told(resumed(feed, "-3"))] == ["3", "4", "5", "6", "7"]
+    client = feed.join()
+    for cursor in (f"{MARK}-2", MARK, "deadbeef-8"):
+        with pytest.raises(Gone):
+            feed.resume(client, {ALL_ANOMALIES: ALL}, Cursor.parse(cursor))
+    assert client.topics == {}
+    assert meters.registry.get_sample_value("tocsin_api_backlog_dropped_events_total") == 3
+
+
+def test_what_stood_before_reading_began_is_gone() -> None:
+    feed = feed_of(Backlog(5, 1 << 20, lambda: {0: 7, 1: 3}), ApiMeters())
+    assert feed.cursor(feed.join()) == f"{MARK}-7-3"
+    feed.handle([received(make_anomaly(1).encode(), 9)])
+    with pytest.raises(Gone):
+        resumed(feed, "-6-3")
+    assert told(resumed(feed, "-7-3")) == [("1", "-10-3")]
+
+
+def test_severity_and_labels_select_what_is_missed_and_what_comes() -> None:
+    feed, _ = make_feed()
+    shop = Wanted(frozenset({Severity.WARNING}), parse_selector('{job=~"sh.*"}'))
+    other = AnomalySignal(labels={"job": "web"}, shape=Shape.RAW)
+    events = [make_anomaly(1), make_anomaly(2, severity=Severity.INFO), make_anomaly(3, signal=other), make_anomaly(4)]
+    feed.handle([received(event.encode(), offset) for offset, event in enumerate(events)])
+    client = resumed(feed, "-0", shop)
+    feed.handle([received(event.model_copy(update={"sequence": 1}).encode(), 4 + n) for n, event in enumerate(events)])
+    assert [number for number, _ in told(client)] == ["1", "4", "1", "4"]

@@ -5,12 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.client import Client
 from api.context import ANOMALIES, Context
-from api.feed import Client
 from api.settings import ApiSettings
-from api.socket import _answer, _read, may_open
+from api.socket import _read, may_open
+from api.socket_answers import answer_to
 from api.socket_messages import MAX_TOPICS, SERVER_MESSAGE, SocketError
+from api.subscription import ALL
 
+MARK = "0123abcd"
 SUBSCRIBE = '{"type": "subscribe", "topics": ["anomalies"]}'
 
 
@@ -18,7 +21,8 @@ def answer(text: str | None, client: Client | None = None, *, loaded: bool = Tru
     context = Context(ApiSettings(kafka="127.0.0.1:1"))
     if loaded:
         context._loaded.add(ANOMALIES)
-    reply = _answer(text, client or Client(10), context)
+    context.feed.mark = MARK
+    reply = answer_to(text, client or Client(10), context)
     found: dict[str, object] = json.loads(reply.encode())
     return found
 
@@ -45,10 +49,12 @@ def test_whose_pages_may_connect(origin: str | None, host: str, allowed: list[st
 
 def test_subscribe_and_unsubscribe_are_acknowledged_with_what_holds() -> None:
     client = Client(10)
-    assert answer(SUBSCRIBE, client) == {"type": "subscribed", "version": 1, "topics": ["anomalies"]}
-    assert client.topics == {"anomalies"}
-    assert answer(SUBSCRIBE.replace("sub", "unsub"), client) == {"type": "subscribed", "version": 1, "topics": []}
-    assert client.topics == set()
+    assert answer(SUBSCRIBE, client) == {
+        "type": "subscribed", "version": 1, "topics": ["anomalies"], "missed": 0, "cursor": MARK,
+    }  # fmt: skip
+    assert client.topics == {"anomalies": ALL}
+    assert answer(SUBSCRIBE.replace("sub", "unsub"), client)["topics"] == []
+    assert client.topics == {}
 
 
 def test_topics_of_a_severity_and_of_a_detector() -> None:
@@ -60,7 +66,7 @@ def test_topics_of_a_severity_and_of_a_detector() -> None:
 
 def test_a_client_has_so_many_topics_and_no_more() -> None:
     client = Client(10)
-    client.topics = {f"detectors/d{number}" for number in range(MAX_TOPICS - 1)}
+    client.topics = {f"detectors/d{number}": ALL for number in range(MAX_TOPICS - 1)}
     assert answer(SUBSCRIBE, client)["type"] == "subscribed"
     assert answer(SUBSCRIBE, client)["type"] == "subscribed"
     refused = answer('{"type": "subscribe", "topics": ["anomalies/info"]}', client)
@@ -69,7 +75,8 @@ def test_a_client_has_so_many_topics_and_no_more() -> None:
 
 
 def test_ping_is_answered() -> None:
-    assert answer('{"type": "ping"}') == {"type": "pong"}
+    assert answer('{"type": "ping"}') == {"type": "pong", "cursor": MARK}
+    assert answer('{"type": "ping"}', loaded=False) == {"type": "pong", "cursor": None}
 
 
 @pytest.mark.parametrize(
@@ -87,6 +94,13 @@ def test_ping_is_answered() -> None:
         ('{"type": "subscribe", "topics": []}', "bad_message", "topics"),
         ('{"type": "subscribe"}', "bad_message", "topics"),
         ('{"type": "ping", "x": 1}', "bad_message", "x"),
+        ('{"type": "subscribe", "topics": ["anomalies"], "severities": []}', "bad_message", "severities"),
+        ('{"type": "subscribe", "topics": ["anomalies"], "severities": ["bad"]}', "bad_message", "severities"),
+        ('{"type": "subscribe", "topics": ["anomalies"], "selector": "{"}', "bad_selector", "character 2"),
+        ('{"type": "subscribe", "topics": ["anomalies"], "selector": "{}"}', "bad_selector", "every matcher"),
+        ('{"type": "subscribe", "topics": ["anomalies"], "since": "7"}', "bad_message", "'7' is no cursor"),
+        ('{"type": "subscribe", "topics": ["anomalies"], "since": "00000000-1"}', "cursor_gone", "another topic"),
+        ('{"type": "subscribe", "topics": ["system"], "since": "0123abcd-1"}', "bad_message", "of anomalies"),
     ],
 )
 def test_a_bad_message_is_refused_and_changes_nothing(text: str | None, code: str, named: str) -> None:
@@ -94,13 +108,13 @@ def test_a_bad_message_is_refused_and_changes_nothing(text: str | None, code: st
     refusal = answer(text, client)
     assert (refusal["type"], refusal["code"]) == ("error", code)
     assert named in str(refusal["detail"])
-    assert client.topics == set()
+    assert client.topics == {}
 
 
 def test_subscribing_before_the_topic_is_read_is_refused() -> None:
     client = Client(10)
     assert answer(SUBSCRIBE, client, loaded=False)["code"] == "not_ready"
-    assert client.topics == set()
+    assert client.topics == {}
 
 
 @pytest.mark.parametrize("topic", ["status", "training/default-cpu", "system"])
@@ -109,7 +123,17 @@ def test_what_is_not_read_from_the_topic_can_be_subscribed_to_before(topic: str)
     text = json.dumps({"type": "subscribe", "topics": [topic]})
     assert answer(text, client, loaded=False)["topics"] == [topic]
     assert answer(text.replace(topic, f'{topic}", "anomalies'), client, loaded=False)["code"] == "not_ready"
-    assert client.topics == {topic}
+    assert client.topics == {topic: ALL}
+
+
+def test_a_cursor_is_given_with_the_first_topics_of_anomalies() -> None:
+    client = Client(10)
+    resume = json.dumps({"type": "subscribe", "topics": ["anomalies", "system"], "since": f"{MARK}-5"})
+    client.topics = {"status": ALL}
+    assert answer(resume, client)["cursor"] == f"{MARK}-5"
+    refused = answer(resume.replace('"anomalies"', '"detectors/a"'), client)
+    assert (refused["code"], set(client.topics)) == ("bad_message", {"status", "anomalies", "system"})
+    assert answer('{"type": "ping"}', client)["cursor"] == f"{MARK}-5", "it knows more than this replica has read"
 
 
 @given(st.text() | st.recursive(st.none() | st.text() | st.integers(), st.lists).map(json.dumps))

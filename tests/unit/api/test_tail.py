@@ -104,9 +104,14 @@ def server(handle: Callable[[ServerConnection], None], **options: object) -> Ite
             thread.join()
 
 
-def subscribed(socket: ServerConnection) -> None:
-    assert json.loads(socket.recv()) == {"type": "subscribe", "topics": ["anomalies"]}
+def subscribed(socket: ServerConnection, since: str | None = None) -> None:
+    wanted = {"type": "subscribe", "topics": ["anomalies"], "since": since}
+    assert json.loads(socket.recv()) == {key: value for key, value in wanted.items() if value is not None}
     socket.send(Subscribed(topics=[]).model_dump_json())
+
+
+def sent(number: int = 1) -> str:
+    return AnomalyEvent(cursor=f"00000000-{number}", data=make_anomaly(number)).model_dump_json()
 
 
 def test_it_connects_again_until_its_reader_goes_away(capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,8 +123,8 @@ def test_it_connects_again_until_its_reader_goes_away(capsys: pytest.CaptureFixt
             socket.recv()
             socket.send(SocketError(code=ErrorCode.NOT_READY, detail="still reading").model_dump_json())
             return
-        subscribed(socket)
-        socket.send(AnomalyEvent(data=make_anomaly(number)).model_dump_json())
+        subscribed(socket, f"00000000-{number - 1}" if number > 1 else None)
+        socket.send(sent(number))
         socket.close(CLOSE_SLOW if number == 1 else 1012)
 
     out = ClosingAfter(2)
@@ -130,15 +135,34 @@ def test_it_connects_again_until_its_reader_goes_away(capsys: pytest.CaptureFixt
     ]
     notes = capsys.readouterr().err
     assert "still reading; again in 0.2 s" in notes
-    assert "too slow, events were missed" in notes
+    assert "this terminal was too slow" in notes
     assert "connection lost" in notes
+
+
+def test_it_goes_on_without_what_is_not_kept_any_more(capsys: pytest.CaptureFixture[str]) -> None:
+    numbers = iter(range(100))
+
+    def forgetful(socket: ServerConnection) -> None:
+        number = next(numbers)
+        if number == 1:
+            assert json.loads(socket.recv())["since"] == "00000000-0"
+            socket.send(SocketError(code=ErrorCode.CURSOR_GONE, detail="gone").model_dump_json())
+            return
+        subscribed(socket)
+        socket.send(sent(number))
+
+    out = ClosingAfter(1)
+    with server(forgetful) as url:
+        assert run_tail(url, as_json=True, out=out) == 0
+    assert [json.loads(line)["id"] for line in out.getvalue().splitlines()] == [make_anomaly(0).id]
+    assert "events were missed that the api does not keep any more" in capsys.readouterr().err
 
 
 def test_lines_for_people() -> None:
     def some_events(socket: ServerConnection) -> None:
         subscribed(socket)
         for number in range(3):
-            socket.send(AnomalyEvent(data=make_anomaly(number)).model_dump_json())
+            socket.send(sent(number))
 
     out = ClosingAfter(2)
     with server(some_events) as url:
@@ -175,7 +199,7 @@ def test_a_server_in_trouble_is_tried_again(capsys: pytest.CaptureFixture[str]) 
 
     def handle(socket: ServerConnection) -> None:
         subscribed(socket)
-        socket.send(AnomalyEvent(data=make_anomaly()).model_dump_json())
+        socket.send(sent())
 
     with server(handle, process_request=lambda _, __: next(answers)) as url:
         assert run_tail(url, as_json=True, out=ClosingAfter(0)) == 0

@@ -1,0 +1,89 @@
+"""One WebSocket client as the feed sees it: what it is subscribed to, and what waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+
+from api.backlog import Entry
+from api.cursor import Offsets
+from api.socket_messages import topics_of
+from api.subscription import Wanted
+
+
+class Replay:
+    """Events that a client has missed: their texts are made when they are sent, for there may be many."""
+
+    def __init__(self, entries: Sequence[Entry], text_of: Callable[[Entry], str]) -> None:
+        self._texts: Iterator[str] = map(text_of, entries)
+        self.left = len(entries)
+
+    def next(self) -> str | None:
+        """The next text; None at the end."""
+        self.left = max(0, self.left - 1)
+        return next(self._texts, None)
+
+
+class Client:
+    """A bounded queue, and the topics by which it is filled."""
+
+    def __init__(self, queue_limit: int, peer: str = "", since_ms: int = 0) -> None:
+        self.id = secrets.token_hex(8)
+        self.peer = peer
+        self.since_ms = since_ms
+        self.topics: dict[str, Wanted] = {}
+        self.ahead: Offsets = {}
+        """Where it has been told more already, by another replica, than this one has read."""
+        self.missed: Replay | None = None
+        """What it is to get behind the answer to its ``subscribe``."""
+        self.sent = 0
+        self.slow = asyncio.Event()
+        self._queue: asyncio.Queue[str | Replay] = asyncio.Queue(queue_limit)
+        self._replay: Replay | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Messages not handed to the connection yet, without those that it has missed."""
+        return self._queue.qsize()
+
+    @property
+    def replaying(self) -> int:
+        """Events that it has missed and not got yet."""
+        return sum(replay.left for replay in (self.missed, self._replay) if replay is not None)
+
+    def wants(self, entry: Entry) -> bool:
+        """Whether an event is on a topic of it, and meets what that was subscribed with."""
+        topics = topics_of(entry.kept.severity, entry.kept.detector)
+        return any(wanted.takes(entry) for topic, wanted in self.topics.items() if topic in topics)
+
+    def was_told(self, entry: Entry) -> bool:
+        """Whether it has got the event from another replica."""
+        return entry.offset < self.ahead.get(entry.partition, 0)
+
+    def offer(self, text: str | Replay) -> None:
+        """Queue a message, or mark the client slow; a slow client is offered nothing more."""
+        if self.slow.is_set():
+            return
+        try:
+            self._queue.put_nowait(text)
+        except asyncio.QueueFull:
+            self.slow.set()
+
+    def answer(self, text: str) -> None:
+        """Queue an answer, and behind it what was missed."""
+        self.offer(text)
+        if self.missed is not None:
+            self.offer(self.missed)
+
+    async def next(self) -> str:
+        """The next message, in the order of the offers."""
+        while True:
+            text = self._replay.next() if self._replay is not None else None
+            if text is not None:
+                return text
+            item = await self._queue.get()
+            if isinstance(item, str):
+                self._replay = None
+                return item
+            self._replay, self.missed = item, None
