@@ -1,4 +1,4 @@
-"""The API's own description: OpenAPI JSON at ``/api/docs``, Swagger UI at ``/api/docs/ui``, and the published schemas.
+"""The API's own description: OpenAPI at ``/api/docs``, AsyncAPI beside it, Swagger UI, and the published schemas.
 
 The page works without internet: script and style come from the package ``fastapi-offline``, which carries swagger-ui's
 files; FastAPI's own page would load them from a content delivery network.
@@ -12,9 +12,10 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, JSONResponse
 from starlette.staticfiles import StaticFiles
 
+from api.asyncapi import ASYNCAPI_PATH, asyncapi_document
 from api.problems import MEDIA_TYPE, Problem
 from api.schema import SCHEMA_PATH
 
@@ -61,6 +62,12 @@ async def swagger_ui(request: Request) -> Response:
         swagger_css_url=f"{ASSETS_PATH}/swagger-ui.css",
         swagger_favicon_url=f"{ASSETS_PATH}/favicon.png",
     )
+
+
+@router.get(ASYNCAPI_PATH, include_in_schema=False)
+async def read_asyncapi() -> JSONResponse:
+    """AsyncAPI document of the WebSocket."""
+    return JSONResponse(asyncapi_document())
 
 
 @router.get("/api/schemas/anomaly.v1.json", tags=["schemas"], response_class=FileResponse)

@@ -1,0 +1,88 @@
+"""A message of each kind, as they stand in the AsyncAPI document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from api.socket_messages import (
+    AnomalyEvent,
+    ComponentChange,
+    ErrorCode,
+    Ping,
+    Pong,
+    SocketError,
+    StatusEvent,
+    Subscribe,
+    Subscribed,
+    SystemEvent,
+    TrainingEvent,
+    Unsubscribe,
+)
+from connectors.messages import (
+    Anomaly,
+    AnomalyDetector,
+    AnomalySignal,
+    Change,
+    Direction,
+    EventType,
+    Message,
+    Notice,
+    Peak,
+    Severity,
+    Shape,
+)
+from connectors.probes import Status
+
+CURSOR = "5f0c1d3a-120-98-133-101"
+TIME_MS = 1_767_225_600_000
+ANOMALY = Anomaly(
+    version=1,
+    id="3f2b9c04a1d57e68b0c94f1e2d3a5b77",
+    event=EventType.OPENED,
+    notice=Notice.OPENED,
+    sequence=0,
+    tenant="anonymous",
+    detector=AnomalyDetector(id="default-cpu", name="CPU busy", kind="mad", revision=3),
+    signal=AnomalySignal(labels={"__name__": "up", "job": "shop"}, shape=Shape.RAW, expression=None),
+    start_ms=TIME_MS,
+    time_ms=TIME_MS,
+    end_ms=None,
+    closed_by=None,
+    severity=Severity.WARNING,
+    direction=Direction.UP,
+    value=98.5,
+    expected=12.25,
+    lower=8.0,
+    upper=16.5,
+    surprise=11.5,
+    peak=Peak(time_ms=TIME_MS, value=98.5, surprise=11.5),
+    samples=1,
+    duration_ms=0,
+    change=Change.SPIKE,
+    chance_per_week=2e-6,
+    contributors=[],
+    sentence='up{job="shop"} is 8.04 times its expected 12.2.',
+    learned=None,
+)
+CHANGED = ComponentChange(component="detectors", status=Status.OK, reason="", before=Status.DOWN, time_ms=TIME_MS)
+EXAMPLES: Mapping[type[Message], Sequence[Message]] = {
+    Subscribe: [
+        Subscribe(type="subscribe", topics=["anomalies", "system"]),
+        Subscribe(
+            type="subscribe",
+            topics=["anomalies"],
+            severities=[Severity.CRITICAL],
+            selector='{job=~"shop.*"}',
+            since=CURSOR,
+        ),
+    ],
+    Unsubscribe: [Unsubscribe(type="unsubscribe", topics=["system"])],
+    Ping: [Ping(type="ping")],
+    Subscribed: [Subscribed(type="subscribed", version=1, topics=["anomalies"], missed=2, cursor=CURSOR)],
+    AnomalyEvent: [AnomalyEvent(type="anomaly", cursor=CURSOR, data=ANOMALY)],
+    StatusEvent: [StatusEvent(type="status", topic="status", data={"detector": "default-cpu", "state": "running"})],
+    TrainingEvent: [TrainingEvent(type="training", topic="training/default-cpu", data={"progress": 0.25})],
+    SystemEvent: [SystemEvent(type="system", topic="system", data=CHANGED)],
+    Pong: [Pong(type="pong", cursor=CURSOR)],
+    SocketError: [SocketError(type="error", code=ErrorCode.UNKNOWN_TOPIC, detail="topics.0: 'logs' is not a topic")],
+}
