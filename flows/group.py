@@ -9,7 +9,19 @@ from functools import cached_property
 from typing import NamedTuple
 
 from connectors.messages import Aggregate, DetectorConfig, Group, Shape
-from flows.selector import NAME_LABEL, Selector, label_name
+from flows.promql import (
+    Aggregated,
+    Aggregator,
+    Change,
+    Changing,
+    Grouping,
+    HistogramQuantile,
+    QuantileOf,
+    Quotient,
+    Series,
+    Vector,
+)
+from flows.selector import NAME_LABEL, Selector
 from flows.shape.rate import CHANGES
 
 LE = "le"
@@ -80,26 +92,30 @@ class GroupPlan:
 
     def expression(self, shape: Shape) -> str:
         """The signal in PromQL, given the shape that the members turned out to have."""
-        members = [self._range(str_of(selector), shape) for selector in self.selectors]
-        group = self.group
+        return str(self.vector(shape))
+
+    def vector(self, shape: Shape) -> Vector:
+        """The same in its parts."""
+        group, members = self.group, [self._member(selector, shape) for selector in self.selectors]
         if group.histogram_quantile is not None:
-            return f"histogram_quantile({group.histogram_quantile:g}, {self._aggregate(members[0], buckets=(LE,))})"
+            return HistogramQuantile(group.histogram_quantile, self._aggregate(members[0], buckets=(LE,)))
         if group.aggregate is Aggregate.MEMBERS:
             return members[0]
-        return " / ".join(self._aggregate(member) for member in members)
+        over, *under = (self._aggregate(member) for member in members)
+        return Quotient(over, under[0]) if under else over
 
-    def _range(self, selector: str, shape: Shape) -> str:
-        seconds = self.range_steps * self.group.step_s
-        return f"{shape}({selector}[{seconds}s])" if shape in CHANGES else selector
+    def _member(self, selector: Selector, shape: Shape) -> Series | Change:
+        series = Series(selector)
+        return Change(Changing(shape), series, self.range_steps * self.step_ms) if shape in CHANGES else series
 
-    def _aggregate(self, member: str, buckets: tuple[str, ...] = ()) -> str:
+    def _aggregate(self, member: Series | Change, buckets: tuple[str, ...] = ()) -> Aggregated | QuantileOf:
         group = self.group
+        grouping = Grouping((*buckets, *(group.by or ())))
         if group.without is not None:
-            labels = f"without ({', '.join(label_name(name) for name in group.without)})"
-        else:
-            labels = f"by ({', '.join(label_name(name) for name in (*buckets, *(group.by or ())))})"
-        what = f"{group.q:g}, {member}" if group.aggregate is Aggregate.QUANTILE else member
-        return f"{group.aggregate} {labels} ({what})"
+            grouping = Grouping(group.without, without=True)
+        if group.aggregate is Aggregate.QUANTILE and group.q is not None:
+            return QuantileOf(group.q, grouping, member)
+        return Aggregated(Aggregator(group.aggregate), grouping, member)
 
 
 def labels_kept(group: Group) -> Callable[[str], bool]:
@@ -109,15 +125,6 @@ def labels_kept(group: Group) -> Callable[[str], bool]:
         return lambda name: name not in dropped
     kept = set(group.by or ())
     return kept.__contains__
-
-
-def str_of(selector: Selector) -> str:
-    """A selector as people write it: the metric first."""
-    others = ",".join(str(m) for m in selector.matchers if m.value != selector.metric or m.name != NAME_LABEL)
-    metric = selector.metric
-    if metric is None or label_name(metric) != metric:
-        return str(selector)
-    return f"{metric}{{{others}}}" if others else metric
 
 
 def problem_of(config: DetectorConfig) -> Problem | None:

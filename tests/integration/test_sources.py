@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import cramjam
 import httpx
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from connectors.codec.encode import encode_write_request
 from connectors.errors import SourceRefused, SourceUnreachable
@@ -18,7 +19,9 @@ from connectors.sources.client import Endpoint, SourceClient
 from connectors.sources.pieces import Range
 from connectors.sources.prometheus import PrometheusApi
 from connectors.sources.retry import ONCE
+from flows.promql import NO_LABELS, Vector
 from tests.prometheus import Exporter, Prometheus, missing_prometheus
+from tests.queries import vectors, words
 
 pytestmark = [
     pytest.mark.integration,
@@ -85,6 +88,16 @@ def test_questions_about_series_and_the_server(server: Prometheus, begin_ms: int
                     await other.check()
 
     asyncio.run(main())
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(vector=vectors(words.filter(lambda name: name.lower() not in NO_LABELS)))
+def test_whatever_is_built_is_taken(server: Prometheus, vector: Vector) -> None:
+    form = {"query": str(vector)}
+    answer = httpx.post(f"{server.url}/api/v1/query", data=form, verify=False, trust_env=False)
+    # it is read; how it is carried out is another question
+    assert "parse error" not in answer.text
+    assert answer.status_code == 200
 
 
 def test_it_is_told_while_it_is_stopped_and_found_again(server: Prometheus, begin_ms: int) -> None:
