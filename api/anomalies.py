@@ -1,79 +1,140 @@
-"""``/api/anomalies``: the recent ones, each as its last event."""
+"""``/api/anomalies``: the history, each anomaly as its last event; without a store the recent ones."""
 
 from __future__ import annotations
 
-import re
-from typing import Annotated
+from functools import partial
+from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
+from sqlalchemy import Connection, select
 
 from api.context import ANOMALIES, Context
+from api.history_place import parse_place, place_text
+from api.history_query import Sort, Wanted, find
+from api.history_rows import INT64
 from api.problems import ApiError, Code
-from api.recent import Filter, Page, Place, RecentAnomalies, State
+from api.recent import Filter, Place, State
+from api.selection import parse_labels
+from api.store_tables import anomaly_events
+from connectors.errors import Unavailable
 from connectors.messages import Anomaly, Message, Severity
 
 router = APIRouter(prefix="/api/anomalies", tags=["anomalies"])
 
 PAGE_BYTES = 4 * 1024 * 1024
 """Where a page ends, but for an anomaly that is larger by itself: a thousand of the usual ones have less than 2 MB."""
-CURSOR = re.compile(r"(-?\d{1,18})-([0-9a-f]{32})")
+REACH_S = 1.0
+"""How long a list waits for the store to have what clients of the WebSocket have been told."""
+MOST_LABELS = 10
+TimeMs = Annotated[int, Field(ge=-INT64, lt=INT64)]
 
 
 class AnomalyPage(Message):
-    """Some of the recent anomalies, newest first by the time of their latest surprising sample."""
+    """Some of the anomalies, newest first by the time of their latest surprising sample unless sorted otherwise."""
 
     anomalies: list[Anomaly]
     next: Annotated[str | None, Field(description="give it as ``before`` to get the following page; null at the end")]
 
 
-def recent_anomalies(request: Request) -> RecentAnomalies:
-    """The store, once the topic has been read; raises ``Unavailable`` before."""
+class Listing(NamedTuple):
+    """A list that was asked for."""
+
+    wanted: Wanted
+    sort: Sort
+    before: str | None
+    limit: int
+
+
+def reading(request: Request) -> Context:
+    """All that the process holds, once the topic has been read; raises ``Unavailable`` before."""
     context: Context = request.app.state.context
     context.require(ANOMALIES)
-    return context.recent
+    return context
 
 
-Recent = Annotated[RecentAnomalies, Depends(recent_anomalies)]
+Reading = Annotated[Context, Depends(reading)]
 
 
 @router.get("", response_model=AnomalyPage)
 async def list_anomalies(
-    recent: Recent,
+    context: Reading,
     limit: Annotated[int, Query(ge=1, le=1000, description="anomalies on a page, fewer if they are large")] = 100,
-    before: Annotated[str | None, Query(description="``next`` of the page before")] = None,
+    before: Annotated[str | None, Query(description="``next`` of the page before, with the same sort")] = None,
     severity: Severity | None = None,
     detector: Annotated[str | None, Query(max_length=64, description="detector id")] = None,
     state: State | None = None,
+    from_ms: Annotated[TimeMs | None, Query(description="latest surprising sample not before")] = None,
+    to_ms: Annotated[TimeMs | None, Query(description="latest surprising sample before")] = None,
+    label: Annotated[
+        list[str] | None, Query(max_length=MOST_LABELS, description="of its signal, as job=shop; each must hold")
+    ] = None,
+    sort: Annotated[Sort, Query(description="- puts the greatest first")] = Sort.NEWEST,
 ) -> Response:
-    """Recent anomalies, newest first; each is the last event of its episode."""
-    start = _parse_cursor(before) if before is not None else None
-    return _json(_encode(recent.page(Filter(severity, detector, state), start, limit, PAGE_BYTES)))
+    """Anomalies, each as the last event of its episode; what a WebSocket client was told is among them."""
+    labels = tuple(parse_labels(label or ()).items())
+    listing = Listing(Wanted(severity, detector, state, from_ms, to_ms, labels), sort, before, limit)
+    start = parse_place(before, sort) if before is not None else None
+    if await context.history.reach(context.backlog.reached, REACH_S):
+        try:
+            return _json(await context.store.read(partial(_found, listing=listing, start=start)))
+        except Unavailable:
+            if not _is_simple(listing):
+                raise
+    if not _is_simple(listing):
+        message = f"the history is not complete yet, ask again: {context.history.component().reason}"
+        raise Unavailable(message)
+    return _json(_recent(context, listing))
 
 
 @router.get("/{anomaly_id}", response_model=Anomaly)
-async def read_anomaly(anomaly_id: str, recent: Recent) -> Response:
+async def read_anomaly(anomaly_id: str, context: Reading) -> Response:
     """The last event of one episode."""
-    kept = recent.get(anomaly_id)
-    if kept is None:
-        message = f"anomaly {anomaly_id!r} is not among the {len(recent)} recent ones"
+    recent = context.recent.get(anomaly_id)
+    if recent is not None:
+        return _json(recent.event)
+    event = await context.store.read(partial(_event, anomaly_id=anomaly_id)) if _is_id(anomaly_id) else None
+    if event is None:
+        message = f"anomaly {anomaly_id!r} is neither in the history nor among the {len(context.recent)} recent ones"
         raise ApiError(Code.NOT_FOUND, message)
-    return _json(kept.event)
+    return _json(event)
 
 
-def _encode(page: Page) -> bytes:
+def _found(connection: Connection, listing: Listing, start: tuple[object, ...] | None) -> bytes:
+    found = find(connection, listing.wanted, listing.sort, start, listing.limit, PAGE_BYTES)
+    return _encode(found.events, place_text(found.next) if found.next is not None else None)
+
+
+def _event(connection: Connection, anomaly_id: str) -> bytes | None:
+    return connection.scalar(select(anomaly_events.c.event).where(anomaly_events.c.id == bytes.fromhex(anomaly_id)))
+
+
+def _is_simple(listing: Listing) -> bool:
+    """Whether the recent anomalies can answer it as well."""
+    wanted = listing.wanted
+    return listing.sort is Sort.NEWEST and wanted == Wanted(wanted.severity, wanted.detector, wanted.state)
+
+
+def _recent(context: Context, listing: Listing) -> bytes:
+    wanted = Filter(listing.wanted.severity, listing.wanted.detector, listing.wanted.state)
+    place = None
+    if listing.before is not None:
+        time_ms, anomaly = parse_place(listing.before, listing.sort)
+        place = Place(time_ms, anomaly.hex())
+    page = context.recent.page(wanted, place, listing.limit, PAGE_BYTES)
+    following = None if page.next is None else f"{page.next.time_ms}-{page.next.id}"
+    return _encode([kept.event for kept in page.anomalies], following)
+
+
+def _encode(events: list[bytes], following: str | None) -> bytes:
     """An ``AnomalyPage`` of events that are JSON already."""
-    cursor = b"null" if page.next is None else b'"%d-%s"' % (page.next.time_ms, page.next.id.encode())
-    return b'{"anomalies":[%s],"next":%s}' % (b",".join(kept.event for kept in page.anomalies), cursor)
+    cursor = b"null" if following is None else b'"%s"' % following.encode()
+    return b'{"anomalies":[%s],"next":%s}' % (b",".join(events), cursor)
 
 
 def _json(content: bytes) -> Response:
     return Response(content, media_type="application/json")
 
 
-def _parse_cursor(text: str) -> Place:
-    match = CURSOR.fullmatch(text)
-    if match is None:
-        message = f"before: {text[:100]!r}: expected the next of a page"
-        raise ApiError(Code.BAD_REQUEST, message)
-    return Place(int(match[1]), match[2])
+def _is_id(text: str) -> bool:
+    return len(text) == 32 and not set(text) - set("0123456789abcdef")

@@ -12,6 +12,7 @@ from api.backlog import Backlog
 from api.bridge import on_loop
 from api.component_changes import ComponentChanges
 from api.feed import Feed
+from api.history import History
 from api.meters import ApiMeters
 from api.recent import RecentAnomalies
 from api.revisions import RevisionLog
@@ -45,6 +46,7 @@ class Context:
         self.backlog = Backlog(settings.api_backlog_events, settings.api_backlog_bytes, self._begins)
         bounds = {"max_clients": settings.api_max_clients, "queue_limit": settings.api_client_queue}
         self.feed = Feed(self.recent, self.backlog, self.meters, **bounds)
+        self.history = History(settings, self.store, self.meters, now_ms)
         self.upkeep = Upkeep(settings.api_broker_health)
         self.revisions = RevisionLog(settings, self.meters, now_ms, self.upkeep)
         self.trials = Trials(self.meters)
@@ -63,6 +65,7 @@ class Context:
         for name, topic in self.topics.items():
             self.meters.lag.labels(topic).set_function(partial(self.follower.lag, topic))
             self.meters.ready.labels(topic).set_function(partial(self.loaded, name))
+        self.history.start()
         self._watch = asyncio.create_task(self._watch_follower())
         self._identify = asyncio.create_task(self._learn_mark())
 
@@ -75,6 +78,7 @@ class Context:
             await asyncio.to_thread(self.follower.stop)
         await self.revisions.stop()
         await self.upkeep.stop()
+        await self.history.stop()
         await self.store.stop()
 
     def loaded(self, name: str) -> bool:
@@ -96,7 +100,10 @@ class Context:
 
     async def all_components(self) -> dict[str, Component]:
         """The same, whether changes of detectors are kept, for which another process is asked, and the store."""
-        return {**self.components(), **await self.upkeep.components(), "store": await self.store.component()}
+        return {**self.components(), **await self.upkeep.components(), **await self._stored()}
+
+    async def _stored(self) -> dict[str, Component]:
+        return {"store": await self.store.component(), "history": self.history.component()}
 
     @property
     def death(self) -> str:

@@ -93,3 +93,21 @@ class ApiMeters:
         self.store_errors = Counter(
             "tocsin_api_store_errors", "transactions that the store failed", registry=self.registry
         )
+        self.history_events = Counter(
+            "tocsin_api_history_events",
+            "anomaly events read for the history, by what became of them",
+            ["result"],
+            registry=self.registry,
+        )
+        self.history_rows = Gauge(
+            "tocsin_api_history_anomalies", "anomalies in the history, as of the last sweep", registry=self.registry
+        )
+        self.history_forgotten = Counter(
+            "tocsin_api_history_forgotten",
+            "anomalies forgotten because of their age or their number",
+            ["why"],
+            registry=self.registry,
+        )
+        self.history_lag = Gauge(
+            "tocsin_api_history_lag_records", "anomaly events that are not in the history yet", registry=self.registry
+        )

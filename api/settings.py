@@ -88,6 +88,12 @@ class ApiSettings(KafkaSettings):
     api_backlog_bytes: Annotated[
         int, Field(ge=1024 * 1024, description="bytes of them as JSON; beyond either the oldest are dropped")
     ] = 64 * 1024 * 1024
+    api_history_days: Annotated[
+        float, Field(gt=0, le=36_500, description="days that an anomaly stays in the store, from its latest sample on")
+    ] = 90.0
+    api_history_rows: Annotated[
+        int, Field(ge=1, description="anomalies in the store; beyond it the oldest are forgotten")
+    ] = 2_000_000
     api_max_clients: Annotated[int, Field(ge=1, description="WebSocket clients at a time; more are closed")] = 256
     api_client_queue: Annotated[
         int, Field(ge=1, description="messages waiting for one client; a slower one is closed with code 4008")

@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, FromClause, create_engine, event, make_url
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.exc import ArgumentError
 
 CONNECT_TIMEOUT_S = 3
@@ -74,6 +75,14 @@ def _postgresql(url: URL, connections: int) -> Engine:
     )
 
 
+class _Hinting(SQLiteCompiler):
+    """SQLAlchemy knows no hints for SQLite, which plans without statistics and so needs them."""
+
+    def get_from_hint_text(self, table: FromClause, text: str | None) -> str | None:  # noqa: ARG002 - its signature
+        """What follows the table's name."""
+        return text
+
+
 def _sqlite(url: URL, connections: int) -> Engine:
     Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
@@ -84,6 +93,7 @@ def _sqlite(url: URL, connections: int) -> Engine:
         hide_parameters=True,
         connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False, "isolation_level": None},
     )
+    engine.dialect.statement_compiler = _Hinting
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, Table, insert, select, text, update
 
-from api.store_tables import versions
+from api.store_tables import anomalies, anomaly_events, anomaly_labels, read_offsets, versions
 from connectors.errors import Unavailable
 
 Step = Callable[[Connection], None]
@@ -25,7 +25,7 @@ def creating(*tables: Table) -> Step:
     return create
 
 
-STEPS: tuple[Step, ...] = ()
+STEPS: tuple[Step, ...] = (creating(anomalies, anomaly_events, anomaly_labels, read_offsets),)
 """Never change or remove one that was released: append."""
 
 

@@ -61,9 +61,10 @@ class RunningApi:
 
 
 def api_settings(kafka: KafkaSettings, **changes: Any) -> ApiSettings:
-    """Settings for the same topics on a free port, with a store of its own."""
+    """Settings for the same topics on a free port, with a store of its own that keeps the old times of tests."""
     port = free_port()
-    return ApiSettings(**{**kafka.model_dump(), "api_port": port, "home": HOMES / str(port), **changes})
+    own = {"api_port": port, "home": HOMES / str(port), "api_history_days": 36_500}
+    return ApiSettings(**{**kafka.model_dump(), **own, **changes})
 
 
 @contextmanager

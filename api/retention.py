@@ -1,0 +1,54 @@
+"""What the history forgets: the oldest anomalies, in steps so small that nobody waits for them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sqlalchemy import Connection, delete, func, select
+
+from api.history_rows import delete_labels, take_turn
+from api.store_tables import anomalies as table
+from api.store_tables import anomaly_events as events
+
+STEP_ROWS = 500
+DAY_MS = 86_400_000
+
+
+class Retention(NamedTuple):
+    """How long and how many anomalies are kept."""
+
+    days: float
+    rows: int
+
+    def cutoff_ms(self, now_ms: int) -> int:
+        """What has its latest sample before this is too old."""
+        return now_ms - int(self.days * DAY_MS)
+
+
+def rows_kept(connection: Connection) -> int:
+    """How many anomalies there are."""
+    return connection.scalar(select(func.count()).select_from(table)) or 0
+
+
+def forget_before(connection: Connection, cutoff_ms: int) -> int:
+    """Forget one step of those that are too old; returns how many."""
+    return _forget(connection, STEP_ROWS, cutoff_ms)
+
+
+def forget_oldest(connection: Connection, most: int) -> int:
+    """Forget one step of the oldest, at most so many; returns how many."""
+    return _forget(connection, min(STEP_ROWS, most), None)
+
+
+def _forget(connection: Connection, limit: int, before_ms: int | None) -> int:
+    take_turn(connection)
+    oldest = select(table.c.id, table.c.time_ms).order_by(table.c.time_ms, table.c.id).limit(limit)
+    if before_ms is not None:
+        oldest = oldest.where(table.c.time_ms < before_ms)
+    times_ms = {row.id: row.time_ms for row in connection.execute(oldest)}
+    if times_ms:
+        pairs = connection.execute(select(events.c.id, events.c.pairs).where(events.c.id.in_(times_ms)))
+        delete_labels(connection, [(row.id, times_ms[row.id], row.pairs) for row in pairs])
+        for target in (table, events):
+            connection.execute(delete(target).where(target.c.id.in_(times_ms)))
+    return len(times_ms)

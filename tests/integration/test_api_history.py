@@ -1,0 +1,166 @@
+"""The history behind a real api: nothing is lost and nothing comes twice, whatever dies meanwhile."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from websockets.sync.client import connect
+
+from api.settings import ApiSettings
+from connectors.settings import KafkaSettings
+from connectors.topics import create_topics
+from tests.anomalies import START_MS, closed, make_anomaly
+from tests.apis import DEADLINE_S, RunningApi, api_process, api_settings, running_api, wait_for
+from tests.brokers import Embedded, free_port
+from tests.conftest import unique_settings
+from tests.integration.test_api_feed import produce, receive, subscribe
+from tests.postgres import PASSWORD, Postgres
+
+pytestmark = pytest.mark.integration
+
+
+def settings_with(kafka: KafkaSettings, store_url: str, **changes: Any) -> ApiSettings:
+    """An api with this store that remembers little beside it."""
+    return api_settings(kafka, api_store=SecretStr(store_url), api_recent_anomalies=5, **changes)
+
+
+def listed(api: RunningApi, **query: str) -> list[str]:
+    """Ids of all pages."""
+    ids: list[str] = []
+    following: dict[str, str] = {}
+    while True:
+        page = api.http.get("/api/anomalies", params={"limit": "50", **query, **following}).json()
+        ids += [anomaly["id"] for anomaly in page["anomalies"]]
+        if page["next"] is None:
+            return ids
+        following = {"before": page["next"]}
+
+
+def ids_of(numbers: range) -> list[str]:
+    return [make_anomaly(number).id for number in numbers]
+
+
+def component(api: RunningApi, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = api.http.get("/health").json()["components"][name]
+    return found
+
+
+def test_what_a_client_was_just_told_is_found_at_once(kafka_settings: KafkaSettings, store_url: str) -> None:
+    with running_api(settings_with(kafka_settings, store_url)) as api, connect(api.socket_url) as client:
+        subscribe(client)
+        for number in range(10):
+            event = make_anomaly(number)
+            produce(kafka_settings, [event])
+            receive(client, 1)
+            assert listed(api, label="job=shop", sort="-surprise", from_ms=str(event.time_ms)) == [event.id]
+        assert listed(api) == ids_of(range(9, -1, -1))
+        assert listed(api, sort="time", to_ms=str(START_MS + 120_000)) == ids_of(range(2))
+        assert listed(api, label="job=other") == []
+        assert api.http.get(f"/api/anomalies/{make_anomaly(1).id}").json()["sequence"] == 0
+        assert api.metric("tocsin_api_history_events_total", result="new") == 10
+        assert (component(api, "store")["status"], component(api, "history")["status"]) == ("ok", "ok")
+
+
+@pytest.fixture
+def own_broker(tmp_path: Path) -> Iterator[Embedded]:
+    broker = Embedded(free_port(), tmp_path / "broker")
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+def test_a_new_broker_is_read_from_its_beginning_and_older_anomalies_stay(own_broker: Embedded, store_url: str) -> None:
+    kafka = KafkaSettings(kafka=own_broker.bootstrap, partitions=2)
+    create_topics(kafka)
+    produce(kafka, [make_anomaly(number) for number in range(20)])
+    settings = settings_with(kafka, store_url)
+    with running_api(settings) as api:
+        assert len(listed(api)) == 20
+    with running_api(settings) as api:
+        assert len(listed(api)) == 20
+        assert api.metric("tocsin_api_history_events_total", result="passed") == 0, "it goes on where it was"
+    own_broker.stop()
+    own_broker.start()
+    create_topics(kafka)
+    produce(kafka, [closed(make_anomaly(19)), make_anomaly(20)])
+    with running_api(settings) as api:
+        assert listed(api) == ids_of(range(20, -1, -1))
+        assert listed(api, state="closed") == ids_of(range(19, 20))
+
+
+def test_replicas_share_one_postgresql_and_lose_nothing_while_it_is_down(
+    kafka_settings: KafkaSettings, postgres: Postgres
+) -> None:
+    """It is stopped while they write; what is live goes on without it, and the history catches up by itself."""
+    url = postgres.database()
+    with (
+        running_api(settings_with(kafka_settings, url)) as one,
+        running_api(settings_with(kafka_settings, url)) as two,
+        connect(one.socket_url) as client,
+    ):
+        subscribe(client)
+        produce(kafka_settings, [make_anomaly(number) for number in range(100)])
+        receive(client, 100)
+        assert len(listed(one)) == len(listed(two)) == 100
+        postgres.stop()
+        try:
+            produce(kafka_settings, [make_anomaly(number) for number in range(50, 200)])
+            receive(client, 100)
+            wait_for(lambda: component(one, "history")["status"] == "degraded")
+            assert f"127.0.0.1:{postgres.port}" in component(one, "store")["reason"]
+            assert PASSWORD not in one.http.get("/health").text
+            assert listed(one) == ids_of(range(199, 194, -1)), "the recent ones answer meanwhile"
+            refused = one.http.get("/api/anomalies?sort=time")
+            assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
+            assert one.http.get("/ready").status_code == 200
+        finally:
+            postgres.start()
+        for api in (one, two):
+            wait_for(lambda: component(api, "history")["status"] == "ok")  # noqa: B023
+            assert listed(api) == ids_of(range(199, -1, -1))
+        new = sum(api.metric("tocsin_api_history_events_total", result="new") for api in (one, two))
+        assert new == 200, "each is written by one of them"
+
+
+def test_an_api_killed_while_it_writes_loses_nothing_and_writes_nothing_twice(
+    kafka_settings: KafkaSettings, store_url: str, tmp_path: Path
+) -> None:
+    settings = settings_with(kafka_settings, store_url)
+    events = [make_anomaly(number, sequence) for sequence in range(2) for number in range(400)]
+    with api_process(settings, tmp_path / "log") as api:
+        produce(kafka_settings, events)
+        wait_for(lambda: api.metric("tocsin_api_history_events_total", result="new") > 0)
+        assert api.process is not None
+        api.process.send_signal(signal.SIGKILL)
+        api.process.wait(DEADLINE_S)
+    with running_api(settings) as api:
+        assert sorted(listed(api)) == ids_of(range(400))
+        page = api.http.get("/api/anomalies?limit=1000").json()["anomalies"]
+        assert {anomaly["sequence"] for anomaly in page} == {1}
+
+
+def test_the_history_is_bounded(kafka_settings: KafkaSettings) -> None:
+    produce(kafka_settings, [make_anomaly(number) for number in range(30)])
+    settings = api_settings(kafka_settings, api_history_rows=12)
+    with running_api(settings) as api:
+        assert len(listed(api)) >= 12
+    with running_api(settings) as api:  # it looks at its start, and each minute
+        wait_for(lambda: api.metric("tocsin_api_history_forgotten_total", why="number") == 18)
+        assert listed(api) == ids_of(range(29, 17, -1))
+        assert api.metric("tocsin_api_history_anomalies") == 12
+
+
+def test_a_record_that_is_no_anomaly_is_counted_and_passed(broker: str) -> None:
+    kafka = unique_settings(broker, partitions=1)
+    create_topics(kafka)
+    produce(kafka, [make_anomaly(1).model_copy(update={"sequence": 1 << 70}), make_anomaly(2)])
+    with running_api(api_settings(kafka)) as api:
+        assert listed(api) == ids_of(range(2, 3))
+        assert api.metric("tocsin_api_history_events_total", result="invalid") == 1
+        assert json.loads(api.http.get("/api/anomalies").content)["next"] is None
