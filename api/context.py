@@ -11,6 +11,7 @@ from itertools import groupby
 from api.backlog import Backlog
 from api.bridge import on_loop
 from api.component_changes import ComponentChanges
+from api.dead_letter_log import DeadLetterLog
 from api.feed import Feed
 from api.history import History
 from api.meters import ApiMeters
@@ -22,6 +23,7 @@ from api.store import Store
 from api.topic_mark import learn_mark
 from api.trial import Trials
 from api.upkeep import Upkeep
+from api.writer import Writer
 from connectors.clock import wall_clock_ms
 from connectors.errors import Unavailable
 from connectors.follower import Follower, Received
@@ -50,6 +52,8 @@ class Context:
         self.upkeep = Upkeep(settings.api_broker_health)
         self.revisions = RevisionLog(settings, self.meters, now_ms, self.upkeep)
         self.trials = Trials(self.meters)
+        self.dead_letters = DeadLetterLog(settings)
+        self.replays = Writer(settings, "tocsin-api-replays")
         self.on_death: Callable[[], None] = lambda: None
         self.topics = {DETECTORS: settings.topics.detectors, ANOMALIES: settings.topics.anomalies}
         self.follower: Follower | None = None
@@ -77,6 +81,7 @@ class Context:
         if self.follower is not None:
             await asyncio.to_thread(self.follower.stop)
         await self.revisions.stop()
+        await asyncio.to_thread(self.replays.stop)
         await self.upkeep.stop()
         await self.history.stop()
         await self.store.stop()

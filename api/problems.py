@@ -42,6 +42,7 @@ class Code(StrEnum):
     METHOD_NOT_ALLOWED = "method_not_allowed"
     DUPLICATE_DETECTOR = "duplicate_detector"
     DETECTOR_LIMIT = "detector_limit"
+    NOT_REPLAYABLE = "not_replayable"
     STALE_REVISION = "stale_revision"
     TIMEOUT = "timeout"
     TOO_LARGE = "too_large"
@@ -60,6 +61,7 @@ STATUS: Mapping[Code, HTTPStatus] = {
     Code.METHOD_NOT_ALLOWED: HTTPStatus.METHOD_NOT_ALLOWED,
     Code.DUPLICATE_DETECTOR: HTTPStatus.CONFLICT,
     Code.DETECTOR_LIMIT: HTTPStatus.CONFLICT,
+    Code.NOT_REPLAYABLE: HTTPStatus.CONFLICT,
     Code.STALE_REVISION: HTTPStatus.PRECONDITION_FAILED,
     Code.TIMEOUT: HTTPStatus.REQUEST_TIMEOUT,
     Code.TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -77,6 +79,7 @@ TITLES: Mapping[Code, str] = {
     Code.METHOD_NOT_ALLOWED: "The address exists, but not with this method",
     Code.DUPLICATE_DETECTOR: "Another detector already computes this",
     Code.DETECTOR_LIMIT: "There are as many detectors as are allowed",
+    Code.NOT_REPLAYABLE: "The dead letter cannot be replayed",
     Code.STALE_REVISION: "The detector was changed by someone else",
     Code.TIMEOUT: "The request body did not come in time",
     Code.TOO_LARGE: "The request body is too large",

@@ -25,6 +25,8 @@ DEAD_LETTER_REASON_HEADER = "tocsin-reason"
 DEAD_LETTER_ORIGIN_HEADER = "tocsin-origin"
 DEAD_LETTER_BYTES_HEADER = "tocsin-bytes"
 """How long the record was, where only its beginning is kept."""
+REPLAY_HEADER = "tocsin-replay-of"
+"""On a dead letter that was written to its topic once more, and on what becomes of it: its place as a dead letter."""
 Header = tuple[str, bytes]
 
 

@@ -51,6 +51,8 @@ EVER_MS = (1 << 63) - 1
 MAX_REASON_BYTES = 1000
 MAX_DEAD_BYTES = 900_000
 """Of a record that could not be read so much is kept: Kafka takes 1,000,000 bytes from us, headers and all."""
+MAX_BESIDE_BYTES = 10_000
+"""Of key and headers; what has more loses them, and counts as cut."""
 EVER_WORK = math.inf
 REVISIONS = {outcome: f"revisions_{outcome}" for outcome in Outcome}
 CROWD, CROWD_PAIRS = 128, 1 << 18
@@ -419,11 +421,14 @@ class Block:
         self.counts[f"poison_{poison.reason}"] += 1
         reason = f"{poison.reason}: {poison.message}".encode()[:MAX_REASON_BYTES]
         headers = [(DEAD_LETTER_REASON_HEADER, reason), (DEAD_LETTER_ORIGIN_HEADER, poison.origin.encode())]
-        value = poison.value
-        if value is not None and len(value) > MAX_DEAD_BYTES:
-            headers.append((DEAD_LETTER_BYTES_HEADER, str(len(value)).encode()))
-            value = value[:MAX_DEAD_BYTES]
-        return OutRecord(self.topics.dead_letter, None, value, headers)
+        value, key = poison.value, poison.key
+        beside = len(key or b"") + sum(len(name) + len(content) for name, content in poison.headers)
+        if len(value or b"") > MAX_DEAD_BYTES or beside > MAX_BESIDE_BYTES:
+            headers.append((DEAD_LETTER_BYTES_HEADER, str(len(value or b"")).encode()))
+            value = value[:MAX_DEAD_BYTES] if value is not None else None
+        if beside > MAX_BESIDE_BYTES:
+            return OutRecord(self.topics.dead_letter, None, value, headers)
+        return OutRecord(self.topics.dead_letter, key, value, [*headers, *poison.headers])
 
     # memory
 

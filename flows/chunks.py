@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from connectors.messages import ControlRecord, DetectorRevision, MetricType
+from connectors.messages import ControlRecord, DetectorRevision, Header, MetricType
 from connectors.training import Mark
 from flows.detectors.base import Floats, Ints
 from flows.hash_table import Hashes
@@ -40,6 +40,9 @@ class Poison:
     message: str
     origin: str
     value: bytes | None
+    key: bytes | None = None
+    headers: tuple[Header, ...] = ()
+    """those of ours"""
 
 
 @dataclass(frozen=True, slots=True)

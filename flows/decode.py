@@ -18,6 +18,8 @@ from connectors.training import MARKS, TRAINING_HEADER, Step, training_of
 from flows.chunks import Chunk, Lesson, NewSeries, Poison, Samples
 from flows.others import others_of
 
+OUR_HEADERS = "tocsin-"
+"""So begin the headers that say what a record is."""
 FIRST_OF_HISTORY = 4_100
 """Samples for which there is room at first: history comes in small pieces."""
 
@@ -148,7 +150,8 @@ class Decoder:
 
 def _poison(record: Record, error: Rejected) -> Poison:
     origin = f"{record.topic}/{record.partition}/{record.offset}"
-    return Poison(error.reason, str(error), origin, record.value)
+    headers = tuple((name, content) for name, content in record.headers or () if name.startswith(OUR_HEADERS))
+    return Poison(error.reason, str(error), origin, record.value, record.key, headers)
 
 
 def _tenant(key: bytes | None) -> str:

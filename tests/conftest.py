@@ -43,7 +43,10 @@ VARIANTS = 2
 MEASURING = "COVERAGE_PROCESS_CONFIG"
 """Environment variable by which coverage reaches processes that tests start."""
 KILLING = ("flow_kill", "broker_death", "ingest_outage", "answers", "noise", "prometheus")
-WITH_APACHE = {f"test_{name}.py" for name in ("answers", "api_detectors", "broker", "broker_death", "ingest_outage")}
+WITH_APACHE = {
+    f"test_{name}.py"
+    for name in ("answers", "api_dead_letters", "api_detectors", "broker", "broker_death", "ingest_outage")
+}
 REPEATING = ("promql", "backtest", "local_run", "broker", "broker_process", "api_races")
 SPARED = {f"test_{name}.py" for name in (*KILLING, *REPEATING)}
 """Tests of which measuring shows next to nothing: processes are killed, or do what those of others do."""

@@ -523,6 +523,8 @@ def test_poison_goes_to_the_dead_letter_and_the_block_goes_on(value: bytes | Non
     assert [record.value for record in dead] == [value]
     assert dict(dead[0].headers)[DEAD_LETTER_ORIGIN_HEADER] == f"tocsin.metrics/0/{at}".encode()
     assert dict(dead[0].headers)[DEAD_LETTER_REASON_HEADER].startswith(reason)
+    assert set(headers) <= set(dead[0].headers)
+    assert dead[0].key == log.records[at].key
     assert kinds(anomalies(out)) == ["opened"]
     assert sum(n for name, n in block.counts.items() if name.startswith("poison_")) == 1
 
@@ -538,6 +540,14 @@ def test_of_long_poison_the_beginning_is_kept() -> None:
     headers = sum(len(name) + len(value) for name, value in dead.headers)
     assert 800_000 < len(dead.value) < MAX_REQUEST_BYTES - headers - 1000
     assert dict(dead.headers)[DEAD_LETTER_BYTES_HEADER] == str(len(long)).encode()
+
+
+def test_poison_with_very_much_beside_its_value_is_cut_too() -> None:
+    log = watched()
+    log.append(b"\xff", headers=[("tocsin-x", b"y" * 20_000)])
+    (dead,) = [record for record in log.block().take(log.chunks()) if record.topic == TOPICS.dead_letter]
+    assert dict(dead.headers)[DEAD_LETTER_BYTES_HEADER] == b"1"
+    assert (dead.key, sum(len(value) for _, value in dead.headers) < 1000) == (None, True)
 
 
 def test_a_key_that_is_no_tenant_is_poison() -> None:

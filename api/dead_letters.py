@@ -1,0 +1,122 @@
+"""``/api/dead-letters``: records that the flow could not read, with their reasons, and the way back to their topic."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+from pydantic import Field
+
+from api.context import Context
+from api.dead_letter import DeadLetter, Opened, replay_of, shown_letter
+from api.dead_letter_log import DeadLetterLog
+from api.json_route import JsonRoute
+from api.problems import ApiError, Code
+from connectors.errors import Unavailable
+from connectors.messages import Message, OutRecord
+from connectors.received import Received
+
+router = APIRouter(prefix="/api/dead-letters", tags=["dead letters"], route_class=JsonRoute)
+
+MAX_OFFSET = 10**18
+Partition = Annotated[int, Path(ge=0, le=10**6)]
+Offset = Annotated[int, Path(ge=0, le=MAX_OFFSET)]
+
+
+class DeadLetterPage(Message):
+    """Some dead letters, newest first. A page may have fewer than asked for, even none, and yet a next one."""
+
+    dead_letters: list[DeadLetter]
+    next: Annotated[int | None, Field(description="give it as ``before`` to get the following page; null at the end")]
+
+
+class OpenedLetter(DeadLetter):
+    """A dead letter with what stands in it."""
+
+    headers: Annotated[list[tuple[str, str]], Field(description="of the record in the dead-letter topic")]
+    value: Annotated[str | None, Field(description="the record as it came, base64")]
+    decoded: Annotated[Opened | None, Field(description="what can be read of it; null without a value")]
+
+
+class Replayed(Message):
+    """Where the record was written once more."""
+
+    topic: str
+    partition: int
+    replay_of: Annotated[str, Field(description="partition and offset of the dead letter; header tocsin-replay-of")]
+
+
+def dead_letter_log(request: Request) -> DeadLetterLog:
+    """The reader of this process."""
+    context: Context = request.app.state.context
+    return context.dead_letters
+
+
+Log = Annotated[DeadLetterLog, Depends(dead_letter_log)]
+
+
+@router.get("")
+async def list_dead_letters(
+    log: Log,
+    limit: Annotated[int, Query(ge=1, le=200, description="dead letters on a page")] = 20,
+    before: Annotated[int | None, Query(ge=0, le=MAX_OFFSET, description="``next`` of the page before")] = None,
+    reason: Annotated[str | None, Query(max_length=100, description="how the reason begins")] = None,
+) -> DeadLetterPage:
+    """Records that could not be read, newest first, as long as Kafka keeps them."""
+    found = await log.newest(before, limit, lambda record: shown_letter(record).reason.startswith(reason or ""))
+    return DeadLetterPage(dead_letters=[shown_letter(record) for record in found.records], next=found.next)
+
+
+@router.get("/{partition}/{offset}")
+async def read_dead_letter(partition: Partition, offset: Offset, log: Log) -> OpenedLetter:
+    """One of them with its headers and its bytes, and what can be read of these."""
+    record = await _existing(log, partition, offset)
+    return await asyncio.to_thread(_opened, record)
+
+
+@router.post("/{partition}/{offset}/replay")
+async def replay_dead_letter(partition: Partition, offset: Offset, log: Log, request: Request) -> Replayed:
+    """Write the record to the topic and partition where it came from, once more; answered once Kafka has confirmed.
+
+    Of use after an update by which it can be read. It is marked as a replay; should it still not be readable, it comes
+    back as a dead letter with ``replay_of``.
+    """
+    context: Context = request.app.state.context
+    record = await _existing(log, partition, offset)
+    topics = context.settings.topics
+    made = replay_of(record, (topics.metrics,))
+    if isinstance(made, str):
+        message = f"dead letter {partition}/{offset}: {made}"
+        raise ApiError(Code.NOT_REPLAYABLE, message)
+    await _write(context, made)
+    return Replayed(topic=made.topic, partition=made.partition or 0, replay_of=f"{partition}/{offset}")
+
+
+async def _write(context: Context, record: OutRecord) -> None:
+    timeout_s = context.settings.delivery_timeout_s
+    try:
+        async with asyncio.timeout(timeout_s):
+            await context.replays.write(record)
+    except TimeoutError as error:
+        message = f"Kafka at {context.settings.kafka} (TOCSIN_KAFKA) has not confirmed within {timeout_s:g} s"
+        raise Unavailable(message) from error
+
+
+async def _existing(log: DeadLetterLog, partition: int, offset: int) -> Received:
+    record = await log.get(partition, offset)
+    if record is None:
+        message = f"dead letter {partition}/{offset} does not exist, or is not kept any more"
+        raise ApiError(Code.NOT_FOUND, message)
+    return record
+
+
+def _opened(record: Received) -> OpenedLetter:
+    value = record.value
+    return OpenedLetter(
+        **shown_letter(record).model_dump(),
+        headers=[(name, content.decode(errors="replace")) for name, content in record.headers],
+        value=base64.b64encode(value).decode() if value is not None else None,
+        decoded=Opened.of(value, dict(record.headers)) if value is not None else None,
+    )
