@@ -20,6 +20,7 @@ from api.revisions import RevisionLog
 from api.settings import ApiSettings
 from api.socket_messages import SYSTEM
 from api.store import Store
+from api.told import Told
 from api.topic_mark import learn_mark
 from api.trial import Trials
 from api.upkeep import Upkeep
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 WATCH_INTERVAL_S = 1.0
 DETECTORS = "detectors"
 ANOMALIES = "anomalies"
+STATUS = "status"
 
 
 class Context:
@@ -55,15 +57,17 @@ class Context:
         self.dead_letters = DeadLetterLog(settings)
         self.replays = Writer(settings, "tocsin-api-replays")
         self.on_death: Callable[[], None] = lambda: None
-        self.topics = {DETECTORS: settings.topics.detectors, ANOMALIES: settings.topics.anomalies}
+        self.told = Told(settings.api_status_bytes, self.meters, partial(self.feed.publish, STATUS))
+        topics = settings.topics
+        self.topics = {DETECTORS: topics.detectors, ANOMALIES: topics.anomalies, STATUS: topics.status}
         self.follower: Follower | None = None
         self._loaded: set[str] = set()
         self._watch: asyncio.Task[None] | None = None
         self._identify: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to read both topics from their start; ready when no part of ``components`` is down."""
-        # one reader of both: to wait for nothing costs a request a second and reader
+        """Begin to read all topics from their start; ready when no part of ``components`` is down."""
+        # one reader of all: to wait for nothing costs a request a second and reader
         handle = on_loop(asyncio.get_running_loop(), self._handle)
         self.follower = Follower(self.settings, tuple(self.topics.values()), handle)
         for name, topic in self.topics.items():
@@ -118,7 +122,11 @@ class Context:
         return f"{self.follower.topic}: {self.follower.error}"
 
     def _handle(self, records: Sequence[Received]) -> None:
-        handlers = {self.topics[DETECTORS]: self.revisions.handle, self.topics[ANOMALIES]: self.feed.handle}
+        handlers = {
+            self.topics[DETECTORS]: self.revisions.handle,
+            self.topics[ANOMALIES]: self.feed.handle,
+            self.topics[STATUS]: self.told.handle,
+        }
         for topic, run in groupby(records, lambda record: record.topic):
             handlers[topic](list(run))
 

@@ -75,6 +75,15 @@ class ApiMeters:
         self.writes = Gauge(
             "tocsin_api_detector_writes_in_flight", "detector writes not answered yet", registry=self.registry
         )
+        self.status_records = Counter(
+            "tocsin_api_status_records",
+            "records read from the status topic, by what became of them",
+            ["result"],
+            registry=self.registry,
+        )
+        self.status_bytes = Gauge(
+            "tocsin_api_status_bytes", "bytes of what is kept of the status topic", registry=self.registry
+        )
         self.trials = Gauge(
             "tocsin_api_trials", "detectors that are tried on samples now, or wait for it", registry=self.registry
         )

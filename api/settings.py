@@ -94,6 +94,10 @@ class ApiSettings(KafkaSettings):
     api_history_rows: Annotated[
         int, Field(ge=1, description="anomalies in the store; beyond it the oldest are forgotten")
     ] = 2_000_000
+    api_status_bytes: Annotated[
+        int,
+        Field(ge=1024 * 1024, description="bytes kept of the status of detectors; beyond, signals are only counted"),
+    ] = 128 * 1024 * 1024
     api_max_clients: Annotated[int, Field(ge=1, description="WebSocket clients at a time; more are closed")] = 256
     api_client_queue: Annotated[
         int, Field(ge=1, description="messages waiting for one client; a slower one is closed with code 4008")

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+STATUS_SEGMENT_BYTES = 64 * 1024 * 1024
 SAFE_REPLICAS = 3
 """From so many on, one may be missing while two still hold each record; with fewer that would stop all writing."""
 
@@ -52,7 +53,7 @@ class Topics:
 
     @property
     def status(self) -> str:
-        """What flows say of detectors and trainings; the last record of a key counts."""
+        """How detectors, partitions and trainings do; the last record of a key counts."""
         return f"{self.prefix}.status"
 
     @property
@@ -68,6 +69,12 @@ class Topics:
         common = {"compression.type": "producer"}
         if replicas >= SAFE_REPLICAS:
             common["min.insync.replicas"] = "2"
+        latest = {  # a reader at its start reads all that is not compacted yet
+            "cleanup.policy": "compact",
+            "segment.bytes": str(STATUS_SEGMENT_BYTES),
+            "segment.ms": str(HOUR_MS),
+            "min.cleanable.dirty.ratio": "0.2",
+        }
         forever = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
         return [
             TopicSpec(self.metrics, None, {"retention.ms": str(6 * HOUR_MS), "cleanup.policy": "delete", **common}),
@@ -75,6 +82,6 @@ class Topics:
             TopicSpec(self.detectors, 1, {**forever, **common}),
             TopicSpec(self.feedback, 1, {**forever, **common}),
             TopicSpec(self.anomalies, None, {"retention.ms": str(7 * DAY_MS), "cleanup.policy": "delete", **common}),
-            TopicSpec(self.status, None, {"cleanup.policy": "compact", **common}),
+            TopicSpec(self.status, None, {**latest, **common}),
             TopicSpec(self.dead_letter, 1, {"retention.ms": str(7 * DAY_MS), "cleanup.policy": "delete", **common}),
         ]

@@ -43,6 +43,7 @@ from flows.report import EVENT, Member, Reports, Watched
 from flows.revisions import DetectorTable, Outcome
 from flows.routes import sort_by_program
 from flows.series import DROPS, NEVER_MS, SeriesTable, admit
+from flows.teller import Teller, Telling
 from flows.trials import Trials
 from flows.watch import Watch
 from flows.work import WORK_PER_REVISION, WORK_PER_SERIES, work_of
@@ -101,6 +102,8 @@ class Block:
         self.counts: Counter[str] = Counter()
         self.readiness = Counted()
         """what detectors still need, as of the last sweep"""
+        self.teller: Teller | None = None
+        """tells how detectors do, in a flow"""
         self._parts: list[Part] = []
         self._untold: list[OutRecord] = []
         """what goes out with the next chunks"""
@@ -219,6 +222,8 @@ class Block:
         out: list[OutRecord],
     ) -> None:  # fmt: skip
         """Report: verdicts on ``n`` signals to events. A backtest (``flows.replay``) looks on here."""
+        if self.teller is not None:
+            self.teller.hear(self.watch, entries, times_ms, judged)
         if self.watch.budgets:
             self._try(lanes, entries, times_ms, judged.scored.score, steps_s)
         self._tell(self.episodes.take(lanes, entries, times_ms, *judged, steps_s, self.log_ms), out)
@@ -236,8 +241,13 @@ class Block:
     def _record(self, state: Any, kind: int, closed_by: ClosedBy) -> OutRecord:
         self.counts[f"events_{EVENT[kind]}"] += 1
         if kind == OPENED:
-            self.watch.budgets.opened(int(self.watch.routes.lanes["detector"][state["lane"]]))
+            self._opened(int(self.watch.routes.lanes["detector"][state["lane"]]))
         return self.reports.record(self._watched(int(state["lane"]), int(state["start_ms"])), state, kind, closed_by)
+
+    def _opened(self, number: int) -> None:
+        self.watch.budgets.opened(number)
+        if self.teller is not None:
+            self.teller.opened(number, self.log_ms)
 
     def _watched(self, lane: int, start_ms: int) -> Watched:
         routes = self.watch.routes
@@ -278,6 +288,29 @@ class Block:
         self.episodes.count()
         self.watch.share_chance(control.partitions)
         self._spend(control.partitions)
+        self._tell_status(control.partitions)
+
+    def _tell_status(self, partitions: int) -> None:
+        if self.teller is not None:
+            self.teller.tell(self.watch, self.episodes, self.log_ms, partitions)
+            if self.teller.of_partition:
+                self.teller.tell_partition(self.log_ms, self._sign_of_life)
+
+    def tellings(self) -> list[Telling]:
+        """What is to be told of its detectors and itself since the last call."""
+        return self.teller.take() if self.teller is not None else []
+
+    def _sign_of_life(self) -> dict[str, Any]:
+        """What a partition tells of itself, but for its number and time."""
+        return {
+            "detectors_offset": self.detectors_offset,
+            "detectors": len(self.watch.numbers),
+            "series": len(self.series),
+            "lanes": len(self.watch.routes.lanes),
+            "samples": self.counts["samples"],
+            "judged": self.counts["judged"],
+            "drops": {reason: n for reason, n in (self.drops() | {"late": self.counts["late"]}).items() if n},
+        }
 
     def _spend(self, partitions: int) -> None:
         """Let budgets set their thresholds for the samples to come."""
@@ -450,6 +483,7 @@ class Block:
             + self.episodes.open.nbytes
             + self.trials.table.size_bytes
             + self.archive.size_bytes
+            + (0 if self.teller is None else self.teller.heard.size_bytes)
         )
 
 

@@ -122,6 +122,7 @@ class Gather:
         samples = Waiting(slots, times_ms, values, starts)
         ahead = times_ms > self.gathering.told_ms
         late = len(slots) - int(np.count_nonzero(ahead))
+        self.gathering.late += late
         self._wait(samples.where(ahead) if late else samples)
         return late
 
@@ -130,6 +131,7 @@ class Gather:
         if self.gathering.overflowed or self.plan.group.histogram_quantile is None:
             return 0
         if time_ms <= self.gathering.told_ms:
+            self.gathering.late += 1
             return 1
         self.histograms.waiting.append((slot, time_ms, raw))
         self.gathering.note_waiting(1)
@@ -240,6 +242,8 @@ class Gathering:
     gathers: dict[GatherKey, Gather] = field(default_factory=dict)
     waiting: int = 0
     """samples that wait"""
+    late: int = 0
+    """samples that came after their step was told, since the process started"""
     notices: Notices = field(default_factory=Notices)
     """where to say that it overflowed"""
     absorbed_step: int = 0

@@ -32,7 +32,14 @@ class Keys:
         self.refused = 0
         """series that found no room since the process started"""
         self.notices = Notices()
-        self._table = Table((Column("used", np.int64), Column("told", np.int64), Column("touched", np.bool_)))
+        self._table = Table(
+            (
+                Column("used", np.int64),
+                Column("told", np.int64),
+                Column("touched", np.bool_),
+                Column("refused", np.int64),
+            )
+        )
         """``told``: one more than what ``changed`` said at last, 0 if it has not said anything"""
 
     def reserve(self, detectors: int) -> None:
@@ -44,6 +51,16 @@ class Keys:
         """How many series each detector watched when ``changed`` last told of it, −1 before; (detectors or more,)."""
         found: Ints = self._table["told"] - 1
         return found
+
+    @property
+    def used(self) -> Ints:
+        """How many series each detector watches; (detectors or more,)."""
+        found: Ints = self._table["used"]
+        return found
+
+    def refused_of(self, number: int) -> int:
+        """Series that found no room with a detector since the process started."""
+        return int(self._table["refused"][number])
 
     def restore(self, number: int, shared: int) -> None:
         """Put back what ``shared`` said of a detector."""
@@ -98,6 +115,7 @@ class Keys:
 
     def _refuse(self, number: int, detector: Detector, n: int) -> None:
         self.refused += n
+        self._table["refused"][number] += n
         self.full.add(number)
         self.notices.add(
             f"{detector.id} ({detector.config.name!r})",

@@ -25,6 +25,7 @@ from flows.gather import MAX_GROUPS
 from flows.group import GroupPlan
 from flows.partial import Merged, Part, merge_portions
 from flows.peers import has_entities, with_entities
+from flows.teller import Teller, Telling
 
 MAX_QUEUED = 2048
 """Parts of one partition that wait for the others: 8 hours of steps of 15 s. Beyond, the oldest is a gap."""
@@ -77,7 +78,9 @@ class Merge:
     def new_block(self, plan: GroupPlan) -> Block:
         """An empty block whose series are groups; one that has no value for some steps is not given up yet."""
         idle_s = max(self.limits.idle_s, IDLE_STEPS * plan.step_ms // 1000)
-        return Block(self.topics, replace(self.limits, idle_s=idle_s), _no_revisions, compile_merged)
+        block = Block(self.topics, replace(self.limits, idle_s=idle_s), _no_revisions, compile_merged)
+        block.teller = Teller(self.counts)
+        return block
 
     def _advance(self, out: list[OutRecord]) -> bool:
         """Settle one step, or one part that no other partition will match; whether there was one."""
@@ -170,6 +173,12 @@ class Merge:
         """A detector can run no more that a snapshot had: what its block has yet to say ends its episodes."""
         self.untold += block.take([])
         self._keep_counts(block)
+
+    def tellings(self) -> list[Telling]:
+        """How the groups do, as far as it is to be told since the last call."""
+        if self.over:
+            return [Telling(self.queues[0][0].detector.id, 0, None)]
+        return self.running.block.tellings() if self.running is not None else []
 
     def _keep_counts(self, block: Block) -> None:
         self.ended.update(block.counts)

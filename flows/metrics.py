@@ -22,6 +22,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from connectors.bytewax_io import KafkaSink, KafkaSource
+from connectors.catalogue import Topics
 from connectors.errors import Rejected, TocsinError
 from connectors.follower import Received, TopicLog
 from connectors.logs import configure_logging
@@ -38,6 +39,7 @@ from flows.revisions import MAX_DETECTORS, CompileOnce
 from flows.saved_merge import load_merge, save_merge
 from flows.saved_trainings import load_trained, save_trained
 from flows.settings import FlowSettings
+from flows.teller import Teller, Telling
 from flows.training import Trainings
 from flows.vitals import Vitals
 from flows.warm import warm
@@ -50,7 +52,7 @@ YOUNG_OBJECTS = 50_000
 """New objects that make Python look for garbage: thousands of new detectors are many objects, and none is garbage."""
 
 
-Judged = OutRecord | Part
+Judged = OutRecord | Part | Telling
 _log = logging.getLogger(__name__)
 
 
@@ -67,7 +69,7 @@ class BlockLogic(StatefulBatchLogic[list[Chunk], Judged, bytes]):  # type: ignor
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         records = self._trainings.take(chunk for chunks in values for chunk in chunks)
         _warn(self._block)
-        return [*records, *self._block.parts()], StatefulBatchLogic.RETAIN
+        return [*records, *self._block.parts(), *self._block.tellings()], StatefulBatchLogic.RETAIN
 
     def snapshot(self) -> bytes:
         """The block as bytes: never the live object."""
@@ -83,7 +85,7 @@ def _warn(block: Block) -> None:
         _log.warning("%s", notice)
 
 
-class MergeLogic(StatefulBatchLogic[tuple[int, Part], OutRecord, bytes]):  # type: ignore[misc]  # mypy skips bytewax
+class MergeLogic(StatefulBatchLogic[tuple[int, Part], OutRecord | Telling, bytes]):  # type: ignore[misc]  # mypy skips bytewax
     """The groups of one detector as Bytewax keeps them."""
 
     def __init__(self, merge: Merge, vitals: Vitals) -> None:
@@ -91,9 +93,9 @@ class MergeLogic(StatefulBatchLogic[tuple[int, Part], OutRecord, bytes]):  # typ
         self._vitals = vitals
         vitals.merges.append(merge)
 
-    def on_batch(self, values: list[tuple[int, Part]]) -> tuple[list[OutRecord], bool]:
+    def on_batch(self, values: list[tuple[int, Part]]) -> tuple[list[OutRecord | Telling], bool]:
         """Merge what the partitions say; forget the detector once all have said that it is gone."""
-        out = self._merge.take(values)
+        out: list[OutRecord | Telling] = [*self._merge.take(values), *self._merge.tellings()]
         if self._merge.running is not None:
             _warn(self._merge.running.block)
         if self._merge.over:
@@ -151,6 +153,7 @@ def dataflow(
 
     def logic(saved: bytes | None) -> BlockLogic:
         block = Block(settings.topics, settings.limits, read_revisions, compiled)
+        block.teller = Teller()
         trainings = Trainings(block) if saved is None else load_trained(saved, block)
         vitals.blocks.append(block)
         vitals.trainings.append(trainings)
@@ -164,7 +167,9 @@ def dataflow(
     judged = op.branch("groups", op.stateful_batch("judge", read(flow), logic), _is_part)
     parts = op.map("by-detector", judged.trues, _by_detector)
     events = op.stateful_batch("merge", parts, merge_logic)
-    op.output("write", op.merge("events", judged.falses, events), sink)
+    told = op.map("told", judged.falses, lambda keyed: (keyed[0], _record(keyed[1], settings.topics, int(keyed[0]))))
+    events = op.map("told-of-groups", events, lambda keyed: (keyed[0], _record(keyed[1], settings.topics, None)))
+    op.output("write", op.merge("events", told, events), sink)
     return flow
 
 
@@ -179,6 +184,11 @@ def compile_ahead(received: Sequence[Received], compiled: Compile) -> None:
 
 def _is_part(keyed: tuple[str, Judged]) -> bool:
     return isinstance(keyed[1], Part)
+
+
+def _record(out: OutRecord | Telling, topics: Topics, partition: int | None) -> OutRecord:
+    """What is written; ``partition`` None: of groups."""
+    return out.record(topics, partition) if isinstance(out, Telling) else out
 
 
 def _by_detector(keyed: tuple[str, Part]) -> tuple[str, tuple[int, Part]]:

@@ -58,9 +58,19 @@ def save(block: Block) -> bytes:
         "episodes": owners,
         "digests": digests,
         "episodes_full": block.episodes.full,
+        "told": _save_told(block, arrays),
         "budgets": save_budgets(block, rows, arrays) if block.watch.budgets else None,
     }  # fmt: skip
     return pack(header, arrays, block.archive.pack(block.series.labels))
+
+
+def _save_told(block: Block, arrays: dict[str, Any]) -> list[str] | None:
+    """Ids of the detectors whose anomalies are counted; the counts go to ``arrays``."""
+    if block.teller is None:
+        return None
+    ids, columns = block.teller.save(block.watch)
+    arrays.update(columns)
+    return ids
 
 
 def _save_tenants(tenants: Sequence[str]) -> tuple[list[str], NDArray[Any]]:
@@ -111,6 +121,8 @@ def load(raw: bytes, block: Block) -> Block:
         if source.id in gathered and source.id not in numbers:
             incarnation, step, _, _ = gathered[source.id]
             block.end_gathered(ending(source, incarnation, step))
+    if block.teller is not None and header.get("told") is not None:
+        block.teller.load(block.watch, block.log_ms, header["told"], saved.arrays)
     if header.get("budgets"):
         load_budgets(block, header["budgets"], saved.arrays)
     return block

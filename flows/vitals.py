@@ -196,6 +196,12 @@ class Vitals(Collector):
             "Samples that found the episodes at their bound",
             sum(b.episodes.refused for b in blocks),
         )
+        tellers = [b.teller for b in judging if b.teller is not None]
+        yield _counter(
+            "tocsin_flow_status_told", "Records of status told, of what runs", sum(t.told_total for t in tellers)
+        )
+        heard = sum(len(t.heard) for t in tellers)
+        yield _gauge("tocsin_flow_status_signals", "Signals whose last verdict is kept for status", heard)
         untried = sum(b.trials.refused for b in judging)
         yield _counter("tocsin_flow_trials_refused", "Samples that budgets could not count, at the same bound", untried)
         cleared = sum(a.cleared for a in announcements)

@@ -46,6 +46,8 @@ class Watch:
         self._group_notices = Notices()
         self.families = Families()
         self.numbers: dict[str, int] = {}
+        self.revised: dict[int, bool] = {}
+        """numbers whose detector came, went or changed, until somebody takes note; and whether it computes anew"""
         self.policies: Policies = np.zeros(0, POLICY)
         self.budgets = Budgets()
         self._singly = np.zeros(0, np.bool_)
@@ -72,6 +74,7 @@ class Watch:
                 self.detectors.append(None)
             added[number] = self.detectors[number] = detector
             self.numbers[detector.source.id] = number
+            self.revised[number] = True
             self._set_policy(number, detector)
             new += self._ask(detector)
             self._singly[number] = detector.plan is not None or detector.program.singly
@@ -98,6 +101,7 @@ class Watch:
         """Put a detector that computes the same in the place of its older revision: name and author may differ."""
         number = self.numbers[detector.source.id]
         self.detectors[number] = detector
+        self.revised.setdefault(number, False)
         if number in self.gatherings:
             self.gatherings[number].detector = detector
 
@@ -115,6 +119,7 @@ class Watch:
         del self.numbers[detector.source.id]
         self.gatherings.pop(number, None)
         self.detectors[number] = None
+        self.revised[number] = True
         self._vacant.append(number)
 
     def add_series(self, rows: Sequence[int]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -42,32 +43,42 @@ DETECTOR = {
 }
 
 
+GROUPED = {
+    "name": "Queues together",
+    "kind": "ewma",
+    "selector": '{__name__="queue_length"}',
+    "params": {"warmup": 5},
+    "group": {"by": ["__name__"], "step_s": 5, "grace_s": 1},
+    "threshold": 50.0,
+}
+
+
 def labels_of(number: int) -> dict[str, str]:
     return {"__name__": "queue_length", "queue": f"q{number}", "note": 'with "quotes", ünicode\nand lines'}
 
 
-def records(settings: KafkaSettings) -> Iterator[OutRecord]:
+def records(settings: KafkaSettings, steps: range = range(-1, STEPS), detectors: int = 1) -> Iterator[OutRecord]:
     """Every series' samples step by step, each step followed by the second hand in every partition."""
     rng = np.random.default_rng(3)
     topic, key = settings.topics.metrics, DEFAULT_TENANT.encode()
     homes = [
         series_hash(encode_labels(labels_of(number)), DEFAULT_TENANT) % settings.partitions for number in range(SERIES)
     ]
-    for step in range(-1, STEPS):
+    for step in steps:
         time_ms = START_MS + step * STEP_MS
         values = rng.normal(100.0, 5.0, SERIES)
         for number in range(SERIES if step >= 0 else 0):
             value = 1_000.0 if (number, step) in SPIKES else float(values[number])
             body = encode_write_request([(labels_of(number), [(time_ms, value)])])
             yield OutRecord(topic, key, body, [], homes[number])
-        control = ControlRecord(time_ms=time_ms, detectors_offset=1, feedback_offset=0).encode()
+        control = ControlRecord(time_ms=time_ms, detectors_offset=detectors, feedback_offset=0).encode()
         for partition in range(settings.partitions):
             yield OutRecord(topic, None, control, [(CONTROL_HEADER, b"1")], partition)
 
 
 @contextmanager
-def running_flow(settings: KafkaSettings, home: Path) -> Iterator[str]:
-    """The address of its probes."""
+def running_flow(settings: KafkaSettings, home: Path, stop: int = signal.SIGTERM) -> Iterator[str]:
+    """The address of its probes; it is ended by a signal."""
     port = free_port()
     given = {f"TOCSIN_{key.upper()}": str(value) for key, value in settings.model_dump().items()}
     environment = {**os.environ, **given, "TOCSIN_HOME": str(home), "TOCSIN_FLOW_PORT": str(port)}
@@ -78,7 +89,7 @@ def running_flow(settings: KafkaSettings, home: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
         assert flow.poll() is None, (home / "flow.log").read_text()[-2000:]
     finally:
-        flow.terminate()
+        flow.send_signal(stop)
         flow.wait(DEADLINE_S)
 
 
@@ -118,3 +129,76 @@ def test_what_the_flow_writes_is_valid_and_the_same_everywhere(kafka_settings: K
             event = json.loads(client.recv(DEADLINE_S))["data"]
             received[event["id"]] = event
         assert received == verdict.last
+
+
+def test_how_detectors_do_is_what_the_flow_tells_before_and_after_it_was_killed(
+    kafka_settings: KafkaSettings, tmp_path: Path
+) -> None:
+    with running_api(api_settings(kafka_settings)) as api:
+        ids = [api.http.post("/api/detectors", json=config).json()["id"] for config in (DETECTOR, GROUPED)]
+        single, groups = (f"/api/detectors/{detector_id}" for detector_id in ids)
+        assert api.http.get(f"{single}/status").json()["standing"]["series"] is None, "nothing is guessed"
+        assert api.http.get(f"{single}/health").json()["says"].startswith("nothing was ever heard of a flow")
+        feed(kafka_settings, range(-1, 100))
+        with running_flow(kafka_settings, tmp_path, signal.SIGKILL):
+            told_at(api, single, 90, kafka_settings.partitions)
+        before = standing(api, single)
+        assert (before["series"], before["signals"], before["running"], before["silent"]) == (SERIES, SERIES, SERIES, 0)
+        feed(kafka_settings, range(100, STEPS))
+        with running_flow(kafka_settings, tmp_path):
+            told_at(api, single, STEPS - 10, kafka_settings.partitions)
+            wait_for(lambda: (standing(api, groups)["signals"], standing(api, groups)["warming"]) == (1, 0))
+            api.http.delete(f"{groups}", headers={"If-Match": "*"}).raise_for_status()
+            feed(kafka_settings, range(STEPS, STEPS + 20), detectors=3)
+            wait_for(lambda: api.context is not None and api.context.told.of(ids[1]) == [], "tombstones")
+            check_signals(api, single)
+        after = standing(api, single)
+        assert after["anomalies"] == len(SPIKES), "counted over the kill, each once"
+        assert after["partitions_told"] == kafka_settings.partitions
+        assert (after["in_force"], after["needs"], after["step_s"]) == (True, 0, 1.0)
+        summary = api.http.get("/api/status").json()
+        assert summary["flow"]["missing"] == []
+        assert sum(one["series"] for one in summary["flow"]["partitions"]) == SERIES
+        assert [(one["detector"], one["signals"], one["health"]) for one in summary["detectors"]] == [
+            (ids[0], SERIES, "down")
+        ], "its log time is years ago"
+
+
+def feed(settings: KafkaSettings, steps: range, detectors: int = 2) -> None:
+    producer = make_producer(settings, "test")
+    confirm([send(producer, record) for record in records(settings, steps, detectors)], 30)
+    producer.close()
+
+
+def standing(api: RunningApi, path: str) -> dict[str, Any]:
+    found: dict[str, Any] = api.http.get(f"{path}/status").json()["standing"]
+    return found
+
+
+def told_at(api: RunningApi, path: str, step: int, partitions: int) -> None:
+    """Wait until all partitions have told how a detector did at that step or later."""
+
+    def told() -> bool:
+        parts = [part for part in standing(api, path)["parts"] if part["partition"] is not None]
+        return len(parts) == partitions and all(part["told_ms"] >= START_MS + (step - 15) * STEP_MS for part in parts)
+
+    wait_for(told, timeout_s=60)
+
+
+def check_signals(api: RunningApi, path: str) -> None:
+    """All are there once, on pages or filtered, with the verdict on a sample that was sent."""
+    whole = api.http.get(f"{path}/status").json()
+    assert (whole["named"], whole["next"], len(whole["signals"])) == (SERIES, None, SERIES)
+    paged, after = [], ""
+    while after is not None:
+        page = api.http.get(f"{path}/status", params={"limit": 15, "after": after}).json()
+        paged += page["signals"]
+        after = page["next"]
+    assert [one["labels"] for one in paged] == [one["labels"] for one in whole["signals"]]
+    assert {one["labels"]["queue"] for one in paged} == {f"q{number}" for number in range(SERIES)}
+    for one in paged:
+        assert one["last_ms"] >= one["time_ms"] >= START_MS
+        assert one["lower"] < one["expected"] < one["upper"]
+        assert one["lower"] - 20 < one["value"] < one["upper"] + 20
+    assert api.http.get(f"{path}/status", params={"state": "warming"}).json()["named"] == 0
+    assert api.http.get(f"{path}/status", params={"state": "running", "open": False}).json()["named"] == SERIES

@@ -17,6 +17,7 @@ from bytewax.testing import TestingSink, TestingSource, cluster_main, run_main
 
 from connectors.messages import OutRecord
 from connectors.reader import ReaderStats
+from connectors.status import GROUPS, DetectorStatus, PartitionStatus, place_of
 from flows.chunks import Chunk
 from flows.decode import Decoder
 from flows.metrics import dataflow
@@ -126,6 +127,28 @@ def test_poison_reaches_the_dead_letter(two: Two) -> None:
     dead = [record for record in run(two.logs[0], two.records, None, NEVER) if record.topic == TOPICS.dead_letter]
     assert bad > 0
     assert [record.value for record in dead] == [b"\xff\xff"] * bad
+
+
+def test_status_names_its_partition_and_tells_every_detector(two: Two) -> None:
+    told = [record for record in run(two.logs[0], two.records, None, NEVER) if record.topic == TOPICS.status]
+    last = {record.key: record.value for record in told}
+    assert {b"partition/0", b"partition/1"} < last.keys()
+    block, _ = two.logs[0].run()
+    for partition in (0, 1):
+        standing = {f"detector/{one}/{partition}".encode() for one in block.revisions.detectors}
+        told_of = {
+            key for key, value in last.items() if value and key and place_of(key) and key.endswith(b"/%d" % partition)
+        }
+        assert standing == told_of - {b"partition/%d" % partition}
+    for key, value in last.items():
+        place = place_of(key)
+        assert place is not None
+        status = value and (DetectorStatus if place[0] else PartitionStatus).decode(value)
+        if isinstance(status, DetectorStatus):
+            assert (status.detector, status.partition) == (place[0], None if place[1] == GROUPS else int(place[1]))
+        elif status:
+            assert str(status.partition) == place[1]
+    assert any(b'"running":3' in (record.value or b"") for record in told)
 
 
 def test_two_workers_say_the_same(two: Two) -> None:

@@ -24,6 +24,7 @@ PURE = (
     "connectors.refusals",
     "connectors.messages",
     "connectors.catalogue",
+    "connectors.status",
     "connectors.codec",
     "connectors.training",
 )

@@ -14,6 +14,7 @@ from flows.config import compile_config
 from flows.decode import Decoder
 from flows.merge import Merge, Running
 from flows.readiness import Readiness, readiness_of
+from flows.teller import Teller
 from flows.training import Trainings
 from flows.vitals import BEHIND_S, Stops, Vitals
 from tests.streams import TOPICS, Log, busy_log, config
@@ -49,6 +50,18 @@ def test_what_the_blocks_counted_is_summed() -> None:
     assert metrics["tocsin_flow_episodes_refused_total"] == sum(b.episodes.refused for b in blocks) > 0
     assert metrics["tocsin_flow_series_gone_total"] == sum(b.counts["series_gone"] for b in blocks) > 0
     assert metrics["tocsin_flow_log_time_seconds"] == min(b.log_ms for b in blocks) / 1000
+
+
+def test_what_is_told_is_counted() -> None:
+    vitals, log = Vitals(Decoder(60, 100), lambda: STATS), busy_log(0, steps=40)
+    block = log.block()
+    block.teller = Teller()
+    block.take(log.chunks()[:-1])
+    told = block.tellings()
+    vitals.blocks.append(block)
+    metrics = exposed(vitals)
+    assert metrics["tocsin_flow_status_told_total"] == len(told) > 0
+    assert metrics["tocsin_flow_status_signals"] == len(block.teller.heard) > 0
 
 
 def test_what_is_held_is_shown() -> None:

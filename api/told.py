@@ -1,0 +1,118 @@
+"""What flows tell of themselves, as ``tocsin.status`` has it: the last record of each key. For the event loop's thread.
+
+Records are kept as they came, beside their counts. Beyond the bound in bytes a record is kept
+without its signals, and if even that is too much not at all; both are counted.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from api.meters import ApiMeters
+from connectors.errors import Rejected
+from connectors.follower import Received
+from connectors.status import DetectorStatus, PartitionStatus, Status, place_of
+from connectors.training import STATUS_KEY
+
+log = logging.getLogger(__name__)
+
+OF_TRAININGS = f"{STATUS_KEY}/".encode()
+"""How keys begin that are read elsewhere."""
+
+
+class Kept(NamedTuple):
+    """The last record of one detector on one partition, or of its groups."""
+
+    raw: bytes
+    counts: DetectorStatus
+    """all of it but the signals"""
+
+    @classmethod
+    def of(cls, raw: bytes) -> Kept:
+        """Raises ``Rejected``."""
+        return cls(raw, DetectorStatus.decode(raw).model_copy(update={"signals": []}))
+
+    def signals(self) -> list[dict[str, Any]]:
+        """Its signals, each as ``connectors.status.SignalStatus`` has it."""
+        found: list[dict[str, Any]] = orjson.loads(self.raw)["signals"]
+        return found
+
+    def without_signals(self) -> Kept:
+        """The same with its counts alone."""
+        return Kept(self.counts.encode(), self.counts)
+
+
+class Told:
+    """Detectors by id and partition, and partitions by number; at most ``limit_bytes`` of detectors' records."""
+
+    def __init__(self, limit_bytes: int, meters: ApiMeters, publish: Callable[[Status], None] = lambda _: None) -> None:
+        """``publish`` is called with all that is told, a detector without its signals."""
+        self.partitions: dict[int, PartitionStatus] = {}
+        self.size_bytes = 0
+        self._limit_bytes = limit_bytes
+        self._meters = meters
+        self._publish = publish
+        self._kept: dict[str, dict[str, Kept]] = {}
+        meters.status_bytes.set_function(lambda: self.size_bytes)
+
+    def of(self, detector_id: str) -> list[DetectorStatus]:
+        """What is told of a detector, without signals: partitions ascending, then its groups."""
+        counts = (kept.counts for kept in self._kept.get(detector_id, {}).values())
+        return sorted(counts, key=lambda one: (one.partition is None, one.partition or 0))
+
+    def signals(self, detector_id: str) -> list[dict[str, Any]]:
+        """The signals that are named, of all partitions, in no order."""
+        return [signal for kept in self._kept.get(detector_id, {}).values() for signal in kept.signals()]
+
+    def handle(self, records: Sequence[Received]) -> None:
+        """Take one batch of the topic; what cannot be read is counted and skipped."""
+        for record in records:
+            try:
+                result = self._take(record)
+            except Rejected as error:
+                result = "invalid"
+                log.warning("%s@%d: %s", record.topic, record.offset, error)
+            self._meters.status_records.labels(result).inc()
+
+    def _take(self, record: Received) -> str:
+        place = place_of(record.key)
+        if place is None and (record.key or b"").startswith(OF_TRAININGS):
+            return "other"
+        if place is None:
+            message = f"key {(record.key or b'')[:100]!r} names nothing"
+            raise Rejected(reason="bad_key", message=message)
+        detector_id, where = place
+        if not detector_id:
+            if record.value is None:
+                self.partitions.pop(int(where), None)
+            else:
+                self.partitions[int(where)] = alive = PartitionStatus.decode(record.value)
+                self._publish(alive)
+            return "kept"
+        kept = None if record.value is None else Kept.of(record.value)
+        self._forget(detector_id, where)
+        if kept is not None:
+            self._publish(kept.counts)
+        return "gone" if kept is None else self._keep(detector_id, where, kept)
+
+    def _keep(self, detector_id: str, where: str, kept: Kept) -> str:
+        result = "kept"
+        if self.size_bytes + len(kept.raw) > self._limit_bytes:
+            kept, result = kept.without_signals(), "without_signals"
+        if self.size_bytes + len(kept.raw) > self._limit_bytes:
+            return "no_room"
+        self.size_bytes += len(kept.raw)
+        self._kept.setdefault(detector_id, {})[where] = kept
+        return result
+
+    def _forget(self, detector_id: str, where: str) -> None:
+        places = self._kept.get(detector_id, {})
+        before = places.pop(where, None)
+        if before is not None:
+            self.size_bytes -= len(before.raw)
+            if not places:
+                del self._kept[detector_id]
