@@ -17,7 +17,7 @@ from api.problems import ApiError, Code
 from api.recent import Filter, Place, State
 from api.selection import parse_labels
 from api.store_tables import anomaly_events
-from connectors.errors import Unavailable
+from connectors.errors import StoreUnavailable, Unavailable
 from connectors.messages import Anomaly, Message, Severity
 
 router = APIRouter(prefix="/api/anomalies", tags=["anomalies"])
@@ -83,7 +83,7 @@ async def list_anomalies(
                 raise
     if not _is_simple(listing):
         message = f"the history is not complete yet, ask again: {context.history.component().reason}"
-        raise Unavailable(message)
+        raise StoreUnavailable(message)
     return _json(_recent(context, listing))
 
 

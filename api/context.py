@@ -26,7 +26,7 @@ from api.trial import Trials
 from api.upkeep import Upkeep
 from api.writer import Writer
 from connectors.clock import wall_clock_ms
-from connectors.errors import Unavailable
+from connectors.errors import Loading
 from connectors.follower import Follower, Received
 from connectors.probes import Component, down_if
 
@@ -101,7 +101,7 @@ class Context:
         """Raise ``Unavailable`` until the topic is loaded: half of it would be a wrong answer."""
         if not self.loaded(name):
             message = f"the api still reads its topic of {name} from Kafka: ask again in a second"
-            raise Unavailable(message)
+            raise Loading(message)
 
     def components(self) -> dict[str, Component]:
         """How the reading of each topic is doing, for the probes."""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition
 
-from connectors.errors import Overloaded, TocsinError, Unavailable
+from connectors.errors import KafkaUnavailable, Overloaded, TocsinError
 from connectors.kafka_clients import LIST_TIMEOUT_MS, make_consumer, unavailable
 from connectors.received import Received, receive, topic_partitions
 from connectors.settings import KafkaSettings
@@ -62,7 +62,8 @@ class DeadLetterLog:
             self._asking -= 1
 
     def _read(self, question: Callable[[_Reader], Any]) -> Any:
-        patient = self._settings.model_copy(update={"delivery_timeout_s": READING_S / 2})
+        connect_s = min(self._settings.delivery_timeout_s, READING_S / 2)
+        patient = self._settings.model_copy(update={"delivery_timeout_s": connect_s})
         consumer = make_consumer(patient, "tocsin-api-dead-letters", fetch_max_wait_ms=FETCH_WAIT_MS)
         try:
             with unavailable(patient):
@@ -130,7 +131,7 @@ class _Reader:
     def _check(self) -> None:
         if time.monotonic() > self._deadline_s:
             message = f"Kafka has not given the dead letters within {READING_S:g} s"
-            raise Unavailable(message)
+            raise KafkaUnavailable(message)
 
 
 def _partitions(consumer: KafkaConsumer, topic: str) -> dict[int, TopicPartition]:
@@ -138,4 +139,4 @@ def _partitions(consumer: KafkaConsumer, topic: str) -> dict[int, TopicPartition
     try:
         return {place.partition: place for place in topic_partitions(consumer, topic)}
     except TocsinError as error:
-        raise Unavailable(str(error)) from error
+        raise KafkaUnavailable(str(error)) from error

@@ -14,7 +14,7 @@ from api.dead_letter import DeadLetter, Opened, replay_of, shown_letter
 from api.dead_letter_log import DeadLetterLog
 from api.json_route import JsonRoute
 from api.problems import ApiError, Code
-from connectors.errors import Unavailable
+from connectors.errors import KafkaUnavailable
 from connectors.messages import Message, OutRecord
 from connectors.received import Received
 
@@ -101,7 +101,7 @@ async def _write(context: Context, record: OutRecord) -> None:
             await context.replays.write(record)
     except TimeoutError as error:
         message = f"Kafka at {context.settings.kafka} (TOCSIN_KAFKA) has not confirmed within {timeout_s:g} s"
-        raise Unavailable(message) from error
+        raise KafkaUnavailable(message) from error
 
 
 async def _existing(log: DeadLetterLog, partition: int, offset: int) -> Received:

@@ -19,7 +19,18 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 
-from connectors.errors import Overloaded, Rejected, TocsinError, TooLarge, Unavailable
+from connectors.errors import (
+    KafkaUnavailable,
+    Loading,
+    Overloaded,
+    Rejected,
+    SourceRefused,
+    SourceUnreachable,
+    StoreUnavailable,
+    TocsinError,
+    TooLarge,
+    Unavailable,
+)
 from connectors.messages import DetectorConfig, Message
 from connectors.refusals import expected_of, place_of
 
@@ -35,9 +46,13 @@ MAX_EXPECTED_CHARS = 1000
 
 
 class Code(StrEnum):
-    """Stable names of all refusals; none is ever renamed or reused."""
+    """Stable names of all refusals; none is ever renamed or reused.
+
+    Who may ask at all, and how often, is decided later; their codes (401, and 429 by caller) have their place here.
+    """
 
     BAD_REQUEST = "bad_request"
+    FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     DUPLICATE_DETECTOR = "duplicate_detector"
@@ -52,11 +67,17 @@ class Code(StrEnum):
     PRECONDITION_REQUIRED = "precondition_required"
     OVERLOADED = "overloaded"
     INTERNAL = "internal"
+    SOURCE_REFUSED = "source_refused"
     UNAVAILABLE = "unavailable"
+    LOADING = "loading"
+    KAFKA_UNAVAILABLE = "kafka_unavailable"
+    STORE_UNAVAILABLE = "store_unavailable"
+    SOURCE_UNAVAILABLE = "source_unavailable"
 
 
 STATUS: Mapping[Code, HTTPStatus] = {
     Code.BAD_REQUEST: HTTPStatus.BAD_REQUEST,
+    Code.FORBIDDEN: HTTPStatus.FORBIDDEN,
     Code.NOT_FOUND: HTTPStatus.NOT_FOUND,
     Code.METHOD_NOT_ALLOWED: HTTPStatus.METHOD_NOT_ALLOWED,
     Code.DUPLICATE_DETECTOR: HTTPStatus.CONFLICT,
@@ -71,10 +92,16 @@ STATUS: Mapping[Code, HTTPStatus] = {
     Code.PRECONDITION_REQUIRED: HTTPStatus.PRECONDITION_REQUIRED,
     Code.OVERLOADED: HTTPStatus.TOO_MANY_REQUESTS,
     Code.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
+    Code.SOURCE_REFUSED: HTTPStatus.BAD_GATEWAY,
     Code.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    Code.LOADING: HTTPStatus.SERVICE_UNAVAILABLE,
+    Code.KAFKA_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    Code.STORE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    Code.SOURCE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 TITLES: Mapping[Code, str] = {
     Code.BAD_REQUEST: "The request cannot be understood",
+    Code.FORBIDDEN: "This may not be asked from here",
     Code.NOT_FOUND: "There is no such thing",
     Code.METHOD_NOT_ALLOWED: "The address exists, but not with this method",
     Code.DUPLICATE_DETECTOR: "Another detector already computes this",
@@ -89,9 +116,49 @@ TITLES: Mapping[Code, str] = {
     Code.PRECONDITION_REQUIRED: "The If-Match header is missing",
     Code.OVERLOADED: "Too much at once",
     Code.INTERNAL: "The server failed",
+    Code.SOURCE_REFUSED: "The data source refuses what it was asked",
     Code.UNAVAILABLE: "What this needs does not answer or has no room now",
+    Code.LOADING: "The topics are still being read",
+    Code.KAFKA_UNAVAILABLE: "Kafka does not answer",
+    Code.STORE_UNAVAILABLE: "The store does not answer",
+    Code.SOURCE_UNAVAILABLE: "The data source does not answer",
 }
-RETRYABLE = frozenset({Code.TIMEOUT, Code.OVERLOADED, Code.UNAVAILABLE})
+ACTIONS: Mapping[Code, str] = {
+    Code.BAD_REQUEST: "Send what the OpenAPI document at /api/docs describes.",
+    Code.FORBIDDEN: "Add the page's origin to TOCSIN_API_ORIGINS, or open it from the api's own host.",
+    Code.NOT_FOUND: "Look at the list that the address belongs to, or at /api/docs.",
+    Code.METHOD_NOT_ALLOWED: "Use a method that the Allow header names.",
+    Code.DUPLICATE_DETECTOR: "Change the detector that detail names instead.",
+    Code.DETECTOR_LIMIT: "Delete a detector that is not needed.",
+    Code.NOT_REPLAYABLE: "Have its sender send it again.",
+    Code.STALE_REVISION: "Read the detector again and base the change on its new ETag.",
+    Code.TIMEOUT: "Send the body without pauses, over a faster line, or raise TOCSIN_API_BODY_TIMEOUT_S.",
+    Code.TOO_LARGE: "Send less at a time, or raise the setting that detail names.",
+    Code.HEADER_TOO_LARGE: "Send fewer and shorter headers.",
+    Code.UNSUPPORTED_MEDIA_TYPE: "Send JSON in UTF-8 under the content type that detail names.",
+    Code.INVALID: "Correct the fields that errors names.",
+    Code.PRECONDITION_REQUIRED: "Send If-Match with the ETag that the change is based on, or * for whatever holds.",
+    Code.OVERLOADED: "Wait for Retry-After seconds and send the same again.",
+    Code.INTERNAL: "Report it with the request id, under which the api's log has the error.",
+    Code.SOURCE_REFUSED: "Correct the query or the data source's settings by what detail says.",
+    Code.UNAVAILABLE: "Wait for Retry-After seconds and send the same again; /health says what is wrong.",
+    Code.LOADING: "Wait for Retry-After seconds and ask again; /ready says when all is read.",
+    Code.KAFKA_UNAVAILABLE: "Bring Kafka back; then read what holds before sending a change again.",
+    Code.STORE_UNAVAILABLE: "Bring the database back (TOCSIN_API_STORE); what is live goes on meanwhile.",
+    Code.SOURCE_UNAVAILABLE: "Bring the data source back, or correct its address; then ask again.",
+}
+"""What to do, for people."""
+RETRYABLE = frozenset(
+    {Code.TIMEOUT, Code.OVERLOADED, *(code for code in Code if STATUS[code] is HTTPStatus.SERVICE_UNAVAILABLE)}
+)
+OUTAGES: tuple[tuple[type[Unavailable], Code], ...] = (
+    (Loading, Code.LOADING),
+    (KafkaUnavailable, Code.KAFKA_UNAVAILABLE),
+    (StoreUnavailable, Code.STORE_UNAVAILABLE),
+    (SourceUnreachable, Code.SOURCE_UNAVAILABLE),
+    (Unavailable, Code.UNAVAILABLE),
+)
+"""The first kind of error that fits has its code."""
 RETRY_AFTER_S = 1
 
 
@@ -113,6 +180,7 @@ class Problem(Message):
     instance: str = Field(description="path of the request")
     code: Code
     request_id: str
+    action: str = Field(description="what to do, one sentence for people")
     retryable: bool = Field(description="whether the same request may succeed later")
     errors: list[FieldProblem] = Field(default=[], description="bad fields, for code invalid")
 
@@ -159,6 +227,7 @@ def problem_of(code: Code, detail: str, instance: str, request_id: str, errors: 
         instance=instance,
         code=code,
         request_id=request_id,
+        action=ACTIONS[code],
         retryable=code in RETRYABLE,
         errors=list(errors),
     )
@@ -184,6 +253,8 @@ async def _on_rejected(request: Request, error: Exception) -> Response:
     """A config that the flow's validator refused, or an oversized body."""
     if isinstance(error, TooLarge):
         return problem_response(request, Code.TOO_LARGE, str(error))
+    if isinstance(error, SourceRefused):
+        return problem_response(request, Code.SOURCE_REFUSED, str(error))
     return problem_response(request, Code.INVALID, str(error), field_problems(error))
 
 
@@ -202,7 +273,8 @@ async def _on_overloaded(request: Request, error: Exception) -> Response:
 
 async def _on_unavailable(request: Request, error: Exception) -> Response:
     log.warning("%s %s: %s", request.method, request.url.path, error)
-    return problem_response(request, Code.UNAVAILABLE, str(error))
+    code = next(code for kind, code in OUTAGES if isinstance(error, kind))
+    return problem_response(request, code, str(error))
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:

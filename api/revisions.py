@@ -21,7 +21,7 @@ from api.meters import ApiMeters
 from api.settings import ApiSettings
 from api.upkeep import Upkeep
 from api.writer import Writer
-from connectors.errors import Overloaded, Rejected, Unavailable
+from connectors.errors import KafkaUnavailable, Overloaded, Rejected
 from connectors.follower import Received
 from connectors.logs import REQUEST_ID
 from connectors.messages import Detector, DetectorConfig, DetectorRevision, OutRecord
@@ -172,7 +172,7 @@ async def _within(timeout_s: float, otherwise: str) -> AsyncIterator[None]:
         async with asyncio.timeout(timeout_s):
             yield
     except TimeoutError as error:
-        raise Unavailable(otherwise) from error
+        raise KafkaUnavailable(otherwise) from error
 
 
 def _token(headers: Iterable[tuple[str, bytes]]) -> bytes:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Container
 from contextlib import suppress
 
-from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+from fastapi import APIRouter, Response, WebSocket, WebSocketDisconnect
 
 from api.client import Client
 from api.context import Context
+from api.problems import MEDIA_TYPE, REQUEST_ID_HEADER, Code, problem_of
 from api.socket_answers import answer_to
-from api.socket_messages import CLOSE_BUSY, CLOSE_POLICY, CLOSE_SLOW
+from api.socket_messages import CLOSE_BUSY, CLOSE_SLOW
 from connectors.errors import Overloaded
 from connectors.settings import authority
 
@@ -24,7 +26,7 @@ async def serve(socket: WebSocket) -> None:
     context: Context = socket.app.state.context
     if not may_open(socket.headers.get("origin"), socket.headers.get("host", ""), context.settings.origins):
         context.meters.closed_clients.labels("origin").inc()
-        await socket.close(CLOSE_POLICY)  # before it is accepted, which makes it an HTTP 403
+        await socket.send_denial_response(_forbidden(socket))
         return
     await socket.accept()
     try:
@@ -49,6 +51,14 @@ def may_open(origin: str | None, host: str, allowed: Container[str]) -> bool:
         return True
     own = origin.lower().partition("://")[2]
     return (own != "" and own == host.lower()) or origin.lower() in allowed
+
+
+def _forbidden(socket: WebSocket) -> Response:
+    """The refusal of a page of a foreign origin, which is HTTP still."""
+    request_id = secrets.token_hex(8)
+    detail = f"Origin: {socket.headers.get('origin', '')[:200]}: its pages may not open a WebSocket here"
+    problem = problem_of(Code.FORBIDDEN, detail, socket.url.path, request_id)
+    return Response(problem.encode(), problem.status, {REQUEST_ID_HEADER: request_id}, MEDIA_TYPE)
 
 
 def _peer(socket: WebSocket) -> str:

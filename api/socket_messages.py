@@ -16,8 +16,6 @@ TAIL_SUBSCRIBED = "tocsin tail: connected to"
 """How the line of ``tocsin tail`` begins by which one knows that it has subscribed and misses nothing from then on."""
 CLOSE_SLOW = 4008
 """The client read more slowly than events came: connect again and load what was missed by REST."""
-CLOSE_POLICY = 1008
-"""A page of another origin; it sees a refused handshake."""
 CLOSE_BUSY = 1013
 """Too many clients: try again later (RFC 6455 registry, "Try Again Later")."""
 

@@ -23,7 +23,7 @@ from api.meters import ApiMeters
 from api.store_engine import STATEMENT_TIMEOUT_S, WRITING, make_engine, shown, store_url
 from api.store_steps import upgrade
 from api.store_tables import versions
-from connectors.errors import Overloaded, Unavailable
+from connectors.errors import Overloaded, StoreUnavailable, Unavailable
 from connectors.probes import Component, degraded_if
 
 log = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ class Store:
                 return await asyncio.get_running_loop().run_in_executor(pool, self._work, work, writing)
         except TimeoutError as error:
             message = f"{self.place}: no answer within {deadline_s:g} s"
-            raise Unavailable(message) from error
+            raise StoreUnavailable(message) from error
         finally:
             self._inside -= 1
 
@@ -152,7 +152,7 @@ class Store:
         """Say so once, and to all who ask within the next moment."""
         cause = getattr(error, "orig", None) or error
         said = str(cause).strip().splitlines() or [repr(error)]
-        failure = Unavailable(f"{self.place}: {said[0]}")
+        failure = StoreUnavailable(f"{self.place}: {said[0]}")
         self._meters.store_errors.inc()
         if getattr(cause, "sqlstate", None) in PASSING or said[0] in PASSING:
             log.warning("%s", failure)

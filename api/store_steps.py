@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Connection, Table, insert, select, text, update
 
 from api.store_tables import anomalies, anomaly_events, anomaly_labels, read_offsets, versions
-from connectors.errors import Unavailable
+from connectors.errors import StoreUnavailable
 
 Step = Callable[[Connection], None]
 
@@ -43,7 +43,7 @@ def upgrade(connection: Connection, steps: Sequence[Step] = STEPS) -> int:
     taken = found or 0
     if taken > len(steps):
         message = f"its tables are of version {taken}, this Tocsin knows them up to {len(steps)}: run the newer one"
-        raise Unavailable(message)
+        raise StoreUnavailable(message)
     for step in steps[taken:]:
         step(connection)
     connection.execute(update(versions).values(version=len(steps)))

@@ -7,7 +7,10 @@ TocsinError
 │   ├── TooSlow         not whole within its time-out: 408
 │   └── SourceRefused   a data source refuses what it was asked, or is none: tell why, never retry
 ├── Overloaded    too much at once: 429 with Retry-After
-├── Unavailable   Kafka did not confirm, or a disk is full: 503, retry
+├── Unavailable   what it needs does not answer, or a disk is full: 503, retry
+│   ├── KafkaUnavailable   Kafka does not answer or did not confirm
+│   ├── StoreUnavailable   the SQL store does not answer
+│   ├── Loading            a topic is still being read at the start: a moment later it is
 │   └── SourceUnreachable  a data source does not answer, or is too busy
 └── Misplaced     stored offsets do not fit the broker: stop loudly
     ├── OffsetGone      Kafka no longer holds the offset
@@ -53,6 +56,18 @@ class Overloaded(TocsinError):  # noqa: N818 - as Rejected
 
 class Unavailable(TocsinError):  # noqa: N818 - as Rejected
     """Kafka did not confirm in time, or a disk did not take it; the same request may succeed later."""
+
+
+class KafkaUnavailable(Unavailable):
+    """Kafka does not answer, or did not confirm in time; what was written may be there all the same."""
+
+
+class StoreUnavailable(Unavailable):
+    """The SQL store does not answer in time; what is live goes on without."""
+
+
+class Loading(Unavailable):
+    """What was asked for is still being read: half of it would be a wrong answer."""
 
 
 class SourceUnreachable(Unavailable):

@@ -18,7 +18,7 @@ from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 from kafka.net import KafkaNetClient
 
-from connectors.errors import TocsinError, TooLarge, Unavailable
+from connectors.errors import KafkaUnavailable, TocsinError, TooLarge
 from connectors.kafka_repairs import keep_first_registered
 from connectors.messages import OutRecord
 from connectors.settings import KafkaSettings
@@ -119,7 +119,7 @@ def await_listener(settings: KafkaSettings) -> None:
         except OSError as error:
             if time.monotonic() > deadline:
                 message = f"Kafka at {settings.kafka} (TOCSIN_KAFKA) does not answer: {error}"
-                raise Unavailable(message) from error
+                raise KafkaUnavailable(message) from error
             time.sleep(CONNECT_PAUSE_S)
 
 
@@ -187,7 +187,7 @@ def error_of(error: BaseException) -> TocsinError:
     if isinstance(error, (MessageSizeTooLargeError, RecordListTooLargeError)):
         message = f"record: too large for Kafka (its message.max.bytes, or the topic's max.message.bytes): {error!r}"
         return TooLarge(reason="record_too_large", message=message)
-    return Unavailable(f"Kafka did not confirm a record: {error!r}")
+    return KafkaUnavailable(f"Kafka did not confirm a record: {error!r}")
 
 
 @contextmanager
@@ -197,7 +197,7 @@ def unavailable(settings: KafkaSettings) -> Iterator[None]:
         yield
     except KafkaError as error:
         message = f"Kafka at {settings.kafka} (TOCSIN_KAFKA) does not answer: {error!r}"
-        raise Unavailable(message) from error
+        raise KafkaUnavailable(message) from error
 
 
 def _asking_only(**config: Any) -> KafkaNetClient:

@@ -13,7 +13,7 @@ from typing import Any
 
 from kafka import KafkaProducer
 
-from connectors.errors import TocsinError, Unavailable
+from connectors.errors import KafkaUnavailable, TocsinError, Unavailable
 from connectors.kafka_clients import close_producer, error_of, send
 from connectors.messages import OutRecord
 
@@ -52,7 +52,7 @@ class Line:
             self._note(error)
             raise
         except ValueError as error:  # a partition that the topic does not have
-            unavailable = Unavailable(f"Kafka: {error}")
+            unavailable = KafkaUnavailable(f"Kafka: {error}")
             self._note(unavailable)
             raise unavailable from error
         with self._lock:

@@ -168,4 +168,6 @@ def test_any_other_page_may_not(api: RunningApi, origin: str) -> None:
     ):
         pytest.fail("it is connected")
     assert refused.value.response.status_code == 403
+    problem = json.loads(refused.value.response.body or b"")
+    assert (problem["code"], problem["instance"]) == ("forbidden", "/api/ws")
     assert api.metric("tocsin_api_socket_clients_closed_total", reason="origin") == before + 1

@@ -227,7 +227,7 @@ def test_kafka_gone_is_503_and_the_api_says_so(tmp_path: Path) -> None:
             refused = api.http.post("/api/detectors", json=config("other", 9))
             assert (refused.status_code, refused.json()["code"], refused.json()["retryable"]) == (
                 503,
-                "unavailable",
+                "kafka_unavailable",
                 True,
             )
             assert refused.headers["retry-after"]
@@ -240,7 +240,7 @@ def test_kafka_gone_is_503_and_the_api_says_so(tmp_path: Path) -> None:
 def test_a_write_that_is_not_read_back_in_time_is_503_and_says_what_to_do(kafka_settings: KafkaSettings) -> None:
     with running_api(api_settings(kafka_settings, api_read_back_timeout_s=1e-6)) as api:
         answer = api.http.post("/api/detectors", json=config())
-        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        assert (answer.status_code, answer.json()["code"]) == (503, "kafka_unavailable")
         wait_for(lambda: len(all_detectors(api)) == 1)
         assert all_detectors(api)[0]["id"] in answer.json()["detail"]
 
@@ -271,7 +271,7 @@ def test_before_the_topics_are_read_nothing_is_answered_wrongly() -> None:
         assert api.http.get("/health").json()["status"] == "down"
         for path in ("/api/detectors", "/api/anomalies"):
             answer = api.http.get(path)
-            assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+            assert (answer.status_code, answer.json()["code"]) == (503, "loading")
 
 
 def test_the_record_is_what_the_contract_says(api: RunningApi, kafka_settings: KafkaSettings) -> None:

@@ -117,7 +117,7 @@ def test_replicas_share_one_postgresql_and_lose_nothing_while_it_is_down(
             assert PASSWORD not in one.http.get("/health").text
             assert listed(one) == ids_of(range(199, 194, -1)), "the recent ones answer meanwhile"
             refused = one.http.get("/api/anomalies?sort=time")
-            assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
+            assert (refused.status_code, refused.json()["code"]) == (503, "store_unavailable")
             assert one.http.get("/ready").status_code == 200
         finally:
             postgres.start()

@@ -8,8 +8,29 @@ from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 
 from api import problems
-from api.problems import MAX_SHOWN_CHARS, RETRYABLE, STATUS, TITLES, ApiError, Code, Problem, problem_response, shown
-from connectors.errors import Overloaded, Rejected, TooLarge, Unavailable
+from api.problems import (
+    ACTIONS,
+    MAX_SHOWN_CHARS,
+    RETRYABLE,
+    STATUS,
+    TITLES,
+    ApiError,
+    Code,
+    Problem,
+    problem_response,
+    shown,
+)
+from connectors.errors import (
+    KafkaUnavailable,
+    Loading,
+    Overloaded,
+    Rejected,
+    SourceRefused,
+    SourceUnreachable,
+    StoreUnavailable,
+    TooLarge,
+    Unavailable,
+)
 from flows.config import ConfigError
 
 
@@ -19,7 +40,8 @@ def make_request() -> Request:
 
 
 def test_every_code_has_a_status_and_a_title() -> None:
-    assert set(STATUS) == set(TITLES) == set(Code)
+    assert set(STATUS) == set(TITLES) == set(ACTIONS) == set(Code)
+    assert len(Code) >= 18
     assert all(400 <= status < 600 for status in STATUS.values())
     assert set(Code) >= RETRYABLE
 
@@ -32,6 +54,8 @@ def test_a_problem_says_all_that_rfc_9457_and_we_ask(code: Code) -> None:
     assert (answer.status_code, problem.status) == (STATUS[code], STATUS[code])
     assert problem.type == f"urn:tocsin:problem:{code}"
     assert (problem.detail, problem.instance, problem.request_id) == ("why", "/api/x", "r1")
+    assert problem.action == ACTIONS[code]
+    assert ACTIONS[code].endswith(".")
     assert problem.retryable is (answer.status_code in (408, 429, 503))
     assert ("retry-after" in answer.headers) is problem.retryable
 
@@ -44,6 +68,11 @@ def test_a_problem_says_all_that_rfc_9457_and_we_ask(code: Code) -> None:
         (TooLarge(reason="r", message="m"), Code.TOO_LARGE),
         (Overloaded("m", retry_after_s=7), Code.OVERLOADED),
         (Unavailable("m"), Code.UNAVAILABLE),
+        (Loading("m"), Code.LOADING),
+        (KafkaUnavailable("m"), Code.KAFKA_UNAVAILABLE),
+        (StoreUnavailable("m"), Code.STORE_UNAVAILABLE),
+        (SourceUnreachable("m"), Code.SOURCE_UNAVAILABLE),
+        (SourceRefused(reason="r", message="m"), Code.SOURCE_REFUSED),
         (HTTPException(418, "teapot"), Code.BAD_REQUEST),
         (HTTPException(502, "gateway"), Code.INTERNAL),
     ],
