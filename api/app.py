@@ -9,7 +9,20 @@ from functools import partial
 
 from fastapi import FastAPI
 
-from api import anomalies, connections, dead_letters, deployment, detectors, health, kinds, past, socket, status, trials
+from api import (
+    anomalies,
+    connections,
+    datasources,
+    dead_letters,
+    deployment,
+    detectors,
+    health,
+    kinds,
+    past,
+    socket,
+    status,
+    trials,
+)
 from api.context import Context
 from api.docs import OPENAPI_PATH, REFUSALS, install_docs, openapi_with_problems
 from api.gate import Gate, Limit
@@ -55,7 +68,14 @@ def create_app(
     )
     install_problems(app)
     steering = (detectors.router, detectors.patches, past.router, trials.router, kinds.router, status.router)
-    for router in (anomalies.router, *steering, connections.router, dead_letters.router, deployment.router):
+    for router in (
+        anomalies.router,
+        *steering,
+        datasources.router,
+        connections.router,
+        dead_letters.router,
+        deployment.router,
+    ):
         app.include_router(router, responses=REFUSALS)
     app.include_router(health.router)
     app.include_router(socket.router)

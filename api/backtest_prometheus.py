@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import NoReturn
 
 import httpx
-import numpy as np
 
+from api.source_history import frame_of
 from connectors.codec.encode import encode_labels
 from connectors.codec.series_hash import series_hash
 from connectors.errors import Rejected
@@ -85,13 +85,6 @@ def file_name(labels: dict[str, str]) -> str:
     )
     plain = re.sub(r"[^\w.-]+", "_", text, flags=re.ASCII).strip("._-")[:MAX_NAME]
     return f"{plain}-{series_hash(encode_labels(labels), DEFAULT_TENANT) >> 32:08x}"
-
-
-def frame_of(series: SourceSeries) -> Frame:
-    """One series as it is judged; what an expression gives may have no name."""
-    labels = {NAME_LABEL: "series", **dict(series.labels)}
-    values = series.values[:, None]
-    return Frame(series.times_ms, values, np.ones(values.shape, np.bool_), [labels])
 
 
 def _refuse(field: str, value: object, expected: str) -> NoReturn:

@@ -19,6 +19,7 @@ from api.recent import RecentAnomalies
 from api.revisions import RevisionLog
 from api.settings import ApiSettings
 from api.socket_messages import SYSTEM
+from api.sources import Sources
 from api.store import Store
 from api.told import Told
 from api.topic_mark import learn_mark
@@ -29,6 +30,7 @@ from connectors.clock import wall_clock_ms
 from connectors.errors import Loading
 from connectors.follower import Follower, Received
 from connectors.probes import Component, down_if
+from connectors.sources.address import AddressPolicy
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +55,7 @@ class Context:
         self.history = History(settings, self.store, self.meters, now_ms)
         self.upkeep = Upkeep(settings.api_broker_health)
         self.revisions = RevisionLog(settings, self.meters, now_ms, self.upkeep)
+        self.sources = Sources(AddressPolicy.parse(settings.api_source_networks), self.meters, now_ms)
         self.trials = Trials(self.meters)
         self.dead_letters = DeadLetterLog(settings)
         self.replays = Writer(settings, "tocsin-api-replays")
@@ -88,6 +91,7 @@ class Context:
         await asyncio.to_thread(self.replays.stop)
         await self.upkeep.stop()
         await self.history.stop()
+        await self.sources.stop()
         await self.store.stop()
 
     def loaded(self, name: str) -> bool:

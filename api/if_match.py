@@ -1,14 +1,13 @@
-"""The ETag of a detector is its revision; a change says in If-Match on which revision it is based."""
+"""The ETag of a detector or data source is its revision; a change says in If-Match on which revision it is based."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from fastapi import Header
 
 from api.problems import ApiError, Code
-from connectors.messages import Detector
 
 ANYTHING = "*"
 ETAG = re.compile(r'"(\d{1,18})"')
@@ -17,26 +16,38 @@ IfMatch = Annotated[
 ]
 
 
-def etag(detector: Detector) -> str:
+class Revised(Protocol):
+    """What has revisions: a detector or a data source."""
+
+    @property
+    def id(self) -> str:
+        """Under which it is found."""
+
+    @property
+    def revision(self) -> int:
+        """Counts its changes."""
+
+
+def etag(revised: Revised) -> str:
     """Its revision, as HTTP wants it."""
-    return f'"{detector.revision}"'
+    return f'"{revised.revision}"'
 
 
-def base_revision(detector: Detector, if_match: str | None) -> int:
+def base_revision(revised: Revised, if_match: str | None, what: str = "detector") -> int:
     """The revision that a change is based on; raises ``ApiError`` when If-Match is missing, unreadable or stale."""
     if if_match is None:
-        message = f"If-Match: missing; send the ETag that the change is based on, now {etag(detector)}"
+        message = f"If-Match: missing; send the ETag that the change is based on, now {etag(revised)}"
         raise ApiError(Code.PRECONDITION_REQUIRED, message)
     if is_anything(if_match):
-        return detector.revision
+        return revised.revision
     tags = [ETAG.fullmatch(tag.strip()) for tag in if_match.split(",")]
     if None in tags:
-        message = f"If-Match: {if_match[:100]!r}: expected the ETag of a GET, like {etag(detector)}"
+        message = f"If-Match: {if_match[:100]!r}: expected the ETag of a GET, like {etag(revised)}"
         raise ApiError(Code.BAD_REQUEST, message)
-    if detector.revision not in {int(tag[1]) for tag in tags if tag}:
-        message = f"detector {detector.id}: is at revision {detector.revision}, If-Match says {if_match}"
+    if revised.revision not in {int(tag[1]) for tag in tags if tag}:
+        message = f"{what} {revised.id}: is at revision {revised.revision}, If-Match says {if_match}"
         raise ApiError(Code.STALE_REVISION, message)
-    return detector.revision
+    return revised.revision
 
 
 def is_anything(if_match: str | None) -> bool:

@@ -87,6 +87,27 @@ class ApiMeters:
         self.trials = Gauge(
             "tocsin_api_trials", "detectors that are tried on samples now, or wait for it", registry=self.registry
         )
+        self.source_requests = Counter(
+            "tocsin_api_source_requests",
+            "questions to data sources, by what became of them",
+            ["kind", "result"],
+            registry=self.registry,
+        )
+        self.sources_asked = Gauge(
+            "tocsin_api_source_requests_in_flight", "questions to data sources not answered yet", registry=self.registry
+        )
+        self.source_cache = Counter(
+            "tocsin_api_source_cache",
+            "questions to the cache of query results (hit, miss), and results that made room for others (evicted)",
+            ["result"],
+            registry=self.registry,
+        )
+        self.source_cache_entries = Gauge(
+            "tocsin_api_source_cache_entries", "query results kept", registry=self.registry
+        )
+        self.source_cache_bytes = Gauge(
+            "tocsin_api_source_cache_bytes", "bytes of the query results kept", registry=self.registry
+        )
         self.lag = Gauge(
             "tocsin_api_topic_lag_records", "records of a topic not read yet", ["topic"], registry=self.registry
         )

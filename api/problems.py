@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 
+from api.secrecy import without_secrets
 from connectors.errors import (
     KafkaUnavailable,
     Loading,
@@ -58,6 +59,8 @@ class Code(StrEnum):
     DUPLICATE_DETECTOR = "duplicate_detector"
     DETECTOR_LIMIT = "detector_limit"
     NOT_REPLAYABLE = "not_replayable"
+    DUPLICATE_SOURCE = "duplicate_source"
+    SOURCE_LIMIT = "source_limit"
     STALE_REVISION = "stale_revision"
     TIMEOUT = "timeout"
     TOO_LARGE = "too_large"
@@ -83,6 +86,8 @@ STATUS: Mapping[Code, HTTPStatus] = {
     Code.DUPLICATE_DETECTOR: HTTPStatus.CONFLICT,
     Code.DETECTOR_LIMIT: HTTPStatus.CONFLICT,
     Code.NOT_REPLAYABLE: HTTPStatus.CONFLICT,
+    Code.DUPLICATE_SOURCE: HTTPStatus.CONFLICT,
+    Code.SOURCE_LIMIT: HTTPStatus.CONFLICT,
     Code.STALE_REVISION: HTTPStatus.PRECONDITION_FAILED,
     Code.TIMEOUT: HTTPStatus.REQUEST_TIMEOUT,
     Code.TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -107,9 +112,11 @@ TITLES: Mapping[Code, str] = {
     Code.DUPLICATE_DETECTOR: "Another detector already computes this",
     Code.DETECTOR_LIMIT: "There are as many detectors as are allowed",
     Code.NOT_REPLAYABLE: "The dead letter cannot be replayed",
-    Code.STALE_REVISION: "The detector was changed by someone else",
+    Code.DUPLICATE_SOURCE: "Another data source has this name",
+    Code.SOURCE_LIMIT: "There are as many data sources as are allowed",
+    Code.STALE_REVISION: "It was changed by someone else",
     Code.TIMEOUT: "The request body did not come in time",
-    Code.TOO_LARGE: "The request body is too large",
+    Code.TOO_LARGE: "What is sent or asked for is too much",
     Code.HEADER_TOO_LARGE: "The request's headers are too large",
     Code.UNSUPPORTED_MEDIA_TYPE: "The body has a content type that is not read here",
     Code.INVALID: "A value is not allowed",
@@ -131,7 +138,9 @@ ACTIONS: Mapping[Code, str] = {
     Code.DUPLICATE_DETECTOR: "Change the detector that detail names instead.",
     Code.DETECTOR_LIMIT: "Delete a detector that is not needed.",
     Code.NOT_REPLAYABLE: "Have its sender send it again.",
-    Code.STALE_REVISION: "Read the detector again and base the change on its new ETag.",
+    Code.DUPLICATE_SOURCE: "Change that data source instead, or give this one another name.",
+    Code.SOURCE_LIMIT: "Delete a data source that is not needed.",
+    Code.STALE_REVISION: "Read it again and base the change on its new ETag.",
     Code.TIMEOUT: "Send the body without pauses, over a faster line, or raise TOCSIN_API_BODY_TIMEOUT_S.",
     Code.TOO_LARGE: "Send less at a time, or raise the setting that detail names.",
     Code.HEADER_TOO_LARGE: "Send fewer and shorter headers.",
@@ -304,7 +313,8 @@ def _field_problem(item: Mapping[str, Any], model: type[BaseModel]) -> FieldProb
     """A pydantic error; the leading "body" of its place says nothing, "query" and "header" do."""
     loc = item["loc"][1:] if item["loc"][0] == "body" and len(item["loc"]) > 1 else item["loc"]
     expected = _short(expected_of(model, item, loc), MAX_EXPECTED_CHARS)
-    return FieldProblem(field=_short(place_of(loc)), value=shown(item.get("input")), expected=expected)
+    value = without_secrets(loc, item.get("input"))
+    return FieldProblem(field=_short(place_of(loc)), value=shown(value), expected=expected)
 
 
 _HTTP_CODES = {

@@ -10,12 +10,13 @@ import httpx
 from pydantic import AfterValidator, Field, SecretStr
 
 from connectors.settings import MAX_PORT, Host, KafkaSettings, NamedPath
+from connectors.sources.address import AddressPolicy
 
 ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?/?", re.IGNORECASE)
 Seconds = Annotated[float, Field(gt=0)]
 
 
-def _http_url(text: str) -> str:
+def http_url(text: str) -> str:
     """Refuse what nobody could ask, once and at the start."""
     if not text:
         return text
@@ -43,7 +44,17 @@ def _origins(text: str) -> str:
     return text
 
 
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
+def _networks(text: str) -> str:
+    """Refuse what is no network."""
+    try:
+        AddressPolicy.parse(text)
+    except ValueError as error:
+        message = f"is not a list of networks like 10.0.0.0/8,fd00::/8: {error}"
+        raise ValueError(message) from error
+    return text
+
+
+HttpUrl = Annotated[str, AfterValidator(http_url)]
 """Address that can be asked over HTTP; may be empty."""
 
 
@@ -110,6 +121,14 @@ class ApiSettings(KafkaSettings):
     api_max_samples_bytes: Annotated[
         int, Field(ge=64, description="largest body with samples that a detector is tried on")
     ] = 4 * 1024 * 1024
+    api_source_networks: Annotated[
+        str,
+        AfterValidator(_networks),
+        Field(
+            description="where data sources may be: 10.0.0.0/8[,…]; empty: anywhere. Never where clouds hand out "
+            "credentials (169.254.0.0/16 and the like)"
+        ),
+    ] = ""
     api_broker_health: Annotated[
         HttpUrl,
         Field(

@@ -84,7 +84,9 @@ class _Hinting(SQLiteCompiler):
 
 
 def _sqlite(url: URL, connections: int) -> Engine:
-    Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
+    file = Path(url.database or "")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch(mode=0o600)  # it holds the secrets of data sources, and what SQLite puts beside it has the same mode
     engine = create_engine(
         url,
         pool_size=connections,

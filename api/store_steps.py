@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, Table, insert, select, text, update
 
-from api.store_tables import anomalies, anomaly_events, anomaly_labels, read_offsets, versions
+from api.store_tables import anomalies, anomaly_events, anomaly_labels, read_offsets, sources, versions
 from connectors.errors import StoreUnavailable
 
 Step = Callable[[Connection], None]
@@ -25,7 +25,10 @@ def creating(*tables: Table) -> Step:
     return create
 
 
-STEPS: tuple[Step, ...] = (creating(anomalies, anomaly_events, anomaly_labels, read_offsets),)
+STEPS: tuple[Step, ...] = (
+    creating(anomalies, anomaly_events, anomaly_labels, read_offsets),
+    creating(sources),
+)
 """Never change or remove one that was released: append."""
 
 

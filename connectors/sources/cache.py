@@ -39,7 +39,7 @@ class CacheFigures:
 
 
 class ResultCache:
-    """For one thread or loop; values are shared, so nobody may change them."""
+    """For one thread or loop; values are shared, so nobody may change them. ``tell`` hears hit, miss and evicted."""
 
     def __init__(
         self,
@@ -47,6 +47,7 @@ class ResultCache:
         ttl_s: float = TTL_S,
         most_bytes: int = MAX_BYTES,
         now_s: Callable[[], float] = time.monotonic,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.figures = CacheFigures()
         self.size_bytes = 0
@@ -54,6 +55,7 @@ class ResultCache:
         self._most_entries = most_entries
         self._most_bytes = most_bytes
         self._now_s = now_s
+        self._tell = tell
         self._kept = OrderedDict[Hashable, Kept]()
 
     def __len__(self) -> int:
@@ -67,8 +69,10 @@ class ResultCache:
             kept = None
         if kept is None:
             self.figures.misses += 1
+            self._tell("miss")
             return None
         self.figures.hits += 1
+        self._tell("hit")
         self._kept.move_to_end(key)
         return kept.value
 
@@ -83,6 +87,7 @@ class ResultCache:
         while len(self._kept) > self._most_entries or self.size_bytes > self._most_bytes:
             self._drop(next(iter(self._kept)))
             self.figures.evicted += 1
+            self._tell("evicted")
 
     def forget(self, source: Hashable) -> None:
         """Drop what came from a source: the first part of the keys."""

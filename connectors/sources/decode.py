@@ -119,6 +119,9 @@ class MatrixSink(ItemsSink):
         return self._matrix
 
     def _take(self, item: dict[str, Any]) -> None:
+        if "stream" in item:
+            message = "log lines and no numbers: ask for e.g. count_over_time({…}[1m])"
+            raise ValueError(message)
         values = item.get("values", [])
         self._left -= len(values)
         if self._left < 0:

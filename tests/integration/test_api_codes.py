@@ -12,10 +12,11 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 import flows.revisions
+from api import source_table
 from api.app import create_app
 from api.dead_letter_log import READERS_MOST
 from api.problems import ACTIONS, RETRYABLE, STATUS, Code
-from connectors.errors import SourceRefused, SourceUnreachable, StoreUnavailable
+from connectors.errors import SourceRefused, StoreUnavailable
 from connectors.kafka_clients import confirm, make_producer
 from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
@@ -112,6 +113,24 @@ def raising(error: Exception) -> Callable[[RunningApi], Problem]:
     return ask_it
 
 
+SOURCE = {"name": "nowhere", "kind": "prometheus", "url": "http://127.0.0.1:1"}
+
+
+def unreachable(api: RunningApi) -> Problem:
+    made = api.http.post("/api/datasources", json={**SOURCE, "name": "elsewhere"}).json()
+    asked = {"query": "up", "from_ms": 0, "to_ms": 1000, "step_s": 1}
+    return api.http.post(f"/api/datasources/{made['id']}/query", json=asked).json()
+
+
+def twice(api: RunningApi) -> Problem:
+    api.http.post("/api/datasources", json=SOURCE)
+    return api.http.post("/api/datasources", json=SOURCE).json()
+
+
+def without_sources(patch: pytest.MonkeyPatch, _: RunningApi) -> None:
+    patch.setattr(source_table, "MAX_SOURCES", 0)
+
+
 CASES: dict[Code, Callable[[RunningApi], Problem]] = {
     Code.BAD_REQUEST: asked("POST", "/api/detectors", content=b"{", headers={"Content-Type": "application/json"}),
     Code.FORBIDDEN: foreign,
@@ -134,7 +153,9 @@ CASES: dict[Code, Callable[[RunningApi], Problem]] = {
     Code.LOADING: without_kafka("/api/detectors"),
     Code.KAFKA_UNAVAILABLE: without_kafka("/api/dead-letters"),
     Code.STORE_UNAVAILABLE: raising(StoreUnavailable("no answer")),
-    Code.SOURCE_UNAVAILABLE: raising(SourceUnreachable("no answer")),
+    Code.SOURCE_UNAVAILABLE: unreachable,
+    Code.DUPLICATE_SOURCE: twice,
+    Code.SOURCE_LIMIT: with_changes("/api/datasources", without_sources, json=SOURCE),
 }
 
 

@@ -1,0 +1,183 @@
+"""``/api/datasources``: add, test, list, read, replace and delete data sources, ask one, and how it is doing."""
+
+from __future__ import annotations
+
+import secrets
+from functools import partial
+from typing import Annotated
+
+import numpy as np
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import Field
+
+from api import source_table
+from api.context import Context
+from api.if_match import IfMatch, base_revision, etag, is_anything
+from api.json_route import JsonRoute
+from api.problems import ApiError, Code
+from api.source_config import SourceConfig, SourceKind
+from api.source_history import MAX_POINTS, MAX_SERIES, Span
+from api.source_table import DataSource
+from api.sources import SourceHealth, SourceTest
+from connectors.messages import Message
+from connectors.sources.decode import SourceSeries
+from flows.config import ConfigError
+
+router = APIRouter(prefix="/api/datasources", tags=["data sources"], route_class=JsonRoute)
+
+WHAT = "data source"
+ID_BYTES = 6
+MAX_TRIES = 10
+"""How often a change of whatever holds (``If-Match: *``) is tried anew after others were faster."""
+
+
+class SourcePage(Message):
+    """Some of the data sources, ordered by id."""
+
+    datasources: list[DataSource]
+    next: Annotated[str | None, Field(description="give it as ``after`` to get the following page; null at the end")]
+
+
+class SourceQuery(Span):
+    """A question for numbers, as a plot or a preview needs them."""
+
+    query: Annotated[str, Field(min_length=1, max_length=8192, description="PromQL, or LogQL that gives numbers")]
+
+
+class FoundSeries(Message):
+    """One series of an answer."""
+
+    labels: dict[str, str]
+    times_ms: list[int]
+    values: Annotated[list[float | None], Field(description="null for what is no number")]
+
+
+class Found(Message):
+    """All that came of a question."""
+
+    series: list[FoundSeries]
+
+
+def context_of(request: Request) -> Context:
+    """What the process holds."""
+    context: Context = request.app.state.context
+    return context
+
+
+Holding = Annotated[Context, Depends(context_of)]
+
+
+@router.get("")
+async def list_sources(
+    context: Holding,
+    limit: Annotated[int, Query(ge=1, le=1000, description="data sources on a page")] = 100,
+    after: Annotated[str, Query(max_length=64, description="``next`` of the page before")] = "",
+    kind: Annotated[SourceKind | None, Query(description="prometheus or loki")] = None,
+) -> SourcePage:
+    """Data sources ordered by id; their secrets are stars."""
+    found = await context.store.read(partial(source_table.page, after=after, limit=limit + 1, kind=kind))
+    return SourcePage(datasources=found[:limit], next=found[limit - 1].id if len(found) > limit else None)
+
+
+@router.post("", status_code=201)
+async def create_source(config: SourceConfig, context: Holding, response: Response) -> DataSource:
+    """Keep a data source; whether it answers is asked by ``test``."""
+    now_ms = context.now_ms()
+    made = DataSource(
+        id=f"s-{secrets.token_hex(ID_BYTES)}",
+        revision=1,
+        config=config.with_secrets_of(None),
+        created_ms=now_ms,
+        updated_ms=now_ms,
+    )
+    await context.store.write(partial(source_table.create, source=made))
+    response.headers["Location"] = f"/api/datasources/{made.id}"
+    return _tagged(made, response)
+
+
+@router.post("/test")
+async def test_config(config: SourceConfig, context: Holding) -> SourceTest:
+    """Ask a data source that is not kept yet whether it answers."""
+    return await context.sources.test(config.with_secrets_of(None))
+
+
+@router.get("/{source_id}")
+async def read_source(source_id: str, context: Holding, response: Response) -> DataSource:
+    """One data source with its revision, which is also its ETag; its secrets are stars."""
+    return _tagged(await existing(context, source_id), response)
+
+
+@router.put("/{source_id}")
+async def replace_source(
+    source_id: str, config: SourceConfig, context: Holding, response: Response, if_match: IfMatch = None
+) -> DataSource:
+    """Replace the whole config; secrets that are null or stars stay, unless the address is another server's."""
+    for _ in range(MAX_TRIES if is_anything(if_match) else 1):
+        stored = await existing(context, source_id)
+        base = base_revision(stored, if_match, WHAT)
+        known = config.with_secrets_of(stored.config)
+        if known == stored.config:
+            return _tagged(stored, response)
+        changes = {"revision": base + 1, "config": known, "updated_ms": context.now_ms()}
+        made = stored.model_copy(update=changes)
+        if await context.store.write(partial(source_table.replace, source=made, base=base)):
+            await context.sources.forget(source_id)
+            return _tagged(made, response)
+    raise _overtaken(source_id)
+
+
+@router.delete("/{source_id}", status_code=204, response_class=Response)
+async def delete_source(source_id: str, context: Holding, if_match: IfMatch = None) -> None:
+    """Delete a data source and its secrets."""
+    for _ in range(MAX_TRIES if is_anything(if_match) else 1):
+        base = base_revision(await existing(context, source_id), if_match, WHAT)
+        if await context.store.write(partial(source_table.remove, source_id=source_id, base=base)):
+            await context.sources.forget(source_id)
+            return
+    raise _overtaken(source_id)
+
+
+@router.post("/{source_id}/test")
+async def test_source(source_id: str, context: Holding) -> SourceTest:
+    """Ask a data source, once, what every such server can answer."""
+    return await context.sources.test((await existing(context, source_id)).config)
+
+
+@router.get("/{source_id}/health")
+async def read_health(source_id: str, context: Holding) -> SourceHealth:
+    """Whether it answers now, when it last did, and how often answers came from memory."""
+    return await context.sources.health(await existing(context, source_id))
+
+
+@router.post("/{source_id}/query")
+async def query_source(source_id: str, asked: SourceQuery, context: Holding) -> Found:
+    """The numbers of a range: up to 100 series and 100,000 points."""
+    source = await existing(context, source_id)
+    wanted = asked.range_of(asked.query)
+    async with context.sources.asking(source) as api:
+        found = await api.query_range(wanted, MAX_POINTS)
+    if len(found) > MAX_SERIES:
+        expected = f"at most {MAX_SERIES} series, and this gives {len(found)}: ask for fewer, or add them up"
+        raise ConfigError(field="query", value=asked.query, expected=expected)
+    return Found(series=[_shown(series) for series in found])
+
+
+async def existing(context: Context, source_id: str) -> DataSource:
+    """The data source as it stands; raises ``ApiError`` if there is none."""
+    return await context.store.read(partial(source_table.read, source_id=source_id))
+
+
+def _tagged(source: DataSource, response: Response) -> DataSource:
+    response.headers["ETag"] = etag(source)
+    return source
+
+
+def _overtaken(source_id: str) -> ApiError:
+    message = f"{WHAT} {source_id}: it was overtaken by another change; read it and try again"
+    return ApiError(Code.STALE_REVISION, message)
+
+
+def _shown(series: SourceSeries) -> FoundSeries:
+    finite = np.isfinite(series.values)
+    values = [value if known else None for value, known in zip(series.values.tolist(), finite.tolist(), strict=True)]
+    return FoundSeries(labels=dict(series.labels), times_ms=series.times_ms.tolist(), values=values)

@@ -1,0 +1,194 @@
+"""Connections to data sources: one client for each that is asked, and one cache of what all of them answered."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from api.meters import ApiMeters
+from api.source_config import SourceConfig, SourceKind
+from api.source_table import DataSource
+from connectors.errors import Overloaded, SourceRefused, SourceUnreachable, TocsinError
+from connectors.messages import Message
+from connectors.probes import Status
+from connectors.sources.address import AddressPolicy
+from connectors.sources.cache import ResultCache
+from connectors.sources.client import SourceClient
+from connectors.sources.loki import LokiApi
+from connectors.sources.prometheus import PrometheusApi
+from connectors.sources.retry import ONCE, Retry
+
+Api = PrometheusApi | LokiApi
+ASKING_MOST = 32
+"""Questions to sources at a time, of all clients of the api; more get 429."""
+CLIENTS_MOST = 64
+"""Sources whose connections are kept open; of more, that which was asked longest ago is closed."""
+TEST_DEADLINE_S = 10.0
+DEADLINE_S = 60.0
+
+
+class SourceTest(Message):
+    """What came of asking a source what every such server can answer."""
+
+    status: Status
+    reason: Annotated[str, Field(description="why not, with what the server said; else empty")]
+    version: Annotated[str, Field(description="as the server tells it; empty if it does not")]
+    response_ms: float
+
+
+class CacheFigures(Message):
+    """The cache of query results, of all sources together."""
+
+    entries: int
+    size_bytes: int
+    hits: int
+    misses: int
+    hit_ratio: Annotated[float | None, Field(description="null before the first question")]
+
+
+class SourceHealth(SourceTest):
+    """The same of a source that is stored, and what is remembered of its answers."""
+
+    checked_ms: int
+    last_ok_ms: Annotated[int | None, Field(description="when it last answered this process; null: not yet")]
+    cache: CacheFigures
+
+
+@dataclass(slots=True)
+class _Open:
+    """A client, and how many use it now; one that is retired is closed by its last user."""
+
+    revision: int
+    api: Api
+    users: int = 0
+    retired: bool = False
+
+
+class Sources:
+    """All of one process."""
+
+    def __init__(self, policy: AddressPolicy, meters: ApiMeters, now_ms: Callable[[], int]) -> None:
+        self.cache = ResultCache(tell=lambda result: meters.source_cache.labels(result).inc())
+        self._policy = policy
+        self._meters = meters
+        self._now_ms = now_ms
+        self._open: dict[str, _Open] = {}
+        self._asking = 0
+        self._last_ok_ms: dict[str, int] = {}
+        meters.source_cache_bytes.set_function(lambda: self.cache.size_bytes)
+        meters.source_cache_entries.set_function(lambda: len(self.cache))
+        meters.sources_asked.set_function(lambda: self._asking)
+
+    @asynccontextmanager
+    async def asking(self, source: DataSource, deadline_s: float = DEADLINE_S) -> AsyncIterator[Api]:
+        """The api of a source for some questions; raises ``Overloaded``, ``SourceUnreachable`` past the deadline."""
+        opened = await self._opened(source)
+        opened.users += 1
+        try:
+            async with self._counted(source.config, deadline_s):
+                yield opened.api
+            self._last_ok_ms[source.id] = self._now_ms()
+        finally:
+            opened.users -= 1
+            if opened.retired and not opened.users:
+                await opened.api.client.close()
+
+    async def test(self, config: SourceConfig) -> SourceTest:
+        """Ask a source that need not be stored, once."""
+        api = self._made(config, "", ONCE)
+        async with api.client:
+            return await self._tested(config, api)
+
+    async def health(self, source: DataSource) -> SourceHealth:
+        """Ask one that is stored, once."""
+        tested = await self.test(source.config)
+        now_ms = self._now_ms()
+        if tested.status is Status.OK:
+            self._last_ok_ms[source.id] = now_ms
+        figures = self.cache.figures
+        cache = CacheFigures(
+            entries=len(self.cache),
+            size_bytes=self.cache.size_bytes,
+            hits=figures.hits,
+            misses=figures.misses,
+            hit_ratio=figures.hit_ratio,
+        )
+        last_ok_ms = self._last_ok_ms.get(source.id)
+        return SourceHealth(**tested.model_dump(), checked_ms=now_ms, last_ok_ms=last_ok_ms, cache=cache)
+
+    async def forget(self, source_id: str) -> None:
+        """Close its connections and drop what it answered: it was changed or deleted."""
+        self._last_ok_ms.pop(source_id, None)
+        self.cache.forget(source_id)
+        await self._retire(source_id)
+
+    async def stop(self) -> None:
+        """Close all connections."""
+        for source_id in list(self._open):
+            await self._retire(source_id)
+
+    async def _opened(self, source: DataSource) -> _Open:
+        opened = self._open.pop(source.id, None)
+        if opened is not None and opened.revision != source.revision:  # changed, maybe by another replica
+            self._open[source.id] = opened
+            await self.forget(source.id)
+            opened = None
+        if opened is None:
+            opened = _Open(source.revision, self._made(source.config, source.id, Retry()))
+        self._open[source.id] = opened  # the last one: asked most lately
+        while len(self._open) > CLIENTS_MOST:
+            await self._retire(next(iter(self._open)))
+        return opened
+
+    async def _retire(self, source_id: str) -> None:
+        opened = self._open.pop(source_id, None)
+        if opened is None:
+            return
+        opened.retired = True
+        if not opened.users:
+            await opened.api.client.close()
+
+    def _made(self, config: SourceConfig, source_id: str, retry: Retry) -> Api:
+        client = SourceClient(config.endpoint(), self._policy, retry)
+        made = PrometheusApi if config.kind is SourceKind.PROMETHEUS else LokiApi
+        return made(client, self.cache, source_id, self._now_ms)
+
+    async def _tested(self, config: SourceConfig, api: Api) -> SourceTest:
+        began_s, version, reason = time.monotonic(), "", ""
+        try:
+            async with self._counted(config, TEST_DEADLINE_S):
+                await api.check()
+                version = (await api.build_info()).version
+        except (SourceRefused, SourceUnreachable) as error:
+            reason = str(error)
+        response_ms = round(1000 * (time.monotonic() - began_s), 3)
+        status = Status.DOWN if reason else Status.OK
+        return SourceTest(status=status, reason=reason, version=version, response_ms=response_ms)
+
+    @asynccontextmanager
+    async def _counted(self, config: SourceConfig, deadline_s: float) -> AsyncIterator[None]:
+        if self._asking >= ASKING_MOST:
+            message = f"{ASKING_MOST} questions to data sources are under way"
+            raise Overloaded(message)
+        self._asking += 1
+        result = "cancelled"
+        try:
+            async with asyncio.timeout(deadline_s):
+                yield
+            result = "ok"
+        except TimeoutError as error:
+            result = "unreachable"
+            message = f"data source {config.name!r} did not answer within {deadline_s:g} s: ask for less"
+            raise SourceUnreachable(message) from error
+        except TocsinError as error:
+            result = "unreachable" if isinstance(error, SourceUnreachable) else "refused"
+            raise
+        finally:
+            self._asking -= 1
+            self._meters.source_requests.labels(config.kind.value, result).inc()

@@ -1,0 +1,201 @@
+"""Data sources by REST, on SQLite and PostgreSQL's way of it, with a real Prometheus that is stopped and started."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cramjam
+import httpx
+import pytest
+
+from api.source_table import MAX_SOURCES
+from api.store_tables import sources as table
+from connectors.codec.encode import encode_write_request
+from connectors.topics import create_topics
+from tests.apis import RunningApi, api_settings, running_api
+from tests.conftest import unique_settings
+from tests.lokis import FakeLoki, Line
+from tests.prometheus import Exporter, Prometheus, missing_prometheus
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(missing_prometheus() is not None, reason=str(missing_prometheus())),
+]
+
+N, SPIKE = 300, 200
+SECRETS = ("pass-word", "key-of-mine")
+TYPE = {"Content-Type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def begin_ms() -> int:
+    return (int(time.time()) // 60 - 60) * 60_000
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory, begin_ms: int) -> Iterator[Prometheus]:
+    """It has ``m`` of two jobs, a sample every ten seconds; one of them spikes."""
+    flags = ["--web.enable-remote-write-receiver"]
+    with (
+        Exporter(lambda: "# EOF\n") as exporter,
+        Prometheus(tmp_path_factory.mktemp("prometheus"), exporter.port, None, "1h", flags) as running,
+    ):
+        series = [
+            (
+                {"__name__": "m", "job": job},
+                [(begin_ms + 10_000 * at, peak if at == SPIKE else 10.0 + at * 7 % 5) for at in range(N)],
+            )
+            for job, peak in (("calm", 12.0), ("spiky", 500.0))
+        ]
+        headers = {"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf"}
+        packed = bytes(cramjam.snappy.compress_raw(encode_write_request(series)))
+        assert httpx.post(f"{running.url}/api/v1/write", content=packed, headers=headers, verify=False).is_success
+        yield running
+
+
+@pytest.fixture(scope="module")
+def api(broker: str) -> Iterator[RunningApi]:
+    kafka = unique_settings(broker)
+    create_topics(kafka)
+    with running_api(api_settings(kafka)) as running:
+        yield running
+
+
+def source(name: str, url: str, **changes: Any) -> dict[str, Any]:
+    return {"name": name, "kind": "prometheus", "url": url, **changes}
+
+
+@pytest.fixture(scope="module")
+def saved(api: RunningApi, prometheus: Prometheus) -> str:
+    answer = api.http.post("/api/datasources", json=source("real", prometheus.url))
+    assert answer.status_code == 201, answer.text
+    assert (answer.headers["etag"], answer.headers["location"]) == ('"1"', f"/api/datasources/{answer.json()['id']}")
+    made: str = answer.json()["id"]
+    return made
+
+
+def test_a_source_lives_from_post_to_delete(api: RunningApi, capfd: pytest.CaptureFixture[str]) -> None:
+    auth = {"type": "basic", "username": "me", "password": SECRETS[0]}
+    body = source("mine", "http://127.0.0.1:1/x/", auth=auth, headers={"X-Key": SECRETS[1]}, tenant="team")
+    answers = [api.http.post("/api/datasources", json=body)]
+    made = answers[0].json()
+    path = f"/api/datasources/{made['id']}"
+    assert made["config"]["url"] == "http://127.0.0.1:1/x"
+    answers += [api.http.get(path), api.http.get("/api/datasources"), api.http.post(f"{path}/test")]
+    assert answers[1].json() == made
+    assert made in answers[2].json()["datasources"]
+    again = api.http.put(path, json=made["config"], headers={"If-Match": '"1"'})
+    assert (again.status_code, again.json()) == (200, made)  # stars are what is stored, so nothing has changed
+    renamed = api.http.put(path, json={**made["config"], "name": "renamed"}, headers={"If-Match": '"1"'})
+    assert (renamed.status_code, renamed.headers["etag"]) == (200, '"2"')
+    assert api.context is not None
+    moved = api.http.put(path, json={**body, "url": "http://127.0.0.1:2"}, headers={"If-Match": "*"})
+    assert moved.json()["revision"] == 3
+    stolen = api.http.put(path, json={**made["config"], "url": "http://127.0.0.1:3"}, headers={"If-Match": "*"})
+    assert (stolen.status_code, stolen.json()["errors"][0]["field"]) == (422, "headers.X-Key")
+    wrong = api.http.post("/api/datasources", json={**body, "auth": {"type": "basic", "password": SECRETS[0]}})
+    assert wrong.json()["errors"][0]["field"] == "auth.basic.username"
+    answers += [again, renamed, moved, stolen, wrong]
+    assert not [answer for answer in answers if any(secret in answer.text for secret in SECRETS)]
+    assert not [secret for secret in SECRETS if secret in "".join(capfd.readouterr())]
+    assert api.http.delete(path).json()["code"] == "precondition_required"
+    assert api.http.delete(path, headers={"If-Match": '"1"'}).json()["code"] == "stale_revision"
+    assert api.http.delete(path, headers={"If-Match": '"3"'}).status_code == 204
+    assert api.http.get(path).json()["code"] == "not_found"
+
+
+def test_pages_names_and_the_bound(api: RunningApi, saved: str) -> None:
+    ids = [
+        api.http.post("/api/datasources", json=source(f"p{at}", "http://127.0.0.1:1")).json()["id"] for at in range(3)
+    ]
+    twin = api.http.post("/api/datasources", json=source("p1", "http://127.0.0.1:2"))
+    assert (twin.status_code, twin.json()["code"]) == (409, "duplicate_source")
+    rename = api.http.put(f"/api/datasources/{ids[0]}", json=source("p1", "http://a"), headers={"If-Match": "*"})
+    assert rename.json()["code"] == "duplicate_source"
+    seen: list[str] = []
+    after: str | None = ""
+    while after is not None:
+        page = api.http.get("/api/datasources", params={"limit": 2, "after": after}).json()
+        assert len(page["datasources"]) <= 2
+        seen += [one["id"] for one in page["datasources"]]
+        after = page["next"]
+    assert seen == sorted({*ids, saved})
+    assert api.http.get("/api/datasources?kind=loki").json()["datasources"] == []
+    assert api.context is not None
+    store = api.context.store
+    row = {"kind": "loki", "revision": 1, "config": "{}", "created_ms": 1, "updated_ms": 1}
+    rows = [{**row, "id": f"x{at}", "name": f"x{at}"} for at in range(MAX_SOURCES)]
+    with store._engine.begin() as connection:  # type: ignore[union-attr]
+        connection.execute(table.insert(), rows)
+    full = api.http.post("/api/datasources", json=source("one more", "http://127.0.0.1:1"))
+    with store._engine.begin() as connection:  # type: ignore[union-attr]
+        connection.execute(table.delete().where(table.c.id != saved))
+    assert full.json()["code"] == "source_limit"
+
+
+def test_a_source_is_tested_before_it_is_kept(api: RunningApi, prometheus: Prometheus) -> None:
+    good = api.http.post("/api/datasources/test", json=source("x", prometheus.url)).json()
+    assert (good["status"], good["reason"]) == ("ok", "")
+    assert good["version"].startswith(("2.", "3."))
+    bad = api.http.post("/api/datasources/test", json=source("x", f"{prometheus.url}/elsewhere")).json()
+    assert (bad["status"], "answered 404" in bad["reason"]) == ("down", True)
+    cloud = api.http.post("/api/datasources/test", json=source("x", "http://169.254.169.254/latest")).json()
+    assert (cloud["status"], "where no data source may be" in cloud["reason"]) == ("down", True)
+    with FakeLoki([Line(1, "a", {"app": "shop"})], tenant="team") as loki:
+        body = source("x", loki.url, kind="loki", tenant="team")
+        assert api.http.post("/api/datasources/test", json=body).json()["version"] == "3.5.0"
+        lost = api.http.post("/api/datasources/test", json={**body, "tenant": "other"}).json()
+        assert "answered 401: no org id" in lost["reason"]
+
+
+def test_a_range_is_asked_for_and_remembered(api: RunningApi, saved: str, begin_ms: int) -> None:
+    asked = {"query": "m", "from_ms": begin_ms, "to_ms": begin_ms + 10_000 * (N - 1), "step_s": 10}
+    path = f"/api/datasources/{saved}/query"
+    hits = api.metric("tocsin_api_source_cache_total", result="hit")
+    first = api.http.post(path, json=asked)
+    assert first.status_code == 200, first.text
+    calm, spiky = first.json()["series"]
+    assert (calm["labels"]["job"], len(calm["values"]), spiky["values"][SPIKE]) == ("calm", N, 500.0)
+    assert api.http.post(path, json=asked).json() == first.json()
+    assert api.metric("tocsin_api_source_cache_total", result="hit") == hits + 1
+    health = api.http.get(f"/api/datasources/{saved}/health").json()
+    assert (health["status"], health["cache"]["hit_ratio"] > 0) == ("ok", True)
+    refused = api.http.post(path, json={**asked, "query": "rate(m)"})
+    assert (refused.status_code, refused.json()["code"]) == (502, "source_refused")
+    assert "parse error" in refused.json()["detail"]
+    nothing = api.http.post(path, json={**asked, "query": "m / 0 - m / 0"}).json()["series"][0]
+    assert set(nothing["values"]) == {None}
+    long = api.http.post(path, json={**asked, "to_ms": begin_ms + 10**9})
+    assert (long.status_code, "20000 steps" in long.text) == (422, True)
+    many = api.http.post(path, json={**asked, "query": 'label_replace(m, "a", "b", "", "") or vector(1)'})
+    assert len(many.json()["series"]) == 3
+    assert api.http.post("/api/datasources/nobody/query", json=asked).json()["code"] == "not_found"
+
+
+def test_a_prometheus_that_stops_is_told_and_found_again(
+    api: RunningApi, saved: str, prometheus: Prometheus, begin_ms: int
+) -> None:
+    asked = {"query": "m > 400", "from_ms": begin_ms, "to_ms": begin_ms + 10_000 * (N - 1), "step_s": 10}
+    path = f"/api/datasources/{saved}"
+    prometheus.stop()
+    down = api.http.get(f"{path}/health").json()
+    assert (down["status"], down["reason"].startswith(f"cannot reach {prometheus.url}: ")) == ("down", True)
+    assert down["last_ok_ms"] is not None
+    lost = api.http.post(f"{path}/query", json=asked)
+    assert (lost.status_code, lost.json()["code"], lost.json()["retryable"]) == (503, "source_unavailable", True)
+    assert api.metric("tocsin_api_source_requests_total", kind="prometheus", result="unreachable") >= 2
+    prometheus.start()
+    assert api.http.get(f"{path}/health").json()["status"] == "ok"
+    assert api.http.post(f"{path}/query", json=asked).json()["series"][0]["values"] == [500.0]
+
+
+def test_only_in_networks_that_are_allowed(broker: str, prometheus: Prometheus, tmp_path: Path) -> None:
+    settings = api_settings(unique_settings(broker), api_source_networks="10.0.0.0/8")
+    with running_api(settings, until_ready=False) as api:
+        answer = api.http.post("/api/datasources/test", json=source("x", prometheus.url)).json()
+    assert "TOCSIN_API_SOURCE_NETWORKS" in answer["reason"]
+    store = settings.home / "api" / "store.sqlite"
+    assert not store.exists() or store.stat().st_mode & 0o077 == 0
