@@ -9,7 +9,7 @@ from kafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 from kafka.future import Future
 
 from connectors import line as module
-from connectors.errors import TocsinError, TooLarge, Unavailable
+from connectors.errors import KafkaUnavailable, TocsinError, TooLarge, Unavailable
 from connectors.line import Line
 from connectors.messages import OutRecord
 
@@ -68,7 +68,7 @@ def test_each_record_is_told_once_and_idleness_after_the_last() -> None:
     first.success(None)
     assert (case.told, case.idles) == ([None], 0)
     second.failure(KafkaTimeoutError("gone"))
-    assert [type(one) for one in case.told] == [type(None), Unavailable]
+    assert [type(one) for one in case.told] == [type(None), KafkaUnavailable]
     assert (case.idles, case.line.idling) == (1, True)
 
 
