@@ -12,7 +12,11 @@ as many come as it says, where by its place in the bin a lump of samples may be 
 
 Until a signal has shown enough, its surprise is pooled with the model's: s' = w·s + (1 − w)·empirical, where
 w = 1 / (1 + (n / ``POOLED``)³) after n samples. The past fades: at ``LIMIT`` samples all counts are halved.
-Cost: 72 bytes a signal, and a look at the histogram for the one sample in a hundred with s of 2 and more.
+
+Where the model's tail is much heavier than the signal's (a season taken for spread, say), hardly anything surprises by
+2, and what is not counted cannot be corrected. So the histogram of such a signal begins anew, and lower: at 1, and if
+that is as rare, at 1/2 (``light``). What it counted is forgotten: mostly what surprised while the model was young.
+Cost: 73 bytes a signal, and a look at the histogram for the one sample in a hundred with s of 2 and more.
 """
 
 from __future__ import annotations
@@ -35,12 +39,19 @@ LARGEST = 65_535.0
 BINS = 24
 """From ``PLAIN`` to ``LARGEST``: four bins to a doubling up to 16, where alarms are decided, then one."""
 _QUARTERS_SHIFT = 21
+_OCTAVE = 4  # bins of the first one
 _QUARTERS_AT_2 = 0x40000000 >> _QUARTERS_SHIFT  # the bits of 2.0 as float32
 COUNT_LIMIT = 65_535
 FEW, MANY = 4, 32
 """Counts on which the tail's slope rests: it is taken between the edges with so many samples above them."""
 PLAIN = 2.0
-"""Smaller surprises alarm nobody: they are scaled by one number a signal."""
+"""Smaller surprises alarm nobody: they are scaled by one number a signal, unless its histogram begins lower."""
+RARE = 0.5
+"""Share of the one sample in a hundred that should surprise by ``PLAIN``: if fewer do, a surprise of 2 lies among those
+that are not counted, and is told wrongly. Not nearer to 1, where chance would move histograms of right models."""
+MOST_OCTAVES = 2
+"""The histogram begins no lower than by so many. A model that is right after all then has 8 % of its samples in the
+lowest bin, about as many of ``LIMIT`` as a count holds."""
 RATIO_EVERY = 16
 """Samples of ``PLAIN`` and more between two looks at that number."""
 STRETCH_EVERY = 256
@@ -53,10 +64,11 @@ before it, they are few numbers. Of a continuous signal one in some 500 is."""
 COLUMNS = (
     Column("tail_seen", np.int32),
     Column("tail_above", np.int32),
-    Column("tail_ratio", np.float32),  # s'/s at ``PLAIN``, less 1: a row of zeros believes the model
+    Column("tail_ratio", np.float32),  # s'/s where the histogram begins, less 1: a row of zeros believes the model
     Column("tail_stretch", np.float32),  # width of the band against the model's, less 1
     Column("tail_last", np.float32),  # latest surprise of ``PLAIN`` and more
     Column("tail_same", np.int32),
+    Column("tail_octaves", np.int8),  # by so many the histogram begins below ``PLAIN``
     Column("tail_counts", np.uint16, BINS),
 )
 
@@ -80,7 +92,7 @@ def calibrate(tails: Table, rows: Ints, values: Floats, scored: Scored) -> Score
 @njit(cache=True, nogil=True)
 def calibrate_step(
     seen: NDArray[Any], above: NDArray[Any], ratio: NDArray[Any], stretch: NDArray[Any],
-    last: NDArray[Any], same: NDArray[Any], counts: NDArray[Any],
+    last: NDArray[Any], same: NDArray[Any], octaves: NDArray[Any], counts: NDArray[Any],
     rows: Ints, values: Floats, score: Floats, expected: Floats, lower: Floats, upper: Floats,
 ) -> None:  # fmt: skip
     """Calibrate in place, then learn, ``n`` surprises."""
@@ -90,25 +102,33 @@ def calibrate_step(
             continue
         if s >= SURPRISE_MAX:
             s = beyond(values[i] - expected[i], (upper[i] if values[i] > expected[i] else lower[i]) - expected[i])
-        if s < PLAIN:
+        scale = np.float64(1 << octaves[row])
+        counted = scale * s  # the histogram is one of these: it begins at ``PLAIN`` always
+        if counted < PLAIN:
             score[i] = s * (1.0 + np.float64(ratio[row]))
         else:
-            score[i] = calibrated(seen[row], above[row], counts[row], s, lumpy(same[row], above[row]))
+            score[i] = calibrated(seen[row], above[row], counts[row], scale, s, lumpy(same[row], above[row]))
         width = 1.0 + np.float64(stretch[row])
         lower[i] = expected[i] - width * (expected[i] - lower[i])
         upper[i] = expected[i] + width * (upper[i] - expected[i])
         seen[row] += 1
-        if s >= PLAIN:
-            counts[row, bin_of(s)] += 1
+        if counted >= PLAIN:
+            counts[row, bin_of(counted)] += 1
             above[row] += 1
             same[row] += abs(s - np.float64(last[row])) <= SAME * s
             last[row] = s
             if above[row] % RATIO_EVERY == 0:
-                lumps = lumpy(same[row], above[row])
-                ratio[row] = calibrated(seen[row], above[row], counts[row], PLAIN, lumps) / PLAIN - 1.0
+                plain, lumps = PLAIN / scale, lumpy(same[row], above[row])
+                ratio[row] = calibrated(seen[row], above[row], counts[row], scale, plain, lumps) / plain - 1.0
         if seen[row] % STRETCH_EVERY == 0:
-            stretch[row] = stretch_of(seen[row], above[row], counts[row], lumpy(same[row], above[row])) - 1.0
-        if seen[row] >= LIMIT or (s >= PLAIN and counts[row, bin_of(s)] == COUNT_LIMIT):
+            if octaves[row] < MOST_OCTAVES and light(seen[row], above[row], counts[row], octaves[row]):
+                seen[row] = above[row] = same[row] = 0
+                counts[row] = 0
+                ratio[row] = 0.0
+                octaves[row] += 1
+                scale *= 2.0
+            stretch[row] = stretch_of(seen[row], above[row], counts[row], scale, lumpy(same[row], above[row])) - 1.0
+        if seen[row] >= LIMIT or (counted >= PLAIN and counts[row, bin_of(counted)] == COUNT_LIMIT):
             halve(seen, above, same, counts, row)
 
 
@@ -142,12 +162,12 @@ def lumpy(same: int, above: int) -> bool:
 
 
 @njit(cache=True)
-def calibrated(seen: int, above: int, counts: NDArray[Any], s: float, lumps: bool) -> float:
-    """What a surprise of ``s`` >= 2 is worth on a signal with these counts."""
+def calibrated(seen: int, above: int, counts: NDArray[Any], scale: float, s: float, lumps: bool) -> float:
+    """What a surprise of ``s`` >= 2 / ``scale`` is worth on a signal with these counts of surprises times ``scale``."""
     if above < MANY:
         return min(s, SURPRISE_MAX)
     weight = 1.0 / (1.0 + (seen / POOLED) ** 3)
-    empirical = -math.log10(tail_count(counts, above, s, lumps) / seen)
+    empirical = -math.log10(tail_count(counts, above, min(scale * s, LARGEST), lumps) / seen)
     return min(SURPRISE_MAX, max(0.0, weight * min(s, SURPRISE_MAX) + (1.0 - weight) * empirical))
 
 
@@ -179,20 +199,30 @@ def tail_count(counts: NDArray[Any], above: int, s: float, lumps: bool) -> float
 
 
 @njit(cache=True)
-def stretch_of(seen: int, above: int, counts: NDArray[Any], lumps: bool) -> float:
+def stretch_of(seen: int, above: int, counts: NDArray[Any], scale: float, lumps: bool) -> float:
     """Width of the band that holds calibrated surprises up to 3, in widths of the model's band.
 
     Near it a surprise grows with the square of the distance, as a Gaussian's does.
     """
-    low, high = 0.1, SURPRISE_MAX
+    low, high, plain = 0.1, SURPRISE_MAX, PLAIN / scale
     for _ in range(24):
         middle = math.sqrt(low * high)
-        value = calibrated(seen, above, counts, max(middle, PLAIN), lumps) * min(middle / PLAIN, 1.0)
+        value = calibrated(seen, above, counts, scale, max(middle, plain), lumps) * min(middle / plain, 1.0)
         if value < BAND_SURPRISE:
             low = middle
         else:
             high = middle
     return math.sqrt(low / BAND_SURPRISE)
+
+
+@njit(cache=True)
+def light(seen: int, above: int, counts: NDArray[Any], octaves: int) -> bool:
+    """Whether the tail is so much lighter than the model's that the histogram begins too far out.
+
+    Of a signal that is quiet but for a few large surprises it does not: what it knows of these must not be forgotten.
+    """
+    few = 10.0**-PLAIN * seen * (RARE if octaves == 0 else 1.0)
+    return bool(seen >= POOLED and above < few and above - counts[:_OCTAVE].sum() < FEW)
 
 
 @njit(cache=True)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAGIC = b"TOCSINB1"
-VERSION = 6
+VERSION = 7
 """Of all that is packed here, blocks and merges."""
 
 

@@ -11,7 +11,7 @@ from flows.calibration import LIMIT, allocate_tails, calibrate
 from tests.surprises import feed, promised, scored_of
 
 
-@pytest.mark.parametrize("power", [0.6, 1.0, 3.0])
+@pytest.mark.parametrize("power", [0.25, 0.6, 1.0, 3.0])
 def test_claims_come_true(power: float) -> None:
     """A model that is wrong by any power: of 10^k calibrated samples one surprises by k, within a factor of 2."""
     score = power * promised(3_000_000)

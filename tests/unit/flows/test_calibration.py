@@ -16,7 +16,9 @@ from flows.calibration import (
     FEW,
     LARGEST,
     MANY,
+    MOST_OCTAVES,
     POOLED,
+    STRETCH_EVERY,
     allocate_tails,
     bin_of,
     calibrate,
@@ -69,7 +71,7 @@ def test_agrees_with_the_whole_history(heaviness: float) -> None:
     tails = allocate_tails(1)
     feed(tails, history)
     for s in (2.0, 2.2, 3.1, 4.9, 9.0, 40.0, 299.0):
-        got = calibrated(4_000, int(tails["tail_above"][0]), tails["tail_counts"][0], s, False)
+        got = calibrated(4_000, int(tails["tail_above"][0]), tails["tail_counts"][0], 1.0, s, False)
         assert got == pytest.approx(naive_calibrated(history.tolist(), 4_000, s), rel=1e-9)
 
 
@@ -79,7 +81,7 @@ def test_agrees_with_the_history_once_it_outweighs_the_model() -> None:
     tails = allocate_tails(1)
     feed(tails, history)
     for s in (2.0, 6.5, 11.0, 17.0, 60.0):
-        got = calibrated(60_000, int(tails["tail_above"][0]), tails["tail_counts"][0], s, False)
+        got = calibrated(60_000, int(tails["tail_above"][0]), tails["tail_counts"][0], 1.0, s, False)
         assert got == pytest.approx(naive_calibrated(history.tolist(), 60_000, s), rel=1e-9)
         if s <= 12.0:  # seen often enough: it is worth a third, since the model claims three times the truth
             assert got == pytest.approx(s / 3.0, abs=0.3)
@@ -94,10 +96,60 @@ def test_few_numbers_are_told_amid_what_is_as_far_and_what_is_farther() -> None:
     feed(tails, history)
     above, counts = int(tails["tail_above"][0]), tails["tail_counts"][0]
     assert tails["tail_same"][0] > 0.1 * above
-    got = calibrated(50_000, above, counts, 2.99, True)
+    got = calibrated(50_000, above, counts, 1.0, 2.99, True)
     assert got == pytest.approx(naive_calibrated(history.tolist(), 50_000, 2.99, lumps=True), rel=1e-9)
-    assert got < 2.96 < calibrated(50_000, above, counts, 2.99, False)
+    assert got < 2.96 < calibrated(50_000, above, counts, 1.0, 2.99, False)
     assert feed(tails, [2.99]).score[0] == pytest.approx(got, abs=0.01)
+
+
+LOOKED_AT = 79 * STRETCH_EVERY
+"""Samples after which it is first looked whether the histogram should begin lower."""
+
+
+@pytest.mark.long
+def test_where_hardly_anything_surprises_the_histogram_begins_anew_and_lower() -> None:
+    history = 0.6 * promised(80_000)
+    tails = allocate_tails(1)
+    feed(tails, np.linspace(2.0, 3.9, 50))  # a young model's
+    feed(tails, history)
+    assert tails["tail_octaves"][0] == 1
+    since = 2.0 * history[LOOKED_AT - 50 :]
+    n, above, counts = len(since), int(tails["tail_above"][0]), tails["tail_counts"][0]
+    assert (tails["tail_seen"][0], above) == (n, np.count_nonzero(since >= 2.0))
+    for s in (1.0, 1.2, 1.7, 2.4):
+        got = calibrated(n, above, counts, 2.0, s, False)
+        weight = 1 / (1 + (n / POOLED) ** 3)
+        assert got == pytest.approx(naive_calibrated(since.tolist(), n, 2.0 * s) - weight * s, rel=1e-9)
+        assert got == pytest.approx(s / 0.6, rel=0.1)
+    assert feed(tails, [1.2]).score[0] == pytest.approx(2.0, rel=0.1)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("every", "octaves"), [(150, 0), (250, 1), (6_000, 1)])
+def test_how_rare_surprises_must_be_for_the_histogram_to_begin_lower(every: int, octaves: int) -> None:
+    scores = np.where(np.arange(LOOKED_AT) % every == 7, 2.5, 0.1)
+    tails = allocate_tails(1)
+    feed(tails, scores[:-1])
+    assert tails["tail_octaves"][0] == 0
+    feed(tails, scores[-1:])
+    assert tails["tail_octaves"][0] == octaves
+
+
+@pytest.mark.long
+def test_a_quiet_signal_keeps_what_it_knows_of_its_large_surprises() -> None:
+    tails = allocate_tails(1)
+    scores = np.where(np.arange(60_000) % 1000 == 7, 80.0, 0.0)
+    last = feed(tails, scores).score
+    assert tails["tail_octaves"][0] == 0
+    assert tails["tail_above"][0] == 60
+    assert last[59_007] < 6.0
+
+
+@pytest.mark.long
+def test_the_histogram_begins_nowhere_below_a_half() -> None:
+    tails = allocate_tails(1)
+    feed(tails, np.zeros(4 * LOOKED_AT))
+    assert (tails["tail_octaves"][0], tails["tail_seen"][0]) == (MOST_OCTAVES, 2 * LOOKED_AT)
 
 
 def test_surprises_of_a_continuous_signal_are_hardly_ever_the_same() -> None:
@@ -151,7 +203,7 @@ def test_more_is_never_less_surprising(seed: int, heaviness: float, n: int, lump
     feed(tails, heaviness * promised(n, seed))
     counts, above = tails["tail_counts"][0], int(tails["tail_above"][0])
     ladder = np.concatenate([np.linspace(2.0, 20.0, 200), np.geomspace(20.0, LARGEST, 60)])
-    worth = [calibrated(n, above, counts, s, lumps) for s in ladder]
+    worth = [calibrated(n, above, counts, 1.0, s, lumps) for s in ladder]
     assert all(b >= a - 1e-9 for a, b in pairwise(worth))
     assert all(0.0 <= w <= SURPRISE_MAX for w in worth)
     if above >= MANY:

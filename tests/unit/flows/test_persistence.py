@@ -95,8 +95,8 @@ def test_an_empty_block() -> None:
 
 
 def test_a_block_of_another_version_is_refused() -> None:
-    raw = save(Log().block()).replace(f'"version":{VERSION}'.encode(), b'"version":7', 1)
-    with pytest.raises(SavedVersionError, match="version 7"):
+    raw = save(Log().block()).replace(f'"version":{VERSION}'.encode(), b'"version":6', 1)
+    with pytest.raises(SavedVersionError, match="version 6"):
         load(raw, Log().block())
 
 

@@ -80,7 +80,7 @@ def test_its_memory() -> None:
     assert rate.size_bytes == raw.size_bytes + 16 * 21
     calibrated = Program(CALIBRATED)
     calibrated.take_slot()
-    assert calibrated.size_bytes == rate.size_bytes + 16 * 72
+    assert calibrated.size_bytes == rate.size_bytes + 16 * 73
 
 
 def test_gaps_are_no_samples_that_a_surprise_rests_on() -> None:
