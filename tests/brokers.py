@@ -139,9 +139,9 @@ class ApacheKafka:
         self._jars = kafka_jars()
         self._process: subprocess.Popen[bytes] | None = None
         self._properties = home / "server.properties"
-        logs = home / "logs"
+        self.logs = home / "logs"
         self._properties.write_text(
-            KAFKA_PROPERTIES.format(port=port, controller_port=free_port(), logs=logs), encoding="ascii"
+            KAFKA_PROPERTIES.format(port=port, controller_port=free_port(), logs=self.logs), encoding="ascii"
         )
         self._run("kafka.tools.StorageTool", "format", "--standalone", "-t", "dG9jc2luLXRlc3RzLWthZg", "-c")
 

@@ -45,9 +45,12 @@ MEASURING = "COVERAGE_PROCESS_CONFIG"
 KILLING = ("flow_kill", "broker_death", "ingest_outage", "answers", "noise", "prometheus")
 WITH_APACHE = {
     f"test_{name}.py"
-    for name in ("answers", "api_dead_letters", "api_detectors", "broker", "broker_death", "ingest_outage")
+    for name in (
+        *("answers", "broker", "broker_death", "ingest_outage"),
+        *("api_conflicts", "api_dead_letters", "api_detectors"),
+    )
 }
-REPEATING = ("promql", "backtest", "local_run", "broker", "broker_process", "api_races")
+REPEATING = ("promql", "backtest", "local_run", "broker", "broker_process", "api_conflicts", "api_races")
 SPARED = {f"test_{name}.py" for name in (*KILLING, *REPEATING)}
 """Tests of which measuring shows next to nothing: processes are killed, or do what those of others do."""
 

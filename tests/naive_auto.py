@@ -172,11 +172,13 @@ class Auto:
         predictions = [self.last, self.fast.value, self.slow.value, middle, middle + self.offset.value]
         weights = [math.exp(one - max(self.likelihoods)) for one in self.likelihoods]
         guess = middle + sum(w * (p - middle) for w, p in zip(weights, predictions, strict=True)) / sum(weights)
-        hourly, steady = self.spread(hour, 20), max(self.spread(hour, 200), math.sqrt(self.long_square.value))
-        missing = math.sqrt(0.9 * self.miss_square.value + 0.1 * self.rest_square.value)
+        doubt = self.doubt(min(abs(middle), abs(self.last)), step_h)
+        hourly, steady = math.hypot(self.spread(hour, 20), doubt), math.hypot(self.steady(hour), doubt)
+        missing = math.sqrt(0.9 * self.miss_square.value + 0.1 * self.rest_square.value + doubt**2)
         rest = value - middle
         sizes = [ratio(rest, hourly), ratio(rest, steady), self.rough(value), ratio(value - guess, missing)]
-        sizes += [self.window(i, math.copysign(min(sizes[0], 5.0), rest), step_h) for i in range(3)]
+        doubtful = doubt**2 / hourly**2 if doubt else 0.0
+        sizes += [self.window(i, math.copysign(min(sizes[0], 5.0), rest), step_h, doubtful) for i in range(3)]
         told = NO_VERDICT
         if n >= 60:
             k = n - 60
@@ -204,6 +206,14 @@ class Auto:
         own = self.hour_squares[hour].value if n else 0.0
         return math.sqrt((n * own + prior * self.rest_square.value) / (n + prior))
 
+    def steady(self, hour: int) -> float:
+        return max(self.spread(hour, 200), math.sqrt(self.long_square.value))
+
+    def doubt(self, level: float, step_h: float) -> float:
+        """Half of Poisson's deviation, or a twentieth of the level, of what is known to be whole numbers."""
+        counts = self.last % 1 == 0
+        return min(math.sqrt(level) / 2, level / 20) / math.sqrt(1 + self.n * step_h) if counts else 0.0
+
     def rough(self, value: float) -> float:
         if self.n == 0:
             return 0.0
@@ -219,7 +229,7 @@ class Auto:
         self.usual_change.learn(change, rate)
         return min(found, 1e30)
 
-    def window(self, i: int, away: float, step_h: float) -> float:
+    def window(self, i: int, away: float, step_h: float, doubtful: float) -> float:
         if self.n < 30:
             return 0.0
         mean, square, _ = self.windows[i]
@@ -228,7 +238,8 @@ class Auto:
         before = square.value
         limit = 25 * before + (1e30 if k < 60 else 0.0)
         square.learn(min(mean.value**2, limit), max(0.001, 1 / k))
-        return abs(mean.value) / math.sqrt(before) if before > 0 else 0.0
+        known = before + doubtful * (1 - self.kept(i, step_h)) / 2
+        return abs(mean.value) / math.sqrt(known) if before > 0 else 0.0
 
     @staticmethod
     def kept(i: int, step_h: float) -> float:

@@ -23,6 +23,7 @@ from flows.detectors.auto_profile import (
     SLOW_RATE,
     STEADY_PRIOR,
     cut,
+    doubt,
     gate,
     learn_profile,
     learn_spread,
@@ -103,7 +104,7 @@ def one(it: Signal, time_ms: int, value: float, sizes: Floats) -> tuple[float, f
         begin(it, value)
     pause_ms = np.float64(time_ms - it["last_ms"])
     step_ms = cadence(it, n, pause_ms)
-    e = expect(it, time_ms)
+    e = expect(it, time_ms, step_ms)
     measure(it, n, value, e, step_ms, sizes)
     score = middle = lower = upper = math.nan
     if n >= WARMUP:
@@ -126,18 +127,20 @@ def begin(it: Signal, value: float) -> None:
 
 
 @njit(cache=True)
-def expect(it: Signal, time_ms: int) -> Expectation:
+def expect(it: Signal, time_ms: int, step_ms: float) -> Expectation:
     """What is expected at this time."""
     usual = profile_at(it, time_ms)
     middle = it["mean"] + gate(it) * usual
-    hour, common = time_ms % DAY_MS // HOUR_MS, it["rest_variance"]
+    hour, common, unknown = time_ms % DAY_MS // HOUR_MS, it["rest_variance"], doubt(it, middle, step_ms)
+    hourly, steady = spread_of(it, hour, common, HOURLY_PRIOR), spread_of(it, hour, common, STEADY_PRIOR)
     return Expectation(
         usual,
         middle,
         predict(it, middle),
-        spread_of(it, hour, common, HOURLY_PRIOR),
-        max(spread_of(it, hour, common, STEADY_PRIOR), math.sqrt(it["long_variance"])),
-        math.sqrt((1.0 - SWING_SHARE) * it["miss_variance"] + SWING_SHARE * common),
+        math.sqrt(hourly * hourly + unknown),
+        math.sqrt(max(steady * steady, it["long_variance"]) + unknown),
+        math.sqrt((1.0 - SWING_SHARE) * it["miss_variance"] + SWING_SHARE * common + unknown),
+        unknown / (hourly * hourly + unknown) if unknown > 0.0 else 0.0,
     )
 
 

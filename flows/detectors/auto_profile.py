@@ -29,6 +29,10 @@ SPREAD_RATE = 0.05
 HOURLY_PRIOR, STEADY_PRIOR = 20.0, 200.0
 """Samples of an hour at which its own spread is believed as much as the common one: two members, two opinions."""
 VISIT_SAMPLES_LIMIT = 4000
+COUNT_DISPERSION, COUNT_SHARE, COUNT_HOURS = 0.25, 0.05, 1.0
+"""What counts vary by before anything is known: half of what Poisson's law gives them, and not more than a twentieth
+of the level, so that one of three fewer is news soon; believed as much as so many hours, for by the clock things come
+and go."""
 
 
 @njit(cache=True)
@@ -71,6 +75,20 @@ def spread_of(it: Signal, hour: int, common: float, prior: float) -> float:
     """Standard deviation in this hour, shrunk to the ``common`` variance as by ``prior`` samples."""
     n, own = np.float64(it["visit_samples"][hour]), np.float64(it["spread"][hour])
     return math.sqrt((n * own * own + prior * common) / (n + prior))
+
+
+@njit(cache=True)
+def doubt(it: Signal, middle: float, step_ms: float) -> float:
+    """Variance to be added while little is known of a signal of whole numbers.
+
+    Half an hour of 25, 25, 25 bears out that 27 is rare, not that it cannot be. After a zero there is none: many a
+    signal is zero now and then and no count.
+    """
+    if it["last"] != math.floor(it["last"]):
+        return 0.0
+    level = min(abs(middle), abs(it["last"]))
+    share = COUNT_HOURS / (it["seen"] * step_ms / HOUR_MS + COUNT_HOURS)
+    return share * level * min(COUNT_DISPERSION, COUNT_SHARE * COUNT_SHARE * level)
 
 
 @njit(cache=True)

@@ -37,6 +37,8 @@ class Expectation(NamedTuple):
     steady: float
     missing: float
     """standard deviations: of the hour, of all hours, of errors of prediction"""
+    doubtful: float
+    """share of the hour's variance that is doubt"""
 
 
 @njit(cache=True)
@@ -48,7 +50,7 @@ def measure(it: Signal, n: int, value: float, e: Expectation, step_ms: float, si
     sizes[ROUGH] = roughness(it, n, value)
     away = min(sizes[HOURLY], CUT) * (1.0 if rest >= 0.0 else -1.0)
     for which in range(WINDOWS):
-        sizes[WINDOW + which] = window_size(it, which, away, n, step_ms) if n >= WINDOW_FROM else 0.0
+        sizes[WINDOW + which] = window_size(it, which, away, n, step_ms, e.doubtful) if n >= WINDOW_FROM else 0.0
 
 
 @njit(cache=True)
@@ -86,15 +88,18 @@ def share_kept(which: int, step_ms: float) -> float:
 
 
 @njit(cache=True)
-def window_size(it: Signal, which: int, away: float, n: int, step_ms: float) -> float:
+def window_size(it: Signal, which: int, away: float, n: int, step_ms: float, doubtful: float) -> float:
     """A window's mean of deviations in its own scale; learns the deviation."""
     mean, square = np.float64(it["window"][which]), np.float64(it["window_square"][which])
-    mean += (1.0 - share_kept(which, step_ms)) * (away - mean)
+    moved = 1.0 - share_kept(which, step_ms)
+    mean += moved * (away - mean)
     k = n - WINDOW_FROM + 1.0
     limit = WINDOW_CUT * square + (FARTHEST if k < 2 * WINDOW_FROM else 0.0)
     it["window"][which] = mean
     it["window_square"][which] = square + max(SLOW_RATE, 1.0 / k) * (min(mean * mean, limit) - square)
-    return math.sqrt(mean * mean / square) if square > 0.0 else 0.0
+    if square == 0.0:
+        return 0.0
+    return math.sqrt(mean * mean / (square + doubtful * moved / 2.0))  # which a mean of that share of deviations has
 
 
 @njit(cache=True)

@@ -51,6 +51,10 @@ def sparse(rng: np.random.Generator, n: int) -> Floats:
     return np.where(rng.random(n) < 0.02, rng.exponential(50.0, n), 0.0)
 
 
+def counts(rng: np.random.Generator, n: int) -> Floats:
+    return 25.0 + np.where(rng.random(n) < 0.1, rng.integers(-1, 2, n), 0)
+
+
 def walk(rng: np.random.Generator, n: int) -> Floats:
     return rng.normal(0.0, 1.0, n).cumsum()
 
@@ -95,6 +99,12 @@ def test_it_agrees_with_its_twin_at_another_cadence_and_over_gaps() -> None:
     detector = make()
     scored = detector.step(detector.allocate(1), np.zeros(1500, np.int64), at, values)
     agree(scored, naive_auto.auto(at.tolist(), values.tolist()), tolerance=1e-3)
+
+
+def test_it_agrees_with_its_twin_on_counts() -> None:
+    values = counts(np.random.default_rng(7), 1500)
+    scored, _ = watch(values, 15_000)
+    agree(scored, naive_auto.auto(times(1500, 15_000).tolist(), values.tolist()), tolerance=1e-3)
 
 
 @pytest.mark.long
@@ -199,6 +209,23 @@ def test_a_lasting_change_is_accepted_within_a_day() -> None:
 def test_the_first_change_of_a_constant_is_capped() -> None:
     scored, _ = watch(np.append(np.full(999, 5.0), 1e6))
     assert scored.score[-1] == pytest.approx(5.0, abs=1e-3)
+
+
+@pytest.mark.parametrize(("level", "now"), [(18, 20), (25, 27), (60, 64), (100, 95)])
+def test_two_more_of_a_young_count_are_no_news(level: int, now: int) -> None:
+    half_an_hour = np.append(np.full(120, float(level)), [now, now, level])
+    assert np.nansum(watch(half_an_hour, 15_000)[0].score[-3:]) < 4.0
+
+
+@pytest.mark.parametrize(("level", "now"), [(1, 0), (3, 2), (18, 9), (25, 50), (100, 60)])
+def test_one_of_three_fewer_and_half_of_many_are_news(level: int, now: int) -> None:
+    half_an_hour = np.append(np.full(120, float(level)), [now, now, now])
+    assert np.nansum(watch(half_an_hour, 15_000)[0].score[-3:]) > 5.0
+
+
+def test_two_more_of_a_count_are_news_after_a_day() -> None:
+    a_day = np.append(np.full(4 * 60 * 24, 25.0), [27.0, 27.0, 27.0])
+    assert watch(a_day, 15_000)[0].score[-3:].max() > 5.0
 
 
 def test_it_says_how_many_samples_it_needs() -> None:
