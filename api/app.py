@@ -21,6 +21,7 @@ from api import (
     past,
     socket,
     status,
+    trainings,
     trials,
 )
 from api.context import Context
@@ -67,15 +68,10 @@ def create_app(
         body_timeout_s=settings.api_body_timeout_s,
     )
     install_problems(app)
-    steering = (detectors.router, detectors.patches, past.router, trials.router, kinds.router, status.router)
-    for router in (
-        anomalies.router,
-        *steering,
-        datasources.router,
-        connections.router,
-        dead_letters.router,
-        deployment.router,
-    ):
+    steering = (detectors.router, detectors.patches, past.router, trials.router, trainings.train, kinds.router)
+    showing = (anomalies.router, status.router, trainings.router)
+    operating = (datasources.router, connections.router, dead_letters.router, deployment.router)
+    for router in (*showing, *steering, *operating):
         app.include_router(router, responses=REFUSALS)
     app.include_router(health.router)
     app.include_router(socket.router)
@@ -85,7 +81,7 @@ def create_app(
 
 def body_limit(settings: ApiSettings, path: str) -> Limit:
     """How large a body at this address may be: samples need more room than a config."""
-    if path.endswith(trials.PATHS):
+    if path.endswith((*trials.PATHS, *trainings.PATHS)):
         return Limit(settings.api_max_samples_bytes, "TOCSIN_API_MAX_SAMPLES_BYTES")
     return Limit(settings.api_max_body_bytes, "TOCSIN_API_MAX_BODY_BYTES")
 

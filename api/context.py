@@ -18,11 +18,13 @@ from api.meters import ApiMeters
 from api.recent import RecentAnomalies
 from api.revisions import RevisionLog
 from api.settings import ApiSettings
-from api.socket_messages import SYSTEM
+from api.socket_messages import SYSTEM, TRAINING
 from api.sources import Sources
 from api.store import Store
 from api.told import Told
 from api.topic_mark import learn_mark
+from api.trainer import Trainer
+from api.training_board import TrainingBoard
 from api.trial import Trials
 from api.upkeep import Upkeep
 from api.writer import Writer
@@ -59,6 +61,10 @@ class Context:
         self.trials = Trials(self.meters)
         self.dead_letters = DeadLetterLog(settings)
         self.replays = Writer(settings, "tocsin-api-replays")
+        self.trainings = TrainingBoard(
+            self.meters, lambda training: self.feed.publish(f"{TRAINING}/{training.id}", training)
+        )
+        self.trainer = Trainer(settings, self.meters, now_ms, self.trainings)
         self.on_death: Callable[[], None] = lambda: None
         self.told = Told(settings.api_status_bytes, self.meters, partial(self.feed.publish, STATUS))
         topics = settings.topics
@@ -85,6 +91,7 @@ class Context:
         for task in (self._watch, self._identify):
             if task is not None:
                 task.cancel()
+        await self.trainer.stop()
         if self.follower is not None:
             await asyncio.to_thread(self.follower.stop)
         await self.revisions.stop()
@@ -129,10 +136,14 @@ class Context:
         handlers = {
             self.topics[DETECTORS]: self.revisions.handle,
             self.topics[ANOMALIES]: self.feed.handle,
-            self.topics[STATUS]: self.told.handle,
+            self.topics[STATUS]: self._handle_status,
         }
         for topic, run in groupby(records, lambda record: record.topic):
             handlers[topic](list(run))
+
+    def _handle_status(self, records: Sequence[Received]) -> None:
+        self.told.handle(records)
+        self.trainings.handle(records)
 
     def _trouble(self, name: str) -> str:
         if self.death:

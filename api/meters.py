@@ -108,6 +108,21 @@ class ApiMeters:
         self.source_cache_bytes = Gauge(
             "tocsin_api_source_cache_bytes", "bytes of the query results kept", registry=self.registry
         )
+        self.trainings = Gauge(
+            "tocsin_api_trainings", "trainings that this process sends or waits for", registry=self.registry
+        )
+        self.trainings_kept = Gauge(
+            "tocsin_api_trainings_kept", "trainings kept for GET /api/trainings", registry=self.registry
+        )
+        self.trainings_forgotten = Counter(
+            "tocsin_api_trainings_forgotten", "trainings that made room for later ones", registry=self.registry
+        )
+        self.training_records = Counter(
+            "tocsin_api_training_records",
+            "records of trainings read from the status topic, by what became of them",
+            ["result"],
+            registry=self.registry,
+        )
         self.lag = Gauge(
             "tocsin_api_topic_lag_records", "records of a topic not read yet", ["topic"], registry=self.registry
         )

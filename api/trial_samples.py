@@ -35,7 +35,8 @@ class Samples(Message):
 
     def frames(self) -> list[Frame]:
         """One of each series, of the rows at which it has a sample; raises ``ConfigError``."""
-        self._check()
+        self._check_order()
+        self.check()
         times_ms = np.array(self.times_ms, np.int64)
         found = []
         for one in self.series:
@@ -45,15 +46,18 @@ class Samples(Message):
             found.append(Frame(times_ms[rows], values[rows, None], present, [one.labels]))
         return found
 
-    def _check(self) -> None:
-        many = len(self.times_ms) * len(self.series)
-        if many > MAX_SAMPLES:
-            raise ConfigError(field="series", value=many, expected=f"at most {MAX_SAMPLES} samples, times × series")
+    def _check_order(self) -> None:
         backwards = np.flatnonzero(np.diff(np.array(self.times_ms, np.int64)) <= 0)
         if len(backwards):
             at = int(backwards[0]) + 1
             expected = f"must be later than the time before, {self.times_ms[at - 1]}"
             raise ConfigError(field=f"times_ms.{at}", value=self.times_ms[at], expected=expected)
+
+    def check(self) -> None:
+        """Raise ``ConfigError`` for too many samples, columns of unequal length, and series that are not told apart."""
+        many = len(self.times_ms) * len(self.series)
+        if many > MAX_SAMPLES:
+            raise ConfigError(field="series", value=many, expected=f"at most {MAX_SAMPLES} samples, times × series")
         seen = set[frozenset[tuple[str, str]]]()
         for at, one in enumerate(self.series):
             if len(one.values) != len(self.times_ms):

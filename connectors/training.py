@@ -101,6 +101,46 @@ class TrainingPart(Record):
         return f"{STATUS_KEY}/{self.training_id}/{self.partition}".encode()
 
 
+class TrainingState(StrEnum):
+    """How far a training has come as a whole."""
+
+    FETCHING = "fetching"
+    SENDING = "sending"
+    LEARNING = "learning"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ENDED = frozenset({TrainingState.DONE, TrainingState.FAILED, TrainingState.CANCELLED})
+
+
+class TrainingHead(Record):
+    """What the api that sends the history says of a training: value of a record of ``tocsin.status``."""
+
+    version: Literal[1] = 1
+    training_id: str
+    detector_id: str
+    revision: Annotated[int, Field(ge=1, description="of the detector that learns")]
+    state: TrainingState
+    reason: Annotated[str, Field(description="why it failed or was cancelled, else empty")] = ""
+    partitions: Annotated[int, Field(ge=1, description="over which the series are spread")]
+    started_ms: int
+    updated_ms: int
+    series_matched: Annotated[int, Field(ge=0, description="series of the history that the detector selects")] = 0
+    series_unmatched: Annotated[int, Field(ge=0, description="series left out, which it does not select")] = 0
+    duplicates: Annotated[
+        int, Field(ge=0, description="samples left out: their series has another at the same time")
+    ] = 0
+    samples: Annotated[int, Field(ge=0, description="samples that are to be learned")] = 0
+    sent: Annotated[int, Field(ge=0, description="samples that were sent so far")] = 0
+
+    @property
+    def key(self) -> bytes:
+        """Key of the record."""
+        return f"{STATUS_KEY}/{self.training_id}".encode()
+
+
 def history_record(topic: str, training_id: str, detector: Detector, partition: int, value: bytes) -> OutRecord:
     """A ``WriteRequest`` with history of series of one partition."""
     key = detector.config.tenant.encode()

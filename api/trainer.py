@@ -1,0 +1,289 @@
+"""Runs trainings: sends history to the partitions of its series, never much more than the flow has learned.
+
+What is sent and not learned yet stands in the log before live samples, which wait for it: so it is a few milliseconds
+of work (``window_of``), and more goes out only as the partitions say that they have learned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from itertools import count
+
+from api.meters import ApiMeters
+from api.settings import ApiSettings
+from api.training_board import Entry, Training, TrainingBoard
+from api.training_history import TrainingHistory, pieces
+from api.writer import Writer
+from connectors.errors import KafkaUnavailable, Overloaded, TocsinError, Unavailable
+from connectors.messages import Detector, OutRecord
+from connectors.training import (
+    ENDED,
+    Mark,
+    PartState,
+    TrainingBegin,
+    TrainingCancel,
+    TrainingEnd,
+    TrainingHead,
+    TrainingState,
+    history_record,
+    mark_record,
+)
+from flows.detectors.registry import KINDS, Trait
+
+log = logging.getLogger(__name__)
+
+MAX_RUNNING = 4
+"""Of one api process, as many as a partition takes."""
+WINDOW, SLOW_WINDOW = 10_000, 25
+"""Samples sent and not learned: 5 ms of work of compiled kinds, 2.5 million samples a second; of Python objects at 1 ms
+each, and of kinds that go through all that a second of log time brings at each time, some 25 ms."""
+PIECES = 5
+"""Records of which a window consists."""
+TELL_S = 1.0
+"""So often it is told how much was sent."""
+ALIVE_S = 60.0
+"""After so long without news the partitions are told that the training goes on."""
+PATIENCE_S = 600.0
+"""The flow may be away for so long."""
+CANCEL_TIMEOUT_S = 2.0
+ID_BYTES = 8
+Fetch = Callable[[], Awaitable[TrainingHistory]]
+
+
+class Ended(Exception):  # noqa: N818 - no error: somebody else has ended it
+    """A training has ended before all was sent."""
+
+
+@dataclass
+class Sent:
+    """What each partition was sent."""
+
+    records: dict[int, int] = field(default_factory=dict)
+    samples: dict[int, int] = field(default_factory=dict)
+    total: int = 0
+
+
+class Trainer:
+    """Starts and cancels trainings; all of it runs on the event loop."""
+
+    def __init__(
+        self, settings: ApiSettings, meters: ApiMeters, now_ms: Callable[[], int], board: TrainingBoard
+    ) -> None:
+        self._settings = settings
+        self._now_ms = now_ms
+        self._board = board
+        self._writer = Writer(settings, "tocsin-training")
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._starting = 0
+        meters.trainings.set_function(lambda: len(self._tasks))
+
+    async def start(self, detector: Detector, fetch: Fetch) -> Training:
+        """Begin to train a detector with what ``fetch`` gives; raises ``Overloaded`` and ``Unavailable``."""
+        if len(self._tasks) + self._starting >= MAX_RUNNING:
+            message = f"{MAX_RUNNING} trainings run in this process, the most that there may be"
+            raise Overloaded(message, retry_after_s=5)
+        now_ms = self._now_ms()
+        head = TrainingHead(
+            training_id=f"t-{secrets.token_hex(ID_BYTES)}", detector_id=detector.id, revision=detector.revision,
+            state=TrainingState.FETCHING, partitions=self._settings.partitions, started_ms=now_ms, updated_ms=now_ms,
+        )  # fmt: skip
+        self._starting += 1
+        try:
+            await self.write(self.head_record(head))
+        finally:
+            self._starting -= 1
+        self._board.put(head)
+        running = _Running(self, detector, head, self._board.entry(head.training_id))
+        task = asyncio.create_task(running.run(fetch), name=head.training_id)
+        self._tasks[head.training_id] = task
+        task.add_done_callback(lambda _: self._tasks.pop(head.training_id, None))
+        return self._told(head.training_id)
+
+    async def cancel(self, head: TrainingHead, reason: str) -> Training:
+        """End a training, wherever it runs; one that has ended stays as it is."""
+        entry = self._board.entry(head.training_id)
+        if entry.state not in ENDED:
+            ended = head.model_copy(
+                update={"state": TrainingState.CANCELLED, "reason": reason, "updated_ms": self._now_ms()}
+            )
+            await self.mark_all(head, TrainingCancel(reason=reason))
+            self._board.put(ended)
+            await self.write(self.head_record(ended))
+        return self._told(head.training_id)
+
+    async def stop(self) -> None:
+        """Cancel what runs here, as far as that takes no longer than a moment, and end the writing."""
+        heads = [self._board.head_of(training_id) for training_id in self._tasks]
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        ends = (self.cancel(head, "the api was stopped") for head in heads if head is not None)
+        try:
+            async with asyncio.timeout(CANCEL_TIMEOUT_S):
+                await asyncio.gather(*tasks, *ends, return_exceptions=True)
+        except TimeoutError:
+            log.warning("trainings could not be cancelled: the flow will give them up")
+        await asyncio.to_thread(self._writer.stop)
+
+    def _told(self, training_id: str) -> Training:
+        told = self._board.get(training_id)
+        assert told is not None  # noqa: S101 - its head was put there
+        return told
+
+    # records
+
+    def put(self, head: TrainingHead) -> None:
+        """Let this process know at once what is written."""
+        self._board.put(head)
+
+    def now_ms(self) -> int:
+        """Wall clock."""
+        return self._now_ms()
+
+    def head_record(self, head: TrainingHead) -> OutRecord:
+        """What this process says of a training."""
+        return OutRecord(self._settings.topics.status, head.key, head.encode(), [])
+
+    async def mark_all(self, head: TrainingHead, mark: Mark) -> None:
+        """Tell every partition the same."""
+        topic = self._settings.topics.metrics
+        records = (
+            mark_record(topic, head.training_id, head.detector_id, partition, mark)
+            for partition in range(head.partitions)
+        )
+        await asyncio.gather(*(self.write(record) for record in records))
+
+    async def write(self, record: OutRecord) -> None:
+        """Until Kafka has confirmed; raises ``Unavailable``."""
+        timeout_s = self._settings.delivery_timeout_s
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._writer.write(record)
+        except TimeoutError as error:
+            message = f"Kafka at {self._settings.kafka} (TOCSIN_KAFKA) has not confirmed within {timeout_s:g} s"
+            raise KafkaUnavailable(message) from error
+
+    @property
+    def topic(self) -> str:
+        """Where history stands."""
+        return self._settings.topics.metrics
+
+
+class _Running:
+    """One training on its way."""
+
+    def __init__(self, trainer: Trainer, detector: Detector, head: TrainingHead, entry: Entry) -> None:
+        self._trainer = trainer
+        self._detector = detector
+        self._head = head
+        self._entry = entry
+        self._told_s = 0.0
+
+    async def run(self, fetch: Fetch) -> None:
+        """From fetching to the outcome, which the board and the topic know in the end."""
+        try:
+            history = await fetch()
+            await self._send(history)
+            await self._learned()
+            state, reason = self._entry.state, self._entry.reason
+        except Ended:
+            state, reason = self._entry.state, self._entry.reason
+        except TocsinError as error:
+            state, reason = TrainingState.FAILED, str(error)
+        except Exception:
+            log.exception("training %s", self._head.training_id)
+            state, reason = TrainingState.FAILED, "unexpected error; the log of the api has it under the training's id"
+        await self._end(state or TrainingState.FAILED, reason)
+
+    async def _end(self, state: TrainingState, reason: str) -> None:
+        """Say how it ended; what has not ended by itself in some partition is cancelled there."""
+        try:
+            if state is not TrainingState.DONE:
+                await self._trainer.mark_all(self._head, TrainingCancel(reason=reason))
+            await self.tell(state, reason)
+        except Unavailable as error:
+            log.warning("training %s: its end could not be told: %s", self._head.training_id, error)
+            self._head = self._changed(state, reason)
+            self._trainer.put(self._head)
+        log.info("training %s of %s: %s %s", self._head.training_id, self._head.detector_id, state, reason)
+
+    async def _send(self, history: TrainingHistory) -> None:
+        self._head = self._head.model_copy(
+            update={
+                "series_matched": len(history.series), "series_unmatched": history.unmatched,
+                "duplicates": history.duplicates, "samples": history.samples,
+            }
+        )  # fmt: skip
+        await self.tell(TrainingState.SENDING)
+        head, sent = self._head, Sent()
+        await self._trainer.mark_all(head, TrainingBegin(detector=self._detector))
+        window = window_of(self._detector)
+        waiting = pieces(history, self._detector.config.tenant, head.partitions, window // PIECES)
+        while (piece := await asyncio.to_thread(next, waiting, None)) is not None:
+            await self._until(lambda more=piece.samples: sent.total + more <= self._entry.came + window)  # type: ignore[misc]
+            record = history_record(self._trainer.topic, head.training_id, self._detector, piece.partition, piece.value)
+            await self._trainer.write(record)
+            sent.records[piece.partition] = sent.records.get(piece.partition, 0) + 1
+            sent.samples[piece.partition] = sent.samples.get(piece.partition, 0) + piece.samples
+            sent.total += piece.samples
+            await self._tell_sent(sent.total)
+        self._head = self._head.model_copy(update={"sent": sent.total})
+        await asyncio.gather(*(self._end_of(partition, sent) for partition in range(head.partitions)))
+        await self.tell(TrainingState.LEARNING)
+
+    async def _end_of(self, partition: int, sent: Sent) -> None:
+        end = TrainingEnd(records=sent.records.get(partition, 0), samples=sent.samples.get(partition, 0))
+        head = self._head
+        await self._trainer.write(mark_record(self._trainer.topic, head.training_id, head.detector_id, partition, end))
+
+    async def _learned(self) -> None:
+        """Until every partition has said that it is done."""
+        await self._until(
+            lambda: sum(part.state is PartState.DONE for part in self._entry.parts.values()) >= self._head.partitions
+        )
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        """Wait for news until it holds. Raises ``Ended`` and, when the flow is silent for long, ``Unavailable``."""
+        heard = time.monotonic()
+        for silent in count():
+            if self._entry.state in (TrainingState.FAILED, TrainingState.CANCELLED):
+                raise Ended
+            if condition():
+                return
+            self._entry.changed.clear()
+            try:
+                async with asyncio.timeout(ALIVE_S):
+                    await self._entry.changed.wait()
+                heard = time.monotonic()
+            except TimeoutError as error:
+                if time.monotonic() - heard > PATIENCE_S:
+                    message = f"the flow has said nothing for {PATIENCE_S:.0f} s"
+                    raise Unavailable(message) from error
+                log.info("training %s: waiting for the flow (%d)", self._head.training_id, silent)
+                await self._trainer.mark_all(self._head, TrainingBegin(detector=self._detector))
+
+    async def _tell_sent(self, sent: int) -> None:
+        if time.monotonic() - self._told_s >= TELL_S:
+            self._head = self._head.model_copy(update={"sent": sent})
+            await self.tell(TrainingState.SENDING)
+
+    def _changed(self, state: TrainingState, reason: str) -> TrainingHead:
+        return self._head.model_copy(update={"state": state, "reason": reason, "updated_ms": self._trainer.now_ms()})
+
+    async def tell(self, state: TrainingState, reason: str = "") -> None:
+        """Write how far it is, and know it here at once."""
+        self._told_s = time.monotonic()
+        self._head = self._changed(state, reason)
+        self._trainer.put(self._head)
+        await self._trainer.write(self._trainer.head_record(self._head))
+
+
+def window_of(detector: Detector) -> int:
+    """How many samples may be on their way to the flow at a time."""
+    slow = KINDS[detector.config.kind].traits & {Trait.OBJECTS, Trait.PAUSES}
+    return SLOW_WINDOW if slow else WINDOW

@@ -1,0 +1,175 @@
+"""Trainings as ``tocsin.status`` tells of them: what the api that sends says, and what each partition says."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Annotated
+
+from pydantic import Field
+
+from api.meters import ApiMeters
+from connectors.errors import Rejected
+from connectors.follower import Received
+from connectors.messages import Message
+from connectors.training import ENDED, STATUS_KEY, PartState, TrainingHead, TrainingPart, TrainingState
+
+log = logging.getLogger(__name__)
+
+MAX_KEPT = 1000
+"""Trainings that are remembered, the latest ones."""
+_PREFIX = f"{STATUS_KEY}/".encode()
+
+
+class Training(Message):
+    """How far a training has come."""
+
+    id: str
+    detector: Annotated[str, Field(description="id of the detector that learns")]
+    revision: Annotated[int, Field(description="of the detector that learns")]
+    state: TrainingState
+    reason: Annotated[str, Field(description="why it failed or was cancelled, else empty")]
+    started_ms: int
+    updated_ms: int
+    seconds: Annotated[float, Field(description="from its start to its end, or to its latest news")]
+    series_matched: Annotated[int, Field(description="series of the history that the detector selects")]
+    series_unmatched: Annotated[int, Field(description="series that it does not select: left out")]
+    duplicates: Annotated[int, Field(description="samples left out: their series has another at the same time")]
+    samples: Annotated[int, Field(description="samples that are to be learned")]
+    sent: Annotated[int, Field(description="samples that were sent so far")]
+    learned: Annotated[int, Field(description="samples that the flow has learned so far")]
+    ahead: Annotated[
+        int, Field(description="samples that it left out: later than the one of their series that it had met live")
+    ]
+    rows_replaced: Annotated[int, Field(description="live signals that know the history now")]
+    partitions: int
+    partitions_done: int
+
+
+class Entry:
+    """What is known of one training."""
+
+    def __init__(self) -> None:
+        self.head: TrainingHead | None = None
+        self.parts: dict[int, TrainingPart] = {}
+        self.changed = asyncio.Event()
+        """set at any news; who waits clears it"""
+
+    @property
+    def state(self) -> TrainingState | None:
+        """As a whole; None while its head is not known."""
+        head = self.head
+        if head is None or head.state in ENDED:
+            return head.state if head is not None else None
+        found = [part.state for part in self.parts.values()]
+        if PartState.FAILED in found:
+            return TrainingState.FAILED
+        if PartState.CANCELLED in found:
+            return TrainingState.CANCELLED
+        return TrainingState.DONE if found.count(PartState.DONE) >= head.partitions else head.state
+
+    @property
+    def reason(self) -> str:
+        """Why it failed or was cancelled; else empty."""
+        if self.head is not None and self.head.reason:
+            return self.head.reason
+        for state in (PartState.FAILED, PartState.CANCELLED):
+            for number, part in sorted(self.parts.items()):
+                if part.state is state:
+                    return f"partition {number}: {part.reason}" if part.reason else ""
+        return ""
+
+    @property
+    def came(self) -> int:
+        """Samples that came to the flow."""
+        return sum(part.samples for part in self.parts.values())
+
+    def told(self, started: TrainingHead) -> Training:
+        """All of it, for people."""
+        parts = self.parts.values()
+        state = self.state
+        assert state is not None  # noqa: S101 - it has a head
+        ahead = sum(part.ahead for part in parts)
+        return Training(
+            id=started.training_id, detector=started.detector_id, revision=started.revision, state=state,
+            reason=self.reason, started_ms=started.started_ms, updated_ms=started.updated_ms,
+            seconds=max(0.0, (started.updated_ms - started.started_ms) / 1000),
+            series_matched=started.series_matched, series_unmatched=started.series_unmatched,
+            duplicates=started.duplicates, samples=started.samples, sent=max(started.sent, self.came),
+            learned=self.came - ahead, ahead=ahead, rows_replaced=sum(part.replaced for part in parts),
+            partitions=started.partitions,
+            partitions_done=sum(part.state is PartState.DONE for part in parts),
+        )  # fmt: skip
+
+
+class TrainingBoard:
+    """The latest trainings by id. All of it runs on the event loop; ``tell`` is told of every change."""
+
+    def __init__(self, meters: ApiMeters, tell: Callable[[Training], None]) -> None:
+        self._entries: dict[str, Entry] = {}
+        self._tell = tell
+        self._meters = meters
+        meters.trainings_kept.set_function(lambda: len(self._entries))
+
+    def handle(self, records: Sequence[Received]) -> None:
+        """Take in what concerns trainings of a batch of ``tocsin.status``."""
+        for record in records:
+            if record.key is not None and record.value is not None and record.key.startswith(_PREFIX):
+                try:
+                    self._take(record.value, of_partition=record.key.count(b"/") > 1)
+                except Rejected as error:
+                    self._meters.training_records.labels("unreadable").inc()
+                    log.warning("%s[%d]@%d: %s", record.topic, record.partition, record.offset, error)
+
+    def _take(self, value: bytes, *, of_partition: bool) -> None:
+        if of_partition:
+            part = TrainingPart.decode(value)
+            entry = self.entry(part.training_id)
+            before = entry.parts.get(part.partition)
+            if before is None or before.state is PartState.LEARNING:  # what has ended says nothing more
+                entry.parts[part.partition] = part
+            self._news(entry)
+        else:
+            self.put(TrainingHead.decode(value))
+        self._meters.training_records.labels("taken").inc()
+
+    def put(self, head: TrainingHead) -> None:
+        """Take in what the sending api says; what has ended does not begin anew."""
+        entry = self.entry(head.training_id)
+        if entry.head is None or entry.head.state not in ENDED:
+            entry.head = head
+        self._news(entry)
+
+    def entry(self, training_id: str) -> Entry:
+        """What is known of a training; a new one if it was not heard of."""
+        entry = self._entries.get(training_id)
+        if entry is None:
+            if len(self._entries) >= MAX_KEPT:
+                ended = (key for key, one in self._entries.items() if one.state in ENDED)
+                del self._entries[next(ended, next(iter(self._entries)))]
+                self._meters.trainings_forgotten.inc()
+            entry = self._entries[training_id] = Entry()
+        return entry
+
+    def _news(self, entry: Entry) -> None:
+        entry.changed.set()
+        if entry.head is not None:
+            self._tell(entry.told(entry.head))
+
+    def get(self, training_id: str) -> Training | None:
+        """How far a training has come; None if it is not known."""
+        entry = self._entries.get(training_id)
+        return entry.told(entry.head) if entry is not None and entry.head is not None else None
+
+    def head_of(self, training_id: str) -> TrainingHead | None:
+        """What the sending api said last."""
+        entry = self._entries.get(training_id)
+        return entry.head if entry is not None else None
+
+    def page(self, limit: int, wanted: Callable[[Training], bool]) -> list[Training]:
+        """The latest ones that are wanted, newest first."""
+        known = [entry.told(entry.head) for entry in self._entries.values() if entry.head is not None]
+        known.sort(key=lambda one: (one.started_ms, one.id), reverse=True)
+        return list(islice(filter(wanted, known), limit))

@@ -1,0 +1,88 @@
+"""History as a training sends it: sorted per series, and cut into small records for the partitions of the series.
+
+A record holds what many series have in a span of time, so that the log time of the past goes on evenly for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from connectors.codec.encode import encode_labels, encode_write_request
+from connectors.codec.series_hash import series_hash
+from flows.detectors.base import Floats, Ints
+
+
+class PastSeries(NamedTuple):
+    """Samples of one series as they came; (n,) each."""
+
+    labels: Mapping[str, str]
+    times_ms: Ints
+    values: Floats
+
+
+class TrainingHistory(NamedTuple):
+    """Series of which each sample is later than the one before; and what was left out."""
+
+    series: list[PastSeries]
+    unmatched: int
+    duplicates: int
+
+    @property
+    def samples(self) -> int:
+        """Of all series."""
+        return sum(len(one.times_ms) for one in self.series)
+
+
+class Piece(NamedTuple):
+    """One record of history."""
+
+    partition: int
+    samples: int
+    value: bytes
+
+
+def history_of(series: Iterable[PastSeries], wanted: Callable[[Mapping[str, str]], bool]) -> TrainingHistory:
+    """Sort the series that are wanted; of samples at the same time the first counts, as it would live."""
+    kept, unmatched, duplicates = list[PastSeries](), 0, 0
+    for one in series:
+        if not wanted(one.labels):
+            unmatched += 1
+            continue
+        times_ms, first = np.unique(one.times_ms, return_index=True)
+        duplicates += len(one.times_ms) - len(times_ms)
+        kept.append(PastSeries(one.labels, times_ms, one.values[first]))
+    return TrainingHistory(kept, unmatched, duplicates)
+
+
+def pieces(history: TrainingHistory, tenant: str, partitions: int, most: int) -> Iterator[Piece]:
+    """Records of at most so many samples, of all partitions in turn, the earliest first."""
+    homes: dict[int, list[PastSeries]] = {}
+    for one in history.series:
+        homes.setdefault(series_hash(encode_labels(one.labels), tenant) % partitions, []).append(one)
+    waiting = [_pieces_of(home, series, most) for home, series in sorted(homes.items())]
+    while waiting:
+        for of_one in list(waiting):
+            piece = next(of_one, None)
+            if piece is None:
+                waiting.remove(of_one)
+            else:
+                yield piece
+
+
+def _pieces_of(partition: int, series: list[PastSeries], most: int) -> Iterator[Piece]:
+    times_ms = np.concatenate([one.times_ms for one in series])
+    values = np.concatenate([one.values for one in series])
+    whose = np.repeat(np.arange(len(series)), [len(one.times_ms) for one in series])
+    order = np.argsort(times_ms, kind="stable")
+    for start in range(0, len(order), most):
+        at = order[start : start + most]
+        at = at[np.argsort(whose[at], kind="stable")]
+        numbers, begins = np.unique(whose[at], return_index=True)
+        told = [
+            (series[number].labels, list(zip(times_ms[mine].tolist(), values[mine].tolist(), strict=True)))
+            for number, mine in zip(numbers.tolist(), np.split(at, begins[1:]), strict=True)
+        ]
+        yield Piece(partition, len(at), encode_write_request(told))

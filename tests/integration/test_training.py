@@ -1,0 +1,258 @@
+"""Training by REST through a real broker and a real flow; after a kill of flow or api all is right or as before."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from websockets.sync.client import connect
+
+from api.socket_messages import Subscribe
+from connectors.codec.encode import encode_labels, encode_write_request
+from connectors.codec.series_hash import series_hash
+from connectors.follower import Follower, Received
+from connectors.kafka_clients import confirm, make_producer, send
+from connectors.messages import CONTROL_HEADER, DEFAULT_TENANT, Anomaly, ControlRecord, OutRecord
+from connectors.settings import KafkaSettings
+from connectors.topics import create_topics
+from tests.apis import DEADLINE_S, ROOT, RunningApi, api_process, api_settings, running_api, wait_for
+from tests.conftest import unique_settings
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+
+START_MS, STEP_MS = 1_767_225_600_000, 10_000
+NOW, LIVE, SERIES = 12_000, 40, 4
+SPIKED = range(NOW + 3, NOW + LIVE, 5)
+TICK_S, TICK_MS = 0.1, 100
+MAD: dict[str, Any] = {
+    "name": "queue", "kind": "mad", "selector": "queue", "params": {"window": 240}, "threshold": 2.5, "quiet_s": 1,
+    "cooldown_s": 0,
+}  # fmt: skip
+MISSING: dict[str, Any] = {"name": "silent", "kind": "missing", "selector": "queue", "quiet_s": 60}
+
+
+def labels_of(number: int) -> dict[str, str]:
+    return {"__name__": "queue", "n": str(number)}
+
+
+def time_of(step: int) -> int:
+    return START_MS + STEP_MS * step
+
+
+VALUES = np.round(np.random.default_rng(11).normal(100.0, 5.0, (NOW + LIVE, SERIES)), 3)
+VALUES[list(SPIKED)] += 60.0
+
+
+def samples(steps: range) -> dict[str, Any]:
+    series = [
+        {"labels": labels_of(number), "values": VALUES[steps.start : steps.stop, number].tolist()}
+        for number in range(SERIES)
+    ]
+    return {"times_ms": [time_of(step) for step in steps], "series": series}
+
+
+class SecondHand:
+    """Control records as ingest writes them, at a log time that a test may put forward."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self.time_ms, self.detectors = time_of(NOW), 0
+        self._settings = settings
+        self._stopping = threading.Event()
+        self._producer = make_producer(settings, "second-hand")
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(TICK_S):
+            self.time_ms += TICK_MS
+            control = ControlRecord(time_ms=self.time_ms, detectors_offset=self.detectors, feedback_offset=0).encode()
+            for partition in range(self._settings.partitions):
+                topic, mark = self._settings.topics.metrics, [(CONTROL_HEADER, b"1")]
+                confirm([send(self._producer, OutRecord(topic, None, control, mark, partition))], 15)
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join()
+        self._producer.close()
+
+
+class Flow:
+    """The real flow, that can be killed and started again."""
+
+    def __init__(self, settings: KafkaSettings, home: Path) -> None:
+        given = {f"TOCSIN_{key.upper()}": str(value) for key, value in settings.model_dump().items()}
+        self._environment = {**os.environ, **given, "TOCSIN_HOME": str(home), "TOCSIN_FLOW_PORT": "0"}
+        self._environment["TOCSIN_FLOW_SNAPSHOT_INTERVAL_S"] = "1"
+        self._log = home / "flow.log"
+        self.start()
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "flows.run"], cwd=ROOT, env=self._environment, stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
+
+    def kill(self) -> None:
+        os.killpg(self._process.pid, 9)
+        self._process.wait(DEADLINE_S)
+
+
+class Place:
+    """Everything that runs: two replicas of the api, the flow and the second hand."""
+
+    def __init__(
+        self, settings: KafkaSettings, flow: Flow, hand: SecondHand, api: RunningApi, other: RunningApi
+    ) -> None:
+        self.settings, self.flow, self.hand, self.api, self.other = settings, flow, hand, api, other
+        self.detectors = [api.http.post("/api/detectors", json=config).json()["id"] for config in (MAD, MISSING)]
+        hand.detectors = len(self.detectors)
+
+    def training(self, training_id: str, api: RunningApi | None = None) -> dict[str, Any]:
+        answer = (api or self.other).http.get(f"/api/trainings/{training_id}")
+        told: dict[str, Any] = answer.json() if answer.status_code == 200 else {"state": "", "learned": 0}
+        return told
+
+    def until(self, training_id: str, state: str) -> dict[str, Any]:
+        def reached() -> bool:
+            told = self.training(training_id)
+            assert told["state"] == state or told["state"] not in ("done", "failed", "cancelled"), told
+            return bool(told["state"] == state)
+
+        wait_for(reached, f"the training to be {state}", timeout_s=90)
+        return self.training(training_id)
+
+    def until_it_learns(self, training_id: str) -> None:
+        wait_for(lambda: self.training(training_id)["learned"] > 0, "the first samples", timeout_s=90)
+        assert self.training(training_id)["state"] == "sending"
+
+
+@pytest.fixture(scope="module")
+def place(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    settings = unique_settings(broker, 2)
+    create_topics(settings)
+    home = tmp_path_factory.mktemp("flow")
+    hand, flow = SecondHand(settings), Flow(settings, home)
+    try:
+        with running_api(api_settings(settings)) as api, running_api(api_settings(settings)) as other:
+            yield Place(settings, flow, hand, api, other)
+    finally:
+        hand.stop()
+        flow.kill()
+
+
+def train(place: Place, api: RunningApi, detector: int, steps: range = range(NOW)) -> str:
+    path = f"/api/detectors/{place.detectors[detector]}/train"
+    answer = api.http.post(path, json={"samples": samples(steps)})
+    assert answer.status_code == 202, answer.text
+    training: dict[str, Any] = answer.json()
+    assert answer.headers["Location"] == f"/api/trainings/{training['id']}"
+    assert (training["detector"], training["state"]) == (place.detectors[detector], "fetching")
+    return str(training["id"])
+
+
+def test_cancelled_by_another_replica_it_ends_everywhere(place: Place) -> None:
+    training_id = train(place, place.api, 1)
+    with connect(place.other.socket_url) as client:
+        client.send(Subscribe(type="subscribe", topics=[f"training/{training_id}"]).model_dump_json())
+        assert json.loads(client.recv(DEADLINE_S))["type"] == "subscribed"
+        place.until_it_learns(training_id)
+        answer = place.other.http.post(f"/api/trainings/{training_id}/cancel").json()
+        assert (answer["state"], answer["reason"]) == ("cancelled", "cancelled on request")
+        heard: dict[str, Any] = {}
+        while heard.get("state") != "cancelled":
+            event = json.loads(client.recv(DEADLINE_S))
+            assert (event["type"], event["topic"]) == ("training", f"training/{training_id}")
+            heard = event["data"]
+    wait_for(lambda: place.training(training_id, place.api)["state"] == "cancelled")
+    wait_for(lambda: place.api.metric("tocsin_api_trainings") == 0, "the sender to stop")
+    again = place.other.http.post(f"/api/trainings/{training_id}/cancel").json()
+    assert (again["state"], again["rows_replaced"]) == ("cancelled", 0)
+    assert again["learned"] < again["samples"]
+
+
+def test_an_api_that_is_killed_leaves_all_as_it_was(place: Place, tmp_path: Path) -> None:
+    with api_process(api_settings(place.settings), tmp_path / "api.log") as doomed:
+        training_id = train(place, doomed, 1)
+        place.until_it_learns(training_id)
+        assert doomed.process is not None
+        doomed.process.kill()
+        doomed.process.wait(DEADLINE_S)
+    assert place.training(training_id)["state"] == "sending"
+    place.hand.time_ms += 301_000
+    failed = place.until(training_id, "failed")
+    assert "given up: nothing came for 300 s" in failed["reason"]
+    assert failed["rows_replaced"] == 0
+    listed = place.api.http.get("/api/trainings", params={"state": "failed", "detector": place.detectors[1]}).json()
+    assert [one["id"] for one in listed["trainings"]] == [training_id]
+
+
+def test_killed_in_the_middle_the_flow_goes_on_and_scores_as_a_replay_of_all_would(place: Place) -> None:
+    """The next samples are judged as ``detect`` judges them after the same history."""
+    events: list[Anomaly] = []
+
+    def keep(records: list[Received]) -> None:
+        events.extend(Anomaly.decode(record.value or b"") for record in records)
+
+    with Follower(place.settings, place.settings.topics.anomalies, keep):
+        training_id = train(place, place.api, 0)
+        place.until_it_learns(training_id)
+        place.flow.kill()
+        place.flow.start()
+        done = place.until(training_id, "done")
+        assert (done["samples"], done["sent"], done["learned"], done["ahead"]) == (*[NOW * SERIES] * 3, 0)
+        assert (done["series_matched"], done["rows_replaced"], done["partitions_done"]) == (SERIES, SERIES, 2)
+        assert done["seconds"] > 0
+        assert events == [], "nothing is told of the past"
+        send_live(place.settings)
+        wait_for(lambda: len(events) >= len(SPIKED) * SERIES, "the anomalies of the live samples", timeout_s=60)
+    trial = place.api.http.post(f"/api/detectors/{place.detectors[0]}/detect", json=samples(range(NOW + LIVE))).json()
+    scores = {
+        (signal["labels"][0]["n"], time_ms): score
+        for signal in trial["signals"]
+        for time_ms, score in zip(signal["times_ms"], signal["score"], strict=True)
+    }
+    live = {(event.signal.labels["n"], event.time_ms): event.surprise for event in events}
+    assert {time_ms for _, time_ms in live} >= {time_of(step) for step in SPIKED}
+    assert live == {place: scores[place] for place in live}
+
+
+def send_live(settings: KafkaSettings) -> None:
+    producer = make_producer(settings, "live")
+    futures = []
+    for step in range(NOW, NOW + LIVE):
+        for number in range(SERIES):
+            labels = labels_of(number)
+            home = series_hash(encode_labels(labels), DEFAULT_TENANT) % settings.partitions
+            value = encode_write_request([(labels, [(time_of(step), float(VALUES[step, number]))])])
+            record = OutRecord(settings.topics.metrics, DEFAULT_TENANT.encode(), value, [], home)
+            futures.append(send(producer, record))
+    confirm(futures, 15)
+    producer.close()
+
+
+def test_what_cannot_be_trained_is_named(place: Place) -> None:
+    http, detector = place.api.http, place.detectors[0]
+    grouped = http.post("/api/detectors", json={**MAD, "name": "sum", "group": {"by": []}}).json()["id"]
+    stopped = http.post("/api/detectors", json={**MAD, "name": "off", "threshold": 9, "enabled": False}).json()["id"]
+    some = samples(range(3))
+    other = {"times_ms": [1], "series": [{"labels": {"__name__": "x"}, "values": [1]}]}
+    for detector_id, body, field in (
+        (grouped, some, "group"),
+        (stopped, some, "enabled"),
+        (detector, other, "samples.series"),
+        (detector, {**some, "times_ms": [1]}, "samples.series.0.values"),
+    ):
+        answer = http.post(f"/api/detectors/{detector_id}/train", json={"samples": body})
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field), answer.text
+    assert http.post("/api/detectors/nobody/train", json={"samples": some}).status_code == 404
+    assert http.get("/api/trainings/t-0").status_code == 404
+    assert http.post("/api/trainings/t-0/cancel").status_code == 404
