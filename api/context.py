@@ -57,7 +57,7 @@ class Context:
         self.history = History(settings, self.store, self.meters, now_ms)
         self.upkeep = Upkeep(settings.api_broker_health)
         self.revisions = RevisionLog(settings, self.meters, now_ms, self.upkeep)
-        self.sources = Sources(AddressPolicy.parse(settings.api_source_networks), self.meters, now_ms)
+        self.sources = Sources(self.store, AddressPolicy.parse(settings.api_source_networks), self.meters, now_ms)
         self.trials = Trials(self.meters)
         self.dead_letters = DeadLetterLog(settings)
         self.replays = Writer(settings, "tocsin-api-replays")

@@ -7,18 +7,19 @@ from functools import partial
 from typing import Annotated
 
 import numpy as np
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from api import source_table
-from api.context import Context
+from api.holding import Holding
 from api.if_match import IfMatch, base_revision, etag, is_anything
 from api.json_route import JsonRoute
 from api.problems import ApiError, Code
 from api.source_config import SourceConfig, SourceKind
-from api.source_history import MAX_POINTS, MAX_SERIES, Span
+from api.source_history import Span
 from api.source_table import DataSource
 from api.sources import SourceHealth, SourceTest
+from api.trial_samples import MAX_SAMPLES, MAX_SERIES
 from connectors.messages import Message
 from connectors.sources.decode import SourceSeries
 from flows.config import ConfigError
@@ -58,15 +59,6 @@ class Found(Message):
     series: list[FoundSeries]
 
 
-def context_of(request: Request) -> Context:
-    """What the process holds."""
-    context: Context = request.app.state.context
-    return context
-
-
-Holding = Annotated[Context, Depends(context_of)]
-
-
 @router.get("")
 async def list_sources(
     context: Holding,
@@ -104,7 +96,7 @@ async def test_config(config: SourceConfig, context: Holding) -> SourceTest:
 @router.get("/{source_id}")
 async def read_source(source_id: str, context: Holding, response: Response) -> DataSource:
     """One data source with its revision, which is also its ETag; its secrets are stars."""
-    return _tagged(await existing(context, source_id), response)
+    return _tagged(await context.sources.read(source_id), response)
 
 
 @router.put("/{source_id}")
@@ -113,7 +105,7 @@ async def replace_source(
 ) -> DataSource:
     """Replace the whole config; secrets that are null or stars stay, unless the address is another server's."""
     for _ in range(MAX_TRIES if is_anything(if_match) else 1):
-        stored = await existing(context, source_id)
+        stored = await context.sources.read(source_id)
         base = base_revision(stored, if_match, WHAT)
         known = config.with_secrets_of(stored.config)
         if known == stored.config:
@@ -130,7 +122,7 @@ async def replace_source(
 async def delete_source(source_id: str, context: Holding, if_match: IfMatch = None) -> None:
     """Delete a data source and its secrets."""
     for _ in range(MAX_TRIES if is_anything(if_match) else 1):
-        base = base_revision(await existing(context, source_id), if_match, WHAT)
+        base = base_revision(await context.sources.read(source_id), if_match, WHAT)
         if await context.store.write(partial(source_table.remove, source_id=source_id, base=base)):
             await context.sources.forget(source_id)
             return
@@ -140,31 +132,26 @@ async def delete_source(source_id: str, context: Holding, if_match: IfMatch = No
 @router.post("/{source_id}/test")
 async def test_source(source_id: str, context: Holding) -> SourceTest:
     """Ask a data source, once, what every such server can answer."""
-    return await context.sources.test((await existing(context, source_id)).config)
+    return await context.sources.test((await context.sources.read(source_id)).config)
 
 
 @router.get("/{source_id}/health")
 async def read_health(source_id: str, context: Holding) -> SourceHealth:
     """Whether it answers now, when it last did, and how often answers came from memory."""
-    return await context.sources.health(await existing(context, source_id))
+    return await context.sources.health(await context.sources.read(source_id))
 
 
 @router.post("/{source_id}/query")
 async def query_source(source_id: str, asked: SourceQuery, context: Holding) -> Found:
     """The numbers of a range: up to 100 series and 100,000 points."""
-    source = await existing(context, source_id)
+    source = await context.sources.read(source_id)
     wanted = asked.range_of(asked.query)
     async with context.sources.asking(source) as api:
-        found = await api.query_range(wanted, MAX_POINTS)
+        found = await api.query_range(wanted, MAX_SAMPLES)
     if len(found) > MAX_SERIES:
         expected = f"at most {MAX_SERIES} series, and this gives {len(found)}: ask for fewer, or add them up"
         raise ConfigError(field="query", value=asked.query, expected=expected)
     return Found(series=[_shown(series) for series in found])
-
-
-async def existing(context: Context, source_id: str) -> DataSource:
-    """The data source as it stands; raises ``ApiError`` if there is none."""
-    return await context.store.read(partial(source_table.read, source_id=source_id))
 
 
 def _tagged(source: DataSource, response: Response) -> DataSource:

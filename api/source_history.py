@@ -7,14 +7,17 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, model_validator
 
-from connectors.messages import MAX_TIME_MS, Message
+from api.source_config import SourceKind
+from api.sources import Sources
+from api.trial_samples import MAX_ROWS, MAX_SAMPLES, MAX_SERIES
+from connectors.messages import MAX_TIME_MS, Aggregate, Detector, DetectorConfig, Message, Shape
 from connectors.sources.decode import SourceSeries
 from connectors.sources.pieces import Range
+from flows.config import ConfigError, compile_config
 from flows.frame import Frame
-from flows.selector import NAME_LABEL
-
-MAX_STEPS, MAX_SERIES, MAX_POINTS = 20_000, 100, 100_000
-"""As of samples in a request's body (api/trial_samples.py)."""
+from flows.promql import Series, Vector
+from flows.selector import NAME_LABEL, parse_selector
+from flows.shape.counter import is_counter
 
 
 class Span(Message):
@@ -27,8 +30,8 @@ class Span(Message):
     @model_validator(mode="after")
     def _check(self) -> Span:
         steps = (self.to_ms - self.from_ms) // self.step_ms
-        if not 0 <= steps < MAX_STEPS:
-            message = f"to_ms must not be before from_ms, and at most {MAX_STEPS} steps of step_s after it, not {steps}"
+        if not 0 <= steps < MAX_ROWS:
+            message = f"to_ms must not be before from_ms, and at most {MAX_ROWS} steps of step_s after it, not {steps}"
             raise ValueError(message)
         return self
 
@@ -40,6 +43,44 @@ class Span(Message):
     def range_of(self, query: str) -> Range:
         """What is asked for."""
         return Range(query, self.from_ms, self.to_ms, self.step_ms)
+
+
+class History(Span):
+    """The past of a detector's series or groups: what a Prometheus says of them, step by step."""
+
+    source: Annotated[str, Field(max_length=64, description="id of a data source, of kind prometheus")]
+
+    async def fetch(self, sources: Sources, config: DetectorConfig) -> tuple[DetectorConfig, list[Frame]]:
+        """What judges the answer, and a frame of each series of it.
+
+        Raises ``ConfigError`` for no series and for too many, and what ``Sources.asking`` raises.
+        """
+        source = await sources.read(self.source)
+        if source.config.kind is not SourceKind.PROMETHEUS:
+            expected = f"must be of kind prometheus, which has the series of selectors; it is {source.config.kind}"
+            raise ConfigError(field="source", value=self.source, expected=expected)
+        vector, judging = question_of(config)
+        async with sources.asking(source) as api:
+            found = await api.query_range(self.range_of(str(vector)), MAX_SAMPLES)
+        if not 1 <= len(found) <= MAX_SERIES:
+            expected = f"must have 1 to {MAX_SERIES} series for {vector} from {self.from_ms} to {self.to_ms} ms"
+            raise ConfigError(field="source", value=self.source, expected=f"{expected}, and has {len(found)}")
+        return judging, [frame_of(series) for series in found]
+
+
+def question_of(config: DetectorConfig) -> tuple[Vector, DetectorConfig]:
+    """What a source is asked for, and the config that judges the answer: aggregates of groups come ready-made.
+
+    Whether members of a group are counters is told by the name that the selector asks for: types are not known here.
+    """
+    detector = Detector(id="history", revision=1, config=config, author="", updated_ms=0)
+    plan = compile_config(detector).plan
+    if plan is None or plan.group.aggregate is Aggregate.MEMBERS:
+        return Series(parse_selector(config.selector)), config
+    shape, metric = config.shape, plan.selectors[0].metric
+    if shape is Shape.AUTO:
+        shape = Shape.RATE if metric is not None and is_counter(metric, lambda _: None) else Shape.RAW
+    return plan.vector(shape), config.model_copy(update={"group": None, "shape": Shape.RAW})
 
 
 def frame_of(series: SourceSeries) -> Frame:

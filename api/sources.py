@@ -7,13 +7,16 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 from pydantic import Field
 
+from api import source_table
 from api.meters import ApiMeters
 from api.source_config import SourceConfig, SourceKind
 from api.source_table import DataSource
+from api.store import Store
 from connectors.errors import Overloaded, SourceRefused, SourceUnreachable, TocsinError
 from connectors.messages import Message
 from connectors.probes import Status
@@ -73,8 +76,9 @@ class _Open:
 class Sources:
     """All of one process."""
 
-    def __init__(self, policy: AddressPolicy, meters: ApiMeters, now_ms: Callable[[], int]) -> None:
+    def __init__(self, store: Store, policy: AddressPolicy, meters: ApiMeters, now_ms: Callable[[], int]) -> None:
         self.cache = ResultCache(tell=lambda result: meters.source_cache.labels(result).inc())
+        self._store = store
         self._policy = policy
         self._meters = meters
         self._now_ms = now_ms
@@ -84,6 +88,10 @@ class Sources:
         meters.source_cache_bytes.set_function(lambda: self.cache.size_bytes)
         meters.source_cache_entries.set_function(lambda: len(self.cache))
         meters.sources_asked.set_function(lambda: self._asking)
+
+    async def read(self, source_id: str) -> DataSource:
+        """The data source as it stands; raises ``ApiError`` if there is none."""
+        return await self._store.read(partial(source_table.read, source_id=source_id))
 
     @asynccontextmanager
     async def asking(self, source: DataSource, deadline_s: float = DEADLINE_S) -> AsyncIterator[Api]:

@@ -27,11 +27,15 @@ class SampledSeries(Message):
     values: Annotated[list[Value], Field(max_length=MAX_ROWS, description="one for each of times_ms")]
 
 
+Times = Annotated[list[TimeMs], Field(max_length=MAX_ROWS, description="ms since 1970, ascending")]
+SeriesList = Annotated[list[SampledSeries], Field(min_length=1, max_length=MAX_SERIES)]
+
+
 class Samples(Message):
     """Series of the past on common times."""
 
-    times_ms: Annotated[list[TimeMs], Field(max_length=MAX_ROWS, description="ms since 1970, ascending")]
-    series: Annotated[list[SampledSeries], Field(min_length=1, max_length=MAX_SERIES)]
+    times_ms: Times
+    series: SeriesList
 
     def frames(self) -> list[Frame]:
         """One of each series, of the rows at which it has a sample; raises ``ConfigError``."""

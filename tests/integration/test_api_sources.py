@@ -48,7 +48,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory, begin_ms: int) -> Itera
                 {"__name__": "m", "job": job},
                 [(begin_ms + 10_000 * at, peak if at == SPIKE else 10.0 + at * 7 % 5) for at in range(N)],
             )
-            for job, peak in (("calm", 12.0), ("spiky", 500.0))
+            for job, peak in (("calm", 12.0), ("spiky", 40.0))
         ]
         headers = {"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf"}
         packed = bytes(cramjam.snappy.compress_raw(encode_write_request(series)))
@@ -158,7 +158,7 @@ def test_a_range_is_asked_for_and_remembered(api: RunningApi, saved: str, begin_
     first = api.http.post(path, json=asked)
     assert first.status_code == 200, first.text
     calm, spiky = first.json()["series"]
-    assert (calm["labels"]["job"], len(calm["values"]), spiky["values"][SPIKE]) == ("calm", N, 500.0)
+    assert (calm["labels"]["job"], len(calm["values"]), spiky["values"][SPIKE]) == ("calm", N, 40.0)
     assert api.http.post(path, json=asked).json() == first.json()
     assert api.metric("tocsin_api_source_cache_total", result="hit") == hits + 1
     health = api.http.get(f"/api/datasources/{saved}/health").json()
@@ -175,10 +175,71 @@ def test_a_range_is_asked_for_and_remembered(api: RunningApi, saved: str, begin_
     assert api.http.post("/api/datasources/nobody/query", json=asked).json()["code"] == "not_found"
 
 
+MAD: dict[str, Any] = {"name": "tried", "kind": "mad", "selector": "m", "params": {"window": 30}, "threshold": 12.0}
+
+
+def test_detectors_are_tried_on_what_a_source_has(
+    api: RunningApi, saved: str, prometheus: Prometheus, begin_ms: int
+) -> None:
+    history = {"source": saved, "from_ms": begin_ms, "to_ms": begin_ms + 10_000 * (N - 1), "step_s": 10}
+    made = api.http.post("/api/detectors", json=MAD).json()
+    path = f"/api/detectors/{made['id']}/detect"
+    fetched = api.http.post(path, json={"history": history})
+    assert fetched.status_code == 200, fetched.text
+    trial = fetched.json()
+    assert [signal["labels"][0]["job"] for signal in trial["signals"]] == ["calm", "spiky"]
+    (anomaly,) = trial["anomalies"]
+    assert anomaly["start_ms"] == begin_ms + 10_000 * SPIKE
+    # the same samples in the body are judged the same
+    series = [{"labels": signal["labels"][0], "values": signal["value"]} for signal in trial["signals"]]
+    body = {"times_ms": trial["signals"][0]["times_ms"], "series": series}
+    assert api.http.post(path, json=body).json() == trial
+    draft = {**MAD, "name": "draft", "threshold": 290.0}
+    previewed = api.http.post(
+        "/api/detectors/preview", json={"config": draft, "history": history, "against": made["id"]}
+    )
+    assert previewed.json()["comparison"] == {"adds": [], "removes": [anomaly["id"]], "keeps": 0}
+
+
+def test_groups_are_added_up_by_the_source(api: RunningApi, saved: str, begin_ms: int) -> None:
+    history = {"source": saved, "from_ms": begin_ms, "to_ms": begin_ms + 10_000 * (N - 1), "step_s": 10}
+    config = {**MAD, "group": {"by": ["job"], "aggregate": "max"}}
+    answer = api.http.post("/api/detectors/preview", json={"config": config, "history": history})
+    assert answer.status_code == 200, answer.text
+    trial = answer.json()["trial"]
+    assert [signal["labels"][0]["job"] for signal in trial["signals"]] == ["calm", "spiky"]
+    assert trial["signals"][1]["value"][SPIKE] == 40.0
+    assert len(trial["anomalies"]) == 1
+    total = {**MAD, "group": {}, "shape": "rate"}
+    answer = api.http.post("/api/detectors/preview", json={"config": total, "history": history}).json()
+    assert len(answer["trial"]["signals"]) == 1
+
+
+def test_a_history_that_cannot_be_had_is_named(api: RunningApi, saved: str, begin_ms: int) -> None:
+    history = {"source": saved, "from_ms": begin_ms, "to_ms": begin_ms + 60_000, "step_s": 10}
+    loki = api.http.post("/api/datasources", json=source("logs", "http://127.0.0.1:1", kind="loki")).json()["id"]
+    samples = {"times_ms": [1], "series": [{"labels": {"__name__": "m"}, "values": [1.0]}]}
+    for body, status, field in [
+        ({"config": MAD}, 422, "history"),
+        ({"config": MAD, "history": history, "samples": samples}, 422, "history"),
+        ({"config": {**MAD, "selector": "nothing"}, "history": history}, 422, "history.source"),
+        ({"config": MAD, "history": {**history, "source": loki}}, 422, "history.source"),
+        ({"config": MAD, "history": {**history, "step_s": 0.0}}, 422, "history.step_s"),
+        ({"config": MAD, "history": {**history, "to_ms": 1}}, 422, "history"),
+        ({"config": MAD, "history": {**history, "source": "nobody"}}, 404, None),
+    ]:
+        answer = api.http.post("/api/detectors/preview", json=body)
+        assert answer.status_code == status, answer.text
+        assert (answer.json()["errors"][0]["field"] if field else None) == field
+    made = api.http.get("/api/detectors").json()["detectors"][0]["id"]
+    half = api.http.post(f"/api/detectors/{made}/detect", json={"times_ms": [1]})
+    assert half.json()["errors"][0]["field"] == "series"
+
+
 def test_a_prometheus_that_stops_is_told_and_found_again(
     api: RunningApi, saved: str, prometheus: Prometheus, begin_ms: int
 ) -> None:
-    asked = {"query": "m > 400", "from_ms": begin_ms, "to_ms": begin_ms + 10_000 * (N - 1), "step_s": 10}
+    asked = {"query": "m > 30", "from_ms": begin_ms, "to_ms": begin_ms + 10_000 * (N - 1), "step_s": 10}
     path = f"/api/datasources/{saved}"
     prometheus.stop()
     down = api.http.get(f"{path}/health").json()
@@ -189,7 +250,7 @@ def test_a_prometheus_that_stops_is_told_and_found_again(
     assert api.metric("tocsin_api_source_requests_total", kind="prometheus", result="unreachable") >= 2
     prometheus.start()
     assert api.http.get(f"{path}/health").json()["status"] == "ok"
-    assert api.http.post(f"{path}/query", json=asked).json()["series"][0]["values"] == [500.0]
+    assert api.http.post(f"{path}/query", json=asked).json()["series"][0]["values"] == [40.0]
 
 
 def test_only_in_networks_that_are_allowed(broker: str, prometheus: Prometheus, tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_what_cannot_be_tried_is_named(api: RunningApi, body: dict[str, Any], st
     errors = answer.json()["errors"]
     assert (errors[0]["field"] if errors else None) == field
     if field == "with":
-        assert "those are config, samples, against" in errors[0]["expected"]
+        assert "those are config, samples, history, against" in errors[0]["expected"]
 
 
 def test_a_detector_of_aggregates_says_what_to_send(api: RunningApi) -> None:
