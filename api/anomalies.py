@@ -7,17 +7,16 @@ from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from api.context import ANOMALIES, Context
 from api.history_place import parse_place, place_text
 from api.history_query import Sort, Wanted, find
 from api.history_rows import INT64
-from api.problems import ApiError, Code
 from api.recent import Filter, Place, State
 from api.selection import parse_labels
-from api.store_tables import anomaly_events
 from connectors.errors import StoreUnavailable, Unavailable
+from connectors.feedback import Verdict
 from connectors.messages import Anomaly, Message, Severity
 
 router = APIRouter(prefix="/api/anomalies", tags=["anomalies"])
@@ -69,44 +68,32 @@ async def list_anomalies(
     label: Annotated[
         list[str] | None, Query(max_length=MOST_LABELS, description="of its signal, as job=shop; each must hold")
     ] = None,
+    acknowledged: Annotated[bool | None, Query(description="whether somebody has taken care of it")] = None,
+    verdict: Annotated[Verdict | None, Query(description="what somebody takes it for")] = None,
     sort: Annotated[Sort, Query(description="- puts the greatest first")] = Sort.NEWEST,
 ) -> Response:
     """Anomalies, each as the last event of its episode; what a WebSocket client was told is among them."""
     labels = tuple(parse_labels(label or ()).items())
-    listing = Listing(Wanted(severity, detector, state, from_ms, to_ms, labels), sort, before, limit)
+    wanted = Wanted(severity, detector, state, from_ms, to_ms, labels, acknowledged, verdict)
+    listing = Listing(wanted, sort, before, limit)
     start = parse_place(before, sort) if before is not None else None
-    if await context.history.reach(context.backlog.reached, REACH_S):
+    spoken = wanted.acknowledged is None and wanted.verdict is None
+    if await context.history.reach(context.backlog.reached, REACH_S) and (
+        spoken or await context.feedback.reach(context.feedback.seen, REACH_S)
+    ):
         try:
             return _json(await context.store.read(partial(_found, listing=listing, start=start)))
         except Unavailable:
             if not _is_simple(listing):
                 raise
     if not _is_simple(listing):
-        message = f"the history is not complete yet, ask again: {context.history.component().reason}"
-        raise StoreUnavailable(message)
+        raise StoreUnavailable(context.history.incomplete)
     return _json(_recent(context, listing))
-
-
-@router.get("/{anomaly_id}", response_model=Anomaly)
-async def read_anomaly(anomaly_id: str, context: Reading) -> Response:
-    """The last event of one episode."""
-    recent = context.recent.get(anomaly_id)
-    if recent is not None:
-        return _json(recent.event)
-    event = await context.store.read(partial(_event, anomaly_id=anomaly_id)) if _is_id(anomaly_id) else None
-    if event is None:
-        message = f"anomaly {anomaly_id!r} is neither in the history nor among the {len(context.recent)} recent ones"
-        raise ApiError(Code.NOT_FOUND, message)
-    return _json(event)
 
 
 def _found(connection: Connection, listing: Listing, start: tuple[object, ...] | None) -> bytes:
     found = find(connection, listing.wanted, listing.sort, start, listing.limit, PAGE_BYTES)
     return _encode(found.events, place_text(found.next) if found.next is not None else None)
-
-
-def _event(connection: Connection, anomaly_id: str) -> bytes | None:
-    return connection.scalar(select(anomaly_events.c.event).where(anomaly_events.c.id == bytes.fromhex(anomaly_id)))
 
 
 def _is_simple(listing: Listing) -> bool:
@@ -134,7 +121,3 @@ def _encode(events: list[bytes], following: str | None) -> bytes:
 
 def _json(content: bytes) -> Response:
     return Response(content, media_type="application/json")
-
-
-def _is_id(text: str) -> bool:
-    return len(text) == 32 and not set(text) - set("0123456789abcdef")

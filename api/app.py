@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from api import (
     anomalies,
+    anomaly,
     connections,
     datasources,
     dead_letters,
@@ -69,7 +70,7 @@ def create_app(
     )
     install_problems(app)
     steering = (detectors.router, detectors.patches, past.router, trials.router, trainings.train, kinds.router)
-    showing = (anomalies.router, status.router, trainings.router)
+    showing = (anomalies.router, anomaly.router, status.router, trainings.router)
     operating = (datasources.router, connections.router, dead_letters.router, deployment.router)
     for router in (*showing, *steering, *operating):
         app.include_router(router, responses=REFUSALS)

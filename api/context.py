@@ -13,6 +13,7 @@ from api.bridge import on_loop
 from api.component_changes import ComponentChanges
 from api.dead_letter_log import DeadLetterLog
 from api.feed import Feed
+from api.feedback_log import FeedbackLog
 from api.history import History
 from api.meters import ApiMeters
 from api.recent import RecentAnomalies
@@ -40,6 +41,7 @@ WATCH_INTERVAL_S = 1.0
 DETECTORS = "detectors"
 ANOMALIES = "anomalies"
 STATUS = "status"
+FEEDBACK = "feedback"
 
 
 class Context:
@@ -55,6 +57,7 @@ class Context:
         bounds = {"max_clients": settings.api_max_clients, "queue_limit": settings.api_client_queue}
         self.feed = Feed(self.recent, self.backlog, self.meters, **bounds)
         self.history = History(settings, self.store, self.meters, now_ms)
+        self.feedback = FeedbackLog(settings, self.store, self.meters)
         self.upkeep = Upkeep(settings.api_broker_health)
         self.revisions = RevisionLog(settings, self.meters, now_ms, self.upkeep)
         self.sources = Sources(self.store, AddressPolicy.parse(settings.api_source_networks), self.meters, now_ms)
@@ -69,6 +72,7 @@ class Context:
         self.told = Told(settings.api_status_bytes, self.meters, partial(self.feed.publish, STATUS))
         topics = settings.topics
         self.topics = {DETECTORS: topics.detectors, ANOMALIES: topics.anomalies, STATUS: topics.status}
+        self.topics[FEEDBACK] = topics.feedback
         self.follower: Follower | None = None
         self._loaded: set[str] = set()
         self._watch: asyncio.Task[None] | None = None
@@ -83,6 +87,7 @@ class Context:
             self.meters.lag.labels(topic).set_function(partial(self.follower.lag, topic))
             self.meters.ready.labels(topic).set_function(partial(self.loaded, name))
         self.history.start()
+        self.feedback.start()
         self._watch = asyncio.create_task(self._watch_follower())
         self._identify = asyncio.create_task(self._learn_mark())
 
@@ -97,6 +102,7 @@ class Context:
         await self.revisions.stop()
         await asyncio.to_thread(self.replays.stop)
         await self.upkeep.stop()
+        await self.feedback.stop()
         await self.history.stop()
         await self.sources.stop()
         await self.store.stop()
@@ -123,7 +129,8 @@ class Context:
         return {**self.components(), **await self.upkeep.components(), **await self._stored()}
 
     async def _stored(self) -> dict[str, Component]:
-        return {"store": await self.store.component(), "history": self.history.component()}
+        copies = {"history": self.history.component(), "labels": self.feedback.component()}
+        return {"store": await self.store.component(), **copies}
 
     @property
     def death(self) -> str:
@@ -137,6 +144,7 @@ class Context:
             self.topics[DETECTORS]: self.revisions.handle,
             self.topics[ANOMALIES]: self.feed.handle,
             self.topics[STATUS]: self._handle_status,
+            self.topics[FEEDBACK]: self.feedback.handle,
         }
         for topic, run in groupby(records, lambda record: record.topic):
             handlers[topic](list(run))

@@ -10,14 +10,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Select, exists, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, Table, exists, func, select, tuple_
 from sqlalchemy import literal_column as literal
 
 from api.history_rows import detector_text, pair_of, severity_number
 from api.recent import State
-from api.store_tables import OPEN, anomaly_labels
+from api.store_tables import ACKNOWLEDGED, OPEN, anomaly_feedback, anomaly_labels
 from api.store_tables import anomalies as table
 from api.store_tables import anomaly_events as events
+from connectors.feedback import Verdict
 from connectors.messages import Severity
 
 FEW = 10_000
@@ -61,6 +62,8 @@ class Wanted(NamedTuple):
     from_ms: int | None = None
     to_ms: int | None = None
     labels: tuple[tuple[str, str], ...] = ()
+    acknowledged: bool | None = None
+    verdict: Verdict | None = None
 
 
 class Found(NamedTuple):
@@ -72,11 +75,13 @@ class Found(NamedTuple):
 
 
 class _Way(NamedTuple):
-    """A condition, and the index that serves it; none is named for what leaves most, and for labels."""
+    """A condition, and the index that serves it; none is named for what leaves most."""
 
     serves: str
     condition: ColumnElement[bool]
-    pair: int | None = None
+    start: Table | None = None
+    """another table, of which the rows with ``begin`` name all anomalies that fulfil it"""
+    begin: ColumnElement[bool] | None = None
 
 
 def find(
@@ -106,23 +111,26 @@ def statement(
     ways = list(_ways(wanted))
     way, few = _rarest(connection, wanted, ways)
     by_time = sort in (Sort.NEWEST, Sort.OLDEST)
-    by_label = way is not None and way.pair is not None and (by_time or few)
-    conditions = [one.condition for one in ways if not (by_label and one is way)]
+    in_order = by_time and way is not None and way.start is not anomaly_feedback
+    outside = way is not None and way.start is not None and (in_order or few)
+    conditions = [one.condition for one in ways if not (outside and one is way)]
     conditions += _range(wanted, table.c.time_ms)
     places: Sequence[ColumnElement[Any]] = sort.columns
     source: FromClause = table
-    hint = way.serves if way is not None and (by_time or few) else sort.index_name
-    if way is not None and by_label:
-        source = anomaly_labels.join(table, table.c.id == anomaly_labels.c.id)
-        conditions += [anomaly_labels.c.pair == way.pair, *_range(wanted, anomaly_labels.c.time_ms)]
-        places = (anomaly_labels.c.time_ms, anomaly_labels.c.id) if by_time else places
+    hint = way.serves if way is not None and way.serves and (in_order or few) else sort.index_name
+    if outside and way is not None and way.start is not None and way.begin is not None:
+        source = way.start.join(table, table.c.id == way.start.c.id)
+        conditions.append(way.begin)
         hint = "sqlite_autoindex_anomalies_1"  # of the id
+        if way.start is anomaly_labels:
+            conditions += _range(wanted, anomaly_labels.c.time_ms)
+            places = (anomaly_labels.c.time_ms, anomaly_labels.c.id) if by_time else places
     if after is not None:
         here, there = tuple_(*places), tuple_(*after)
         conditions.append(here < there if sort.descending else here > there)
     query = select(*sort.columns).select_from(source).where(*conditions)
     query = query.with_hint(table, f"INDEXED BY {hint}", "sqlite")
-    if few and not by_time:  # sorted, and not looked for along the order's own index
+    if few and not in_order:  # sorted, and not looked for along the order's own index
         places = (places[0] + literal("0"), *places[1:])
     return _ordered(query, places, sort)
 
@@ -135,9 +143,8 @@ def _ways(wanted: Wanted) -> Iterator[_Way]:
     for name, value in wanted.labels:
         pair = pair_of(name, value)
         other = anomaly_labels.alias()
-        label = other.c
-        same = (label.pair == pair) & (label.time_ms == table.c.time_ms) & (label.id == table.c.id)
-        yield _Way("", exists(select(literal("1")).select_from(other).where(same).correlate(table)), pair)
+        same = (other.c.pair == pair) & (other.c.time_ms == table.c.time_ms) & (other.c.id == table.c.id)
+        yield _Way("", _exists(other, same), anomaly_labels, anomaly_labels.c.pair == pair)
     if wanted.detector is not None:
         yield _Way("anomalies_by_detector", table.c.detector == detector_text(wanted.detector))
     if wanted.state is not None:
@@ -145,6 +152,22 @@ def _ways(wanted: Wanted) -> Iterator[_Way]:
         yield _Way("anomalies_open", OPEN) if wanted.state is State.OPEN else _Way("", closed)
     if wanted.severity is not None:
         yield _Way("anomalies_by_severity", table.c.severity == severity_number(wanted.severity))
+    yield from _ways_by_feedback(wanted)
+
+
+def _ways_by_feedback(wanted: Wanted) -> Iterator[_Way]:
+    other = anomaly_feedback.alias()
+    if wanted.acknowledged is not None:
+        taken = _exists(other, (other.c.id == table.c.id) & other.c.acknowledged.is_(literal("true")))
+        yield _Way("", taken, anomaly_feedback, ACKNOWLEDGED) if wanted.acknowledged else _Way("", ~taken)
+    if wanted.verdict is not None:
+        text = wanted.verdict.value
+        judged = _exists(other, (other.c.id == table.c.id) & (other.c.verdict == text))
+        yield _Way("", judged, anomaly_feedback, anomaly_feedback.c.verdict == text)
+
+
+def _exists(other: FromClause, condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    return exists(select(literal("1")).select_from(other).where(condition).correlate(table))
 
 
 def _range(wanted: Wanted, time_ms: ColumnElement[Any]) -> Iterable[ColumnElement[bool]]:
@@ -157,7 +180,7 @@ def _range(wanted: Wanted, time_ms: ColumnElement[Any]) -> Iterable[ColumnElemen
 def _rarest(connection: Connection, wanted: Wanted, ways: Sequence[_Way]) -> tuple[_Way | None, bool]:
     """The condition that leaves the fewest, counted to ``FEW``, and whether those are few."""
     ranged = wanted.from_ms is not None or wanted.to_ms is not None
-    indexed = [way for way in ways if way.serves or way.pair is not None]
+    indexed = [way for way in ways if way.serves or way.start is not None]
     all_of_them = [*indexed, *([_Way("anomalies_by_time", literal("1") == literal("1"))] if ranged else [])]
     counts = [_count(connection, wanted, way) for way in all_of_them]
     if not counts:
@@ -168,12 +191,13 @@ def _rarest(connection: Connection, wanted: Wanted, ways: Sequence[_Way]) -> tup
 
 def _count(connection: Connection, wanted: Wanted, way: _Way) -> int:
     inner: Select[Any]
-    if way.pair is not None:
-        times = anomaly_labels.c.time_ms
-        inner = select(literal("1")).select_from(anomaly_labels).where(anomaly_labels.c.pair == way.pair)
+    times: ColumnElement[Any] | None = table.c.time_ms
+    if way.start is not None and way.begin is not None:
+        times = anomaly_labels.c.time_ms if way.start is anomaly_labels else None
+        inner = select(literal("1")).select_from(way.start).where(way.begin)
     else:
-        times = table.c.time_ms
         inner = select(literal("1")).select_from(table).where(way.condition)
         inner = inner.with_hint(table, f"INDEXED BY {way.serves}", "sqlite")
-    capped = inner.where(*_range(wanted, times)).limit(FEW + 1).subquery()
+    ranged = () if times is None else _range(wanted, times)
+    capped = inner.where(*ranged).limit(FEW + 1).subquery()
     return connection.scalar(select(func.count()).select_from(capped)) or 0

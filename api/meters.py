@@ -156,3 +156,12 @@ class ApiMeters:
         self.history_lag = Gauge(
             "tocsin_api_history_lag_records", "anomaly events that are not in the history yet", registry=self.registry
         )
+        self.feedback = Counter(
+            "tocsin_api_feedback",
+            "records read from the feedback topic, by what they are",
+            ["kind"],
+            registry=self.registry,
+        )
+        self.feedback_kept = Gauge(
+            "tocsin_api_feedback_anomalies", "anomalies of which what was said is in memory", registry=self.registry
+        )

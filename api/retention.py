@@ -9,6 +9,7 @@ from sqlalchemy import Connection, delete, func, select
 from api.history_rows import delete_labels, take_turn
 from api.store_tables import anomalies as table
 from api.store_tables import anomaly_events as events
+from api.store_tables import anomaly_feedback
 
 STEP_ROWS = 500
 DAY_MS = 86_400_000
@@ -49,6 +50,6 @@ def _forget(connection: Connection, limit: int, before_ms: int | None) -> int:
     if times_ms:
         pairs = connection.execute(select(events.c.id, events.c.pairs).where(events.c.id.in_(times_ms)))
         delete_labels(connection, [(row.id, times_ms[row.id], row.pairs) for row in pairs])
-        for target in (table, events):
+        for target in (table, events, anomaly_feedback):
             connection.execute(delete(target).where(target.c.id.in_(times_ms)))
     return len(times_ms)

@@ -11,8 +11,7 @@ import asyncio
 import logging
 import secrets
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -20,8 +19,9 @@ from api.kept_revisions import KeptRevisions
 from api.meters import ApiMeters
 from api.settings import ApiSettings
 from api.upkeep import Upkeep
+from api.within import within
 from api.writer import Writer
-from connectors.errors import KafkaUnavailable, Overloaded, Rejected
+from connectors.errors import Overloaded, Rejected
 from connectors.follower import Received
 from connectors.logs import REQUEST_ID
 from connectors.messages import Detector, DetectorConfig, DetectorRevision, OutRecord
@@ -151,28 +151,18 @@ class RevisionLog:
         )
         timeout_s = self._settings.delivery_timeout_s
         silent = f"Kafka at {self._settings.kafka} (TOCSIN_KAFKA) has not confirmed within {timeout_s:g} s"
-        async with _within(timeout_s, silent):
+        async with within(timeout_s, silent):
             await self._upkeep.require()
             await self._writer.write(record)
 
     async def _read_back(self, detector_id: str, waiter: asyncio.Future[Written]) -> Written:
         late = f"detector {detector_id}: written to Kafka but not read back in time; read it to see what holds"
-        async with _within(self._settings.api_read_back_timeout_s, late):
+        async with within(self._settings.api_read_back_timeout_s, late):
             return await waiter
 
     async def stop(self) -> None:
         """End the writing; what is not confirmed in a moment fails."""
         await asyncio.to_thread(self._writer.stop)
-
-
-@asynccontextmanager
-async def _within(timeout_s: float, otherwise: str) -> AsyncIterator[None]:
-    """Raise ``Unavailable`` past the time-out."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            yield
-    except TimeoutError as error:
-        raise KafkaUnavailable(otherwise) from error
 
 
 def _token(headers: Iterable[tuple[str, bytes]]) -> bytes:

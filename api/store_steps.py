@@ -6,7 +6,15 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, Table, insert, select, text, update
 
-from api.store_tables import anomalies, anomaly_events, anomaly_labels, read_offsets, sources, versions
+from api.store_tables import (
+    anomalies,
+    anomaly_events,
+    anomaly_feedback,
+    anomaly_labels,
+    read_offsets,
+    sources,
+    versions,
+)
 from connectors.errors import StoreUnavailable
 
 Step = Callable[[Connection], None]
@@ -28,6 +36,7 @@ def creating(*tables: Table) -> Step:
 STEPS: tuple[Step, ...] = (
     creating(anomalies, anomaly_events, anomaly_labels, read_offsets),
     creating(sources),
+    creating(anomaly_feedback),
 )
 """Never change or remove one that was released: append."""
 

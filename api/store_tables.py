@@ -83,3 +83,20 @@ sources = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("updated_ms", BigInteger, nullable=False),
 )
+
+anomaly_feedback = Table(
+    "anomaly_feedback",
+    metadata,
+    Column("id", LargeBinary(16), primary_key=True, comment="the anomaly's"),
+    Column("acknowledged", Boolean(create_constraint=False), nullable=False),
+    Column("verdict", Text, nullable=True),
+    Column("said", LargeBinary, nullable=False, comment="all that people said of it, as JSON"),
+)
+ACKNOWLEDGED = anomaly_feedback.c.acknowledged.is_(literal("true"))
+Index(
+    "anomaly_feedback_acknowledged",
+    anomaly_feedback.c.id,
+    sqlite_where=ACKNOWLEDGED,
+    postgresql_where=ACKNOWLEDGED,
+)
+Index("anomaly_feedback_by_verdict", anomaly_feedback.c.verdict, anomaly_feedback.c.id)

@@ -12,7 +12,9 @@ from api.default_detectors import write_defaults
 from api.problems import STATUS, Code
 from api.socket_messages import CLOSE_BUSY, CLOSE_SLOW, ErrorCode
 from connectors.settings import KafkaSettings
+from tests.anomalies import make_anomaly
 from tests.apis import api_settings, running_api
+from tests.integration.test_api_feed import produce
 
 pytestmark = pytest.mark.integration
 
@@ -23,6 +25,7 @@ def test_every_command_runs(kafka_settings: KafkaSettings) -> None:
     commands = re.findall(r"```bash\n(.*?)\n```", TEXT, re.DOTALL)
     assert len(commands) >= 8
     write_defaults(kafka_settings, 1_000)
+    produce(kafka_settings, [make_anomaly(1)])
     with running_api(api_settings(kafka_settings)) as api:
         for command in commands:
             assert "http://127.0.0.1:8000/" in command

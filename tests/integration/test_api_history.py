@@ -164,3 +164,63 @@ def test_a_record_that_is_no_anomaly_is_counted_and_passed(broker: str) -> None:
         assert listed(api) == ids_of(range(2, 3))
         assert api.metric("tocsin_api_history_events_total", result="invalid") == 1
         assert json.loads(api.http.get("/api/anomalies").content)["next"] is None
+
+
+def say(api: RunningApi, number: int, what: str, **body: Any) -> Any:
+    answer = api.http.post(f"/api/anomalies/{make_anomaly(number).id}/{what}", json=body)
+    assert answer.is_success, answer.text
+    return answer.json()
+
+
+def test_what_is_said_of_an_anomaly_is_read_at_once_and_found(kafka_settings: KafkaSettings, store_url: str) -> None:
+    produce(kafka_settings, [make_anomaly(number) for number in range(8)])
+    settings = settings_with(kafka_settings, store_url)
+    with running_api(settings) as api:
+        assert say(api, 1, "acknowledge", author="ann")["acknowledged"]["author"] == "ann"
+        assert say(api, 1, "acknowledge", author="bob")["acknowledged"]["author"] == "ann"
+        assert say(api, 1, "comments", text="a deployment")["comments"][0]["author"] == "api"
+        assert say(api, 2, "verdict", verdict="false_alarm")["verdict"]["verdict"] == "false_alarm"
+        say(api, 7, "acknowledge")
+        assert say(api, 7, "unacknowledge")["acknowledged"] is None
+        detail = api.http.get(f"/api/anomalies/{make_anomaly(1).id}").json()
+        assert detail["feedback"]["acknowledged"]["author"] == "ann"
+        assert api.http.post(detail["links"]["comments"], json={"text": "over"}).status_code == 201
+        assert listed(api, acknowledged="true") == ids_of(range(1, 2))
+        assert listed(api, acknowledged="false", sort="time") == ids_of(range(1)) + ids_of(range(2, 8))
+        assert listed(api, verdict="false_alarm", sort="-surprise") == ids_of(range(2, 3))
+        for path, body, status, code in (
+            (f"{make_anomaly(99).id}/acknowledge", {}, 404, "not_found"),
+            ("nothing/comments", {"text": "x"}, 404, "not_found"),
+            (f"{make_anomaly(1).id}/verdict", {"verdict": "good"}, 422, "invalid"),
+            (f"{make_anomaly(1).id}/comments", {"text": ""}, 422, "invalid"),
+        ):
+            answer = api.http.post(f"/api/anomalies/{path}", json=body)
+            assert (answer.status_code, answer.json()["code"]) == (status, code), path
+    with running_api(settings) as api:
+        detail = api.http.get(f"/api/anomalies/{make_anomaly(1).id}").json()
+        assert [comment["text"] for comment in detail["feedback"]["comments"]] == ["a deployment", "over"]
+
+
+def test_no_label_is_lost_while_postgresql_is_down_and_the_api_is_killed(
+    kafka_settings: KafkaSettings, postgres: Postgres, tmp_path: Path
+) -> None:
+    produce(kafka_settings, [make_anomaly(number) for number in range(5)])
+    settings = settings_with(kafka_settings, postgres.database())
+    with api_process(settings, tmp_path / "log") as api:
+        say(api, 0, "comments", text="before")
+        postgres.stop()
+        try:
+            for number in range(5):
+                assert say(api, number, "acknowledge", author="ann")["acknowledged"]["author"] == "ann"
+            said = say(api, 0, "comments", text="meanwhile")
+            assert [comment["text"] for comment in said["comments"]] == ["before", "meanwhile"]
+            assert api.process is not None
+            api.process.send_signal(signal.SIGKILL)
+            api.process.wait(DEADLINE_S)
+        finally:
+            postgres.start()
+    with running_api(settings) as api:
+        wait_for(lambda: component(api, "labels")["status"] == "ok")
+        assert listed(api, acknowledged="true") == ids_of(range(4, -1, -1))
+        detail = api.http.get(f"/api/anomalies/{make_anomaly(0).id}").json()
+        assert [comment["text"] for comment in detail["feedback"]["comments"]] == ["before", "meanwhile"]

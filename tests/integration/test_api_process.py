@@ -20,6 +20,8 @@ from tests.integration.test_api_feed import produce
 
 pytestmark = pytest.mark.integration
 
+TOPICS = ("detectors", "anomalies", "feedback", "status")
+
 TAIL = "import sys; from api.tail import run_tail; sys.exit(run_tail(sys.argv[1], len(sys.argv) > 2, sys.stdout))"
 
 
@@ -42,7 +44,7 @@ def test_it_ends_in_order_when_asked_to(kafka_settings: KafkaSettings, tmp_path:
 def test_a_reader_that_ended_is_told_by_the_probes(broker: str) -> None:
     settings = api_settings(KafkaSettings(kafka=broker, topic_prefix="absent"))
     with running_api(settings, until_ready=False) as api:
-        wait_for(lambda: api.http.get("/ready").text.count("does not exist") == 3)
+        wait_for(lambda: api.http.get("/ready").text.count("does not exist") == len(TOPICS))
         health = api.http.get("/health")
         assert (health.status_code, health.json()["status"]) == (503, "down")
         assert "absent.detectors does not exist" in health.json()["components"]["detectors"]["reason"]
@@ -57,12 +59,11 @@ def test_who_watches_the_system_is_told_when_kafka_has_come(tmp_path: Path) -> N
         broker.start()
         try:
             create_topics(settings)
-            told = [json.loads(socket.recv(DEADLINE_S)) for _ in range(3)]
+            told = [json.loads(socket.recv(DEADLINE_S)) for _ in TOPICS]
         finally:
             broker.stop()
-    assert {(one["type"], one["data"]["component"], one["data"]["status"]) for one in told} == {
-        ("system", "detectors", "ok"), ("system", "anomalies", "ok"), ("system", "status", "ok"),
-    }  # fmt: skip
+    expected = {("system", name, "ok") for name in TOPICS}
+    assert {(one["type"], one["data"]["component"], one["data"]["status"]) for one in told} == expected
 
 
 def test_it_ends_with_1_when_a_topic_is_missing(broker: str, tmp_path: Path) -> None:

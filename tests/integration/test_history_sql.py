@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import reduce
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, func, select
 
 from api import history_query
+from api.feedback_rows import Line, read_said, write_lines
 from api.history_place import parse_place, place_text
 from api.history_query import Sort, Wanted, find
 from api.history_rows import Row, forget_offsets, read_offsets_of, severity_number, write_rows
@@ -24,6 +26,7 @@ from api.store_engine import WRITING, make_engine, store_url
 from api.store_steps import upgrade
 from api.store_tables import anomaly_events, anomaly_labels
 from connectors.errors import Rejected
+from connectors.feedback import Feedback, FeedbackKind, Said, Verdict, feedback
 from connectors.messages import Anomaly, AnomalyDetector, AnomalySignal, Peak, Severity, Shape
 from tests.anomalies import START_MS, anomalies, closed, make_anomaly
 
@@ -31,6 +34,7 @@ pytestmark = pytest.mark.integration
 
 T = TypeVar("T")
 TOPIC = "cluster/tocsin.anomalies/id"
+SPOKEN = "cluster/tocsin.feedback/id"
 MINUTE_MS = 60_000
 ALL = Wanted()
 
@@ -61,6 +65,11 @@ def engine(store_url: str) -> Iterator[Engine]:
 def write(engine: Engine, *events: Anomaly, offsets: dict[int, int] | None = None) -> dict[str, int]:
     rows = [Row.of(event) for event in events]
     return dict(transact(engine, lambda connection: write_rows(connection, TOPIC, rows, offsets or {})))
+
+
+def speak(engine: Engine, lines: list[Line]) -> dict[str, int]:
+    offsets = {line.partition: line.offset + 1 for line in lines}
+    return transact(engine, lambda connection: write_lines(connection, SPOKEN, lines, offsets))
 
 
 def found(engine: Engine, wanted: Wanted = ALL, sort: Sort = Sort.NEWEST) -> list[Anomaly]:
@@ -95,6 +104,18 @@ def many(count: int) -> list[Anomaly]:
     return events
 
 
+def spoken_of(events: list[Anomaly]) -> list[Feedback]:
+    """Each third is acknowledged, and each fourth is a false alarm."""
+    return [
+        *(feedback(FeedbackKind.ACKNOWLEDGE, event.id, "ann", 1) for event in events[::3]),
+        *(feedback(FeedbackKind.VERDICT, e.id, "bob", 2, verdict=Verdict.FALSE_ALARM) for e in events[::4]),
+    ]
+
+
+def said_of(event: Anomaly) -> Said:
+    return reduce(Said.after, (one for one in spoken_of(EVENTS) if one.anomaly_id == event.id), Said())
+
+
 def accepts(wanted: Wanted, event: Anomaly) -> bool:
     """The slow, obvious twin of the conditions."""
     return (
@@ -103,6 +124,8 @@ def accepts(wanted: Wanted, event: Anomaly) -> bool:
         and (wanted.state is None or (wanted.state is State.OPEN) == (event.end_ms is None))
         and (wanted.from_ms is None or event.time_ms >= wanted.from_ms)
         and (wanted.to_ms is None or event.time_ms < wanted.to_ms)
+        and wanted.acknowledged in (None, said_of(event).acknowledged is not None)
+        and (wanted.verdict is None or getattr(said_of(event).verdict, "verdict", None) is wanted.verdict)
         and all(event.signal.labels.get(name) == value for name, value in wanted.labels)
     )
 
@@ -117,7 +140,13 @@ def rank(sort: Sort, event: Anomaly) -> tuple[Any, ...]:
     return (*by[sort.value.lstrip("-")], event.id)
 
 
+EVENTS = many(30)
 WANTED = (
+    Wanted(acknowledged=True),
+    Wanted(acknowledged=False),
+    Wanted(verdict=Verdict.FALSE_ALARM),
+    Wanted(verdict=Verdict.EXPECTED),
+    Wanted(acknowledged=True, verdict=Verdict.FALSE_ALARM, labels=(("job", "x"),)),
     Wanted(),
     Wanted(severity=Severity.CRITICAL),
     Wanted(detector="one"),
@@ -136,8 +165,9 @@ def test_every_question_in_every_order_is_answered_as_by_looking_at_all(
     engine: Engine, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(history_query, "FEW", few)  # by the index of the order, of the condition, or either
-    events = many(30)
+    events = EVENTS
     write(engine, *events)
+    speak(engine, [Line(0, offset, record) for offset, record in enumerate(spoken_of(events))])
     for wanted in WANTED:
         for sort in Sort:
             expected = sorted(filter(lambda one: accepts(wanted, one), events), key=lambda one: rank(sort, one))
@@ -182,6 +212,23 @@ def test_the_oldest_are_forgotten_by_age_and_number_with_all_that_is_theirs(engi
     for table, count in ((anomaly_events, 5), (anomaly_labels, 10)):
         counted = select(func.count()).select_from(table)
         assert transact(engine, lambda connection: connection.scalar(counted)) == count  # noqa: B023
+
+
+def test_what_was_said_is_applied_once_in_the_order_of_the_log(engine: Engine) -> None:
+    """Whoever of two replicas is behind changes nothing."""
+    event = make_anomaly(1)
+    records = [
+        feedback(FeedbackKind.ACKNOWLEDGE, event.id, "ann", 1),
+        feedback(FeedbackKind.COMMENT, event.id, "ann", 2, "on it"),
+        feedback(FeedbackKind.UNACKNOWLEDGE, event.id, "ann", 3),
+        feedback(FeedbackKind.VERDICT, event.id, "bob", 4, verdict=Verdict.EXPECTED),
+    ]
+    lines = [Line(0, offset, record) for offset, record in enumerate(records)]
+    assert speak(engine, lines[:3]) == {"written": 3, "passed": 0}
+    assert speak(engine, lines[:2]) == {"written": 0, "passed": 2}
+    assert speak(engine, lines) == {"written": 1, "passed": 3}
+    said = transact(engine, lambda connection: read_said(connection, [bytes.fromhex(event.id)]))
+    assert list(said.values()) == [reduce(Said.after, records, Said())]
 
 
 @pytest.fixture(scope="module")

@@ -45,6 +45,10 @@ def test_openapi_lists_the_whole_rest_api() -> None:
     assert {name for name, _ in operations()} == {
         "GET /api/anomalies",
         "GET /api/anomalies/{anomaly_id}",
+        "POST /api/anomalies/{anomaly_id}/acknowledge",
+        "POST /api/anomalies/{anomaly_id}/unacknowledge",
+        "POST /api/anomalies/{anomaly_id}/comments",
+        "POST /api/anomalies/{anomaly_id}/verdict",
         "GET /api/detectors",
         "POST /api/detectors",
         "GET /api/detectors/{detector_id}",

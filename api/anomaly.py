@@ -1,0 +1,144 @@
+"""``/api/anomalies/{id}``: one anomaly with what people said of it, and the way to say it."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Response
+from pydantic import Field
+from sqlalchemy import Connection, select
+
+from api.anomalies import REACH_S, Reading
+from api.context import Context
+from api.feedback_rows import read_said
+from api.json_route import JsonRoute
+from api.problems import ApiError, Code
+from api.store_tables import anomaly_events
+from connectors.errors import StoreUnavailable, Unavailable
+from connectors.feedback import NOTHING, Author, FeedbackKind, Said, Text, Verdict, feedback
+from connectors.messages import Anomaly, Message
+
+router = APIRouter(prefix="/api/anomalies/{anomaly_id}", tags=["anomalies"], route_class=JsonRoute)
+
+ID = re.compile(r"[0-9a-f]{32}")
+NOBODY = "api"
+"""Who says it when nobody is named."""
+
+
+class AnomalyDetail(Anomaly):
+    """The last event of one episode, and what people said of it."""
+
+    feedback: Said
+    links: Annotated[dict[str, str], Field(description="addresses of what belongs to it")]
+
+
+class Speaker(Message):
+    """Who says it."""
+
+    author: Author = NOBODY
+
+
+class NewComment(Speaker):
+    """What somebody wrote."""
+
+    text: Text
+
+
+class NewVerdict(Speaker):
+    """What somebody takes it for."""
+
+    verdict: Annotated[Verdict | None, Field(description="null takes back what was said")]
+
+
+UNNAMED = Speaker()
+
+
+@router.get("", response_model=AnomalyDetail)
+async def read_anomaly(anomaly_id: str, context: Reading) -> Response:
+    """The last event of one episode, acknowledgement, verdict and comments, and addresses of what belongs to it."""
+    event = await _event(context, anomaly_id)
+    said = await _said(context, anomaly_id)
+    beside = b'"feedback":%s,"links":%s}' % (said.encode(), json.dumps(_links(event)).encode())
+    return Response(event[:-1] + b"," + beside, media_type="application/json")
+
+
+@router.post("/acknowledge")
+async def acknowledge(anomaly_id: str, context: Reading, speaker: Annotated[Speaker, Body()] = UNNAMED) -> Said:
+    """Say that somebody takes care of it; whoever says it first stands. Answered once Kafka has it."""
+    return await _say(context, FeedbackKind.ACKNOWLEDGE, anomaly_id, speaker.author)
+
+
+@router.post("/unacknowledge")
+async def unacknowledge(anomaly_id: str, context: Reading, speaker: Annotated[Speaker, Body()] = UNNAMED) -> Said:
+    """Say that nobody takes care of it after all."""
+    return await _say(context, FeedbackKind.UNACKNOWLEDGE, anomaly_id, speaker.author)
+
+
+@router.post("/comments", status_code=HTTPStatus.CREATED)
+async def comment(anomaly_id: str, context: Reading, written: NewComment) -> Said:
+    """Write something under it."""
+    return await _say(context, FeedbackKind.COMMENT, anomaly_id, written.author, text=written.text)
+
+
+@router.post("/verdict")
+async def judge(anomaly_id: str, context: Reading, judged: NewVerdict) -> Said:
+    """Say what it is: expected, a false alarm, or the new normal."""
+    return await _say(context, FeedbackKind.VERDICT, anomaly_id, judged.author, verdict=judged.verdict)
+
+
+async def _say(
+    context: Context,
+    kind: FeedbackKind,
+    anomaly_id: str,
+    author: str,
+    text: str | None = None,
+    verdict: Verdict | None = None,
+) -> Said:
+    """Write it, wait until this process has read it back, and tell all that is said now."""
+    await _event(context, anomaly_id)
+    await context.feedback.write(feedback(kind, anomaly_id, author, context.now_ms(), text, verdict))
+    return await _said(context, anomaly_id)
+
+
+async def _event(context: Context, anomaly_id: str) -> bytes:
+    """Its last event; raises ``ApiError`` if there is none, ``Unavailable`` if that is not known yet."""
+    recent = context.recent.get(anomaly_id)
+    if recent is not None:
+        return recent.event
+    event = None
+    if ID.fullmatch(anomaly_id):
+        whole = await context.history.reach(context.backlog.reached, REACH_S)
+        event = await context.store.read(partial(_stored, anomaly_id=anomaly_id))
+        if event is None and not whole:
+            raise StoreUnavailable(context.history.incomplete)
+    if event is None:
+        message = f"anomaly {anomaly_id!r} is neither in the history nor among the {len(context.recent)} recent ones"
+        raise ApiError(Code.NOT_FOUND, message)
+    return event
+
+
+def _stored(connection: Connection, anomaly_id: str) -> bytes | None:
+    return connection.scalar(select(anomaly_events.c.event).where(anomaly_events.c.id == bytes.fromhex(anomaly_id)))
+
+
+async def _said(context: Context, anomaly_id: str) -> Said:
+    """All of it from the store, or what this process remembers if the store does not answer."""
+    anomaly = bytes.fromhex(anomaly_id)
+    if await context.feedback.reach(context.feedback.seen, REACH_S):
+        try:
+            said = await context.store.read(lambda connection: read_said(connection, [anomaly]))
+            return said.get(anomaly, NOTHING)
+        except Unavailable:
+            pass
+    return context.feedback.get(anomaly_id)
+
+
+def _links(event: bytes) -> dict[str, str]:
+    anomaly = Anomaly.decode(event)
+    here = f"/api/anomalies/{anomaly.id}"
+    steps = {name: f"{here}/{name}" for name in ("acknowledge", "unacknowledge", "comments", "verdict")}
+    return {"self": here, "detector": f"/api/detectors/{anomaly.detector.id}", **steps}
