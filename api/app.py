@@ -28,6 +28,7 @@ from api import (
 from api.context import Context
 from api.docs import OPENAPI_PATH, REFUSALS, install_docs, openapi_with_problems
 from api.gate import Gate, Limit
+from api.parts import Parts
 from api.problems import install_problems
 from api.server import make_server, run_server
 from api.settings import ApiSettings
@@ -61,6 +62,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.context = context
+    app.state.parts = Parts(context)
     app.openapi = partial(openapi_with_problems, app)  # type: ignore[method-assign]  # as FastAPI's docs do
     app.add_middleware(
         Gate,
