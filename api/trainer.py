@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from itertools import count
 
 from api.meters import ApiMeters
 from api.settings import ApiSettings
 from api.training_board import Entry, Training, TrainingBoard
-from api.training_history import TrainingHistory, pieces
+from api.training_history import Piece, TrainingHistory, pieces
 from api.writer import Writer
 from connectors.errors import KafkaUnavailable, Overloaded, TocsinError, Unavailable
 from connectors.messages import Detector, OutRecord
@@ -47,12 +47,13 @@ PIECES = 5
 TELL_S = 1.0
 """So often it is told how much was sent."""
 ALIVE_S = 60.0
-"""After so long without news the partitions are told that the training goes on."""
+"""So often the partitions are told that the training goes on."""
 PATIENCE_S = 600.0
 """The flow may be away for so long."""
 CANCEL_TIMEOUT_S = 2.0
 ID_BYTES = 8
-Fetch = Callable[[], Awaitable[TrainingHistory]]
+Fetch = Callable[[], AsyncIterator[TrainingHistory]]
+"""Gives history in parts, each later than the one before; raises ``TocsinError`` if it cannot be had."""
 
 
 class Ended(Exception):  # noqa: N818 - no error: somebody else has ended it
@@ -66,6 +67,12 @@ class Sent:
     records: dict[int, int] = field(default_factory=dict)
     samples: dict[int, int] = field(default_factory=dict)
     total: int = 0
+
+    def add(self, piece: Piece) -> None:
+        """One record more."""
+        self.records[piece.partition] = self.records.get(piece.partition, 0) + 1
+        self.samples[piece.partition] = self.samples.get(piece.partition, 0) + piece.samples
+        self.total += piece.samples
 
 
 class Trainer:
@@ -182,13 +189,17 @@ class _Running:
         self._detector = detector
         self._head = head
         self._entry = entry
-        self._told_s = 0.0
+        self._sent = Sent()
+        self._series: set[int] = set()
+        self._told_s, self._alive_s = 0.0, -math.inf
 
     async def run(self, fetch: Fetch) -> None:
         """From fetching to the outcome, which the board and the topic know in the end."""
         try:
-            history = await fetch()
-            await self._send(history)
+            await self._keep_alive()
+            async for part in fetch():
+                await self._send(part)
+            await self._send_ends()
             await self._learned()
             state, reason = self._entry.state, self._entry.reason
         except Ended:
@@ -212,33 +223,36 @@ class _Running:
             self._trainer.put(self._head)
         log.info("training %s of %s: %s %s", self._head.training_id, self._head.detector_id, state, reason)
 
-    async def _send(self, history: TrainingHistory) -> None:
-        self._head = self._head.model_copy(
+    async def _send(self, part: TrainingHistory) -> None:
+        self._check()
+        self._series.update(await asyncio.to_thread(part.series_hashes, self._detector.config.tenant))
+        head, sent = self._head, self._sent
+        self._head = head.model_copy(
             update={
-                "series_matched": len(history.series), "series_unmatched": history.unmatched,
-                "duplicates": history.duplicates, "samples": history.samples,
+                "series_matched": len(self._series), "series_unmatched": max(head.series_unmatched, part.unmatched),
+                "duplicates": head.duplicates + part.duplicates, "samples": head.samples + part.samples,
             }
         )  # fmt: skip
         await self.tell(TrainingState.SENDING)
-        head, sent = self._head, Sent()
-        await self._trainer.mark_all(head, TrainingBegin(detector=self._detector))
         window = window_of(self._detector)
-        waiting = pieces(history, self._detector.config.tenant, head.partitions, window // PIECES)
+        waiting = pieces(part, self._detector.config.tenant, head.partitions, window // PIECES)
         while (piece := await asyncio.to_thread(next, waiting, None)) is not None:
             await self._until(lambda more=piece.samples: sent.total + more <= self._entry.came + window)  # type: ignore[misc]
-            record = history_record(self._trainer.topic, head.training_id, self._detector, piece.partition, piece.value)
-            await self._trainer.write(record)
-            sent.records[piece.partition] = sent.records.get(piece.partition, 0) + 1
-            sent.samples[piece.partition] = sent.samples.get(piece.partition, 0) + piece.samples
-            sent.total += piece.samples
-            await self._tell_sent(sent.total)
-        self._head = self._head.model_copy(update={"sent": sent.total})
-        await asyncio.gather(*(self._end_of(partition, sent) for partition in range(head.partitions)))
+            await self._trainer.write(
+                history_record(self._trainer.topic, head.training_id, self._detector, piece.partition, piece.value)
+            )
+            sent.add(piece)
+            await self._tell_sent()
+
+    async def _send_ends(self) -> None:
+        self._head = self._head.model_copy(update={"sent": self._sent.total})
+        self._alive_s = math.inf  # who has been told the end must not begin anew
+        await asyncio.gather(*(self._send_end(partition) for partition in range(self._head.partitions)))
         await self.tell(TrainingState.LEARNING)
 
-    async def _end_of(self, partition: int, sent: Sent) -> None:
+    async def _send_end(self, partition: int) -> None:
+        head, sent = self._head, self._sent
         end = TrainingEnd(records=sent.records.get(partition, 0), samples=sent.samples.get(partition, 0))
-        head = self._head
         await self._trainer.write(mark_record(self._trainer.topic, head.training_id, head.detector_id, partition, end))
 
     async def _learned(self) -> None:
@@ -249,27 +263,37 @@ class _Running:
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         """Wait for news until it holds. Raises ``Ended`` and, when the flow is silent for long, ``Unavailable``."""
-        heard = time.monotonic()
-        for silent in count():
-            if self._entry.state in (TrainingState.FAILED, TrainingState.CANCELLED):
-                raise Ended
+        heard_s = time.monotonic()
+        while True:
+            self._check()
             if condition():
                 return
             self._entry.changed.clear()
             try:
                 async with asyncio.timeout(ALIVE_S):
                     await self._entry.changed.wait()
-                heard = time.monotonic()
+                heard_s = time.monotonic()
             except TimeoutError as error:
-                if time.monotonic() - heard > PATIENCE_S:
+                if time.monotonic() - heard_s > PATIENCE_S:
                     message = f"the flow has said nothing for {PATIENCE_S:.0f} s"
                     raise Unavailable(message) from error
-                log.info("training %s: waiting for the flow (%d)", self._head.training_id, silent)
-                await self._trainer.mark_all(self._head, TrainingBegin(detector=self._detector))
+                await self._keep_alive()
 
-    async def _tell_sent(self, sent: int) -> None:
+    def _check(self) -> None:
+        """Raise ``Ended`` if it was cancelled or has failed in some partition."""
+        if self._entry.state in (TrainingState.FAILED, TrainingState.CANCELLED):
+            raise Ended
+
+    async def _keep_alive(self) -> None:
+        """Let all partitions know that it goes on: some may get nothing for long while others are busy."""
+        if time.monotonic() - self._alive_s >= ALIVE_S:
+            self._alive_s = time.monotonic()
+            await self._trainer.mark_all(self._head, TrainingBegin(detector=self._detector))
+
+    async def _tell_sent(self) -> None:
+        await self._keep_alive()
         if time.monotonic() - self._told_s >= TELL_S:
-            self._head = self._head.model_copy(update={"sent": sent})
+            self._head = self._head.model_copy(update={"sent": self._sent.total})
             await self.tell(TrainingState.SENDING)
 
     def _changed(self, state: TrainingState, reason: str) -> TrainingHead:

@@ -35,6 +35,10 @@ class TrainingHistory(NamedTuple):
         """Of all series."""
         return sum(len(one.times_ms) for one in self.series)
 
+    def series_hashes(self, tenant: str) -> list[int]:
+        """Of all series."""
+        return [series_hash(encode_labels(one.labels), tenant) for one in self.series]
+
 
 class Piece(NamedTuple):
     """One record of history."""

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Annotated
 
 import numpy as np
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from api.change import Revisions, existing
 from api.context import STATUS, Context
 from api.json_route import JsonRoute
 from api.problems import ApiError, Code
-from api.trainer import Trainer
-from api.training_board import Training, TrainingBoard
+from api.trainer import Fetch
+from api.training_board import Training
 from api.training_history import PastSeries, TrainingHistory, history_of
+from api.training_range import TrainingRange, check_source, fetched
 from api.trial_samples import Samples
 from connectors.messages import Detector, Message
 from connectors.training import TrainingState
@@ -30,11 +32,17 @@ PATHS = ("/train",)
 
 
 class TrainingRequest(Message):
-    """What a detector is to learn."""
+    """What a detector is to learn: ``samples`` or a ``history``."""
 
-    samples: Annotated[
-        Samples, Field(description="of the past, in any order of time; a value that is null is no sample")
-    ]
+    samples: Annotated[Samples | None, Field(description="of the past, in any order; null is no sample")] = None
+    history: Annotated[TrainingRange | None, Field(description="to be fetched from a data source")] = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> TrainingRequest:
+        if (self.samples is None) is (self.history is None):
+            message = "give either samples or a history"
+            raise ValueError(message)
+        return self
 
 
 class TrainingList(Message):
@@ -43,29 +51,19 @@ class TrainingList(Message):
     trainings: list[Training]
 
 
-def _context(request: Request) -> Context:
+def context_of(request: Request) -> Context:
+    """What the process holds, once the topic of trainings has been read; raises ``Loading`` before."""
     context: Context = request.app.state.context
     context.require(STATUS)
     return context
 
 
-def trainer_of(request: Request) -> Trainer:
-    """The one place where trainings are started, once the topic has been read; raises ``Unavailable`` before."""
-    return _context(request).trainer
-
-
-def board_of(request: Request) -> TrainingBoard:
-    """What is known of trainings; raises ``Unavailable`` before it is."""
-    return _context(request).trainings
-
-
-Running = Annotated[Trainer, Depends(trainer_of)]
-Board = Annotated[TrainingBoard, Depends(board_of)]
+Here = Annotated[Context, Depends(context_of)]
 
 
 @train.post("/{detector_id}/train", status_code=202)
 async def train_detector(
-    detector_id: str, asked: TrainingRequest, revisions: Revisions, trainer: Running, response: Response
+    detector_id: str, asked: TrainingRequest, revisions: Revisions, context: Here, response: Response
 ) -> Training:
     """Let a detector learn history, as if it had met it live; nothing is told of the past.
 
@@ -73,26 +71,21 @@ async def train_detector(
     """
     detector = existing(revisions, detector_id)
     _check_trainable(detector)
-    history = await asyncio.to_thread(_history_of, detector, asked.samples)
-
-    async def fetched() -> TrainingHistory:
-        return history
-
-    training = await trainer.start(detector, fetched)
+    training = await context.trainer.start(detector, await _fetch_of(context, detector, asked))
     response.headers["Location"] = f"/api/trainings/{training.id}"
     return training
 
 
 @router.get("")
 async def list_trainings(
-    board: Board,
+    context: Here,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     detector: Annotated[str | None, Query(max_length=64, description="detector id")] = None,
     state: TrainingState | None = None,
 ) -> TrainingList:
     """The latest trainings, newest first; a thousand are remembered."""
     return TrainingList(
-        trainings=board.page(
+        trainings=context.trainings.page(
             limit,
             lambda one: (detector is None or one.detector == detector) and (state is None or one.state is state),
         )
@@ -100,21 +93,21 @@ async def list_trainings(
 
 
 @router.get("/{training_id}")
-async def read_training(training_id: str, board: Board) -> Training:
+async def read_training(training_id: str, context: Here) -> Training:
     """How far a training has come."""
-    training = board.get(training_id)
+    training = context.trainings.get(training_id)
     if training is None:
         raise _unknown(training_id)
     return training
 
 
 @router.post("/{training_id}/cancel")
-async def cancel_training(training_id: str, board: Board, trainer: Running) -> Training:
+async def cancel_training(training_id: str, context: Here) -> Training:
     """End a training; the detector stays as it was. One that has ended stays as it is."""
-    head = board.head_of(training_id)
+    head = context.trainings.head_of(training_id)
     if head is None:
         raise _unknown(training_id)
-    return await trainer.cancel(head, "cancelled on request")
+    return await context.trainer.cancel(head, "cancelled on request")
 
 
 def _unknown(training_id: str) -> ApiError:
@@ -128,6 +121,21 @@ def _check_trainable(detector: Detector) -> None:
         raise ConfigError(field="group", value=detector.config.group.model_dump(mode="json"), expected=expected)
     if not detector.config.enabled:
         raise ConfigError(field="enabled", value=False, expected="must be true: start the detector first")
+
+
+async def _fetch_of(context: Context, detector: Detector, asked: TrainingRequest) -> Fetch:
+    """How the history is had; raises ``ConfigError`` and ``ApiError`` for what cannot be."""
+    if asked.history is not None:
+        source = await context.sources.read(asked.history.source)
+        check_source(source)
+        return partial(fetched, context.sources, source, asked.history, detector)
+    assert asked.samples is not None  # noqa: S101 - one of both is given
+    history = await asyncio.to_thread(_history_of, detector, asked.samples)
+
+    async def at_once() -> AsyncIterator[TrainingHistory]:
+        yield history
+
+    return at_once
 
 
 def _history_of(detector: Detector, samples: Samples) -> TrainingHistory:

@@ -7,15 +7,20 @@ import os
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
 from websockets.sync.client import connect
 
+from api import trainer
 from api.socket_messages import Subscribe
+from api.training_range import PART_STEPS
 from connectors.codec.encode import encode_labels, encode_write_request
 from connectors.codec.series_hash import series_hash
 from connectors.follower import Follower, Received
@@ -23,7 +28,9 @@ from connectors.kafka_clients import confirm, make_producer, send
 from connectors.messages import CONTROL_HEADER, DEFAULT_TENANT, Anomaly, ControlRecord, OutRecord
 from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
+from connectors.training import TRAINING_HEADER, TRAINING_STEP_HEADER
 from tests.apis import DEADLINE_S, ROOT, RunningApi, api_process, api_settings, running_api, wait_for
+from tests.brokers import read_all
 from tests.conftest import unique_settings
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
@@ -36,6 +43,7 @@ MAD: dict[str, Any] = {
     "name": "queue", "kind": "mad", "selector": "queue", "params": {"window": 240}, "threshold": 2.5, "quiet_s": 1,
     "cooldown_s": 0,
 }  # fmt: skip
+RANGED: dict[str, Any] = {**MAD, "name": "ranged", "selector": '{__name__="queue",zone="a"}'}
 MISSING: dict[str, Any] = {"name": "silent", "kind": "missing", "selector": "queue", "quiet_s": 60}
 
 
@@ -102,7 +110,8 @@ class Flow:
             )  # fmt: skip
 
     def kill(self) -> None:
-        os.killpg(self._process.pid, 9)
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, 9)
         self._process.wait(DEADLINE_S)
 
 
@@ -113,7 +122,9 @@ class Place:
         self, settings: KafkaSettings, flow: Flow, hand: SecondHand, api: RunningApi, other: RunningApi
     ) -> None:
         self.settings, self.flow, self.hand, self.api, self.other = settings, flow, hand, api, other
-        self.detectors = [api.http.post("/api/detectors", json=config).json()["id"] for config in (MAD, MISSING)]
+        self.detectors = [
+            api.http.post("/api/detectors", json=config).json()["id"] for config in (MAD, MISSING, RANGED)
+        ]
         hand.detectors = len(self.detectors)
 
     def training(self, training_id: str, api: RunningApi | None = None) -> dict[str, Any]:
@@ -239,6 +250,84 @@ def send_live(settings: KafkaSettings) -> None:
     producer.close()
 
 
+class FakePrometheus(BaseHTTPRequestHandler):
+    """Has ``queue`` of the past, and answers ranges of it alone."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        (query,), start_s, end_s = form["query"], float(form["start"][0]), float(form["end"][0])
+        self.asked.append(query)
+        known = query == "queue" and self.path == "/api/v1/query_range"
+        steps = range(round((start_s * 1000 - START_MS) / STEP_MS), round((end_s * 1000 - START_MS) / STEP_MS) + 1)
+        result = [
+            {"metric": labels_of(n), "values": [[time_of(at) / 1000, str(VALUES[at, n])] for at in steps]}
+            for n in range(SERIES)
+        ]
+        told: dict[str, Any] = {"status": "success", "data": {"resultType": "matrix", "result": result}}
+        if not known:
+            told = {"status": "error", "errorType": "bad_data", "error": f"not known: {query}"}
+        body = json.dumps(told).encode()
+        self.send_response(200 if known else 400)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing."""
+
+
+@pytest.fixture(scope="module")
+def prometheus() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), FakePrometheus) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_range_is_fetched_part_by_part_under_the_labels_that_are_missing_there(
+    place: Place, prometheus: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "ALIVE_S", 0.02)
+    http, path = place.api.http, f"/api/detectors/{place.detectors[2]}/train"
+    ids = {
+        kind: http.post("/api/datasources", json={"name": kind, "kind": kind, "url": prometheus}).json()["id"]
+        for kind in ("prometheus", "loki")
+    }
+    steps = 2 * PART_STEPS + 500
+    asked = {
+        "source": ids["prometheus"], "from_ms": time_of(NOW - steps), "to_ms": time_of(NOW - 1),
+        "step_s": STEP_MS // 1000, "labels": {"zone": "a"},
+    }  # fmt: skip
+    answer = http.post(path, json={"history": asked})
+    assert answer.status_code == 202, answer.text
+    done = place.until(answer.json()["id"], "done")
+    assert (done["samples"], done["learned"], done["duplicates"]) == (steps * SERIES, steps * SERIES, 0)
+    assert (done["series_matched"], done["series_unmatched"], done["rows_replaced"]) == (SERIES, 0, SERIES)
+    assert FakePrometheus.asked == ["queue"] * 3
+
+    steps_of = [dict(record.headers) for record in read_all(place.settings, place.settings.topics.metrics)]
+    mine = Counter(one[TRAINING_STEP_HEADER] for one in steps_of if one.get(TRAINING_HEADER) == done["id"].encode())
+    assert mine[b"begin"] > mine[b"end"] == place.settings.partitions, "it says again and again that it goes on"
+
+    refused = http.post(path, json={"history": {**asked, "labels": {}}}).json()["id"]
+    assert "not known" in place.until(refused, "failed")["reason"]
+    for body, status, field in (
+        ({"history": {**asked, "source": ids["loki"]}}, 422, "history.source"),
+        ({"history": {**asked, "source": "nobody"}}, 404, None),
+        ({"history": {**asked, "to_ms": 1}}, 422, "history"),
+        ({"history": asked, "samples": samples(range(3))}, 422, "body"),
+        ({}, 422, "body"),
+    ):
+        answer = http.post(path, json=body)
+        errors = answer.json()["errors"]
+        assert (answer.status_code, errors[0]["field"] if errors else None) == (status, field), answer.text
+
+
 def test_what_cannot_be_trained_is_named(place: Place) -> None:
     http, detector = place.api.http, place.detectors[0]
     grouped = http.post("/api/detectors", json={**MAD, "name": "sum", "group": {"by": []}}).json()["id"]
@@ -256,3 +345,12 @@ def test_what_cannot_be_trained_is_named(place: Place) -> None:
     assert http.post("/api/detectors/nobody/train", json={"samples": some}).status_code == 404
     assert http.get("/api/trainings/t-0").status_code == 404
     assert http.post("/api/trainings/t-0/cancel").status_code == 404
+
+
+def test_a_flow_that_says_nothing_is_not_waited_for_for_ever(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.flow.kill()
+    monkeypatch.setattr(trainer, "ALIVE_S", 0.1)
+    monkeypatch.setattr(trainer, "PATIENCE_S", 0.3)
+    failed = place.until(train(place, place.api, 0, range(NOW - 10, NOW)), "failed")
+    assert "the flow has said nothing for" in failed["reason"]
+    assert (failed["sent"], failed["learned"], failed["partitions_done"]) == (10 * SERIES, 0, 0)
