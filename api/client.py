@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from api.backlog import Entry
 from api.cursor import Offsets
@@ -25,8 +26,12 @@ class Replay:
         return next(self._texts, None)
 
 
+MOST_AT_ONCE = 64
+"""Messages of one write: about what a connection takes before it asks to wait."""
+
+
 class Client:
-    """A bounded queue, and the topics by which it is filled."""
+    """A bounded queue, and the topics by which it is filled. What is offered is sent once the client is woken."""
 
     def __init__(self, queue_limit: int, peer: str = "", since_ms: int = 0) -> None:
         self.id = secrets.token_hex(8)
@@ -39,13 +44,15 @@ class Client:
         """What it is to get behind the answer to its ``subscribe``."""
         self.sent = 0
         self.slow = asyncio.Event()
-        self._queue: asyncio.Queue[str | Replay] = asyncio.Queue(queue_limit)
+        self._limit = queue_limit
+        self._queue: deque[str | Replay] = deque()
+        self._awake = asyncio.Event()
         self._replay: Replay | None = None
 
     @property
     def waiting(self) -> int:
         """Messages not handed to the connection yet, without those that it has missed."""
-        return self._queue.qsize()
+        return len(self._queue)
 
     @property
     def replaying(self) -> int:
@@ -54,7 +61,10 @@ class Client:
 
     def wants(self, entry: Entry) -> bool:
         """Whether an event is on a topic of it, and meets what that was subscribed with."""
-        topics = topics_of(entry.kept.severity, entry.kept.detector)
+        return self.wants_of(topics_of(entry.kept.severity, entry.kept.detector), entry)
+
+    def wants_of(self, topics: Collection[str], entry: Entry) -> bool:
+        """The same, of an event whose topics are known."""
         return any(wanted.takes(entry) for topic, wanted in self.topics.items() if topic in topics)
 
     def was_told(self, entry: Entry) -> bool:
@@ -65,25 +75,42 @@ class Client:
         """Queue a message, or mark the client slow; a slow client is offered nothing more."""
         if self.slow.is_set():
             return
-        try:
-            self._queue.put_nowait(text)
-        except asyncio.QueueFull:
+        if len(self._queue) >= self._limit:
             self.slow.set()
+        else:
+            self._queue.append(text)
+
+    def wake(self) -> None:
+        """Let what waits be sent."""
+        if self._queue:
+            self._awake.set()
 
     def answer(self, text: str) -> None:
-        """Queue an answer, and behind it what was missed."""
+        """Queue an answer, and behind it what was missed, to be sent now."""
         self.offer(text)
         if self.missed is not None:
             self.offer(self.missed)
+        self.wake()
 
-    async def next(self) -> str:
-        """The next message, in the order of the offers."""
+    async def taken(self) -> list[str]:
+        """The next messages, at least one, in the order of the offers."""
         while True:
-            text = self._replay.next() if self._replay is not None else None
-            if text is not None:
-                return text
-            item = await self._queue.get()
-            if isinstance(item, str):
-                self._replay = None
-                return item
-            self._replay, self.missed = item, None
+            missed = self._replay.next() if self._replay is not None else None
+            if missed is not None:
+                return [missed]
+            self._replay = None
+            texts = self._texts()
+            if texts:
+                return texts
+            if self._queue:
+                self._replay, self.missed = self._queue.popleft(), None  # type: ignore[assignment]  # no text is first
+                continue
+            self._awake.clear()
+            await self._awake.wait()
+
+    def _texts(self) -> list[str]:
+        """What is at the head of the queue, up to what was missed."""
+        texts: list[str] = []
+        while self._queue and isinstance(self._queue[0], str) and len(texts) < MOST_AT_ONCE:
+            texts.append(self._queue.popleft())  # type: ignore[arg-type]  # it is a text
+        return texts

@@ -76,6 +76,7 @@ class Context:
         self.follower: Follower | None = None
         self._loaded: set[str] = set()
         self._watch: asyncio.Task[None] | None = None
+        self._wake: asyncio.Task[None] | None = None
         self._identify: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -89,11 +90,12 @@ class Context:
         self.history.start()
         self.feedback.start()
         self._watch = asyncio.create_task(self._watch_follower())
+        self._wake = asyncio.create_task(self.feed.wake_clients())
         self._identify = asyncio.create_task(self._learn_mark())
 
     async def stop(self) -> None:
         """Stop reading and writing; the loop goes on meanwhile, because the readers hand over to it."""
-        for task in (self._watch, self._identify):
+        for task in (self._watch, self._wake, self._identify):
             if task is not None:
                 task.cancel()
         await self.trainer.stop()

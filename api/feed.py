@@ -7,6 +7,7 @@ connection's task closes it, so that nobody waits for it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
@@ -16,13 +17,16 @@ from api.client import Client, Replay
 from api.cursor import Cursor, Offsets
 from api.meters import ApiMeters
 from api.recent import Change, Kept, RecentAnomalies
-from api.socket_messages import anomaly_text, published_text
+from api.socket_messages import anomaly_text, published_text, topics_of
 from api.subscription import Wanted
 from connectors.errors import Overloaded, Rejected
 from connectors.follower import Received
 from connectors.messages import Anomaly, Message
 
 log = logging.getLogger(__name__)
+
+GATHER_S = 0.04
+"""In a storm clients are sent to so often, what has come meanwhile by one write: to write costs most."""
 
 
 class Feed:
@@ -39,6 +43,7 @@ class Feed:
         self._max_clients = max_clients
         self._queue_limit = queue_limit
         self._clients: dict[str, Client] = {}
+        self._told = asyncio.Event()
         meters.clients.set_function(lambda: len(self._clients))
         meters.longest_queue.set_function(lambda: max((client.waiting for client in self.clients), default=0))
         meters.recent_anomalies.set_function(lambda: len(recent))
@@ -64,6 +69,15 @@ class Feed:
         """Forget a client."""
         self._clients.pop(client.id, None)
 
+    async def wake_clients(self) -> None:
+        """Let clients have what is told, for as long as the feed runs: at once, and then after pauses."""
+        while True:
+            await self._told.wait()
+            self._told.clear()
+            for client in self.clients:
+                client.wake()
+            await asyncio.sleep(GATHER_S)
+
     def publish(self, topic: str, data: Message) -> None:
         """Tell something to every subscriber of ``status``, ``training/{id}`` or ``system``; for none it costs nothing.
 
@@ -74,6 +88,7 @@ class Feed:
             text = published_text(topic, data)
             for client in subscribers:
                 client.offer(text)
+            self._told.set()
 
     def cursor(self, client: Client) -> str:
         """How far a client has come once it has got all that waits for it."""
@@ -123,9 +138,11 @@ class Feed:
 
     def _tell(self, entry: Entry) -> None:
         """Offer one event, which is JSON already, to every subscriber."""
-        subscribers = [client for client in self.clients if client.topics and client.wants(entry)]
+        topics = topics_of(entry.kept.severity, entry.kept.detector)
+        subscribers = [client for client in self.clients if client.wants_of(topics, entry)]
         if not subscribers:
             return
+        self._told.set()
         reached = self._backlog.reached
         shared = anomaly_text(entry.kept.event, str(Cursor(self.mark, reached)))
         for client in subscribers:

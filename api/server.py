@@ -10,8 +10,10 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from api.frames import FRAMES
 from api.problems import MEDIA_TYPE, REQUEST_ID_HEADER, Code, problem_of
 from api.settings import ApiSettings
 from connectors.http_answer import Answer
@@ -23,7 +25,7 @@ SHUTDOWN_S = 5
 
 
 class CuttingWebSocketProtocol(WebSocketsSansIOProtocol):
-    """Cuts the connection when the application has ended while the client does not read.
+    """Takes whole frames, and cuts the connection when the application has ended while the client does not read.
 
     uvicorn closes the transport, which first waits for its buffer to drain: a client that never reads would keep its
     socket and buffer for ever.
@@ -33,6 +35,16 @@ class CuttingWebSocketProtocol(WebSocketsSansIOProtocol):
         super().__init__(*arguments, **more)
         # two lines about every connection; they are counted in /metrics instead, as requests are
         self.logger = self.conn.logger = logging.getLogger(CONNECTIONS_LOGGER)
+
+    async def send(self, message: Any) -> None:
+        """As uvicorn does; frames (``api.frames``) go out as they are, if the client is still there."""
+        if FRAMES not in message:
+            await super().send(message)
+            return
+        await self.writable.wait()
+        if self.close_sent or self.disconnected or self.transport.is_closing():
+            raise ClientDisconnected
+        self.transport.write(message[FRAMES])
 
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
         """The application has ended for this connection."""

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Response, WebSocket, WebSocketDisconnect
 
 from api.client import Client
 from api.context import Context
+from api.frames import send_frames
 from api.problems import MEDIA_TYPE, REQUEST_ID_HEADER, Code, problem_of
 from api.socket_answers import answer_to
 from api.socket_messages import CLOSE_BUSY, CLOSE_SLOW
@@ -95,9 +96,10 @@ async def _close_slow(socket: WebSocket, context: Context) -> None:
 
 async def _write(socket: WebSocket, client: Client, context: Context) -> None:
     while True:
-        await socket.send_text(await client.next())
-        client.sent += 1
-        context.meters.sent_messages.inc()
+        texts = await client.taken()
+        await send_frames(socket, texts)
+        client.sent += len(texts)
+        context.meters.sent_messages.inc(len(texts))
 
 
 async def _read(socket: WebSocket, client: Client, context: Context) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 
 from connectors.kafka_clients import confirm, make_producer
-from connectors.messages import OutRecord
+from connectors.messages import Contributor, OutRecord
 from connectors.settings import KafkaSettings
 from tests.anomalies import make_anomaly
 from tests.apis import api_process, api_settings
@@ -31,6 +31,11 @@ from tests.brokers import ROOT
 CLIENTS, STUCK = 1_000, 10
 RATE, BURST_S, BURSTS, PAUSE_S = 50, 10, 3, 2.0
 TARGET_P99_MS = 500.0
+MEMBERS = [
+    Contributor(labels={"pod": f"checkout-{n:05d}-7d9c5b7f4-abcde", "namespace": "shop", "node": f"node-{n}"}, value=n)
+    for n in range(16)
+]
+"""Of a group, so that events are long, and all of them together more than the kernel takes for a stuck client."""
 
 
 def burst(settings: KafkaSettings, first: int) -> None:
@@ -40,7 +45,8 @@ def burst(settings: KafkaSettings, first: int) -> None:
     for number in range(RATE * BURST_S):
         due_s = begin_s + number / RATE
         time.sleep(max(0.0, due_s - time.time()))
-        event = make_anomaly(first + number, start_ms=round(1000 * due_s), time_ms=round(1000 * due_s))
+        due_ms = round(1000 * due_s)
+        event = make_anomaly(first + number, start_ms=due_ms, time_ms=due_ms, contributors=MEMBERS)
         record = OutRecord(settings.topics.anomalies, event.id.encode(), event.encode(), [])
         sent.append(producer.send(record.topic, key=record.key, value=record.value))
     confirm(sent, 30.0)

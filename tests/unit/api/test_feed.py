@@ -51,11 +51,16 @@ def subscribed(feed: Feed) -> Client:
     return client
 
 
-def drain(client: Client) -> list[str]:
-    async def all_waiting() -> list[str]:
-        return [await client.next() for _ in range(client.waiting)]
+async def everything(client: Client) -> list[str]:
+    """All that waits for a client, what it has missed too."""
+    found: list[str] = []
+    while client.waiting or client.replaying:
+        found += await client.taken()
+    return found
 
-    return asyncio.run(all_waiting())
+
+def drain(client: Client) -> list[str]:
+    return asyncio.run(everything(client))
 
 
 def test_a_subscriber_gets_each_event_once_and_in_order() -> None:
@@ -175,11 +180,7 @@ def test_queue_depth_is_that_of_the_slowest() -> None:
 
 def told(client: Client) -> list[tuple[str, str]]:
     """Number of each anomaly and its cursor."""
-
-    async def all_waiting() -> list[str]:
-        return [await client.next() for _ in range(client.waiting - (client.missed is not None) + client.replaying)]
-
-    found = [json.loads(text) for text in asyncio.run(all_waiting())]
+    found = [json.loads(text) for text in asyncio.run(everything(client))]
     return [(str(int(one["data"]["id"], 16)), one["cursor"].removeprefix(MARK)) for one in found]
 
 
@@ -241,3 +242,29 @@ def test_severity_and_labels_select_what_is_missed_and_what_comes() -> None:
     client = resumed(feed, "-0", shop)
     feed.handle([received(event.model_copy(update={"sequence": 1}).encode(), 4 + n) for n, event in enumerate(events)])
     assert [number for number, _ in told(client)] == ["1", "4", "1", "4"]
+
+
+def test_what_comes_in_a_storm_is_taken_at_once_but_not_more_than_a_connection_takes() -> None:
+    async def main() -> list[int]:
+        client = Client(100)
+        for number in range(100):
+            client.offer(str(number))
+        return [len(await client.taken()) for _ in range(2)]
+
+    assert asyncio.run(main()) == [64, 36]
+
+
+def test_a_client_that_nothing_waits_for_waits() -> None:
+    feed, _ = make_feed()
+    client = subscribed(feed)
+
+    async def main() -> list[str]:
+        taking, waking = asyncio.create_task(client.taken()), asyncio.create_task(feed.wake_clients())
+        await asyncio.sleep(0)
+        assert not taking.done()
+        feed.handle([received(make_anomaly().encode())])
+        found = await asyncio.wait_for(taking, 10)
+        waking.cancel()
+        return found
+
+    assert len(asyncio.run(main())) == 1

@@ -146,7 +146,7 @@ def test_answers_queue_behind_events() -> None:
         client = Client(10)
         client.offer("event")
         client.offer("answer")
-        return [await client.next(), await client.next()]
+        return await client.taken()
 
     assert asyncio.run(main()) == ["event", "answer"]
 
