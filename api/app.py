@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from api import (
     anomalies,
     anomaly,
+    collectors,
     connections,
     datasources,
     dead_letters,
@@ -73,7 +74,7 @@ def create_app(
     install_problems(app)
     steering = (detectors.router, detectors.patches, past.router, trials.router, trainings.train, kinds.router)
     showing = (anomalies.router, anomaly.router, status.router, trainings.router)
-    operating = (datasources.router, connections.router, dead_letters.router, deployment.router)
+    operating = (datasources.router, collectors.router, connections.router, dead_letters.router, deployment.router)
     for router in (*showing, *steering, *operating):
         app.include_router(router, responses=REFUSALS)
     app.include_router(health.router)

@@ -10,6 +10,7 @@ from itertools import groupby
 
 from api.backlog import Backlog
 from api.bridge import on_loop
+from api.collecting import Collecting
 from api.component_changes import ComponentChanges
 from api.dead_letter_log import DeadLetterLog
 from api.feed import Feed
@@ -61,6 +62,7 @@ class Context:
         self.upkeep = Upkeep(settings.api_broker_health)
         self.revisions = RevisionLog(settings, self.meters, now_ms, self.upkeep)
         self.sources = Sources(self.store, AddressPolicy.parse(settings.api_source_networks), self.meters, now_ms)
+        self.collecting = Collecting(self.store, self.sources, settings.api_ingest, self.meters, now_ms)
         self.trials = Trials(self.meters)
         self.dead_letters = DeadLetterLog(settings)
         self.replays = Writer(settings, "tocsin-api-replays")
@@ -91,6 +93,7 @@ class Context:
         self.feedback.start()
         self._watch = asyncio.create_task(self._watch_follower())
         self._wake = asyncio.create_task(self.feed.wake_clients())
+        self.collecting.start()
         self._identify = asyncio.create_task(self._learn_mark())
 
     async def stop(self) -> None:
@@ -106,6 +109,7 @@ class Context:
         await self.upkeep.stop()
         await self.feedback.stop()
         await self.history.stop()
+        await self.collecting.stop()
         await self.sources.stop()
         await self.store.stop()
 

@@ -96,6 +96,15 @@ class ApiMeters:
         self.sources_asked = Gauge(
             "tocsin_api_source_requests_in_flight", "questions to data sources not answered yet", registry=self.registry
         )
+        self.collector_runs = Counter(
+            "tocsin_api_collector_runs",
+            "runs of collectors, by what became of them",
+            ["result"],
+            registry=self.registry,
+        )
+        self.collected = Counter(
+            "tocsin_api_collected_samples", "samples of collectors that Kafka has confirmed", registry=self.registry
+        )
         self.source_cache = Counter(
             "tocsin_api_source_cache",
             "questions to the cache of query results (hit, miss), and results that made room for others (evicted)",

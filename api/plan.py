@@ -44,6 +44,7 @@ class Plan:
         told = {
             "TOCSIN_KAFKA": self.bootstrap,
             "TOCSIN_HOME": str(self.home),
+            "TOCSIN_API_INGEST": f"{self.url(self.settings.ingest_port)}/api/v1/write",
             "PYTHONUNBUFFERED": "1",
             "RUST_BACKTRACE": "0",  # frames of Bytewax and Python, which would push the reason out of the log's end
         }

@@ -129,6 +129,10 @@ class ApiSettings(KafkaSettings):
             "credentials (169.254.0.0/16 and the like)"
         ),
     ] = ""
+    api_ingest: Annotated[
+        HttpUrl,
+        Field(description="remote write of ingest, to which collectors send; empty: this process runs no collectors"),
+    ] = ""
     api_broker_health: Annotated[
         HttpUrl,
         Field(

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from api.problems import ApiError, Code
 from api.source_config import SourceConfig, SourceKind
-from api.store_tables import sources
+from api.store_tables import collectors, sources
 from connectors.messages import Message
 
 MAX_SOURCES = 200
@@ -66,9 +66,12 @@ def replace(connection: Connection, source: DataSource, base: int) -> bool:
 
 
 def remove(connection: Connection, source_id: str, base: int) -> bool:
-    """Delete it with its secrets; False if that revision is not the one that stands."""
+    """Delete it with its secrets and collectors; False if that revision is not the one that stands."""
     wanted = delete(sources).where(sources.c.id == source_id, sources.c.revision == base)
-    return connection.execute(wanted).rowcount == 1
+    if connection.execute(wanted).rowcount != 1:
+        return False
+    connection.execute(delete(collectors).where(collectors.c.source == source_id))
+    return True
 
 
 def _columns(source: DataSource) -> dict[str, object]:

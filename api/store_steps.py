@@ -11,6 +11,7 @@ from api.store_tables import (
     anomaly_events,
     anomaly_feedback,
     anomaly_labels,
+    collectors,
     read_offsets,
     sources,
     versions,
@@ -37,6 +38,7 @@ STEPS: tuple[Step, ...] = (
     creating(anomalies, anomaly_events, anomaly_labels, read_offsets),
     creating(sources),
     creating(anomaly_feedback),
+    creating(collectors),
 )
 """Never change or remove one that was released: append."""
 

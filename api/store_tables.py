@@ -100,3 +100,25 @@ Index(
     postgresql_where=ACKNOWLEDGED,
 )
 Index("anomaly_feedback_by_verdict", anomaly_feedback.c.verdict, anomaly_feedback.c.id)
+
+collectors = Table(
+    "collectors",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("source", String(64), nullable=False, index=True),
+    Column("revision", Integer, nullable=False),
+    Column("config", Text, nullable=False, comment="JSON of api/collector_table.py"),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("updated_ms", BigInteger, nullable=False),
+    Column("begin_ms", BigInteger, nullable=False, comment="the first step of all"),
+    Column("next_ms", BigInteger, nullable=False, comment="the step after the last one that Kafka has confirmed"),
+    Column("due_ms", BigInteger, nullable=False, comment="when it is to run"),
+    Column("owner", String(64), nullable=False, default="", comment="the process that runs it, until lease_ms"),
+    Column("lease_ms", BigInteger, nullable=False, default=0),
+    Column("last_run_ms", BigInteger),
+    Column("last_error", Text, nullable=False, default=""),
+    Column("samples", BigInteger, nullable=False, default=0),
+    Column("errors", BigInteger, nullable=False, default=0),
+    Column("left_out", BigInteger, nullable=False, default=0),
+    Column("skipped_ms", BigInteger, nullable=False, default=0),
+)

@@ -23,9 +23,10 @@ from connectors.sources.decode import (
     labels_of,
 )
 from connectors.sources.pieces import MAX_POINTS, Range
-from connectors.sources.prometheus import read_matrix
+from connectors.sources.prometheus import fetch_matrix, read_matrix
 
 API = "/loki/api/v1"
+MATRIX_PATH = f"{API}/query_range"
 ENTRIES_PER_REQUEST = 5_000
 """Loki's ``max_entries_limit_per_query``, unless its operator says otherwise."""
 PIECE_NS = 24 * 3_600 * 10**9
@@ -53,8 +54,9 @@ class LokiApi:
 
     async def query_range(self, wanted: Range, most_points: int = MAX_POINTS) -> list[SourceSeries]:
         """All series of a metric query over a range, ordered by their labels."""
-        path = f"{API}/query_range"
-        return await read_matrix(self.client, "GET", path, wanted, most_points, self._cache, self._key, self._now_ms)
+        return await read_matrix(
+            self.client, "GET", MATRIX_PATH, wanted, most_points, self._cache, self._key, self._now_ms
+        )
 
     async def lines(
         self, query: str, start_ns: int, end_ns: int, most_per_page: int = ENTRIES_PER_REQUEST
@@ -67,6 +69,10 @@ class LokiApi:
         for piece_ns in range(start_ns, end_ns, PIECE_NS):
             async for page in self._pages(query, piece_ns, min(piece_ns + PIECE_NS, end_ns), most_per_page):
                 yield page
+
+    async def fresh_range(self, wanted: Range, most_points: int = MAX_POINTS) -> list[SourceSeries]:
+        """The same for who asks for each range once: nothing is remembered."""
+        return await fetch_matrix(self.client, "GET", MATRIX_PATH, wanted, most_points)
 
     async def series(self, selectors: Sequence[str], start_ms: int, end_ms: int) -> list[Labels]:
         """Labels of the streams that any of the selectors takes."""
@@ -119,7 +125,7 @@ class LokiApi:
 
     async def _page(self, query: str, start_ns: int, end_ns: int, limit: int) -> list[Entry]:
         form = [("query", query), *_bounds(start_ns, end_ns), ("limit", str(limit)), ("direction", "forward")]
-        return await self.client.fetch("GET", f"{API}/query_range", form, lambda: StreamsSink(PAGE_BYTES))
+        return await self.client.fetch("GET", MATRIX_PATH, form, lambda: StreamsSink(PAGE_BYTES))
 
 
 class _ListSink(BareJsonSink):

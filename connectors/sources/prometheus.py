@@ -59,6 +59,10 @@ class PrometheusApi:
             self.client, "POST", MATRIX_PATH, wanted, most_points, self._cache, self._key, self._now_ms
         )
 
+    async def fresh_range(self, wanted: Range, most_points: int = MAX_POINTS) -> list[SourceSeries]:
+        """The same for who asks for each range once: nothing is remembered."""
+        return await fetch_matrix(self.client, "POST", MATRIX_PATH, wanted, most_points)
+
     async def series(self, selectors: Sequence[str], start_ms: int, end_ms: int) -> list[Labels]:
         """Labels of the series that any of the selectors takes."""
         data = await self._listed("series", selectors, start_ms, end_ms)
@@ -108,13 +112,20 @@ async def read_matrix(
     if known is None:
         # how long it holds is told by the time at which it was asked, not at which the answer came
         ttl_s = wanted.ttl_s(now_ms(), cache.ttl_s)
-        known = _finished(await _pieces(client, method, path, wanted, most_points))
+        known = await fetch_matrix(client, method, path, wanted, most_points)
         cache.put(place, known, sum(series.size_bytes for series in known), ttl_s)
     points = sum(len(series.times_ms) for series in known)
     if points > most_points:
         message = f"{points} points, at most {most_points}: shorten the range, or take a longer step or fewer series"
         raise TooLarge(reason="points", message=message)
     return known
+
+
+async def fetch_matrix(
+    client: SourceClient, method: str, path: str, wanted: Range, most_points: int
+) -> list[SourceSeries]:
+    """The series of a range, piece by piece."""
+    return _finished(await _pieces(client, method, path, wanted, most_points))
 
 
 async def _pieces(client: SourceClient, method: str, path: str, wanted: Range, most_points: int) -> Matrix:

@@ -47,6 +47,7 @@ def test_every_url_of_an_ipv6_address_can_be_asked(tmp_path: Path) -> None:
     assert plan.tail().command[-1] == "http://[::1]:8000"
     assert plan.environment["TOCSIN_API_BROKER_HEALTH"] == "http://[::1]:8004/health"
     assert plan.environment["TOCSIN_KAFKA"] == "127.0.0.1:9092"  # the embedded broker cannot do IPv6
+    assert plan.environment["TOCSIN_API_INGEST"] == "http://[::1]:8001/api/v1/write"
     assert DemoSettings(host="::1").url == "http://[::1]:8001/api/v1/write"
 
 
