@@ -1,0 +1,73 @@
+"""Requests that schemathesis makes from the api's own OpenAPI document: nothing fails, all answers are as described."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api.default_detectors import write_defaults
+from connectors.kafka_clients import confirm, make_producer
+from connectors.settings import KafkaSettings
+from tests.anomalies import make_anomaly
+from tests.apis import RunningApi, api_settings, running_api, wait_for
+from tests.integration.test_api_feed import produce
+
+pytestmark = pytest.mark.integration
+
+SEED, EXAMPLES = 1, 4
+"""Of each operation, besides some sixty that its schema asks for: half a minute of processor time in all."""
+TIMEOUT_S = 110
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+)
+CONFIG = """
+[parameters]
+"path.detector_id" = "default-cpu"
+"path.anomaly_id" = "{anomaly}"
+"path.partition" = 0
+"path.offset" = 0
+"""
+"""Things that are there: with made-up ids nearly all would end at 404. A data source may well answer 502 or 503."""
+
+
+@pytest.fixture
+def api(kafka_settings: KafkaSettings) -> Iterator[RunningApi]:
+    """Data sources may be on this machine alone, so that nobody else is asked."""
+    write_defaults(kafka_settings, 1_000)
+    produce(kafka_settings, [make_anomaly(1)])
+    producer = make_producer(kafka_settings, "test")
+    confirm([producer.send(kafka_settings.topics.dead_letter, b"x")], kafka_settings.delivery_timeout_s)
+    producer.close()
+    with running_api(api_settings(kafka_settings, api_source_networks="127.0.0.0/8")) as running:
+        level = running.http.get("/api/log-level").json()
+        yield running
+        running.http.put("/api/log-level", json=level)
+
+
+@pytest.mark.timeout(TIMEOUT_S + 60)
+def test_nothing_fails_and_every_answer_is_as_described(api: RunningApi, tmp_path: Path) -> None:
+    wait_for(lambda: len(api.http.get("/api/anomalies").json()["anomalies"]) == 1)
+    config = tmp_path / "schemathesis.toml"
+    config.write_text(CONFIG.format(anomaly=make_anomaly(1).id))
+    bounds = ["--seed", str(SEED), "--max-examples", str(EXAMPLES), "--request-timeout", "30"]
+    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), "run", f"{api.url}/api/docs"]
+    done = subprocess.run(
+        [*command, *bounds, "--phases", "coverage,fuzzing", "--checks", ",".join(CHECKS), "--no-color"],
+        capture_output=True, text=True, timeout=TIMEOUT_S, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr
+    operations = sum(len(path) for path in json.loads(api.http.get("/api/docs").text)["paths"].values())
+    assert f"Tested: {operations}" in done.stdout
+    found = re.search(r"(\d+) generated, (\d+) passed", done.stdout)
+    assert found, done.stdout
+    assert int(found[1]) == int(found[2]) > 20 * operations
