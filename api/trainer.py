@@ -13,6 +13,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from api.meters import ApiMeters
 from api.settings import ApiSettings
@@ -43,7 +44,7 @@ WINDOW, SLOW_WINDOW = 10_000, 25
 """Samples sent and not learned: 5 ms of work of compiled kinds, 2.5 million samples a second; of Python objects at 1 ms
 each, and of kinds that go through all that a second of log time brings at each time, some 25 ms."""
 PIECES = 5
-"""Records of which a window consists."""
+"""Records of which a window consists, at most: series that are new to the flow take longer than their samples."""
 TELL_S = 1.0
 """So often it is told how much was sent."""
 ALIVE_S = 60.0
@@ -237,12 +238,16 @@ class _Running:
         window = window_of(self._detector)
         waiting = pieces(part, self._detector.config.tenant, head.partitions, window // PIECES)
         while (piece := await asyncio.to_thread(next, waiting, None)) is not None:
-            await self._until(lambda more=piece.samples: sent.total + more <= self._entry.came + window)  # type: ignore[misc]
+            await self._until(partial(self._has_room, piece, window))
             await self._trainer.write(
                 history_record(self._trainer.topic, head.training_id, self._detector, piece.partition, piece.value)
             )
             sent.add(piece)
             await self._tell_sent()
+
+    def _has_room(self, piece: Piece, window: int) -> bool:
+        under_way = sum(self._sent.records.values()) - self._entry.records
+        return under_way < PIECES and self._sent.total + piece.samples <= self._entry.came + window
 
     async def _send_ends(self) -> None:
         self._head = self._head.model_copy(update={"sent": self._sent.total})

@@ -86,6 +86,11 @@ class Entry:
         """Samples that came to the flow."""
         return sum(part.samples for part in self.parts.values())
 
+    @property
+    def records(self) -> int:
+        """Records in which they came."""
+        return sum(part.records for part in self.parts.values())
+
     def told(self, started: TrainingHead) -> Training:
         """All of it, for people."""
         parts = self.parts.values()

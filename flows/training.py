@@ -18,6 +18,7 @@ from flows.block import Block
 from flows.chunks import Chunk, Lesson, Samples
 from flows.config import CompiledDetector, ConfigError
 from flows.warm_start import WarmStart
+from flows.work import WORK_PER_MET
 
 MAX_TRAININGS = 4
 """At a time on one partition: each holds as much as the live rows of its detector."""
@@ -176,10 +177,16 @@ class Trainings:
             self._finish(training, PartState.FAILED, out, reason)
             return
         training.met = True
-        if training.ended:
-            out += self.block.take([training.warm.unmet()])
+        if training.ended and self._has_met_all(training, out):
             replaced = training.warm.put_to_use()
             self._finish(training, PartState.DONE, out, replaced=replaced)
+
+    def _has_met_all(self, training: Training, out: list[OutRecord]) -> bool:
+        """Let the block meet series of the history, no more at a time than live samples can wait for."""
+        most = max(1, self.block.limits.max_work // WORK_PER_MET)
+        before = len(self.block.series)
+        out += self.block.take([training.warm.unmet(most)])
+        return len(self.block.series) - before < most  # or it has no room for more
 
     def _lost(self, live: CompiledDetector, source: Detector) -> str:
         """Why a detector as it stands cannot use what is learned; else empty."""

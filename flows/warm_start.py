@@ -113,15 +113,15 @@ class WarmStart:
             yield _part(samples, at, new)
             new = ()
 
-    def unmet(self) -> Samples:
-        """Series that were never met live, but may come at any time: a live block knows them by taking this."""
+    def unmet(self, most: int) -> Samples:
+        """Some series that were never met live, but may come at any time: a live block knows them by taking this."""
         past, live = self._past.series, self._live
         rows = np.unique(self._past.watch.routes.entries["row"][self._used()])
         recent = past.table["last_ms"][rows] >= live.log_ms - 1000 * live.limits.idle_s
         unknown = live.series.index.find(past.table["series"][rows]) < 0
         new = [
             NewSeries(int(past.table["series"][row]), past.tenant(row), past.labels[row] or b"")
-            for row in rows[recent & unknown].tolist()
+            for row in rows[recent & unknown][:most].tolist()
         ]
         nothing = np.zeros(0, np.int64)
         return Samples(nothing.astype(np.uint64), nothing, nothing.astype(np.float64), None, tuple(new))

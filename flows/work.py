@@ -9,6 +9,8 @@ WORK_PER_CONTROL = 300_000
 WORK_PER_REVISION, WORK_PER_LANE, WORK_PER_SINGLE, WORK_PER_SERIES = 500, 4, 200, 30
 """Work in tenths of a microsecond, about: a lane is added or dropped in a crowd, or singly as groups need it; the
 labels of a series become columns when changes begin."""
+WORK_PER_MET = 400
+"""A series is met that nobody has seen live."""
 WORK_PER_SELECTOR, TRIED_PER_WORK = 150, 8
 """A selector that no other detector has must be tried on the series, so many of them for a unit."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from api.training_history import PastSeries, history_of, pieces
+from api.training_history import CROWD, PastSeries, history_of, pieces
 from connectors.codec.encode import encode_labels
 from connectors.codec.record import decode_record
 from connectors.codec.series_hash import series_hash, tenant_seed
@@ -42,6 +42,14 @@ def test_pieces_hold_all_samples_in_the_partitions_of_their_series_by_time() -> 
         for one, time_ms in zip(columns.series.tolist(), columns.times_ms.tolist(), strict=True):
             told[homes[one]].append(time_ms)
     assert all(times_ms == list(range(10, 60)) for times_ms in told.values())
+
+
+def test_a_record_does_not_hold_more_new_series_than_the_flow_meets_in_a_moment() -> None:
+    history = history_of([series(f"m{number}", 3, 4, 5) for number in range(5 * CROWD)], lambda _: True)
+    found = [decode_record(piece.value, tenant_seed(TENANT)) for piece in pieces(history, TENANT, 2, 2000)]
+    assert max(len(set(columns.series.tolist())) for columns in found) <= CROWD
+    told = [(one, time_ms) for c in found for one, time_ms in zip(c.series.tolist(), c.times_ms.tolist(), strict=True)]
+    assert len(told) == len(set(told)) == 3 * 5 * CROWD
 
 
 def test_partitions_take_turns() -> None:

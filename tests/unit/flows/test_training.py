@@ -20,6 +20,7 @@ from flows.program import Judged
 from flows.replay import replay
 from flows.saved_trainings import load_trained, save_trained
 from flows.training import ABANDONED_MS, MAX_TRAININGS, Trainings
+from flows.work import WORK_PER_MET
 from tests.series import START_MS
 from tests.streams import TOPICS, Log, anomalies, config
 
@@ -383,6 +384,25 @@ def test_series_of_long_ago_are_not_met_again() -> None:
     trainings, told = run(log)
     assert (parts(told)[-1].series, parts(told)[-1].replaced) == (2, 1)
     assert [trainings.block.series.labels_of(row)["__name__"] for row in trainings.block.series.live()] == ["n_total"]
+
+
+def test_many_series_are_met_bit_by_bit_before_the_swap() -> None:
+    """As live samples wait meanwhile; killed in between, it goes on."""
+    detector = config("mad", SELECTOR, shape="raw", params={"window": 60})
+    log = begin_with(detector)
+    records, samples = send_history(log, detector)
+    log.mark(ID, TrainingEnd(records=records, samples=samples))
+    trainings = Trainings(log.block(max_work=WORK_PER_MET))
+    told = parts(trainings.take(log.chunks()))
+    known = [len(trainings.block.series)]
+    for second in range(3):
+        log.control(STEP_S * NOW + second)
+        trainings = load_trained(save_trained(trainings), log.block(max_work=WORK_PER_MET))
+        told += parts(trainings.take(log.chunks()[-1:]))
+        known.append(len(trainings.block.series))
+    assert known == [1, 2, 2, 2]
+    assert [part.state for part in told[-2:]] == [PartState.LEARNING, PartState.DONE]
+    assert told[-1].replaced == 2
 
 
 def test_without_history_all_stays_as_it_is() -> None:
