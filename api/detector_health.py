@@ -14,8 +14,8 @@ from connectors.messages import DetectorConfig, Message
 from flows.budget import PERIOD_S
 from flows.detectors.registry import KINDS, Trait
 
-UNHEARD_S = 30.0
-"""A partition gives a sign of life every 5 s of log time, which follows the clock by a second."""
+UNHEARD_S = 90.0
+"""A partition gives a sign of life every 30 s of log time."""
 TOO_MANY_A_DAY = 24.0
 """One an hour, of a detector as a whole: who is on call looks at no more, and soon at none."""
 OVER_BUDGET = 3.0

@@ -84,7 +84,7 @@ class DetectorStatus(Record):
 
 
 class PartitionStatus(Record):
-    """One partition of the flow: the sign of life, each few seconds of log time."""
+    """One partition of the flow: the sign of life, every 30 s of log time."""
 
     version: Literal[1] = 1
     type: Literal["partition"] = "partition"

@@ -16,6 +16,7 @@ from connectors.messages import TENANT_RULE, Aggregate, Detector, DetectorConfig
 from connectors.refusals import expected_of, place_of
 from flows.detectors import base
 from flows.detectors.registry import KINDS, Trait
+from flows.futility import futility_of
 from flows.group import GroupPlan, problem_of
 from flows.homes import Address, addresses_of
 from flows.policy import policy_of, threshold_of, unusual_of
@@ -174,6 +175,9 @@ def compile_config(detector: Detector) -> CompiledDetector:
         raise ConfigError(field="chance_per_week", value=config.chance_per_week, expected=expected)
     _check_budget(config)
     _check_together(config)
+    futile = futility_of(config)
+    if futile is not None:
+        raise ConfigError(field=futile.field, value=futile.value, expected=futile.expected)
     if config.group is None:
         return CompiledDetector(detector, selector, program, (selector,))
     watches: tuple[Selector, ...] = (selector,)

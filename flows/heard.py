@@ -1,7 +1,8 @@
-"""The last verdicts on the signals that are told of in ``tocsin.status``: some of each detector, never all.
+"""Verdicts on the signals that are told of in ``tocsin.status``: some of each detector, never all.
 
-To keep them for every signal would cost memory and snapshots, so a bounded number of entries is listened to, from one
-telling to the next. Nothing of it is saved: after a start a verdict is unknown until the next sample.
+To keep the last one of every signal would cost memory, snapshots and time. So a bounded number of entries is listened
+to, and of each the first verdict after it was told of is kept: once all have come, nothing is looked at until the next
+telling. Nothing of it is saved: after a start a verdict is unknown until the next sample.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ class Heard:
         """by place: time, value, score, expected, lower, upper; NaN until heard"""
         self._marks: NDArray[np.int16] = np.zeros(0, np.int16)
         """the place of each entry, ``NONE`` of those that nobody tells of"""
+        self._waits: NDArray[np.bool_] = np.zeros(0, np.bool_)
+        """places whose next verdict is waited for"""
+        self._waiting = 0
         self._claims: Ints = np.zeros(0, np.int64)
         self._signals: NDArray[np.uint64] = np.zeros(0, np.uint64)
         self._free: list[int] = []
@@ -42,15 +46,23 @@ class Heard:
         return len(self.labels) - len(self._free)
 
     def hear(self, entries: Ints, times_ms: Ints, judged: Judged, rows: int) -> None:
-        """Keep the last verdict on each entry that is listened to, of ``n``; entries are below ``rows``."""
-        if not len(self):
+        """Keep the first verdict on each entry that is waited for, of ``n``; entries are below ``rows``."""
+        if not self._waiting:
             return
         self._reserve(rows)
         places = self._marks[entries]
         at = np.flatnonzero(places >= 0)
-        if len(at):  # of a place that stands there several times, numpy keeps the last
+        at = at[self._waits[places[at]]][::-1]  # of a place that stands there several times, numpy keeps the last
+        if len(at):
             columns = (times_ms, judged.values, *judged.scored)
             self.verdicts[places[at]] = np.stack([column[at] for column in columns], axis=1)
+            self._waits[places[at]] = False
+            self._waiting = int(np.count_nonzero(self._waits))
+
+    def wait(self, places: Ints) -> None:
+        """Wait for the next verdict at these places, which were told of."""
+        self._waits[places] = True
+        self._waiting = int(np.count_nonzero(self._waits))
 
     def listen(self, entries: Ints, signals: NDArray[np.uint64], labels: Sequence[bytes], rows: int) -> Ints:
         """Claim places for ``n`` different entries; ``NONE`` of those that find no room.
@@ -76,6 +88,8 @@ class Heard:
         for at in np.flatnonzero(self._claims[places] == 0).tolist():
             self._marks[entries[at]] = NONE
             self._signals[places[at]], self.labels[places[at]] = 0, b""
+            self._waiting -= int(self._waits[places[at]])
+            self._waits[places[at]] = False
             self._free.append(int(places[at]))
 
     def _take(self) -> int:
@@ -88,6 +102,7 @@ class Heard:
         if place == len(self.verdicts):
             more = max(64, place)
             self.verdicts = np.concatenate([self.verdicts, np.full((more, 6), np.nan)])
+            self._waits = np.concatenate([self._waits, np.zeros(more, np.bool_)])
             self._claims = np.concatenate([self._claims, np.zeros(more, np.int64)])
             self._signals = np.concatenate([self._signals, np.zeros(more, np.uint64)])
         return place

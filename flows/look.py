@@ -53,7 +53,8 @@ def look_at(watch: Watch, episodes: EpisodeTable, numbers: Ints, log_ms: int) ->
     places[numbers] = np.arange(len(numbers))
     found = places[routes.lanes["detector"][: routes.lanes.used]]
     lanes = np.flatnonzero(found != NONE)
-    lanes = lanes[np.argsort(found[lanes], kind="stable")]
+    if len(numbers) > 1:
+        lanes = lanes[np.argsort(found[lanes], kind="stable")]
     ends = np.cumsum(np.bincount(found[lanes], minlength=len(numbers))).tolist()
     looked = _look(watch, episodes, lanes, log_ms)
     return [looked.part(slice(start, end)) for start, end in zip([0, *ends], ends, strict=False)]
@@ -88,7 +89,9 @@ def needs_of(program: Program | Gather, slots: Ints) -> Ints:
 
 
 def _runs(programs: NDArray[Any]) -> list[tuple[int, Ints]]:
-    """Each program, and where it stands."""
+    """Each program, and where it stands; most often there is one."""
+    if len(programs) and programs[0] == programs[-1] and not np.any(programs != programs[0]):
+        return [(int(programs[0]), np.arange(len(programs)))]
     order = np.argsort(programs, kind="stable")
     numbers, starts = np.unique(programs[order], return_index=True)
     return list(zip(numbers.tolist(), np.split(order, starts[1:]), strict=True)) if len(order) else []

@@ -33,7 +33,9 @@ from flows.block import Block
 from flows.chunks import Chunk, ReadRevisions
 from flows.config import Compile, ConfigError
 from flows.decode import Decoder
+from flows.linter import warnings_of
 from flows.merge import Merge
+from flows.notices import Notices
 from flows.partial import Part
 from flows.revisions import MAX_DETECTORS, CompileOnce
 from flows.saved_merge import load_merge, save_merge
@@ -117,9 +119,9 @@ def build() -> Dataflow:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.freeze()  # what numba left is never garbage: looking through it took 100 ms at a time
     gc.set_threshold(YOUNG_OBJECTS)
-    compiled = CompileOnce()
+    compiled, notices = CompileOnce(), Notices()
     detectors = TopicLog(
-        settings, settings.topics.detectors, prepare=lambda received: compile_ahead(received, compiled)
+        settings, settings.topics.detectors, prepare=lambda received: compile_ahead(received, compiled, notices)
     )
     decoder = Decoder(settings.flow_idle_s // 2, settings.flow_max_series)
     source = KafkaSource(settings, settings.topics.metrics, decoder.decode)
@@ -173,13 +175,20 @@ def dataflow(
     return flow
 
 
-def compile_ahead(received: Sequence[Received], compiled: Compile) -> None:
-    """Compile detectors as their log is read, in that thread: a block would hold up its partition for it."""
+def compile_ahead(received: Sequence[Received], compiled: Compile, notices: Notices) -> None:
+    """Compile detectors as their log is read, in that thread: a block would hold up its partition for it.
+
+    Warnings of the linter are logged, of some detectors once.
+    """
     for record in received:
         revision = _revision(record.value)
         if revision is not None and revision.detector is not None:
             with suppress(ConfigError):  # every block will meet it, and skip the revision
                 compiled(revision.detector).work_out()
+                for says in warnings_of(revision.detector):
+                    notices.add(revision.detector_id, says)
+    for notice in notices.take():
+        _log.warning("%s", notice)
 
 
 def _is_part(keyed: tuple[str, Judged]) -> bool:

@@ -1,9 +1,9 @@
 """What a block tells of its detectors and of itself: the records of ``tocsin.status``, at control records.
 
-A detector is told of when something of it has changed, but not twice within ``EVERY_MS`` of log time; and of some
-detectors at each control record, those that waited longest, so that thousands hold up nothing. Of each a bounded number
-of signals is named. What is told follows from the partition and from where in it the process began: drops and verdicts
-are those since the start, which begins to tell anew.
+A detector is told of when something of it has changed, but not twice within a minute of log time (15 s while it is
+new; some minutes if it has thousands of series), and of some detectors at each control record, those that waited
+longest: so thousands hold up nothing. Of each a bounded number of signals is named. What is told follows from the
+partition and from where in it the process began: drops and verdicts are those since the start, which tells anew.
 """
 
 from __future__ import annotations
@@ -29,18 +29,26 @@ from flows.program import Judged
 from flows.series import NEVER_MS
 from flows.watch import Watch
 
-EVERY_MS = 15_000
+EVERY_MS, EVERY_NEW_MS, NEW_MS = 60_000, 15_000, 300_000
+"""A detector is new for five minutes after it began to compute what it does."""
+LANES_PER_TURN, MAX_TURNS = 1000, 5
+"""One of thousands of lanes is looked at more rarely: that takes as long as judging a tenth of their samples."""
 PER_CONTROL = 64
 """Detectors told of at the control records of one second, on all partitions together: at 0.1 ms each under 1 % of a
 core. With 10,000 detectors on 8 partitions, of which all change, each is told of every 20 minutes; new ones at once."""
 MAX_LANES = 200_000
 """Lanes looked at for one control record, but for a detector that has more by itself: some 10 ms."""
-PARTITION_EVERY_MS = 5_000
+PARTITION_EVERY_MS = 30_000
+MAX_CADENCES = 1000
+"""Series of which the median cadence is told."""
+MAX_OTHERS = 8
+"""Signals that are named without need, of a detector that has more than ``MAX_SIGNALS``."""
 RATE_MS, YOUNG_MS, DAY_MS = 86_400_000.0, 3_600_000, 86_400_000.0
 """Anomalies fade over a day; in its first hour a detector has no rate."""
 NOT_THERE = (1 << 63) - 1
 COLUMNS = (
-    Column("order", np.int64),  # when it was told of in s, then by its id; one more than that, 0 is none
+    Column("order", np.int64),  # when it is to be told of, s, then by its id
+    Column("looked_ms", np.int64),  # when it was told of, or nothing had changed
     Column("since_ms", np.int64),
     Column("opened", np.int64),
     Column("recent", np.float64),  # anomalies, fading
@@ -153,11 +161,20 @@ class Teller:
             if digest != self._table["digest"][number]:
                 self._told.append(Telling(detector.source.id, log_ms, body))
             self._table["digest"][number] = digest
-            self._table["order"][number] = _order(log_ms, detector.source.id)
+            self._table["looked_ms"][number] = log_ms
+            self._table["order"][number] = _order(
+                log_ms + self._pause_ms(number, len(look), log_ms), detector.source.id
+            )
+
+    def _pause_ms(self, number: int, lanes: int, log_ms: int) -> int:
+        """How long nothing is told of a detector."""
+        if log_ms - int(self._table["since_ms"][number]) < NEW_MS:
+            return EVERY_NEW_MS
+        return EVERY_MS * min(MAX_TURNS, 1 + lanes // LANES_PER_TURN)
 
     def _due(self, watch: Watch, log_ms: int, most: int) -> Ints:
         order = self._table["order"][: len(self._ids)]
-        due = np.flatnonzero(order < _order(log_ms - EVERY_MS + 1000, ""))
+        due = np.flatnonzero(order < _order(log_ms + 1000, ""))
         if len(due) > most:
             due = due[np.argpartition(order[due], most)[:most]]
         due = due[np.argsort(order[due])]
@@ -168,14 +185,15 @@ class Teller:
         """Tell that the partition is alive, with these fields, now and then."""
         if log_ms - self._partition_ms >= PARTITION_EVERY_MS:
             self._partition_ms = log_ms
-            least = int(self._table["order"][: len(self._ids)].min(initial=NOT_THERE))
-            looked_ms = log_ms if least == NOT_THERE else 1000 * (least >> 31) or None
+            known = self._table["order"][: len(self._ids)] != NOT_THERE
+            looked_ms = int(self._table["looked_ms"][: len(self._ids)][known].min(initial=log_ms)) or None
             self._told.append(Telling("", log_ms, orjson.dumps({"looked_ms": looked_ms, **fields()})))
 
     def _body(self, watch: Watch, number: int, detector: CompiledDetector, look: Look, log_ms: int) -> dict[str, Any]:
         judged, threshold = look.needs >= 0, float(watch.policies["threshold"][number])
         silent, warming = judged & look.silent, judged & ~look.silent & (look.needs > 0)
-        known = look.step_s[look.step_s > 0]
+        known = look.step_s[:MAX_CADENCES]
+        known = known[known > 0]
         last_ms = int(look.last_ms.max(initial=NEVER_MS))
         return {
             "detector": detector.source.id,
@@ -228,10 +246,12 @@ class Teller:
         self.heard.release(before)
         room = places != NONE
         self._named[number] = entries[room]
-        return [
+        told = [
             self._signal(look, at, place)
             for at, place in zip(chosen[room].tolist(), places[room].tolist(), strict=True)
         ]
+        self.heard.wait(places[room & ~look.silent[chosen]])
+        return told
 
     def _signal(self, look: Look, at: int, place: int) -> dict[str, Any]:
         heard, last_ms, needs = self.heard.verdicts[place].tolist(), int(look.last_ms[at]), int(look.needs[at])
@@ -279,9 +299,17 @@ def _order(log_ms: int, detector_id: str) -> int:
 def _chosen(look: Look, series: Any) -> Ints:
     """The lanes to be named: open, silent, warming, others; within these by series hash, which nothing changes."""
     judged = np.flatnonzero(look.needs >= 0)
-    urgency = np.select([look.open[judged], look.silent[judged], look.needs[judged] > 0], [0, 1, 2], 3)
-    keys = urgency.astype(np.uint64) << np.uint64(62) | series[judged] >> np.uint64(2)
-    if len(judged) > MAX_SIGNALS:
-        first = np.argpartition(keys, MAX_SIGNALS)[:MAX_SIGNALS]
-        judged, keys = judged[first], keys[first]
-    return judged[np.argsort(keys, kind="stable")]
+    needy = look.open[judged] | look.silent[judged] | (look.needs[judged] > 0)
+    urgent, others = judged[needy], judged[~needy]
+    room = MAX_SIGNALS if len(judged) <= MAX_SIGNALS else MAX_OTHERS
+    others = others[_least(series[others], room)]
+    if len(urgent):
+        order = np.select([look.open[urgent], look.silent[urgent]], [0, 1], 2).astype(np.uint64)
+        urgent = urgent[_least(order << np.uint64(62) | series[urgent] >> np.uint64(2), MAX_SIGNALS)]
+    return np.concatenate([urgent, others])[:MAX_SIGNALS]
+
+
+def _least(keys: Any, most: int) -> Ints:
+    """Where the least of these keys are, ascending."""
+    found = np.argpartition(keys, most)[:most] if len(keys) > most else np.arange(len(keys))
+    return found[np.argsort(keys[found], kind="stable")]

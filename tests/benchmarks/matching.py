@@ -27,6 +27,7 @@ from flows.block import Block
 from flows.chunks import Chunk
 from flows.decode import Decoder
 from flows.metrics import YOUNG_OBJECTS, _revision, compile_ahead
+from flows.notices import Notices
 from flows.revisions import CompileOnce
 from flows.settings import FlowSettings
 from flows.warm import warm
@@ -113,7 +114,7 @@ class Worker:
         compiled, limits = CompileOnce(), FlowSettings(partitions=partitions).limits
         _revision.cache_clear()
         before = time.thread_time()
-        compile_ahead([Received("", 0, at, 0, None, value, []) for at, value in enumerate(log)], compiled)
+        compile_ahead([Received("", 0, at, 0, None, value, []) for at, value in enumerate(log)], compiled, Notices())
         self.compiling_s = time.thread_time() - before
         self.decoder = Decoder(3600, 10**6)
         self.blocks = [

@@ -156,6 +156,7 @@ def test_how_detectors_do_is_what_the_flow_tells_before_and_after_it_was_killed(
         assert after["anomalies"] == len(SPIKES), "counted over the kill, each once"
         assert after["partitions_told"] == kafka_settings.partitions
         assert (after["in_force"], after["needs"], after["step_s"]) == (True, 0, 1.0)
+        check_lint(api, single)
         summary = api.http.get("/api/status").json()
         assert summary["flow"]["missing"] == []
         assert sum(one["series"] for one in summary["flow"]["partitions"]) == SERIES
@@ -202,3 +203,21 @@ def check_signals(api: RunningApi, path: str) -> None:
         assert one["lower"] - 20 < one["value"] < one["upper"] + 20
     assert api.http.get(f"{path}/status", params={"state": "warming"}).json()["named"] == 0
     assert api.http.get(f"{path}/status", params={"state": "running", "open": False}).json()["named"] == SERIES
+
+
+def check_lint(api: RunningApi, path: str) -> None:
+    """What the flow told is in the linter's numbers, of the detector and of a draft with its selector."""
+    draft = {"name": "draft", "kind": "auto", "selector": DETECTOR["selector"]}
+    other = {**draft, "selector": "other"}
+    answers = [
+        api.http.get(f"{path}/lint"),
+        *(api.http.post("/api/detectors/lint", json={"config": config}) for config in (draft, other)),
+    ]
+    saved, like, unknown = ({one["code"]: one for one in answer.json()["findings"]} for answer in answers)
+    assert saved["watches"]["numbers"] == like["watches"]["numbers"] == {"series": SERIES}
+    assert saved["first_verdict"]["says"] == "first verdict after 60 samples: 60 s at 1 s"
+    assert "series_unknown" in unknown
+    share = {**draft, "group": {"denominator": DETECTOR["selector"]}}
+    refused = api.http.post("/api/detectors/lint", json={"config": share}).json()
+    assert (refused["ok"], [one["code"] for one in refused["findings"]]) == (False, ["never_fires"])
+    assert api.http.post("/api/detectors", json=share).status_code == 422

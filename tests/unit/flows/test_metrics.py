@@ -11,6 +11,7 @@ from connectors.reader import ReaderStats
 from flows.config import CompiledDetector, compile_config
 from flows.decode import Decoder
 from flows.metrics import BlockLogic, _check_partitions, _revision, compile_ahead
+from flows.notices import Notices
 from flows.persistence import load
 from flows.revisions import CompileOnce
 from flows.settings import FlowSettings
@@ -64,7 +65,7 @@ def test_detectors_are_compiled_as_their_log_is_read() -> None:
 
     compiled = CompileOnce(compiling)
     values = [None, b"{", *(revision.encode() for revision in log.revisions if revision)]
-    compile_ahead([Received("", 0, at, 0, None, value, []) for at, value in enumerate(values)], compiled)
+    compile_ahead([Received("", 0, at, 0, None, value, []) for at, value in enumerate(values)], compiled, Notices())
     assert made == ["good", "bad"]
     first = _revision(values[2])
     assert first is not None

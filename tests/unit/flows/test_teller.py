@@ -63,6 +63,11 @@ def steady(log: Log, seconds: range, series: int = 3, **odd: float) -> None:
         log.control(second)
 
 
+def longer(log: Log) -> Log:
+    steady(log, range(16, 31))
+    return log
+
+
 def by_n(signals: Sequence[SignalStatus]) -> dict[str, SignalStatus]:
     return {signal.labels["n"]: signal for signal in signals}
 
@@ -94,12 +99,16 @@ def test_signals_are_told_with_their_last_verdict_once_one_was_heard() -> None:
     assert {one.state for one in first.signals} == {SignalState.WARMING}
     for one in second.signals:
         assert one.state is SignalState.RUNNING
-        assert one.time_ms == one.last_ms == START_MS + 15_000
+        assert (one.last_ms, one.time_ms) == (START_MS + 15_000, START_MS + 1_000), "the first after it was told"
+        assert one.score is None, "it was warming up then"
+    third = run(longer(log))[1][-1]
+    for one in third.signals:
         assert one.score is not None
         assert one.lower is not None
         assert one.expected is not None
         assert one.upper is not None
         assert one.lower < one.expected < one.upper
+        assert one.time_ms == START_MS + 16_000
     assert second.signals[0].value != second.signals[1].value
 
 
@@ -145,8 +154,10 @@ def test_more_signals_than_are_named_are_counted() -> None:
     log.detector("d", config(threshold=100.0))
     steady(log, range(17), series=70)
     _, told = run(log)
-    assert (told[-1].matched, told[-1].running, len(told[-1].signals)) == (70, 70, 50)
-    assert by_n(told[0].signals).keys() == by_n(told[-1].signals).keys(), "from telling to telling the same"
+    assert (told[0].warming, len(told[0].signals)) == (70, 50), "those that need something"
+    assert (told[-1].matched, told[-1].running) == (70, 70)
+    assert len(told[-1].signals) == 8 + told[-1].open < 20
+    assert by_n(told[-1].signals).keys() < by_n(told[0].signals).keys(), "from telling to telling the same"
 
 
 def test_changes_are_told_at_once_and_who_is_gone_leaves_a_tombstone() -> None:
@@ -302,16 +313,16 @@ def test_a_partition_gives_a_sign_of_life_with_its_drops() -> None:
     log.detector("d", config())
     steady(log, range(12))
     log.samples(({"__name__": "m", "n": "0"}, 3, 1.0))
-    steady(log, range(12, 17))
+    steady(log, range(12, 32))
     block = telling_block(log)
     block.take(log.chunks())
     found = [record for record in records(block.tellings(), 7) if record.key == b"partition/7"]
     told = [PartitionStatus.decode(record.value or b"") for record in found]
-    assert [(one.log_ms - START_MS) // 1000 for one in told] == [0, 5, 10, 15]
+    assert [(one.log_ms - START_MS) // 1000 for one in told] == [0, 30]
     last = told[-1]
     assert (last.partition, last.detectors, last.series, last.lanes, last.detectors_offset) == (7, 1, 3, 3, 1)
-    assert (last.samples, last.judged, last.drops) == (49, 45, {"out_of_order": 1})
-    assert last.looked_ms == START_MS + 15_000
+    assert (last.samples, last.judged, last.drops) == (94, 90, {"out_of_order": 1})
+    assert last.looked_ms == START_MS + 30_000
 
 
 def grouped(**changes: Any) -> DetectorConfig:
@@ -383,8 +394,12 @@ def test_what_is_heard_is_bounded_and_given_back() -> None:
     entries, labels = np.arange(3), [b""] * 3
     signals = np.array([11, 12, 13], np.uint64)
     assert heard.listen(entries, signals, labels, 5).tolist() == [0, 1, -1]
+    heard.hear(np.array([0, 1]), np.array([1, 2]), verdicts(2), 9)
+    assert np.isnan(heard.verdicts[:2]).all(), "nothing is waited for"
+    heard.wait(np.array([0, 1]))
     heard.hear(np.array([0, 1, 1, 4]), np.array([1, 2, 3, 4]), verdicts(4), 9)
-    assert heard.verdicts[:2, :2].tolist() == [[1.0, 0.0], [3.0, 2.0]]
+    heard.hear(np.array([0, 1]), np.array([8, 9]), verdicts(2), 9)
+    assert heard.verdicts[:2, :2].tolist() == [[1.0, 0.0], [2.0, 1.0]], "the first of each"
     heard.listen(entries[:1], np.array([99], np.uint64), labels, 5)
     assert np.isnan(heard.verdicts[0]).all(), "the entry stands for another series now"
     heard.release(entries[:2])
@@ -398,3 +413,12 @@ def test_what_is_heard_is_bounded_and_given_back() -> None:
 def verdicts(n: int) -> Judged:
     ones = np.ones(n)
     return Judged(np.arange(float(n)), Scored(ones, ones, ones, ones), np.zeros(n, np.int32))
+
+
+def test_who_is_old_is_told_of_every_minute_and_who_is_large_more_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log()
+    log.detector("d", config(threshold=100.0))
+    steady(log, range(430))
+    assert [(status.log_ms - START_MS) // 1000 for status in run(log)[1]][-3:] == [300, 360, 420]
+    monkeypatch.setattr(teller, "LANES_PER_TURN", 3)
+    assert [(status.log_ms - START_MS) // 1000 for status in run(log)[1]][-2:] == [300, 420]

@@ -1,0 +1,51 @@
+"""Configs that could be computed, but whose detector could never tell anything. Pure; a part of ``compile_config``."""
+
+from __future__ import annotations
+
+from connectors.messages import Aggregate, DetectorConfig, Shape
+from flows.group import Problem
+from flows.selector import SelectorError, parse_selector
+
+
+def futility_of(config: DetectorConfig) -> Problem | None:
+    """Why it can never fire, and what would be right; None if nothing speaks against it."""
+    return _brevity(config) or _identity(config) or _floor(config)
+
+
+def _brevity(config: DetectorConfig) -> Problem | None:
+    """Episodes that end before their second step have no length."""
+    group, quiet_s = config.group, config.quiet_s
+    if group is None or quiet_s is None or quiet_s > group.step_s or not config.min_duration_s:
+        return None
+    expected = (
+        f"is never reached: steps come every {group.step_s} s, and quiet_s = {quiet_s:g} ends an episode before the "
+        f"next one: leave it out, or raise quiet_s above {group.step_s}"
+    )
+    return Problem("min_duration_s", config.min_duration_s, expected)
+
+
+def _identity(config: DetectorConfig) -> Problem | None:
+    """What is divided by itself is 1."""
+    group = config.group
+    if group is None or group.denominator is None:
+        return None
+    try:
+        same = parse_selector(group.denominator) == parse_selector(config.selector)
+    except SelectorError:  # told by who reads them
+        return None
+    expected = "must select other series than selector: the share is always 1"
+    return Problem("group.denominator", group.denominator, expected) if same else None
+
+
+def _floor(config: DetectorConfig) -> Problem | None:
+    """A lower bound that no value is below, and no upper one."""
+    lower = config.params.get("lower")
+    if config.kind != "threshold" or config.params.get("upper") is not None or not isinstance(lower, int | float):
+        return None
+    counts = config.group is not None and config.group.aggregate is Aggregate.COUNT
+    grows = config.shape in (Shape.RATE, Shape.INCREASE)
+    least = 1.0 if counts else 0.0
+    if lower > least or not (counts or grows):
+        return None
+    what = "a group has one member at least" if counts else f"a {config.shape} is never negative"
+    return Problem("params.lower", lower, f"nothing is ever below it, since {what}: raise it, or give upper")
