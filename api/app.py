@@ -65,6 +65,7 @@ def create_app(
     )
     app.state.context = context
     app.state.parts = Parts(context)
+    context.at_hand = app.state.parts.at_hand
     app.openapi = partial(openapi_with_problems, app)  # type: ignore[method-assign]  # as FastAPI's docs do
     app.add_middleware(
         Gate,

@@ -71,6 +71,7 @@ class Context:
         )
         self.trainer = Trainer(settings, self.meters, now_ms, self.trainings)
         self.on_death: Callable[[], None] = lambda: None
+        self.at_hand: Callable[[], Mapping[str, Component]] = self.components
         self.told = Told(settings.api_status_bytes, self.meters, partial(self.feed.publish, STATUS))
         topics = settings.topics
         self.topics = {DETECTORS: topics.detectors, ANOMALIES: topics.anomalies, STATUS: topics.status}
@@ -176,7 +177,7 @@ class Context:
     async def _watch_follower(self) -> None:
         changes = ComponentChanges()
         while not self.death:
-            for change in changes.look(self.components(), self.now_ms()):
+            for change in changes.look(self.at_hand(), self.now_ms()):
                 self.feed.publish(SYSTEM, change)
             await asyncio.sleep(WATCH_INTERVAL_S)
         log.critical("reading ended: %s", self.death)

@@ -47,6 +47,18 @@ class Parts:
         self._asked: _Asked | None = None
         self._asking = asyncio.Lock()
 
+    def at_hand(self) -> dict[str, Component]:
+        """Those for which nobody need be asked: whose changes are told on the WebSocket's topic ``system``."""
+        context, follower = self._context, self._context.follower
+        return {
+            "system": system(),
+            "kafka": down_if("" if follower is None else follower.missing_reason()),
+            **context.components(),
+            "history": context.history.component(),
+            "websocket": self._websocket(),
+            "flow/metrics": self._flow(),
+        }
+
     async def all(self) -> dict[str, Component]:
         """Every part by name, those of ``Context.all_components`` among them."""
         known, kafka, sources = await asyncio.gather(
