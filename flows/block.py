@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -358,35 +358,45 @@ class Block:
     def _apply(self, until: int, out: list[OutRecord]) -> None:
         self.watch.work += WORK_PER_REVISION * (until - self.detectors_offset)
         added: dict[str, _Added] = {}
+        outcomes: list[Outcome] = []
         for offset, revision in enumerate(self.read_revisions(self.detectors_offset, until), self.detectors_offset):
             if revision is None:
                 self.counts["revisions_unreadable"] += 1
             else:
-                self._revise(revision, offset, added, out)
+                outcomes.append(self._revise(revision, offset, added, out))
+        for outcome, n in Counter(outcomes).items():
+            self.counts[REVISIONS[outcome]] += n
         gathered = {
-            key: (one.since, one.detector.plan.first_step(self.log_ms), False, False)
-            for key, one in added.items()
-            if one.detector.plan is not None
+            key: (since, detector.plan.first_step(self.log_ms), False, False)
+            for key, (detector, since) in added.items()
+            if detector.plan is not None
         }
-        self.watch.add_detectors([one.detector for one in added.values()], gathered)
+        self.watch.add_detectors([detector for detector, _ in added.values()], gathered)
         self.detectors_offset = until
 
-    def _revise(self, revision: DetectorRevision, offset: int, added: dict[str, _Added], out: list[OutRecord]) -> None:
-        before = self.revisions.compiled.get(revision.detector_id)
+    def _revise(
+        self, revision: DetectorRevision, offset: int, added: dict[str, _Added], out: list[OutRecord]
+    ) -> Outcome:
+        detector_id, compiled = revision.detector_id, self.revisions.compiled
+        before = compiled.get(detector_id)
         outcome = self.revisions.apply(revision)
-        self.counts[REVISIONS[outcome]] += 1
         if outcome is not Outcome.APPLIED:
-            return
-        after = self.revisions.compiled.get(revision.detector_id)
-        was_added = added.pop(revision.detector_id, None)
-        goes_on = before is not None and after is not None and _same(before, after)
+            return outcome
+        after = compiled.get(detector_id)
+        if before is None:  # nearly all, where they come in crowds
+            if after is not None:
+                added[detector_id] = after, offset
+            return outcome
+        was_added = added.pop(detector_id, None)
+        goes_on = after is not None and _same(before, after)
         if goes_on and not was_added and after:
             self.watch.swap_detector(after)
-            return
-        if before and not was_added:
-            self._remove_detector(self.watch.numbers[revision.detector_id], out)
+            return outcome
+        if not was_added:
+            self._remove_detector(self.watch.numbers[detector_id], out)
         if after:
-            added[revision.detector_id] = _Added(after, was_added.since if goes_on and was_added else offset)
+            added[detector_id] = after, was_added[1] if goes_on and was_added else offset
+        return outcome
 
     def _remove_detector(self, number: int, out: list[OutRecord]) -> None:
         self._close_lanes(self.watch.routes.lanes_of_detector(number), ClosedBy.DETECTOR, out)
@@ -492,11 +502,8 @@ def _select(samples: Samples, kept: Ints) -> Samples:
     return Samples(samples.series[kept], samples.times_ms[kept], samples.values[kept], starts_ms)
 
 
-class _Added(NamedTuple):
-    """A detector to be added, and the offset in the detector log since which it computes what it does."""
-
-    detector: CompiledDetector
-    since: int
+_Added = tuple[CompiledDetector, int]
+"""A detector to be added, and the offset in the detector log since which it computes what it does."""
 
 
 def _same(before: CompiledDetector, after: CompiledDetector) -> bool:

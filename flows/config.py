@@ -120,12 +120,18 @@ class CompiledDetector:
 
     def work_out(self) -> None:
         """Have ready what blocks will ask for."""
-        _ = self.computes, self.programs, self.addresses, self.asked, self.policy
+        _ = self.digest, self.programs, self.addresses, self.asked, self.policy, self.singly
 
     @cached_property
-    def policy(self) -> Any:
-        """Its record of ``POLICY``."""
-        return policy_of(self.source.config)
+    def policy(self) -> bytes:
+        """Its record of ``POLICY``: as bytes, since those of many become one array soonest from these."""
+        packed: bytes = policy_of(self.source.config).tobytes()
+        return packed
+
+    @cached_property
+    def singly(self) -> bool:
+        """Whether its series are to be added one by one."""
+        return self.plan is not None or self.program.singly
 
     def merged(self) -> CompiledDetector:
         """The same detector where its groups are judged: every group is a series there, and its value raw."""

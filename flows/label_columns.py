@@ -7,7 +7,7 @@ once per series. What is read here was read by ``parse_labels`` before, so it is
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -114,28 +114,29 @@ class LabelColumn:
 
 
 class Choices:
-    """Which series were chosen at which home by which tests: equal selectors come again and again.
+    """Which series selectors chose: equal ones come again and again.
 
-    By the identity of the tests, which are kept so that it stays theirs; at most ``MAX_CHOSEN`` places.
+    By the identity of a selector's addresses (``flows.homes``), which are kept so that it stays theirs; at most
+    ``MAX_CHOSEN`` places.
     """
 
     def __init__(self) -> None:
-        self._known: dict[Hashable, tuple[object, Ints]] = {}
+        self._known: dict[int, tuple[object, Ints]] = {}
         self.places = 0
 
-    def get(self, home: Hashable, tests: object) -> Ints | None:
+    def get(self, addresses: object) -> Ints | None:
         """What was chosen, None if it is not known."""
-        known = self._known.get((home, id(tests)))
+        known = self._known.get(id(addresses))
         return None if known is None else known[1]
 
-    def keep(self, home: Hashable, tests: object, chosen: Ints) -> None:
+    def keep(self, addresses: object, chosen: Ints) -> None:
         """Remember it, and forget all before where that would be too much."""
         cost = len(chosen) + CHOICE_PLACES
         if self.places + cost > MAX_CHOSEN:
             self._known.clear()
             self.places = 0
         self.places += cost
-        self._known[home, id(tests)] = tests, chosen
+        self._known[id(addresses)] = addresses, chosen
 
 
 class LabelColumns:

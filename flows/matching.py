@@ -102,13 +102,14 @@ class Matching:
 
     def add(self, number: int, detector: CompiledDetector) -> None:
         """Let the series that this detector watches be found under its number."""
-        mine = self._places[number] = []
+        mine: list[Flat] = []
         for role, addresses in enumerate(detector.addresses):
             flat = self._flats.get(id(addresses))
             if flat is None:
                 flat = self._settle(addresses)
             flat.add((number, role))
             mine.append(flat)
+        self._places[number] = mine
 
     def _settle(self, addresses: tuple[Address, ...]) -> Flat:
         """A flat for a selector that nobody has yet."""
@@ -152,15 +153,19 @@ class Matching:
 
     def wanted_by(self, numbers: Iterable[int], columns: LabelColumns) -> Wanted:
         """The same for these detectors, where they are few."""
+        mine: list[int] = []
         found: list[Ints] = []
-        known: dict[int, list[Ints]] = {}
-        for number in numbers:
-            for flat in self._places[number]:
-                chosen = known.get(id(flat))
-                if chosen is None:
-                    chosen = known[id(flat)] = [part for part in _chosen_of(flat, columns) if len(part)]
-                found += [part | number << PLACE_BITS for part in chosen]
-        return Wanted.of(found)
+        for number in sorted(numbers):
+            first, *others = self._places[number]
+            chosen = _chosen_of(first, columns)
+            if others:
+                chosen = np.unique(np.concatenate([chosen, *(_chosen_of(other, columns) for other in others)]))
+            if len(chosen):
+                mine.append(number)
+                found.append(chosen)
+        if not found:
+            return Wanted(NOBODY, NOBODY)
+        return Wanted(np.repeat(mine, [len(chosen) for chosen in found]), np.concatenate(found))
 
     def _quietest(self, addresses: tuple[Address, ...]) -> Address:
         """That with the fewest others in the home; each has one."""
@@ -177,15 +182,15 @@ class Matching:
                 yield homes[text], places
 
 
-def _chosen_of(flat: Flat, columns: LabelColumns) -> Iterator[Ints]:
-    """Series of each of its homes that fulfil its conditions."""
-    street, texts, tests = flat.address
-    for text in texts:
-        chosen = columns.choices.get((street, text), tests)
-        if chosen is None:
-            chosen = _chosen(tests, columns, _living(street, text, columns))
-            columns.choices.keep((street, text), tests, chosen)
-        yield chosen
+def _chosen_of(flat: Flat, columns: LabelColumns) -> Ints:
+    """Series of its homes that fulfil its conditions, ascending."""
+    chosen = columns.choices.get(flat.addresses)
+    if chosen is None:
+        street, texts, tests = flat.address
+        found = [_chosen(tests, columns, _living(street, text, columns)) for text in texts]
+        chosen = found[0] if len(found) == 1 else np.unique(np.concatenate(found))
+        columns.choices.keep(flat.addresses, chosen)
+    return chosen
 
 
 def _living(street: Street, text: str, columns: LabelColumns) -> Ints:

@@ -125,5 +125,6 @@ class Programs:
 
 def runs(numbers: Ints) -> tuple[Ints, Ints]:
     """Where each of ``n`` >= 1 ascending numbers begins, and how many times it stands there."""
-    starts = np.flatnonzero(np.diff(numbers, prepend=-1))
-    return starts, np.diff(starts, append=len(numbers))
+    bounds = np.flatnonzero(numbers[1:] != numbers[:-1]) + 1
+    edges = np.concatenate([[0], bounds, [len(numbers)]])
+    return edges[:-1], edges[1:] - edges[:-1]

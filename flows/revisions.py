@@ -51,7 +51,8 @@ class DetectorTable:
     def __init__(self, detectors: Iterable[Detector] = (), compiled: Compile = compile_config) -> None:
         self._compile = compiled
         self.compiled: dict[str, CompiledDetector] = {}
-        self._by_computation: dict[tuple[str, ...], str] = {}
+        self._by_computation: dict[bytes, str] = {}
+        """by digests, which know their hash: tuples reckon theirs anew each time"""
         self._packed: bytes | None = None
         for detector in detectors:
             with suppress(ConfigError):  # what this version refuses is skipped in the log, too
@@ -64,32 +65,36 @@ class DetectorTable:
 
     def apply(self, revision: DetectorRevision) -> Outcome:
         """Apply one record of the log, or skip it and say why."""
-        current = self.compiled.get(revision.detector_id)
+        detector_id, detector = revision.detector_id, revision.detector
+        current = self.compiled.get(detector_id)
         if revision.base_revision != (current.source.revision if current else 0):
             return Outcome.STALE
-        if revision.detector is None:
-            return self._delete(revision.detector_id)
+        if detector is None:
+            return self._delete(detector_id)
         try:
-            compiled = self._compile(revision.detector)
+            compiled = self._compile(detector)
         except ConfigError:
             return Outcome.INVALID
         if current is None and len(self.compiled) >= MAX_DETECTORS:
             return Outcome.LIMIT
-        if self.twin_of(compiled) is not None:
+        if self._by_computation.get(compiled.digest, detector_id) != detector_id:
             return Outcome.DUPLICATE
-        self.put(compiled)
+        self._put(detector_id, compiled)
         return Outcome.APPLIED
 
     def twin_of(self, compiled: CompiledDetector) -> Detector | None:
         """Another detector that would say the same of the same series."""
-        twin = self._by_computation.get(compiled.computes)
+        twin = self._by_computation.get(compiled.digest)
         return self.compiled[twin].source if twin is not None and twin != compiled.source.id else None
 
     def put(self, compiled: CompiledDetector) -> None:
         """Let a detector stand, whatever stood under its id before."""
-        self._forget(compiled.source.id)
-        self.compiled[compiled.source.id] = compiled
-        self._by_computation[compiled.computes] = compiled.source.id
+        self._put(compiled.source.id, compiled)
+
+    def _put(self, detector_id: str, compiled: CompiledDetector) -> None:
+        self._forget(detector_id)
+        self.compiled[detector_id] = compiled
+        self._by_computation[compiled.digest] = detector_id
 
     def pack(self) -> bytes:
         """All detectors in the order in which they came to stand, compressed; packed anew only after a change."""
@@ -108,7 +113,7 @@ class DetectorTable:
         self._packed = None
         old = self.compiled.pop(detector_id, None)
         if old is not None:
-            del self._by_computation[old.computes]
+            del self._by_computation[old.digest]
 
 
 def unpack_detectors(packed: bytes) -> list[Detector]:

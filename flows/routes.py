@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from flows.detectors.base import Column, Ints, Table
 
 NONE = -1
+NOTHING = np.zeros(0, np.int64)
 
 
 class Slab:
@@ -93,17 +94,17 @@ class Routes:
 
         A pair may stand there several times.
         """
-        pairs, places = np.unique(programs << 32 | rows, return_inverse=True)
-        rows, programs = pairs & 0xFFFFFFFF, pairs >> 32
         found = _find_entries(heads, self.entries["program"], self.entries["next"], rows, programs)
-        missing = np.flatnonzero(found == NONE)
-        made = self.entries.take_many(len(missing))
-        found[missing] = made
+        missing = found == NONE
+        if not missing.any():
+            return found, NOTHING
+        pairs = np.unique(programs[missing] << 32 | rows[missing])
+        made = self.entries.take_many(len(pairs))
         _link_entries(
             heads, self.entries["row"], self.entries["program"], self.entries["next"], self.entries["lane"],
-            made, rows[missing], programs[missing],
+            made, pairs & 0xFFFFFFFF, pairs >> 32,
         )  # fmt: skip
-        return found[places], made
+        return _find_entries(heads, self.entries["program"], self.entries["next"], rows, programs), made
 
     def add_lanes(self, entries: Ints, detectors: Ints) -> None:
         """Hang detectors on entries, (n,) each."""

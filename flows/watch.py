@@ -75,9 +75,9 @@ class Watch:
             added[number] = self.detectors[number] = detector
             self.numbers[detector.source.id] = number
             self.revised[number] = True
-            self._set_policy(number, detector)
             new += self._ask(detector)
-            self._singly[number] = detector.plan is not None or detector.program.singly
+        self._set_policies(added)
+        for number, detector in added.items():
             if detector.plan is not None and detector.source.config.enabled:
                 state = gathered.get(detector.source.id, (0, 0, False, False))
                 self.gatherings[number] = Gathering(detector, detector.plan, *state, notices=self._group_notices)
@@ -182,9 +182,15 @@ class Watch:
         grows = audience.counters(self.families, places)
         which = 2 * np.repeat(np.arange(len(numbers)), sizes) + grows
         programs = np.full(2 * len(numbers), NONE, np.int64)
+        known: dict[int, int] = {}
+        """by the identity of their keys, which are the same objects for most detectors: to compare keys takes long"""
         for at in np.flatnonzero(np.bincount(which, minlength=len(programs))).tolist():
             number = int(numbers[at >> 1])
-            programs[at] = self._program_number(self.detector(number).programs[at & 1], number)
+            key = self.detector(number).programs[at & 1]
+            made = known.get(id(key))
+            if made is None:
+                made = known[id(key)] = self._program_number(key, number)
+            programs[at] = made
         return programs[which]
 
     def retype(self, row: int) -> None:
@@ -268,16 +274,20 @@ class Watch:
         columns = (entries["lane"], lanes["next"], lanes["detector"], lanes["episode"])
         return Lanes((*columns, self.policies))
 
-    def _set_policy(self, number: int, detector: CompiledDetector) -> None:
-        if number >= len(self.policies):
-            more = max(16, number)
+    def _set_policies(self, added: Mapping[int, CompiledDetector]) -> None:
+        more = len(self.detectors) - len(self.policies)
+        if more > 0:
+            more = max(16, more, len(self.policies))
             self.policies = np.concatenate([self.policies, np.zeros(more, POLICY)])
             self._singly = np.concatenate([self._singly, np.zeros(more, np.bool_)])
             self.keys.reserve(len(self.policies))
-        config = detector.source.config
-        self.policies[number] = detector.policy
-        if config.budget is not None and detector.plan is None:
-            self.budgets.begin(number, config.budget, self.policies)
+        numbers, detectors = list(added), added.values()
+        self.policies[numbers] = np.frombuffer(b"".join([detector.policy for detector in detectors]), POLICY)
+        self._singly[numbers] = [detector.singly for detector in detectors]
+        for number, detector in added.items():
+            budget = detector.source.config.budget
+            if budget is not None and detector.plan is None:
+                self.budgets.begin(number, budget, self.policies)
 
     def share_chance(self, partitions: int) -> None:
         """Let thresholds by chance follow how many signals a detector has, if all partitions have as many as this one.
@@ -285,9 +295,12 @@ class Watch:
         A single series is taken to be the only one.
         """
         chances = self.policies["log_chance"]
-        touched = self.keys.touched.tolist()
-        again = [number for number in touched if self._entities_of(number)]  # as many series may be of more groups
-        changed = np.union1d(self.keys.changed(), np.array(again, np.int64))
+        touched = self.keys.touched
+        by_chance = touched[~np.isnan(chances[touched])].tolist()
+        again = [number for number in by_chance if self._entities_of(number)]  # as many series may be of more groups
+        changed = self.keys.changed()
+        if again:
+            changed = np.union1d(changed, np.array(again, np.int64))
         shared = self.keys.shared
         for number in changed[~np.isnan(chances[changed])].tolist():
             signals = ((self._entities_of(number) or int(shared[number])) - 1) * partitions + 1

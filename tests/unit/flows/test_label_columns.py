@@ -41,15 +41,14 @@ def test_fields_in_any_order_and_names_that_stand_twice() -> None:
     assert np.array_equal(LabelColumns([], ["a"])["a"].codes, [])
 
 
-def test_choices_are_kept_by_home_and_tests_up_to_a_bound() -> None:
-    choices, tests, others = Choices(), ("a",), ("b",)
-    assert choices.get("home", tests) is None
-    choices.keep("home", tests, np.array([1, 2]))
-    assert (choices.get("home", tests) is not None, choices.get("home", others)) == (True, None)
-    assert choices.get("elsewhere", tests) is None
-    choices.keep("home", others, np.zeros(MAX_CHOSEN - CHOICE_PLACES, np.int64))
-    assert choices.get("home", tests) is None, "all before is forgotten"
-    assert choices.get("home", others) is not None
+def test_choices_are_kept_by_addresses_up_to_a_bound() -> None:
+    choices, mine, others = Choices(), ("a",), ("b",)
+    assert choices.get(mine) is None
+    choices.keep(mine, np.array([1, 2]))
+    assert (choices.get(mine) is not None, choices.get(others)) == (True, None)
+    choices.keep(others, np.zeros(MAX_CHOSEN - CHOICE_PLACES, np.int64))
+    assert choices.get(mine) is None, "all before is forgotten"
+    assert choices.get(others) is not None
     assert choices.places == MAX_CHOSEN
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from connectors.codec.encode import encode_labels
 from connectors.messages import Aggregate, Detector, Group
 from flows.config import CompiledDetector, compile_config
-from flows.label_columns import LabelColumns
+from flows.label_columns import LabelColumn, LabelColumns
 from flows.matching import Matching, Wanted
 from tests.examples import examples
 from tests.streams import config
@@ -83,6 +83,17 @@ def test_one_series_against_many_and_one_detector_against_many() -> None:
     for number in range(39):
         matching.remove(number)
     assert wanted(matching, series) == {39: [39]}
+
+
+def test_what_an_equal_selector_chose_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    matching, series = Matching(), [{"__name__": "m", "a": str(n)} for n in range(30)]
+    for number in range(6):
+        matching.add(number, compiled(number, ('m{a=~"1|2.*"}', 'm{a!="1"}')[number % 2]))
+    columns = LabelColumns([encode_labels(labels) for labels in series], matching.names)
+    first = by_number(matching.wanted_by([0, 1], columns))
+    monkeypatch.setattr(LabelColumn, "choose", None)
+    found = by_number(matching.wanted_by([5, 2, 4, 3], columns))
+    assert found == {2: first[0], 3: first[1], 4: first[0], 5: first[1]}
 
 
 def test_who_asks_for_nothing_more_shares_a_home_with_others_of_that_sort() -> None:

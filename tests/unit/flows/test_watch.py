@@ -9,6 +9,7 @@ from connectors.codec.encode import encode_labels
 from connectors.messages import Detector
 from flows.chunks import NewSeries
 from flows.config import CompiledDetector, compile_config
+from flows.policy import policy_of
 from flows.programs import Key
 from flows.series import SeriesTable
 from flows.watch import Watch
@@ -83,6 +84,32 @@ def test_numbers_are_used_again() -> None:
     assert watch.policies["threshold"][:2].tolist() == [5.5, 3.0]
     assert watch.policies["quiet_ms"][:2].tolist() == [5000, 7000]
     assert pairs(watch) == {(0, "b"), (0, "c")}
+
+
+def test_those_of_a_crowd_have_the_policy_of_each_also_under_numbers_used_again() -> None:
+    crowd = [
+        detector("a", threshold=3.0), detector("b", quiet_s=7.0), detector("c", kind="river", params={}),
+        *(detector(f"more-{n}", threshold=4.0 + n) for n in range(40)),
+    ]  # fmt: skip
+    watch = watch_of(M0)
+    watch.add_detectors([detector("first", threshold=99.0), detector("second", threshold=98.0)])
+    for gone in ("first", "second"):
+        watch.remove_detector(watch.numbers[gone])
+    watch.add_detectors(crowd)
+    assert sorted(watch.numbers.values()) == list(range(len(crowd)))
+    for one in crowd:
+        assert watch.policies[watch.numbers[one.source.id]].tobytes() == policy_of(one.source.config).tobytes()
+    assert pairs(watch) == {(0, one.source.id) for one in crowd}
+
+
+def test_a_crowd_asks_for_the_number_of_a_program_once_for_all_with_the_same_key() -> None:
+    watch = watch_of(M0, M1)
+    asked: list[Key] = []
+    number_of = watch.programs.number_of
+    watch.programs.number_of = lambda key, make: (asked.append(key), number_of(key, make))[1]  # type: ignore[method-assign]
+    watch.add_detectors([detector(f"d{n}", threshold=3.0 + n) for n in range(50)])
+    assert len(asked) == len(watch.programs) == 1
+    assert len(pairs(watch)) == 100
 
 
 def test_a_series_that_goes_takes_its_lanes_along() -> None:
