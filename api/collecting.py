@@ -93,8 +93,11 @@ class Collecting:
         free = AT_A_TIME - len(self._runs)
         if free <= 0:
             return
-        look = partial(collector_table.claim, owner=self.owner, now_ms=self._now_ms(), lease_ms=LEASE_MS, most=free)
-        for claimed in await self._store.write(look):
+        now_ms = self._now_ms()
+        if not await self._store.read(partial(collector_table.any_due, now_ms=now_ms)):
+            return
+        take = partial(collector_table.claim, owner=self.owner, now_ms=now_ms, lease_ms=LEASE_MS, most=free)
+        for claimed in await self._store.write(take):
             run = asyncio.create_task(self._run(http, claimed))
             self._runs.add(run)
             run.add_done_callback(self._runs.discard)

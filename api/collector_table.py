@@ -130,6 +130,11 @@ def remove(connection: Connection, collector_id: str, base: int) -> bool:
     return connection.execute(wanted).rowcount == 1
 
 
+def any_due(connection: Connection, now_ms: int) -> bool:
+    """Whether it is worth to claim: looking takes no lock."""
+    return connection.execute(select(collectors.c.id).where(collectors.c.due_ms <= now_ms).limit(1)).first() is not None
+
+
 def claim(connection: Connection, owner: str, now_ms: int, lease_ms: int, most: int) -> list[Claimed]:
     """Take what is due and held by nobody else, and hold it for the lease."""
     free = or_(collectors.c.owner == owner, collectors.c.lease_ms <= now_ms)

@@ -6,7 +6,7 @@ import secrets
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Path, Response
 from pydantic import Field
 
 from api import collector_table
@@ -16,10 +16,12 @@ from api.holding import Holding
 from api.if_match import IfMatch, base_revision, etag
 from api.json_route import JsonRoute
 from api.problems import ApiError, Code
+from api.source_config import NO_NUL, SourceId
 from connectors.messages import Message
 
 router = APIRouter(prefix="/api/datasources/{source_id}/collectors", tags=["data sources"], route_class=JsonRoute)
 
+CollectorId = Annotated[str, Path(max_length=64, pattern=NO_NUL, description="of a collector")]
 WHAT = "collector"
 ID_BYTES = 6
 
@@ -32,7 +34,7 @@ class CollectorList(Message):
 
 
 @router.get("")
-async def list_collectors(source_id: str, context: Holding) -> CollectorList:
+async def list_collectors(source_id: SourceId, context: Holding) -> CollectorList:
     """The collectors of a data source with their status."""
     await context.sources.read(source_id)
     found = await context.store.read(partial(collector_table.of_source, source_id=source_id, now_ms=context.now_ms()))
@@ -40,7 +42,9 @@ async def list_collectors(source_id: str, context: Holding) -> CollectorList:
 
 
 @router.post("", status_code=201)
-async def create_collector(source_id: str, config: CollectorConfig, context: Holding, response: Response) -> Collector:
+async def create_collector(
+    source_id: SourceId, config: CollectorConfig, context: Holding, response: Response
+) -> Collector:
     """Let a query be asked again and again, from now on."""
     await context.sources.read(source_id)
     collector_id = f"c-{secrets.token_hex(ID_BYTES)}"
@@ -54,15 +58,17 @@ async def create_collector(source_id: str, config: CollectorConfig, context: Hol
 
 
 @router.get("/{collector_id}")
-async def read_collector(source_id: str, collector_id: str, context: Holding, response: Response) -> Collector:
+async def read_collector(
+    source_id: SourceId, collector_id: CollectorId, context: Holding, response: Response
+) -> Collector:
     """One collector: how far it has come, and what went wrong in its last run."""
     return _tagged(await _existing(context, source_id, collector_id), response)
 
 
 @router.put("/{collector_id}")
 async def replace_collector(
-    source_id: str,
-    collector_id: str,
+    source_id: SourceId,
+    collector_id: CollectorId,
     config: CollectorConfig,
     context: Holding,
     response: Response,
@@ -79,14 +85,16 @@ async def replace_collector(
 
 
 @router.delete("/{collector_id}", status_code=204, response_class=Response)
-async def delete_collector(source_id: str, collector_id: str, context: Holding, if_match: IfMatch = None) -> None:
+async def delete_collector(
+    source_id: SourceId, collector_id: CollectorId, context: Holding, if_match: IfMatch = None
+) -> None:
     """Delete a collector; what it has collected stays."""
     base = base_revision(await _existing(context, source_id, collector_id), if_match, WHAT)
     if not await context.store.write(partial(collector_table.remove, collector_id=collector_id, base=base)):
         raise _overtaken(collector_id)
 
 
-async def _existing(context: Context, source_id: str, collector_id: str) -> Collector:
+async def _existing(context: Context, source_id: SourceId, collector_id: str) -> Collector:
     read = partial(collector_table.read, source_id=source_id, collector_id=collector_id, now_ms=context.now_ms())
     return await context.store.read(read)
 

@@ -15,7 +15,7 @@ from api.holding import Holding
 from api.if_match import IfMatch, base_revision, etag, is_anything
 from api.json_route import JsonRoute
 from api.problems import ApiError, Code
-from api.source_config import SourceConfig, SourceKind
+from api.source_config import NO_NUL, SourceConfig, SourceId, SourceKind
 from api.source_history import Span
 from api.source_table import DataSource
 from api.sources import SourceHealth, SourceTest
@@ -63,7 +63,7 @@ class Found(Message):
 async def list_sources(
     context: Holding,
     limit: Annotated[int, Query(ge=1, le=1000, description="data sources on a page")] = 100,
-    after: Annotated[str, Query(max_length=64, description="``next`` of the page before")] = "",
+    after: Annotated[str, Query(max_length=64, pattern=NO_NUL, description="``next`` of the page before")] = "",
     kind: Annotated[SourceKind | None, Query(description="prometheus or loki")] = None,
 ) -> SourcePage:
     """Data sources ordered by id; their secrets are stars."""
@@ -94,14 +94,14 @@ async def test_config(config: SourceConfig, context: Holding) -> SourceTest:
 
 
 @router.get("/{source_id}")
-async def read_source(source_id: str, context: Holding, response: Response) -> DataSource:
+async def read_source(source_id: SourceId, context: Holding, response: Response) -> DataSource:
     """One data source with its revision, which is also its ETag; its secrets are stars."""
     return _tagged(await context.sources.read(source_id), response)
 
 
 @router.put("/{source_id}")
 async def replace_source(
-    source_id: str, config: SourceConfig, context: Holding, response: Response, if_match: IfMatch = None
+    source_id: SourceId, config: SourceConfig, context: Holding, response: Response, if_match: IfMatch = None
 ) -> DataSource:
     """Replace the whole config; secrets that are null or stars stay, unless the address is another server's."""
     for _ in range(MAX_TRIES if is_anything(if_match) else 1):
@@ -119,7 +119,7 @@ async def replace_source(
 
 
 @router.delete("/{source_id}", status_code=204, response_class=Response)
-async def delete_source(source_id: str, context: Holding, if_match: IfMatch = None) -> None:
+async def delete_source(source_id: SourceId, context: Holding, if_match: IfMatch = None) -> None:
     """Delete a data source and its secrets."""
     for _ in range(MAX_TRIES if is_anything(if_match) else 1):
         base = base_revision(await context.sources.read(source_id), if_match, WHAT)
@@ -130,19 +130,19 @@ async def delete_source(source_id: str, context: Holding, if_match: IfMatch = No
 
 
 @router.post("/{source_id}/test")
-async def test_source(source_id: str, context: Holding) -> SourceTest:
+async def test_source(source_id: SourceId, context: Holding) -> SourceTest:
     """Ask a data source, once, what every such server can answer."""
     return await context.sources.test((await context.sources.read(source_id)).config)
 
 
 @router.get("/{source_id}/health")
-async def read_health(source_id: str, context: Holding) -> SourceHealth:
+async def read_health(source_id: SourceId, context: Holding) -> SourceHealth:
     """Whether it answers now, when it last did, and how often answers came from memory."""
     return await context.sources.health(await context.sources.read(source_id))
 
 
 @router.post("/{source_id}/query")
-async def query_source(source_id: str, asked: SourceQuery, context: Holding) -> Found:
+async def query_source(source_id: SourceId, asked: SourceQuery, context: Holding) -> Found:
     """The numbers of a range: up to 100 series and 100,000 points."""
     source = await context.sources.read(source_id)
     wanted = asked.range_of(asked.query)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import httpx
 import orjson
+from fastapi import Path
 from pydantic import AfterValidator, Field, SecretStr
 
 from api.settings import http_url
@@ -18,6 +19,8 @@ from flows.config import ConfigError
 
 KEPT = "**********"
 """How secrets are read (as pydantic shows them). Written, it stands for the secret that is stored."""
+NO_NUL = r"^[^\x00]*$"
+"""PostgreSQL keeps no text with a zero character, and looks for none."""
 TENANT_HEADER = "X-Scope-OrgID"
 MAX_HEADERS = 32
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
@@ -76,6 +79,7 @@ def _no_colon(text: str) -> str:
     return text
 
 
+SourceId = Annotated[str, Path(max_length=64, pattern=NO_NUL, description="of a data source")]
 Secret = Annotated[
     SecretStr,
     Field(max_length=8192, description="write-only; null or ********** on a change: what is stored"),
@@ -103,7 +107,10 @@ class BearerToken(Message):
 class SourceConfig(Message):
     """A server that is asked, and what it is sent with every question."""
 
-    name: Annotated[str, Field(min_length=1, max_length=200, description="for people; no two have the same")]
+    name: Annotated[
+        str,
+        Field(min_length=1, max_length=200, pattern=NO_NUL, description="for people; no two have the same"),
+    ]
     kind: SourceKind
     url: Annotated[
         str,

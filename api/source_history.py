@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, model_validator
 
-from api.source_config import SourceKind
+from api.source_config import NO_NUL, SourceKind
 from api.sources import Sources
 from api.trial_samples import MAX_ROWS, MAX_SAMPLES, MAX_SERIES
 from connectors.messages import MAX_TIME_MS, Aggregate, Detector, DetectorConfig, Message, Shape
@@ -48,7 +48,7 @@ class Span(Message):
 class History(Span):
     """The past of a detector's series or groups: what a Prometheus says of them, step by step."""
 
-    source: Annotated[str, Field(max_length=64, description="id of a data source, of kind prometheus")]
+    source: Annotated[str, Field(max_length=64, pattern=NO_NUL, description="id of a data source, of kind prometheus")]
 
     async def fetch(self, sources: Sources, config: DetectorConfig) -> tuple[DetectorConfig, list[Frame]]:
         """What judges the answer, and a frame of each series of it.

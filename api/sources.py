@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -109,7 +109,7 @@ class Sources:
 
     async def test(self, config: SourceConfig) -> SourceTest:
         """Ask a source that need not be stored, once."""
-        api = self._made(config, "", ONCE)
+        api = self._made(config, None, ONCE)
         async with api.client:
             return await self._tested(config, api)
 
@@ -131,9 +131,8 @@ class Sources:
         return SourceHealth(**tested.model_dump(), checked_ms=now_ms, last_ok_ms=last_ok_ms, cache=cache)
 
     async def forget(self, source_id: str) -> None:
-        """Close its connections and drop what it answered: it was changed or deleted."""
+        """Close its connections: it was changed or deleted. What is remembered is that of a revision, and grows old."""
         self._last_ok_ms.pop(source_id, None)
-        self.cache.forget(source_id)
         await self._retire(source_id)
 
     async def stop(self) -> None:
@@ -148,7 +147,7 @@ class Sources:
             await self.forget(source.id)
             opened = None
         if opened is None:
-            opened = _Open(source.revision, self._made(source.config, source.id, Retry()))
+            opened = _Open(source.revision, self._made(source.config, (source.id, source.revision), Retry()))
         self._open[source.id] = opened  # the last one: asked most lately
         while len(self._open) > CLIENTS_MOST:
             await self._retire(next(iter(self._open)))
@@ -162,10 +161,10 @@ class Sources:
         if not opened.users:
             await opened.api.client.close()
 
-    def _made(self, config: SourceConfig, source_id: str, retry: Retry) -> Api:
+    def _made(self, config: SourceConfig, key: Hashable, retry: Retry) -> Api:
         client = SourceClient(config.endpoint(), self._policy, retry)
         made = PrometheusApi if config.kind is SourceKind.PROMETHEUS else LokiApi
-        return made(client, self.cache, source_id, self._now_ms)
+        return made(client, self.cache, key, self._now_ms)
 
     async def _tested(self, config: SourceConfig, api: Api) -> SourceTest:
         began_s, version, reason = time.monotonic(), "", ""

@@ -89,11 +89,6 @@ class ResultCache:
             self.figures.evicted += 1
             self._tell("evicted")
 
-    def forget(self, source: Hashable) -> None:
-        """Drop what came from a source: the first part of the keys."""
-        for key in [key for key in self._kept if isinstance(key, tuple) and key[0] == source]:
-            self._drop(key)
-
     def _drop(self, key: Hashable) -> None:
         kept = self._kept.pop(key, None)
         if kept is not None:

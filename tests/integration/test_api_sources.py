@@ -136,6 +136,16 @@ def test_pages_names_and_the_bound(api: RunningApi, saved: str) -> None:
     assert full.json()["code"] == "source_limit"
 
 
+def test_a_zero_character_is_refused_before_the_store(api: RunningApi, saved: str) -> None:
+    asked = [
+        api.http.get("/api/datasources/a%00b"),
+        api.http.get("/api/datasources", params={"after": "a\0"}),
+        api.http.post("/api/datasources", json=source("a\0", "http://127.0.0.1:1")),
+        api.http.get(f"/api/datasources/{saved}/collectors/%00"),
+    ]
+    assert [answer.status_code for answer in asked] == [422] * 4
+
+
 def test_a_source_is_tested_before_it_is_kept(api: RunningApi, prometheus: Prometheus) -> None:
     good = api.http.post("/api/datasources/test", json=source("x", prometheus.url)).json()
     assert (good["status"], good["reason"]) == ("ok", "")

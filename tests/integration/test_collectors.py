@@ -137,14 +137,14 @@ def test_a_prometheus_that_was_away_leaves_no_gap_of_its_own(ingest: RunningInge
 def test_killed_it_goes_on_where_it_was(ingest: RunningIngest, prometheus: Prometheus, tmp_path: Path) -> None:
     settings = api_settings(kafka_of(ingest), api_ingest=write_url(ingest), home=tmp_path)
     rename = {"type": "rename", "name": "after_a_kill"}
-    with api_process(settings, tmp_path / "first.log") as api:
+    with api_process(settings, tmp_path / "api.log") as api:
         address = collecting(api, prometheus, transforms=[rename], query="temperature{room='kitchen'}")
         wait_for(lambda: api.http.get(address).json()["status"]["samples"] > 0)
         before = api.http.get(address).json()["status"]
         assert api.process is not None
         api.process.send_signal(signal.SIGKILL)
         api.process.wait(20)
-    with api_process(settings, tmp_path / "second.log") as api:
+    with running_api(settings) as api:
         wait_for(lambda: api.http.get(address).json()["status"]["samples"] > before["samples"], timeout_s=60.0)
         assert api.http.get(address).json()["status"]["skipped_s"] == 0
     assert_no_gap(collected(ingest, "after_a_kill")[b"kitchen"])

@@ -43,13 +43,5 @@ def test_bytes_are_bounded_too() -> None:
     assert (cache.get(19), cache.size_bytes) == ("again", 81)
 
 
-def test_what_came_from_a_source_is_forgotten() -> None:
-    cache = ResultCache()
-    cache.put(("a", 1), 1, 1)
-    cache.put(("b", 1), 2, 1)
-    cache.forget("a")
-    assert (cache.get(("a", 1)), cache.get(("b", 1))) == (None, 2)
-
-
 def test_before_the_first_question_there_is_no_ratio() -> None:
     assert ResultCache().figures.hit_ratio is None
