@@ -20,9 +20,9 @@ from tests.integration.test_api_feed import produce
 
 pytestmark = pytest.mark.integration
 
-SEED, EXAMPLES = 1, 4
+SEED, EXAMPLES = 1, 2
 """Of each operation, besides some sixty that its schema asks for: half a minute of processor time in all."""
-TIMEOUT_S = 110
+TIMEOUT_S = 300
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
@@ -36,8 +36,13 @@ CONFIG = """
 "path.anomaly_id" = "{anomaly}"
 "path.partition" = 0
 "path.offset" = 0
+
+[phases.coverage]
+unexpected-methods = []
 """
-"""Things that are there: with made-up ids nearly all would end at 404. A data source may well answer 502 or 503."""
+"""Things that are there: with made-up ids nearly all would end at 404. A data source may well answer 502 or 503.
+
+What other methods are answered is tested for every address in test_api_bounds.py."""
 
 
 @pytest.fixture
@@ -70,4 +75,4 @@ def test_nothing_fails_and_every_answer_is_as_described(api: RunningApi, tmp_pat
     assert f"Tested: {operations}" in done.stdout
     found = re.search(r"(\d+) generated, (\d+) passed", done.stdout)
     assert found, done.stdout
-    assert int(found[1]) == int(found[2]) > 20 * operations
+    assert int(found[1]) == int(found[2]) > 10 * operations
