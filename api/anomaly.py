@@ -8,7 +8,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Response
+from fastapi import APIRouter, Body, Query, Response
 from pydantic import Field
 from sqlalchemy import Connection, select
 
@@ -17,10 +17,12 @@ from api.context import Context
 from api.feedback_rows import read_said
 from api.json_route import JsonRoute
 from api.problems import ApiError, Code
+from api.rule_proposal import RuleProposal, WouldHide, would_hide
 from api.store_tables import anomaly_events
 from connectors.errors import StoreUnavailable, Unavailable
-from connectors.feedback import NOTHING, Author, FeedbackKind, Said, Text, Verdict, feedback
+from connectors.feedback import NOTHING, Author, FeedbackKind, Rule, Said, Text, Verdict, feedback
 from connectors.messages import Anomaly, Message
+from flows.rules import MOST_RULES
 
 router = APIRouter(prefix="/api/anomalies/{anomaly_id}", tags=["anomalies"], route_class=JsonRoute)
 
@@ -49,9 +51,18 @@ class NewComment(Speaker):
 
 
 class NewVerdict(Speaker):
-    """What somebody takes it for."""
+    """What somebody takes it for, and maybe a rule, so that the like of it is not told for a while."""
 
     verdict: Annotated[Verdict | None, Field(description="null takes back what was said")]
+    rule: Annotated[RuleProposal | None, Field(description="{} for the one that the anomaly suggests")] = None
+
+
+class Judged(Said):
+    """All that is said by then, and the rule that was added or would be."""
+
+    rule: Annotated[Rule | None, Field(description="that was added, or would be")] = None
+    rule_id: Annotated[str | None, Field(description="of the rule that was added")] = None
+    would_hide: Annotated[WouldHide | None, Field(description="of the history, of a preview")] = None
 
 
 UNNAMED = Speaker()
@@ -85,9 +96,27 @@ async def comment(anomaly_id: str, context: Reading, written: NewComment) -> Sai
 
 
 @router.post("/verdict")
-async def judge(anomaly_id: str, context: Reading, judged: NewVerdict) -> Said:
-    """Say what it is: expected, a false alarm, or the new normal."""
-    return await _say(context, FeedbackKind.VERDICT, anomaly_id, judged.author, verdict=judged.verdict)
+async def judge(
+    anomaly_id: str,
+    context: Reading,
+    judged: NewVerdict,
+    preview: Annotated[bool, Query(description="write nothing, but tell what the rule would have hidden")] = False,
+) -> Judged:
+    """Say what it is: expected, a false alarm, or the new normal; under a rule the like of it is not told."""
+    event = Anomaly.decode(await _event(context, anomaly_id))
+    rule = None if judged.rule is None else judged.rule.rule_for(event, context.now_ms())
+    if preview:
+        hidden = None if rule is None else await would_hide(context, rule)
+        return Judged(**dict(await _said(context, anomaly_id)), rule=rule, would_hide=hidden)
+    if rule is not None and len(context.feedback.rules) >= MOST_RULES:
+        message = f"{MOST_RULES} rules stand"
+        raise ApiError(Code.RULE_LIMIT, message)
+    said = await _say(context, FeedbackKind.VERDICT, anomaly_id, judged.author, verdict=judged.verdict)
+    if rule is None:
+        return Judged(**dict(said))
+    record = feedback(FeedbackKind.RULE_ADDED, anomaly_id, judged.author, context.now_ms(), rule=rule)
+    await context.feedback.write(record)
+    return Judged(**dict(said), rule=rule, rule_id=record.id)
 
 
 async def _say(

@@ -22,6 +22,7 @@ from api import (
     kinds,
     lint,
     past,
+    rules,
     socket,
     status,
     trainings,
@@ -75,7 +76,7 @@ def create_app(
     )
     install_problems(app)
     steering = (detectors.router, detectors.patches, past.router, trials.router, trainings.train, kinds.router)
-    showing = (anomalies.router, anomaly.router, status.router, lint.router, trainings.router)
+    showing = (anomalies.router, anomaly.router, rules.router, status.router, lint.router, trainings.router)
     operating = (datasources.router, collectors.router, connections.router, dead_letters.router, deployment.router)
     for router in (*showing, *steering, *operating):
         app.include_router(router, responses=REFUSALS)

@@ -21,6 +21,7 @@ from connectors.feedback import NOTHING, Feedback, Said
 from connectors.follower import Received
 from connectors.logs import REQUEST_ID
 from connectors.messages import OutRecord
+from flows.rules import Rules
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,8 @@ class FeedbackLog(StoredTopic[Line]):
         self._writer = Writer(settings, "tocsin-feedback")
         self.seen: dict[int, int] = {}
         """Next offset by partition: all before it count for who asks."""
+        self.rules = Rules()
+        meters.rules.set_function(lambda: len(self.rules))
         meters.feedback_kept.set_function(lambda: len(self._said))
 
     def get(self, anomaly_id: str) -> Said:
@@ -60,6 +63,7 @@ class FeedbackLog(StoredTopic[Line]):
                 log.warning("%s@%d: %s", record.topic, record.offset, error)
                 continue
             self._meters.feedback.labels(said.kind).inc()
+            self.rules.apply(said)
             self._apply(said)
 
     def _apply(self, record: Feedback) -> None:

@@ -174,3 +174,4 @@ class ApiMeters:
         self.feedback_kept = Gauge(
             "tocsin_api_feedback_anomalies", "anomalies of which what was said is in memory", registry=self.registry
         )
+        self.rules = Gauge("tocsin_api_rules", "rules in the log that nobody removed", registry=self.registry)

@@ -58,6 +58,7 @@ class Code(StrEnum):
     METHOD_NOT_ALLOWED = "method_not_allowed"
     DUPLICATE_DETECTOR = "duplicate_detector"
     DETECTOR_LIMIT = "detector_limit"
+    RULE_LIMIT = "rule_limit"
     NOT_REPLAYABLE = "not_replayable"
     DUPLICATE_SOURCE = "duplicate_source"
     SOURCE_LIMIT = "source_limit"
@@ -85,6 +86,7 @@ STATUS: Mapping[Code, HTTPStatus] = {
     Code.METHOD_NOT_ALLOWED: HTTPStatus.METHOD_NOT_ALLOWED,
     Code.DUPLICATE_DETECTOR: HTTPStatus.CONFLICT,
     Code.DETECTOR_LIMIT: HTTPStatus.CONFLICT,
+    Code.RULE_LIMIT: HTTPStatus.CONFLICT,
     Code.NOT_REPLAYABLE: HTTPStatus.CONFLICT,
     Code.DUPLICATE_SOURCE: HTTPStatus.CONFLICT,
     Code.SOURCE_LIMIT: HTTPStatus.CONFLICT,
@@ -110,6 +112,7 @@ TITLES: Mapping[Code, str] = {
     Code.NOT_FOUND: "There is no such thing",
     Code.METHOD_NOT_ALLOWED: "The address exists, but not with this method",
     Code.DUPLICATE_DETECTOR: "Another detector already computes this",
+    Code.RULE_LIMIT: "There are as many rules as are allowed",
     Code.DETECTOR_LIMIT: "There are as many detectors as are allowed",
     Code.NOT_REPLAYABLE: "The dead letter cannot be replayed",
     Code.DUPLICATE_SOURCE: "Another data source has this name",
@@ -136,6 +139,7 @@ ACTIONS: Mapping[Code, str] = {
     Code.NOT_FOUND: "Look at the list that the address belongs to, or at /api/docs.",
     Code.METHOD_NOT_ALLOWED: "Use a method that the Allow header names.",
     Code.DUPLICATE_DETECTOR: "Change the detector that detail names instead.",
+    Code.RULE_LIMIT: "Delete a rule that is not needed.",
     Code.DETECTOR_LIMIT: "Delete a detector that is not needed.",
     Code.NOT_REPLAYABLE: "Have its sender send it again.",
     Code.DUPLICATE_SOURCE: "Change that data source instead, or give this one another name.",

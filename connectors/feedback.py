@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from hashlib import blake2b
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from connectors.messages import MAX_TIME_MS, Record
+from connectors.messages import MAX_TIME_MS, Direction, Record
 
 MOST_COMMENTS = 100
 """Of one anomaly; the latest stay. Kafka has them all."""
@@ -22,6 +23,8 @@ class FeedbackKind(StrEnum):
     UNACKNOWLEDGE = "unacknowledge"
     COMMENT = "comment"
     VERDICT = "verdict"
+    RULE_ADDED = "rule_added"
+    RULE_REMOVED = "rule_removed"
 
 
 class Verdict(StrEnum):
@@ -39,6 +42,51 @@ Author = Annotated[str, Field(min_length=1, max_length=200, description="who say
 Text = Annotated[str, Field(min_length=1, max_length=4000)]
 
 
+Minute = Annotated[int, Field(ge=0, lt=1440, description="of the day, in UTC")]
+MOST_LABELS = 16
+"""That a rule may name."""
+
+
+class Rule(Record):
+    """Which episodes are not told, from where the flow meets it in its log until ``expires_ms`` of log time."""
+
+    detector: Annotated[str | None, Field(max_length=64, description="its id; null: of every detector")] = None
+    labels: dict[str, str] = Field(
+        default={}, max_length=MOST_LABELS, description="that the signal has, with just these values"
+    )
+    direction: Annotated[Direction | None, Field(description="null: either")] = None
+    from_minute: Annotated[Minute | None, Field(description="the episode begins not before, each day")] = None
+    to_minute: Annotated[Minute | None, Field(description="and before; may lie beyond midnight")] = None
+    expires_ms: Annotated[int, Field(ge=0, le=MAX_TIME_MS)]
+
+    @model_validator(mode="after")
+    def _has_bounds(self) -> Self:
+        if self.detector is None and not self.labels:
+            message = "labels: of every detector and every signal: name a detector or a label"
+            raise ValueError(message)
+        if (self.from_minute is None) != (self.to_minute is None):
+            message = "to_minute: of a time of day both ends are named, or neither"
+            raise ValueError(message)
+        return self
+
+    def hides(self, detector: str, labels: Mapping[str, str], direction: Direction, start_ms: int) -> bool:
+        """Whether it fits an episode that began at this time."""
+        return (
+            self.detector in (None, detector)
+            and self.direction in (None, direction)
+            and self.labels.items() <= labels.items()
+            and self._is_time(start_ms)
+        )
+
+    def _is_time(self, time_ms: int) -> bool:
+        if self.from_minute is None or self.to_minute is None:
+            return True
+        minute = time_ms // 60_000 % 1440
+        if self.from_minute < self.to_minute:
+            return self.from_minute <= minute < self.to_minute
+        return minute >= self.from_minute or minute < self.to_minute
+
+
 class Feedback(Record):
     """One record of ``tocsin.feedback``, keyed by anomaly id. Records apply in the order of the log."""
 
@@ -50,6 +98,8 @@ class Feedback(Record):
     time_ms: Annotated[int, Field(ge=0, le=MAX_TIME_MS)]
     text: Annotated[Text | None, Field(description="of a comment")] = None
     verdict: Annotated[Verdict | None, Field(description="of kind verdict; null takes it back")] = None
+    rule: Annotated[Rule | None, Field(description="that is added; this record's id is its own")] = None
+    rule_id: Annotated[str | None, Field(description="of the rule that is removed")] = None
 
     @model_validator(mode="after")
     def _holds_what_its_kind_needs(self) -> Self:
@@ -58,6 +108,12 @@ class Feedback(Record):
             raise ValueError(message)
         if self.verdict is not None and self.kind is not FeedbackKind.VERDICT:
             message = "verdict: of kind verdict alone"
+            raise ValueError(message)
+        if (self.rule is None) == (self.kind is FeedbackKind.RULE_ADDED):
+            message = "rule: a rule that is added has it, and nothing else"
+            raise ValueError(message)
+        if (self.rule_id is None) == (self.kind is FeedbackKind.RULE_REMOVED):
+            message = "rule_id: a rule that is removed has it, and nothing else"
             raise ValueError(message)
         return self
 
@@ -69,13 +125,17 @@ def feedback(
     time_ms: int,
     text: str | None = None,
     verdict: Verdict | None = None,
+    rule: Rule | None = None,
+    rule_id: str | None = None,
 ) -> Feedback:
     """The record, with the id that follows from all of it."""
-    said = "\0".join((kind, anomaly_id, author, str(time_ms), text or "", verdict or ""))
+    ruled = "" if rule is None else rule.model_dump_json()
+    said = "\0".join((kind, anomaly_id, author, str(time_ms), text or "", verdict or "", ruled, rule_id or ""))
     digest = blake2b(said.encode(errors="surrogatepass"), digest_size=ID_BYTES).hexdigest()
     return Feedback(
-        id=digest, kind=kind, anomaly_id=anomaly_id, author=author, time_ms=time_ms, text=text, verdict=verdict
-    )
+        id=digest, kind=kind, anomaly_id=anomaly_id, author=author, time_ms=time_ms, text=text, verdict=verdict,
+        rule=rule, rule_id=rule_id,
+    )  # fmt: skip
 
 
 class Acknowledgement(Record):
@@ -128,6 +188,8 @@ class Said(Record):
                     return self
                 comment = Comment(id=record.id, text=record.text or "", **told)
                 return self.model_copy(update={"comments": (*self.comments, comment)[-MOST_COMMENTS:]})
+            case FeedbackKind.RULE_ADDED | FeedbackKind.RULE_REMOVED:
+                return self
 
 
 NOTHING = Said()

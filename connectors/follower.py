@@ -225,18 +225,21 @@ class Follower:
 class TopicLog:
     """All records of a one-partition topic, kept in memory (at most ``max_bytes``) and followed.
 
-    ``prepare`` is called in the reading thread with records that nobody can read yet.
+    ``prepare`` is called in the reading thread with records that nobody can read yet. Of records that are not
+    ``wanted`` nothing is kept.
     """
 
     def __init__(
         self, settings: KafkaSettings, topic: str, max_bytes: int = LOG_MAX_BYTES,
         prepare: Callable[[list[Received]], None] | None = None,
+        wanted: Callable[[Received], bool] | None = None,
     ) -> None:  # fmt: skip
         self._records: list[Received] = []
         self._offsets: list[int] = []
         self._bytes = 0
         self._max_bytes = max_bytes
         self._prepare = prepare
+        self._wanted = wanted
         self.follower = Follower(settings, topic, self._keep)
 
     @property
@@ -269,6 +272,8 @@ class TopicLog:
         self.stop()
 
     def _keep(self, received: list[Received]) -> None:
+        if self._wanted is not None:
+            received = list(filter(self._wanted, received))
         self._bytes += sum(len(record.key or b"") + len(record.value or b"") for record in received)
         if self._bytes > self._max_bytes:
             message = f"{self.follower.topic}: more than {self._max_bytes} bytes of records"

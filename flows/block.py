@@ -22,10 +22,11 @@ from connectors.messages import (
     ClosedBy,
     ControlRecord,
     DetectorRevision,
+    Direction,
     OutRecord,
     Shape,
 )
-from flows.chunks import Chunk, Histograms, NewSeries, Poison, ReadRevisions, Samples, Types
+from flows.chunks import Chunk, Histograms, NewSeries, Poison, ReadFeedback, ReadRevisions, Samples, Types
 from flows.config import Compile, CompiledDetector, compile_config
 from flows.contributions import Contributors
 from flows.detectors.base import Floats, Ints
@@ -39,9 +40,10 @@ from flows.models import MAX_MODELS
 from flows.partial import Part
 from flows.program import Judged, Program, unlimited
 from flows.readiness import Counted, readiness_of
-from flows.report import EVENT, Member, Reports, Watched
+from flows.report import EVENT, Member, Reports, Watched, anomaly_id
 from flows.revisions import DetectorTable, Outcome
 from flows.routes import sort_by_program
+from flows.rules import Rules
 from flows.series import DROPS, NEVER_MS, SeriesTable, admit
 from flows.teller import Teller, Telling
 from flows.trials import Trials
@@ -79,7 +81,12 @@ class Block:
     """Series, detectors and episodes of one partition."""
 
     def __init__(
-        self, topics: Topics, limits: BlockLimits, read_revisions: ReadRevisions, compiled: Compile = compile_config
+        self,
+        topics: Topics,
+        limits: BlockLimits,
+        read_revisions: ReadRevisions,
+        compiled: Compile = compile_config,
+        read_feedback: ReadFeedback = lambda _start, _end: (),
     ) -> None:
         self.topics, self.limits, self.read_revisions, self.compile = topics, limits, read_revisions, compiled
         self.series = SeriesTable()
@@ -98,6 +105,10 @@ class Block:
         """of the next revision to be applied; what is announced beyond waits for the next control record"""
         self.announced = 0
         self.feedback_offset = 0
+        self.read_feedback = read_feedback
+        self.rules = Rules()
+        self.hidden: dict[str, str] = {}
+        """Open episodes that a rule keeps from being told: their ids, and which rule"""
         self.swept_s = 0
         self.counts: Counter[str] = Counter()
         self.readiness = Counted()
@@ -236,13 +247,41 @@ class Block:
 
     def _tell(self, events: Events, out: list[OutRecord]) -> None:
         for state, kind in events:
-            out.append(self._record(state, kind, ClosedBy.QUIET))
+            self._record(state, kind, ClosedBy.QUIET, out)
 
-    def _record(self, state: Any, kind: int, closed_by: ClosedBy) -> OutRecord:
+    def _record(self, state: Any, kind: int, closed_by: ClosedBy, out: list[OutRecord]) -> None:
+        watched = self._watched(int(state["lane"]), int(state["start_ms"]))
+        if self.rules or self.hidden:
+            ruled = self._ruled(watched, state, kind)
+            if ruled is None:
+                return
+            kind = ruled
         self.counts[f"events_{EVENT[kind]}"] += 1
         if kind == OPENED:
             self._opened(int(self.watch.routes.lanes["detector"][state["lane"]]))
-        return self.reports.record(self._watched(int(state["lane"]), int(state["start_ms"])), state, kind, closed_by)
+        out.append(self.reports.record(watched, state, kind, closed_by))
+
+    def _ruled(self, watched: Watched, state: Any, kind: int) -> int | None:
+        """What is to be told of an episode under the rules that stand; None for nothing.
+
+        One that a rule has hidden stays so until it ends, or the rule does: then it opens with its next event.
+        """
+        anomaly = anomaly_id(watched.detector.digest, watched, int(state["start_ms"]))
+        if kind == OPENED:
+            direction = Direction.UP if state["direction"] > 0 else Direction.DOWN
+            rule = self.rules.hiding(watched.detector.source.id, watched.labels, direction, int(state["start_ms"]))
+            if rule is None:
+                return kind
+            self.hidden[anomaly] = rule
+            self.counts[f"hidden_{rule}"] += 1
+            return None
+        rule = self.hidden.get(anomaly)
+        if rule is None:
+            return kind
+        over = rule not in self.rules.standing
+        if kind == CLOSED or over:
+            del self.hidden[anomaly]
+        return OPENED if over and kind != CLOSED else None
 
     def _opened(self, number: int) -> None:
         self.watch.budgets.opened(number)
@@ -275,20 +314,32 @@ class Block:
             work = EVER_WORK  # nothing is judged yet that could be held up
         self.log_ms = max(self.log_ms, control.time_ms)
         for gathering in self.watch.gatherings.values():
-            self._parts += gathering.close(self.log_ms)
+            closed = gathering.close(self.log_ms)
+            ruled = (part._replace(rules=self.rules.of(part.detector.id)) for part in closed)
+            self._parts += ruled if self.rules else closed
         begins = self.detectors_offset == self.announced
         self.announced = max(self.announced, control.detectors_offset)
         self._configure(work - WORK_PER_SERIES * len(self.series) if begins else work, out)
-        self.feedback_offset = max(self.feedback_offset, control.feedback_offset)
+        self._heed(control.feedback_offset)
         self._listen(out)
-        out += [
-            self._record(state, CLOSED, ClosedBy.QUIET) for state in self.episodes.calm(self.watch.lanes(), self.log_ms)
-        ]
+        for state in self.episodes.calm(self.watch.lanes(), self.log_ms):
+            self._record(state, CLOSED, ClosedBy.QUIET, out)
         self._sweep(out)
         self.episodes.count()
         self.watch.share_chance(control.partitions)
         self._spend(control.partitions)
         self._tell_status(control.partitions)
+
+    def _heed(self, announced: int) -> None:
+        """Apply the feedback that is announced, and forget rules whose time is over."""
+        if announced > self.feedback_offset:
+            for record in self.read_feedback(self.feedback_offset, announced):
+                outcome = self.rules.apply(record)
+                if outcome is not None:
+                    self.counts[f"rules_{outcome}"] += 1
+            self.feedback_offset = announced
+        if self.rules:
+            self.rules.expire(self.log_ms)
 
     def _tell_status(self, partitions: int) -> None:
         if self.teller is not None:
@@ -437,7 +488,8 @@ class Block:
     def _close(self, rows: Ints, closed_by: ClosedBy, out: list[OutRecord]) -> None:
         if len(rows):
             closed = self.episodes.end(rows, self.watch.routes.lanes["episode"])
-            out += [self._record(state, CLOSED, closed_by) for state in closed]
+            for state in closed:
+                self._record(state, CLOSED, closed_by, out)
 
     def close_all(self, closed_by: ClosedBy) -> list[OutRecord]:
         """End all open episodes."""
@@ -448,6 +500,8 @@ class Block:
     def end_forgotten(self, watched: Watched, state: Any) -> None:
         """Tell, with the next chunks, the end of an episode that a snapshot had and this block has not."""
         state["sequence"] += 1
+        if self.hidden.pop(anomaly_id(watched.detector.digest, watched, int(state["start_ms"])), None) is not None:
+            return
         self.counts[f"events_{EVENT[CLOSED]}"] += 1
         self._untold.append(self.reports.record(watched, state, CLOSED, ClosedBy.DETECTOR))
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from connectors.feedback import Feedback
 from connectors.messages import ControlRecord, DetectorRevision, Header, MetricType
 from connectors.training import Mark
 from flows.detectors.base import Floats, Ints
@@ -74,5 +75,7 @@ class Lesson:
 
 Chunk = Samples | Histograms | Types | ControlRecord | Poison | Lesson
 
+ReadFeedback = Callable[[int, int], Iterable[Feedback]]
+"""Records of rules with offsets from ``start`` up to but not including ``end``; others may be left out."""
 ReadRevisions = Callable[[int, int], Sequence[DetectorRevision | None]]
 """Revisions with offsets from ``start`` up to but not including ``end``; None for a record that could not be read."""

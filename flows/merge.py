@@ -133,6 +133,8 @@ class Merge:
         if has_entities(heads[0].detector.config):
             merged = with_entities(merged, plan.group)
         leaders = [leader for head in heads if head.until == step for leader in head.leaders]
+        if block.rules or any(head.rules for head in heads):
+            block.rules.replace(one for head in heads for one in head.rules)
         block.contributors.take(time_ms, plan.group.aggregate, leaders)
         out += block.take(_ticks(block, plan.step_ms, time_ms))
         out += block.take([_samples(merged, heads[0].detector.config.tenant, time_ms)])

@@ -24,13 +24,14 @@ from prometheus_client.process_collector import ProcessCollector
 from connectors.bytewax_io import KafkaSink, KafkaSource
 from connectors.catalogue import Topics
 from connectors.errors import Rejected, TocsinError
+from connectors.feedback import Feedback
 from connectors.follower import Received, TopicLog
 from connectors.logs import configure_logging
 from connectors.messages import DetectorRevision, OutRecord
 from connectors.probes import Component, Probes, degraded_if, down_if
 from connectors.settings import read_settings
 from flows.block import Block
-from flows.chunks import Chunk, ReadRevisions
+from flows.chunks import Chunk, ReadFeedback, ReadRevisions
 from flows.config import Compile, ConfigError
 from flows.decode import Decoder
 from flows.linter import warnings_of
@@ -38,6 +39,7 @@ from flows.merge import Merge
 from flows.notices import Notices
 from flows.partial import Part
 from flows.revisions import MAX_DETECTORS, CompileOnce
+from flows.rules import MARK, MOST_RULES
 from flows.saved_merge import load_merge, save_merge
 from flows.saved_trainings import load_trained, save_trained
 from flows.settings import FlowSettings
@@ -123,14 +125,18 @@ def build() -> Dataflow:
     detectors = TopicLog(
         settings, settings.topics.detectors, prepare=lambda received: compile_ahead(received, compiled, notices)
     )
+    feedback = TopicLog(settings, settings.topics.feedback, wanted=lambda record: MARK in (record.value or b""))
     decoder = Decoder(settings.flow_idle_s // 2, settings.flow_max_series)
     source = KafkaSource(settings, settings.topics.metrics, decoder.decode)
     _check_partitions(len(source.list_parts()), settings)
     vitals = Vitals(decoder, source.stats)
-    _serve_probes(settings, vitals, source, detectors)
+    _serve_probes(settings, vitals, source, (detectors, feedback))
     read_revisions = _revisions_of(detectors, settings.flow_config_timeout_s)
     sink = KafkaSink(settings)
-    return dataflow(settings, lambda flow: op.input("read", flow, source), sink, vitals, read_revisions, compiled)
+    read_feedback = _feedback_of(feedback, settings.flow_config_timeout_s)
+    return dataflow(
+        settings, lambda flow: op.input("read", flow, source), sink, vitals, read_revisions, compiled, read_feedback
+    )
 
 
 def _check_partitions(there: int, settings: FlowSettings) -> None:
@@ -150,11 +156,12 @@ def dataflow(
     vitals: Vitals,
     read_revisions: ReadRevisions,
     compiled: Compile,
+    read_feedback: ReadFeedback = lambda _start, _end: (),
 ) -> Dataflow:
     """The steps, top to bottom; ``read`` makes the input: chunks keyed by partition."""
 
     def logic(saved: bytes | None) -> BlockLogic:
-        block = Block(settings.topics, settings.limits, read_revisions, compiled)
+        block = Block(settings.topics, settings.limits, read_revisions, compiled, read_feedback)
         block.teller = Teller()
         trainings = Trainings(block) if saved is None else load_trained(saved, block)
         vitals.blocks.append(block)
@@ -212,6 +219,22 @@ def _revisions_of(detectors: TopicLog, timeout_s: float) -> ReadRevisions:
     return read
 
 
+def _feedback_of(feedback: TopicLog, timeout_s: float) -> ReadFeedback:
+    def read(start: int, end: int) -> list[Feedback]:
+        records = (_said(received.value) for received in feedback.read(start, end, timeout_s))
+        return [record for record in records if record is not None]
+
+    return read
+
+
+@lru_cache(maxsize=2 * MOST_RULES)  # every partition asks for the same ones
+def _said(value: bytes | None) -> Feedback | None:
+    try:
+        return Feedback.decode(value or b"")
+    except Rejected:  # every reader skips it alike
+        return None
+
+
 @lru_cache(maxsize=2 * MAX_DETECTORS)  # every partition asks for the same ones
 def _revision(value: bytes | None) -> DetectorRevision | None:
     try:
@@ -220,19 +243,25 @@ def _revision(value: bytes | None) -> DetectorRevision | None:
         return None
 
 
-def _serve_probes(settings: FlowSettings, vitals: Vitals, source: KafkaSource[Chunk], detectors: TopicLog) -> None:
+def _serve_probes(settings: FlowSettings, vitals: Vitals, source: KafkaSource[Chunk], logs: Sequence[TopicLog]) -> None:
     registry = CollectorRegistry()
     registry.register(vitals)
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
 
     def components() -> dict[str, Component]:
-        log = detectors.follower
-        unread = "" if log.caught_up() else f"{log.topic} is not read to its end yet"
+        read = {
+            name: down_if(log.follower.missing_reason() or _unread(log))
+            for name, log in zip(("detectors", "feedback"), logs, strict=True)
+        }
         return {
             "source": down_if(source.missing_reason()),
-            "detectors": down_if(log.missing_reason() or unread),
+            **read,
             "lag": degraded_if(vitals.behind_reason(time.time())),
         }
 
     Probes(settings.host, settings.flow_port, registry, components, {"/readiness": vitals.readiness})
+
+
+def _unread(log: TopicLog) -> str:
+    return "" if log.follower.caught_up() else f"{log.follower.topic} is not read to its end yet"

@@ -18,6 +18,7 @@ from connectors.codec.native import NativeHistogram
 from connectors.messages import Aggregate, Detector, Group, Shape
 from flows.detectors.base import Floats, Ints
 from flows.group import DENOMINATOR
+from flows.rules import Standing
 from flows.shape.native import add as add_histograms
 from flows.shape.native import native_quantile
 from flows.shape.quantile import bucket_quantile, quantile_of
@@ -73,6 +74,8 @@ class Part(NamedTuple):
     ended: bool = False
     overflowed: bool = False
     leaders: tuple[Leader, ...] = ()
+    rules: tuple[Standing, ...] = ()
+    """that stood in this partition, of those that may fit the detector's episodes"""
 
 
 def ending(detector: Detector, incarnation: int, next_step: int) -> Part:

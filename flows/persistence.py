@@ -19,6 +19,7 @@ from flows.labels_archive import unpack_labels
 from flows.partial import ending
 from flows.programs import Key, Placed
 from flows.revisions import DetectorTable, unpack_detectors
+from flows.rules import load_standing
 from flows.saved import Saved, pack, unpack
 from flows.saved_budgets import load_budgets, save_budgets
 from flows.saved_episodes import load_episodes, save_episodes
@@ -55,6 +56,8 @@ def save(block: Block) -> bytes:
         "full": full,
         "chances": block.watch.chances(),
         "signal": block.signal,
+        "rules": block.rules.saved(),
+        "hidden": block.hidden,
         "episodes": owners,
         "digests": digests,
         "episodes_full": block.episodes.full,
@@ -100,6 +103,11 @@ def load(raw: bytes, block: Block) -> Block:
     block.log_ms, block.swept_s = header["log_ms"], header["swept_s"]
     block.detectors_offset, block.feedback_offset = header["detectors_offset"], header["feedback_offset"]
     block.announced = header["announced"]
+    if "rules" in header:
+        block.rules.replace(load_standing(header["rules"]))
+        block.hidden = header["hidden"]
+    else:  # of a Tocsin that took no notice of feedback
+        block.feedback_offset = 0
     _load_series(block, saved)
     sources = unpack_detectors(saved.arrays["detectors"].tobytes())
     block.revisions = DetectorTable(sources, block.compile)

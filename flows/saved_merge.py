@@ -16,6 +16,7 @@ from flows.group import GroupPlan
 from flows.merge import Merge, Running
 from flows.partial import GroupName, Part, Portion
 from flows.persistence import load, save
+from flows.rules import load_standing, save_standing
 from flows.saved import Saved, pack, unpack
 
 
@@ -80,7 +81,11 @@ def _save_part(part: Part, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
         names = [[name.labels.decode("latin-1"), name.bound] for name in portion.names]
         histograms = [_save_histogram(histogram) for histogram in portion.histograms]
         portions.append([portion.role, portion.shape, names, prefix, histograms])
-    plain = {"detector": part.detector.model_dump(mode="json"), "leaders": save_leaders(part.leaders)}
+    plain = {
+        "detector": part.detector.model_dump(mode="json"),
+        "leaders": save_leaders(part.leaders),
+        "rules": save_standing(part.rules),
+    }
     return {**part._asdict(), **plain, "portions": portions}
 
 
@@ -96,7 +101,11 @@ def _load_part(saved: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Par
         )
         for role, shape, names, prefix, histograms in saved["portions"]
     ]
-    plain = {"detector": Detector.model_validate(saved["detector"]), "leaders": load_leaders(saved["leaders"])}
+    plain: dict[str, Any] = {
+        "detector": Detector.model_validate(saved["detector"]),
+        "leaders": load_leaders(saved["leaders"]),
+    }
+    plain["rules"] = load_standing(saved.get("rules", ()))
     return Part(**{**saved, **plain, "portions": tuple(portions)})
 
 

@@ -142,6 +142,8 @@ class Vitals(Collector):
     def _outputs(self, counts: Counter[str]) -> Iterator[Metric]:
         for metric, prefix, label, text in (
             ("tocsin_flow_events", "events_", "event", "Episode events, by type"),
+            ("tocsin_flow_episodes_hidden", "hidden_", "rule", "Episodes that a rule kept from being told, by rule"),
+            ("tocsin_flow_rules", "rules_", "outcome", "Records of rules met, by outcome, per partition"),
             ("tocsin_flow_poison_records", "poison_", "reason", "Records sent to the dead letter, by reason"),
             ("tocsin_flow_group_gaps", "merged_gaps_", "reason", "Steps of grouped detectors not judged, by reason"),
             ("tocsin_flow_trainings", "trainings_", "outcome", "Trainings that ended, by outcome, per partition"),
@@ -271,7 +273,7 @@ class Vitals(Collector):
 def _counted(merge: Merge) -> Counter[str]:
     """Steps and gaps, and the events of the block that judges groups; its samples are groups, not samples."""
     counted = Counter({f"merged_{name}": n for name, n in merge.counts.items()})
-    counted.update({name: n for name, n in merge.block_counts().items() if name.startswith("events_")})
+    counted.update({name: n for name, n in merge.block_counts().items() if name.startswith(("events_", "hidden_"))})
     return counted
 
 

@@ -14,8 +14,10 @@ import numpy as np
 from connectors.catalogue import Topics
 from connectors.codec.encode import encode_write_request
 from connectors.codec.varint import encode_varint
+from connectors.feedback import Feedback, FeedbackKind, Rule, feedback
 from connectors.messages import (
     CONTROL_HEADER,
+    MAX_TIME_MS,
     Anomaly,
     ControlRecord,
     Detector,
@@ -64,6 +66,7 @@ class Log:
         self.partition = partition
         self.records: list[Record] = []
         self.revisions: list[DetectorRevision | None] = []
+        self.feedback: list[Feedback] = []
         self._bases: dict[str, int] = defaultdict(int)
 
     def append(self, value: bytes | None, key: bytes | None = None, headers: Sequence[Header] = ()) -> None:
@@ -77,7 +80,9 @@ class Log:
     def control(self, at_s: float, detectors_offset: int | None = None) -> None:
         """Log time so many seconds after the start; announces all revisions so far."""
         offset = len(self.revisions) if detectors_offset is None else detectors_offset
-        control = ControlRecord(time_ms=START_MS + round(1000 * at_s), detectors_offset=offset, feedback_offset=0)
+        control = ControlRecord(
+            time_ms=START_MS + round(1000 * at_s), detectors_offset=offset, feedback_offset=len(self.feedback)
+        )
         self.append(control.encode(), headers=[(CONTROL_HEADER, b"1")])
 
     def mark(self, training_id: str, mark: Mark, detector_id: str = "d") -> None:
@@ -107,6 +112,22 @@ class Log:
         assert end <= len(self.revisions), "beyond the end of the detector log"
         return self.revisions[start:end]
 
+    def rule(self, **fields: Any) -> str:
+        """A rule that holds from the next control record on; its id."""
+        rule = Rule(**{"expires_ms": MAX_TIME_MS, **fields})
+        made = feedback(FeedbackKind.RULE_ADDED, "0" * 32, "test", len(self.feedback), rule=rule)
+        self.feedback.append(made)
+        return made.id
+
+    def no_rule(self, rule_id: str) -> None:
+        """It holds no more from the next control record on."""
+        at = len(self.feedback)
+        self.feedback.append(feedback(FeedbackKind.RULE_REMOVED, "0" * 32, "test", at, rule_id=rule_id))
+
+    def read_feedback(self, start: int, end: int) -> list[Feedback]:
+        assert end <= len(self.feedback), "beyond the end of the feedback log"
+        return self.feedback[start:end]
+
     def chunks(self) -> list[Chunk]:
         """One chunk a record; labels go along once."""
         decoder = Decoder(NEVER_AGAIN_S, 10**6)
@@ -114,7 +135,7 @@ class Log:
 
     def block(self, **limits: Any) -> Block:
         """An empty block that reads this detector log."""
-        return Block(TOPICS, BlockLimits(**limits), self.read_revisions)
+        return Block(TOPICS, BlockLimits(**limits), self.read_revisions, read_feedback=self.read_feedback)
 
     def run(self, **limits: Any) -> tuple[Block, list[Anomaly]]:
         """All records, one after the other, through one block."""

@@ -13,6 +13,8 @@ from pydantic import SecretStr
 from websockets.sync.client import connect
 
 from api.settings import ApiSettings
+from connectors.clock import wall_clock_ms
+from connectors.messages import AnomalyDetector, Direction
 from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
 from tests.anomalies import START_MS, closed, make_anomaly
@@ -224,3 +226,34 @@ def test_no_label_is_lost_while_postgresql_is_down_and_the_api_is_killed(
         assert listed(api, acknowledged="true") == ids_of(range(4, -1, -1))
         detail = api.http.get(f"/api/anomalies/{make_anomaly(0).id}").json()
         assert [comment["text"] for comment in detail["feedback"]["comments"]] == ["before", "meanwhile"]
+
+
+def test_a_verdict_adds_a_rule_that_is_previewed_listed_and_removed(
+    kafka_settings: KafkaSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = AnomalyDetector(id="other", name="", kind="mad", revision=1)
+    events = [*(make_anomaly(number) for number in range(6)), make_anomaly(6, detector=other)]
+    produce(kafka_settings, [*events, make_anomaly(7, direction=Direction.DOWN)])
+    with running_api(api_settings(kafka_settings)) as api:
+        now_ms = wall_clock_ms()
+        path = f"/api/anomalies/{make_anomaly(2).id}/verdict"
+        asked = {"verdict": "expected", "rule": {}}
+        seen = api.http.post(f"{path}?preview=true", json=asked).json()
+        assert (seen["would_hide"]["count"], seen["verdict"]) == (6, None)
+        assert seen["would_hide"]["anomalies"] == ids_of(range(5, -1, -1))
+        wide = {"any_detector": True, "any_direction": True, "labels": {"job": "shop"}}
+        seen = api.http.post(f"{path}?preview=true", json={**asked, "rule": wide}).json()
+        assert seen["would_hide"]["count"] == 8
+        assert api.http.get("/api/rules").json() == {"rules": []}, "a preview writes nothing"
+        made = api.http.post(path, json={**asked, "author": "ann", "rule": {"lasts_s": 3600}}).json()
+        assert made["verdict"]["verdict"] == "expected"
+        (rule,) = api.http.get("/api/rules").json()["rules"]
+        assert (rule["id"], rule["author"], rule["rule"]) == (made["rule_id"], "ann", made["rule"])
+        assert 0 <= rule["rule"]["expires_ms"] - now_ms - 3_600_000 < 60_000
+        unbound = {**asked, "rule": {"any_detector": True, "labels": {}}}
+        assert api.http.post(path, json=unbound).json()["code"] == "invalid"
+        monkeypatch.setattr("api.anomaly.MOST_RULES", 1)
+        assert api.http.post(path, json=asked).json()["code"] == "rule_limit"
+        assert api.http.delete(f"/api/rules/{rule['id']}").status_code == 204
+        assert api.http.delete(f"/api/rules/{rule['id']}").status_code == 404
+        assert api.http.get("/api/rules").json() == {"rules": []}

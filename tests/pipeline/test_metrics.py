@@ -24,7 +24,7 @@ from flows.metrics import dataflow
 from flows.revisions import CompileOnce
 from flows.settings import FlowSettings
 from flows.vitals import Vitals
-from tests.series import labelled
+from tests.series import START_MS, labelled
 from tests.streams import TOPICS, Log, Record, anomalies, busy_log, by_id, config
 
 SETTINGS = FlowSettings(flow_idle_s=120, flow_max_episodes=5)
@@ -64,7 +64,8 @@ def run(log: Log, items: list[Record | TestingSource.ABORT], recovery: RecoveryC
     decoder = Decoder(SETTINGS.flow_idle_s // 2, SETTINGS.flow_max_series)
     vitals = Vitals(decoder, lambda: ReaderStats(0, 0, 0, 0, 0, 0, 0))
     source = TestingSource(items, batch_size)
-    flow = dataflow(SETTINGS, decoded(source, decoder), TestingSink(written), vitals, log.read_revisions, CompileOnce())
+    flow = dataflow(SETTINGS, decoded(source, decoder), TestingSink(written), vitals, log.read_revisions, CompileOnce(),
+                    log.read_feedback)  # fmt: skip
     run_main(flow, epoch_interval=epoch, recovery_config=recovery)
     return [record for _, record in written]
 
@@ -163,3 +164,25 @@ def test_two_workers_say_the_same(two: Two) -> None:
     cluster_main(flow, [], 0, worker_count_per_proc=2)
     assert once([record for _, record in written]) == expected(two)
     assert len(vitals.blocks) == 2
+
+
+def test_killed_and_resumed_under_rules_it_tells_the_same(recovery: RecoveryConfig) -> None:
+    log = Log()
+    log.detector("d", config(threshold=8.0))
+    ids = []
+    for at_s in range(120):
+        if at_s == 20:
+            ids += [log.rule(labels={"x": "a"}), log.rule(labels={"x": "b"}, expires_ms=START_MS + 70_000)]
+        if at_s == 62:
+            log.no_rule(ids[0])
+        log.control(at_s)
+        value = 500.0 if at_s % 30 < 3 and at_s >= 30 else float(at_s % 3)
+        log.samples(*(({"__name__": "m", "x": x}, at_s + 0.5, value) for x in "abc"))
+    told = log.run()[1]
+    opened = {(event.signal.labels["x"], (event.start_ms - START_MS) // 1000) for event in told if not event.sequence}
+    assert opened == {("a", 90), ("b", 90), ("c", 30), ("c", 60), ("c", 90)}
+    written = []
+    for point in (45, 63, 122, 127, 185):
+        written += run(log, [*log.records[:point], TestingSource.ABORT()], recovery, ALWAYS)
+    written += run(log, log.records, recovery, ALWAYS)
+    assert once(written) == by_id(told)

@@ -27,6 +27,7 @@ PURE = (
     "connectors.status",
     "connectors.codec",
     "connectors.training",
+    "connectors.feedback",
 )
 """What of ``connectors`` does no I/O: record types, topics and wire formats."""
 

@@ -49,6 +49,8 @@ def test_openapi_lists_the_whole_rest_api() -> None:
         "POST /api/anomalies/{anomaly_id}/unacknowledge",
         "POST /api/anomalies/{anomaly_id}/comments",
         "POST /api/anomalies/{anomaly_id}/verdict",
+        "GET /api/rules",
+        "DELETE /api/rules/{rule_id}",
         "GET /api/detectors",
         "POST /api/detectors",
         "GET /api/detectors/{detector_id}",

@@ -8,6 +8,7 @@ import pytest
 
 from connectors.codec.encode import encode_labels
 from connectors.codec.native import NativeHistogram
+from connectors.feedback import Rule
 from connectors.messages import ClosedBy, Detector, DetectorConfig, EventType, Group, Shape
 from flows import config as flows_config
 from flows import merge
@@ -15,6 +16,7 @@ from flows.block import BlockLimits
 from flows.config import ConfigError
 from flows.merge import Merge
 from flows.partial import GroupName, Part, Portion
+from flows.rules import Standing
 from flows.saved_merge import load_merge, save_merge
 from tests.groups import Key, Partitions, SeenMerge, sharing_logs
 from tests.streams import TOPICS, anomalies, config
@@ -169,3 +171,23 @@ def test_what_a_newer_version_refuses_ends_with_its_episodes(monkeypatch: pytest
     assert all(event.sequence == last[event.id].sequence + 1 for event in closed)
     assert len(closed) == len(told)
     assert partitions.merges == {}, "all partitions have said that it is gone"
+
+
+@pytest.mark.parametrize("cut", [None, 20, 21])
+def test_rules_that_parts_bear_hide_groups_too(cut: int | None) -> None:
+    """One partition knows the rule a step before the other; a snapshot in between changes nothing."""
+    rule = Standing("f" * 32, "0" * 32, "me", 0, Rule(labels={"x": "a"}, expires_ms=(FIRST + 40) * 15_000))
+
+    def opened(*rules: Standing) -> list[tuple[str, int]]:
+        made, out = Merge(TOPICS, BlockLimits(), 2), []
+        for step in range(64):
+            value = {20: 500.0, 60: 1e6}.get(step, float(step % 3))
+            out += made.take([(0, part(step, value, value, rules=rules if step >= 15 else ()))])
+            if step == cut:
+                made = load_merge(save_merge(made), Merge(TOPICS, BlockLimits(), 2))
+            out += made.take([(1, part(step, value, value, rules=rules if step >= 16 else ()))])
+        told = [event for event in anomalies(out) if event.event is EventType.OPENED]
+        return sorted((event.signal.labels["x"], event.start_ms // 15_000 - FIRST) for event in told)
+
+    assert opened() == [("a", 20), ("a", 60), ("b", 20), ("b", 60)]
+    assert opened(rule) == [("a", 60), ("b", 20), ("b", 60)]

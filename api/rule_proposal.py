@@ -1,0 +1,76 @@
+"""The rule that an anomaly suggests, and what of the history it would have hidden."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Any
+
+from pydantic import Field
+from sqlalchemy import Connection
+
+from api.context import Context
+from api.history_query import Sort, Wanted, find
+from connectors.errors import Rejected
+from connectors.feedback import MOST_LABELS, Minute, Rule
+from connectors.messages import Anomaly, Message
+
+WEEK_S = 604_800
+YEAR_S = 366 * 86_400
+LOOKED_AT = 1_000
+"""Anomalies of the history that a preview looks at, the latest of its detector and labels."""
+LOOKED_BYTES = 16 * 1024 * 1024
+NAMED = 100
+
+
+class RuleProposal(Message):
+    """What a rule shall be, as far as it is not to be as the anomaly suggests: its detector, signal and direction."""
+
+    any_detector: Annotated[bool, Field(description="of whatever detector")] = False
+    labels: Annotated[
+        dict[str, str] | None, Field(max_length=MOST_LABELS, description="null: all of the anomaly's signal")
+    ] = None
+    any_direction: bool = False
+    from_minute: Minute | None = None
+    to_minute: Minute | None = None
+    lasts_s: Annotated[int, Field(ge=60, le=YEAR_S, description="of log time, from now on")] = WEEK_S
+
+    def rule_for(self, anomaly: Anomaly, now_ms: int) -> Rule:
+        """The rule from now on; raises ``Rejected`` for one without bounds."""
+        labels = anomaly.signal.labels if self.labels is None else self.labels
+        fields: dict[str, Any] = {
+            "detector": None if self.any_detector else anomaly.detector.id,
+            "labels": dict(sorted(labels.items())[:MOST_LABELS]),
+            "direction": None if self.any_direction else anomaly.direction,
+            "from_minute": self.from_minute,
+            "to_minute": self.to_minute,
+            "expires_ms": max(anomaly.time_ms, now_ms) + 1000 * self.lasts_s,
+        }
+        try:
+            return Rule(**fields)
+        except ValueError as error:
+            said = str(error).splitlines()
+            raise Rejected(reason="rule", message=f"rule: {said[2].strip() if len(said) > 2 else error}") from error
+
+
+class WouldHide(Message):
+    """What a rule would have hidden, had it always stood."""
+
+    count: int
+    anomalies: Annotated[list[str], Field(description=f"ids, the latest first, at most {NAMED}")]
+    looked_at: Annotated[int, Field(description=f"of the same detector and labels, the latest {LOOKED_AT} at most")]
+
+
+async def would_hide(context: Context, rule: Rule) -> WouldHide:
+    """Look at the latest of the history; raises ``Unavailable`` when the store does not answer."""
+    events = await context.store.read(partial(_latest, rule=rule))
+    fit = [event for event in map(Anomaly.decode, events) if _fits(rule, event)]
+    return WouldHide(count=len(fit), anomalies=[event.id for event in fit[:NAMED]], looked_at=len(events))
+
+
+def _latest(connection: Connection, rule: Rule) -> list[bytes]:
+    wanted = Wanted(detector=rule.detector, labels=tuple(rule.labels.items()))
+    return find(connection, wanted, Sort.NEWEST, None, LOOKED_AT, LOOKED_BYTES).events
+
+
+def _fits(rule: Rule, event: Anomaly) -> bool:
+    return rule.hides(event.detector.id, event.signal.labels, event.direction, event.start_ms)
