@@ -25,6 +25,7 @@ from api import (
     rules,
     socket,
     status,
+    templates,
     trainings,
     trials,
 )
@@ -76,9 +77,10 @@ def create_app(
     )
     install_problems(app)
     steering = (detectors.router, detectors.patches, past.router, trials.router, trainings.train, kinds.router)
-    showing = (anomalies.router, anomaly.router, rules.router, status.router, lint.router, trainings.router)
+    showing = (anomalies.router, anomaly.router, rules.router, status.router, trainings.router)
+    advising = (lint.router, templates.router)
     operating = (datasources.router, collectors.router, connections.router, dead_letters.router, deployment.router)
-    for router in (*showing, *steering, *operating):
+    for router in (*showing, *advising, *steering, *operating):
         app.include_router(router, responses=REFUSALS)
     app.include_router(health.router)
     app.include_router(socket.router)

@@ -64,6 +64,8 @@ def test_openapi_lists_the_whole_rest_api() -> None:
         "POST /api/detectors/{detector_id}/revisions/{revision}/restore",
         "POST /api/detectors/preview",
         "POST /api/detectors/{detector_id}/detect",
+        "GET /api/detector-templates",
+        "GET /api/detector-templates/{name}",
         "POST /api/detectors/lint",
         "GET /api/detectors/{detector_id}/lint",
         "GET /api/status",

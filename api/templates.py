@@ -1,0 +1,70 @@
+"""``/api/detector-templates``: detectors ready to be used, narrowed to what the caller names."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from api.problems import ApiError, Code
+from api.template_catalogue import TEMPLATES, Template
+from connectors.messages import Message
+from flows.config import ConfigError, check_config
+from flows.selector import Matcher, Selector, SelectorError, parse_selector
+
+router = APIRouter(prefix="/api/detector-templates", tags=["detectors"])
+
+Matchers = Annotated[
+    str,
+    Query(max_length=2000, description='PromQL matchers that are added to every selector, as job="shop",env="prod"'),
+]
+
+
+class Templates(Message):
+    """All of them, family by family."""
+
+    templates: list[Template]
+
+
+@router.get("")
+async def list_templates(
+    family: Annotated[str | None, Query(max_length=40, description="those of one family alone")] = None,
+    matchers: Matchers = "",
+) -> Templates:
+    """Detectors ready to be used."""
+    found = [one for one in TEMPLATES.values() if family is None or one.family == family]
+    return Templates(templates=[narrowed(one, matchers) for one in found])
+
+
+@router.get("/{name}")
+async def read_template(name: str, matchers: Matchers = "") -> Template:
+    """One of them; its config can be sent to POST /api/detectors as it is."""
+    if name not in TEMPLATES:
+        message = f"template {name[:100]!r}: there are {', '.join(TEMPLATES)}"
+        raise ApiError(Code.NOT_FOUND, message)
+    return narrowed(TEMPLATES[name], matchers)
+
+
+def narrowed(template: Template, matchers: str) -> Template:
+    """The template with further matchers in its selectors; raises ``ConfigError``."""
+    if not matchers.strip():
+        return template
+    config = template.config
+    try:
+        more = parse_selector(f'{{__name__=~".+",{matchers}}}').matchers
+    except SelectorError as error:
+        expected = f'must be matchers, as job="shop",env=~"prod|test": {error}'
+        raise ConfigError(field="matchers", value=matchers, expected=expected) from error
+    added = tuple(one for one in more if (one.name, one.value) != ("__name__", ".+"))
+    group = config.group
+    if group is not None and group.denominator is not None:
+        group = group.model_copy(update={"denominator": _both(group.denominator, added)})
+    config = config.model_copy(update={"selector": _both(config.selector, added), "group": group})
+    check_config(config)
+    return template.model_copy(update={"config": config})
+
+
+def _both(selector: str, added: tuple[Matcher, ...]) -> str:
+    """A selector with more matchers, as text."""
+    known = parse_selector(selector)
+    return str(Selector((*known.matchers, *(one for one in added if one not in known.matchers))))

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from api.app import create_app
+from api.settings import ApiSettings
+from api.template_catalogue import TEMPLATES
+from api.templates import narrowed
+from connectors.messages import DetectorConfig
+from flows.config import ConfigError, check_config
+from flows.selector import parse_selector
+from tests.apis import ask
+
+APP = create_app(ApiSettings(kafka="127.0.0.1:1"))
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_matchers_narrow_every_selector_and_the_config_can_be_created(name: str) -> None:
+    config = narrowed(TEMPLATES[name], 'env="prod",instance=~"web.*"').config
+    check_config(config)
+    selectors = [config.selector, *([config.group.denominator] if config.group and config.group.denominator else [])]
+    before = TEMPLATES[name].config
+    for selector, old in zip(selectors, [before.selector, before.group and before.group.denominator], strict=False):
+        matchers = {str(one) for one in parse_selector(selector).matchers}
+        assert matchers == {'env="prod"', 'instance=~"web.*"', *map(str, parse_selector(old or "").matchers)}
+
+
+def test_what_is_no_matcher_is_refused() -> None:
+    with pytest.raises(ConfigError, match="must be matchers"):
+        narrowed(TEMPLATES["node-cpu"], "env=")
+    with pytest.raises(ConfigError, match="no series can fulfil"):
+        narrowed(TEMPLATES["node-cpu"], 'mode="user"')
+
+
+def test_templates_are_listed_by_family_and_read_by_name() -> None:
+    listed = ask(APP, "GET", "/api/detector-templates", params={"family": "kafka"}).json()["templates"]
+    assert [one["name"] for one in listed] == ["kafka-lag", "kafka-replicas", "kafka-traffic"]
+    assert len(ask(APP, "GET", "/api/detector-templates").json()["templates"]) == len(TEMPLATES)
+    found = ask(APP, "GET", "/api/detector-templates/node-disk", params={"matchers": 'device="sda"'}).json()
+    assert 'device="sda"' in DetectorConfig(**found["config"]).selector
+    assert ask(APP, "GET", "/api/detector-templates/none").json()["code"] == "not_found"
+    refused = ask(APP, "GET", "/api/detector-templates/node-disk", params={"matchers": "}"})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "matchers")
+
+
+def test_every_template_is_described() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "api.md").read_text(encoding="utf-8")
+    for name in TEMPLATES:
+        assert f"`{name}`" in text
