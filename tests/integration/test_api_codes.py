@@ -20,9 +20,11 @@ from connectors.errors import SourceRefused, StoreUnavailable
 from connectors.kafka_clients import confirm, make_producer
 from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
+from tests.anomalies import make_anomaly
 from tests.apis import RunningApi, api_settings, ask, running_api
 from tests.brokers import free_port
 from tests.conftest import unique_settings
+from tests.integration.test_api_feed import produce
 
 pytestmark = pytest.mark.integration
 
@@ -39,6 +41,7 @@ def api(broker: str) -> Iterator[RunningApi]:
     producer = make_producer(kafka, "test")
     confirm([producer.send(kafka.topics.dead_letter, b"x")], kafka.delivery_timeout_s)
     producer.close()
+    produce(kafka, [make_anomaly(1)])
     with running_api(api_settings(kafka, api_body_timeout_s=0.3)) as running:
         assert running.http.post("/api/detectors", json=CONFIG).status_code == 201
         yield running
@@ -78,6 +81,10 @@ def with_changes(path: str, change: Callable[[pytest.MonkeyPatch, RunningApi], N
 def overload(patch: pytest.MonkeyPatch, api: RunningApi) -> None:
     assert api.context is not None
     patch.setattr(api.context.dead_letters, "_asking", READERS_MOST)
+
+
+def without_rules(patch: pytest.MonkeyPatch, _: RunningApi) -> None:
+    patch.setattr("api.anomaly.MOST_RULES", 0)
 
 
 def without_room(patch: pytest.MonkeyPatch, _: RunningApi) -> None:
@@ -138,6 +145,9 @@ CASES: dict[Code, Callable[[RunningApi], Problem]] = {
     Code.METHOD_NOT_ALLOWED: asked("DELETE", "/api/anomalies"),
     Code.DUPLICATE_DETECTOR: asked("POST", "/api/detectors", json=CONFIG),
     Code.DETECTOR_LIMIT: with_changes("/api/detectors", without_room, json={**CONFIG, "threshold": 9}),
+    Code.RULE_LIMIT: with_changes(
+        f"/api/anomalies/{make_anomaly(1).id}/verdict", without_rules, json={"verdict": "expected", "rule": {}}
+    ),
     Code.NOT_REPLAYABLE: asked("POST", "/api/dead-letters/0/0/replay"),
     Code.STALE_REVISION: lambda api: changed(api, '"77"'),
     Code.TIMEOUT: lambda api: raw(api, HEAD + b"Content-Length: 100\r\n\r\n{"),
