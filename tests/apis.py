@@ -87,7 +87,7 @@ def running_api(settings: ApiSettings, *, until_ready: bool = True) -> Iterator[
 
 
 @contextmanager
-def api_process(settings: ApiSettings, log: Path) -> Iterator[RunningApi]:
+def api_process(settings: ApiSettings, log: Path, ready_s: float = DEADLINE_S) -> Iterator[RunningApi]:
     """``python -m api.app`` as a process of its own, ready, and ended at the end if it still runs."""
     environment = {f"TOCSIN_{key.upper()}": _text(value) for key, value in settings.model_dump().items()}
     with log.open("ab") as out:
@@ -96,7 +96,7 @@ def api_process(settings: ApiSettings, log: Path) -> Iterator[RunningApi]:
         )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{settings.api_port}", timeout=60, verify=False) as http:
-            wait_for(lambda: process.poll() is None and _answers(http), f"see {log}: {log.read_text()[-500:]}")
+            wait_for(lambda: process.poll() is None and _answers(http), f"see {log}: {log.read_text()[-500:]}", ready_s)
             yield RunningApi(settings.api_port, http, process=process)
     finally:
         process.terminate()
