@@ -82,7 +82,9 @@ async def list_anomalies(
         spoken or await context.feedback.reach(context.feedback.seen, REACH_S)
     ):
         try:
-            return _json(await context.store.read(partial(_found, listing=listing, start=start)))
+            version = (context.history.version, context.feedback.version)
+            work = partial(context.store.read, partial(_found, listing=listing, start=start))
+            return _json(await context.shared.answer(listing, version, work))
         except Unavailable:
             if not _is_simple(listing):
                 raise

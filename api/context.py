@@ -20,6 +20,7 @@ from api.meters import ApiMeters
 from api.recent import RecentAnomalies
 from api.revisions import RevisionLog
 from api.settings import ApiSettings
+from api.shared import Shared
 from api.socket_messages import SYSTEM, TRAINING
 from api.sources import Sources
 from api.store import Store
@@ -59,6 +60,7 @@ class Context:
         self.feed = Feed(self.recent, self.backlog, self.meters, **bounds)
         self.history = History(settings, self.store, self.meters, now_ms)
         self.feedback = FeedbackLog(settings, self.store, self.meters)
+        self.shared = Shared(self.meters)
         self.upkeep = Upkeep(settings.api_broker_health)
         self.revisions = RevisionLog(settings, self.meters, now_ms, self.upkeep)
         self.sources = Sources(self.store, AddressPolicy.parse(settings.api_source_networks), self.meters, now_ms)

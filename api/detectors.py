@@ -5,12 +5,13 @@ from __future__ import annotations
 import secrets
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import APIRouter, Body, Query, Request, Response
 from pydantic import Field
 
 from api.change import Revisions, delete, existing, put, replace, tagged
+from api.context import Context
 from api.if_match import ANYTHING, IfMatch
-from api.json_route import MERGE_PATCH, JsonRoute, MergePatchRoute
+from api.json_route import JSON, MERGE_PATCH, JsonRoute, MergePatchRoute
 from api.merge_patch import patched
 from api.selection import Filter, RunState, parse_labels
 from connectors.messages import Detector, DetectorConfig, Message
@@ -30,8 +31,9 @@ class DetectorPage(Message):
     next: Annotated[str | None, Field(description="give it as ``after`` to get the following page; null at the end")]
 
 
-@router.get("")
+@router.get("", response_model=DetectorPage)
 async def list_detectors(
+    request: Request,
     revisions: Revisions,
     limit: Annotated[int, Query(ge=1, le=LIMIT_MOST, description="detectors on a page")] = LIMIT,
     after: Annotated[str, Query(max_length=64, description="``next`` of the page before")] = "",
@@ -43,11 +45,18 @@ async def list_detectors(
     text: Annotated[
         str, Query(max_length=MAX_TEXT, description="stands in its name, its id or its selector, in any case")
     ] = "",
-) -> DetectorPage:
+) -> Response:
     """Detectors ordered by id, those alone that meet all that is asked for."""
     wanted = Filter(state=state, kind=kind, labels=parse_labels(label), text=text)
-    found = revisions.page(after, limit + 1, wanted.takes)
-    return DetectorPage(detectors=found[:limit], next=found[limit - 1].id if len(found) > limit else None)
+
+    async def work() -> bytes:
+        found = revisions.page(after, limit + 1, wanted.takes)
+        following = f'"{found[limit - 1].id}"' if len(found) > limit else "null"
+        return f'{{"detectors":[{",".join(one.text for one in found[:limit])}],"next":{following}}}'.encode()
+
+    context: Context = request.app.state.context
+    key = ("detectors", limit, after, state, kind, tuple(label), text)
+    return Response(await context.shared.answer(key, revisions.version, work), media_type=JSON)
 
 
 @router.get("/{detector_id}")

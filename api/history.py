@@ -80,5 +80,6 @@ class History(StoredTopic[Row]):
 
     async def _forgotten(self, work: Callable[..., int], why: str) -> int:
         count = await self._store.write(work)
+        self.version += 1
         self._meters.history_forgotten.labels(why).inc(count)
         return count

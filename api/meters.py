@@ -40,6 +40,13 @@ class ApiMeters:
         self.backlog_dropped = Counter(
             "tocsin_api_backlog_dropped_events", "events that made room for later ones there", registry=self.registry
         )
+        self.shared_answers = Counter(
+            "tocsin_api_shared_answers",
+            "lists asked for, by whether the answer was made or shared with others",
+            ["result"],
+            registry=self.registry,
+        )
+        self.shared_bytes = Gauge("tocsin_api_shared_answers_bytes", "bytes of answers kept", registry=self.registry)
         self.clients = Gauge("tocsin_api_socket_clients", "WebSocket clients now", registry=self.registry)
         self.closed_clients = Counter(
             "tocsin_api_socket_clients_closed",

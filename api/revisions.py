@@ -58,6 +58,8 @@ class RevisionLog:
         self._upkeep = upkeep
         self._table = DetectorTable()
         self._ids: list[str] | None = None
+        self.version = 0
+        """Counts changes of the detectors."""
         self.kept = KeptRevisions(meters.revisions_dropped.inc)
         self._waiting: dict[bytes, asyncio.Future[Written]] = {}
         self._writer = Writer(settings, "tocsin-api")
@@ -85,6 +87,7 @@ class RevisionLog:
 
     def handle(self, records: Sequence[Received]) -> None:
         """Apply one batch of the log and wake the writers whose records are in it."""
+        self.version += 1
         for record in records:
             written = self._apply(record)
             waiter = self._waiting.get(_token(record.headers))

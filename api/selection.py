@@ -37,10 +37,7 @@ class Filter:
         )
 
     def _reads(self, detector: Detector) -> bool:
-        if not self.text:
-            return True
-        sought, config = self.text.casefold(), detector.config
-        return any(sought in text.casefold() for text in (config.name, detector.id, config.selector))
+        return not self.text or self.text.casefold() in detector.read
 
 
 def parse_labels(texts: Iterable[str]) -> dict[str, str]:

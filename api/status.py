@@ -76,17 +76,23 @@ def status_context(request: Request) -> Context:
 Here = Annotated[Context, Depends(status_context)]
 
 
-@router.get("/api/status")
+@router.get("/api/status", response_model=StatusPage)
 async def read_status(
     context: Here,
     revisions: Revisions,
     limit: Annotated[int, Query(ge=1, le=LIMIT_MOST, description="detectors on a page")] = LIMIT,
     after: Annotated[str, Query(max_length=64, description="``next`` of the page before")] = "",
-) -> StatusPage:
+) -> Response:
     """How the flow and the detectors do, as they told of themselves; nothing is guessed."""
-    found = revisions.page(after, limit + 1, lambda _: True)
-    following = found[limit - 1].id if len(found) > limit else None
-    return StatusPage(flow=_flow(context), detectors=[_summary(context, one) for one in found[:limit]], next=following)
+
+    async def work() -> bytes:
+        found = revisions.page(after, limit + 1, lambda _: True)
+        following = found[limit - 1].id if len(found) > limit else None
+        summaries = [_summary(context, one) for one in found[:limit]]
+        return StatusPage(flow=_flow(context), detectors=summaries, next=following).encode()
+
+    version = (context.told.version, revisions.version)
+    return Response(await context.shared.answer(("status", limit, after), version, work), media_type=JSON)
 
 
 @router.get("/api/detectors/{detector_id}/status", response_model=DetectorStatusPage)

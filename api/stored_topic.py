@@ -61,6 +61,8 @@ class StoredTopic(Generic[R]):
         self._follower: Follower | None = None
         self._reading: asyncio.Task[None] | None = None
         self._trouble = "not read yet"
+        self.version = 0
+        """Counts changes of the tables."""
 
     def start(self) -> None:
         """Begin to read."""
@@ -165,6 +167,7 @@ class StoredTopic(Generic[R]):
                 await self._pause(PAUSE_S)
                 continue
             self._trouble = ""
+            self.version += 1
             self._copied.tell(counts)
             async with self._moved:
                 self._positions.update(offsets)

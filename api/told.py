@@ -53,6 +53,8 @@ class Told:
         """``publish`` is called with all that is told, a detector without its signals."""
         self.partitions: dict[int, PartitionStatus] = {}
         self.size_bytes = 0
+        self.version = 0
+        """Counts what was told."""
         self._limit_bytes = limit_bytes
         self._meters = meters
         self._publish = publish
@@ -70,6 +72,7 @@ class Told:
 
     def handle(self, records: Sequence[Received]) -> None:
         """Take one batch of the topic; what cannot be read is counted and skipped."""
+        self.version += 1
         for record in records:
             try:
                 result = self._take(record)

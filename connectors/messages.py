@@ -275,6 +275,11 @@ class Detector(Message):
         """As JSON, written once."""
         return self.model_dump_json()
 
+    @cached_property
+    def read(self) -> str:
+        """What people look for in it, in one case: name, id and selector, with what none of them contains between."""
+        return "\0".join((self.config.name, self.id, self.config.selector)).casefold()
+
 
 class EventType(StrEnum):
     """What happened to the episode."""
