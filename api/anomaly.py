@@ -71,7 +71,7 @@ UNNAMED = Speaker()
 @router.get("", response_model=AnomalyDetail)
 async def read_anomaly(anomaly_id: str, context: Reading) -> Response:
     """The last event of one episode, acknowledgement, verdict and comments, and addresses of what belongs to it."""
-    event = await _event(context, anomaly_id)
+    event = await event_of(context, anomaly_id)
     said = await _said(context, anomaly_id)
     beside = b'"feedback":%s,"links":%s}' % (said.encode(), json.dumps(_links(event)).encode())
     return Response(event[:-1] + b"," + beside, media_type="application/json")
@@ -103,7 +103,7 @@ async def judge(
     preview: Annotated[bool, Query(description="write nothing, but tell what the rule would have hidden")] = False,
 ) -> Judged:
     """Say what it is: expected, a false alarm, or the new normal; under a rule the like of it is not told."""
-    event = Anomaly.decode(await _event(context, anomaly_id))
+    event = Anomaly.decode(await event_of(context, anomaly_id))
     rule = None if judged.rule is None else judged.rule.rule_for(event, context.now_ms())
     if preview:
         hidden = None if rule is None else await would_hide(context, rule)
@@ -128,12 +128,12 @@ async def _say(
     verdict: Verdict | None = None,
 ) -> Said:
     """Write it, wait until this process has read it back, and tell all that is said now."""
-    await _event(context, anomaly_id)
+    await event_of(context, anomaly_id)
     await context.feedback.write(feedback(kind, anomaly_id, author, context.now_ms(), text, verdict))
     return await _said(context, anomaly_id)
 
 
-async def _event(context: Context, anomaly_id: str) -> bytes:
+async def event_of(context: Context, anomaly_id: str) -> bytes:
     """Its last event; raises ``ApiError`` if there is none, ``Unavailable`` if that is not known yet."""
     recent = context.recent.get(anomaly_id)
     if recent is not None:
@@ -169,5 +169,5 @@ async def _said(context: Context, anomaly_id: str) -> Said:
 def _links(event: bytes) -> dict[str, str]:
     anomaly = Anomaly.decode(event)
     here = f"/api/anomalies/{anomaly.id}"
-    steps = {name: f"{here}/{name}" for name in ("acknowledge", "unacknowledge", "comments", "verdict")}
+    steps = {name: f"{here}/{name}" for name in ("series", "acknowledge", "unacknowledge", "comments", "verdict")}
     return {"self": here, "detector": f"/api/detectors/{anomaly.detector.id}", **steps}

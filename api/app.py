@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from api import (
     anomalies,
     anomaly,
+    around,
     collectors,
     connections,
     datasources,
@@ -77,7 +78,7 @@ def create_app(
     )
     install_problems(app)
     steering = (detectors.router, detectors.patches, past.router, trials.router, trainings.train, kinds.router)
-    showing = (anomalies.router, anomaly.router, rules.router, status.router, trainings.router)
+    showing = (anomalies.router, anomaly.router, around.router, rules.router, status.router, trainings.router)
     advising = (lint.router, templates.router)
     operating = (datasources.router, collectors.router, connections.router, dead_letters.router, deployment.router)
     for router in (*showing, *advising, *steering, *operating):

@@ -11,11 +11,12 @@ from fastapi import APIRouter, Response
 from pydantic import Field
 
 from api.change import Revisions, existing
+from api.confirmed import confirmed_within
 from api.context import Context
 from api.holding import Holding
 from api.json_route import JSON, JsonRoute
 from api.source_history import History
-from api.trial import Comparison, Trial, compare
+from api.trial import Comparison, Trial, compare, times_of
 from api.trial_samples import Samples, SeriesList, Times, check_judgeable, parted
 from connectors.messages import DetectorConfig, Message
 from flows.config import ConfigError, check_config
@@ -75,7 +76,9 @@ async def preview_detector(asked: Preview, context: Holding, revisions: Revision
     if other is None:
         return await _json(Previewed(trial=trial))
     before = await _tried(context, other, frames, asked.history)
-    return await _json(Previewed(trial=trial, against=before, comparison=compare(before.anomalies, trial.anomalies)))
+    confirmed = await confirmed_within(context, asked.against or "", times_of(trial))
+    comparison = compare(before.anomalies, trial.anomalies, confirmed)
+    return await _json(Previewed(trial=trial, against=before, comparison=comparison))
 
 
 @router.post("/{detector_id}/detect", response_model=Trial)

@@ -16,31 +16,29 @@ from connectors.catalogue import Topics
 from connectors.codec.labels import parse_labels
 from connectors.errors import Rejected
 from connectors.messages import (
-    DEAD_LETTER_BYTES_HEADER,
-    DEAD_LETTER_ORIGIN_HEADER,
-    DEAD_LETTER_REASON_HEADER,
     ClosedBy,
     ControlRecord,
     DetectorRevision,
-    Direction,
     OutRecord,
     Shape,
 )
 from flows.chunks import Chunk, Histograms, NewSeries, Poison, ReadFeedback, ReadRevisions, Samples, Types
 from flows.config import Compile, CompiledDetector, compile_config
 from flows.contributions import Contributors
+from flows.dead_letter import dead_letter
 from flows.detectors.base import Floats, Ints
 from flows.episode import CLOSED, OPENED
 from flows.episodes import EpisodeTable, Events, Lanes
 from flows.gather import Gather
 from flows.hash_table import Hashes
+from flows.hiding import Hiding
 from flows.keys import MAX_KEYS
 from flows.labels_archive import MAX_LABEL_BYTES, LabelsArchive
 from flows.models import MAX_MODELS
 from flows.partial import Part
 from flows.program import Judged, Program, unlimited
 from flows.readiness import Counted, readiness_of
-from flows.report import EVENT, Member, Reports, Watched, anomaly_id
+from flows.report import EVENT, Member, Reports, Watched
 from flows.revisions import DetectorTable, Outcome
 from flows.routes import sort_by_program
 from flows.rules import Rules
@@ -51,11 +49,6 @@ from flows.watch import Watch
 from flows.work import WORK_PER_REVISION, WORK_PER_SERIES, work_of
 
 EVER_MS = (1 << 63) - 1
-MAX_REASON_BYTES = 1000
-MAX_DEAD_BYTES = 900_000
-"""Of a record that could not be read so much is kept: Kafka takes 1,000,000 bytes from us, headers and all."""
-MAX_BESIDE_BYTES = 10_000
-"""Of key and headers; what has more loses them, and counts as cut."""
 EVER_WORK = math.inf
 REVISIONS = {outcome: f"revisions_{outcome}" for outcome in Outcome}
 CROWD, CROWD_PAIRS = 128, 1 << 18
@@ -107,10 +100,9 @@ class Block:
         self.feedback_offset = 0
         self.read_feedback = read_feedback
         self.rules = Rules()
-        self.hidden: dict[str, str] = {}
-        """Open episodes that a rule keeps from being told: their ids, and which rule"""
         self.swept_s = 0
         self.counts: Counter[str] = Counter()
+        self.hiding = Hiding(self.rules, self.counts)
         self.readiness = Counted()
         """what detectors still need, as of the last sweep"""
         self.teller: Teller | None = None
@@ -134,7 +126,8 @@ class Block:
                 case ControlRecord():
                     self._control(chunk, out)
                 case Poison():
-                    out.append(self._dead_letter(chunk))
+                    self.counts[f"poison_{chunk.reason}"] += 1
+                    out.append(dead_letter(self.topics.dead_letter, chunk))
         return out
 
     # samples
@@ -251,37 +244,15 @@ class Block:
 
     def _record(self, state: Any, kind: int, closed_by: ClosedBy, out: list[OutRecord]) -> None:
         watched = self._watched(int(state["lane"]), int(state["start_ms"]))
-        if self.rules or self.hidden:
-            ruled = self._ruled(watched, state, kind)
-            if ruled is None:
+        if self.hiding:
+            told_as = self.hiding.told_as(watched, state, kind)
+            if told_as is None:
                 return
-            kind = ruled
+            kind = told_as
         self.counts[f"events_{EVENT[kind]}"] += 1
         if kind == OPENED:
             self._opened(int(self.watch.routes.lanes["detector"][state["lane"]]))
         out.append(self.reports.record(watched, state, kind, closed_by))
-
-    def _ruled(self, watched: Watched, state: Any, kind: int) -> int | None:
-        """What is to be told of an episode under the rules that stand; None for nothing.
-
-        One that a rule has hidden stays so until it ends, or the rule does: then it opens with its next event.
-        """
-        anomaly = anomaly_id(watched.detector.digest, watched, int(state["start_ms"]))
-        if kind == OPENED:
-            direction = Direction.UP if state["direction"] > 0 else Direction.DOWN
-            rule = self.rules.hiding(watched.detector.source.id, watched.labels, direction, int(state["start_ms"]))
-            if rule is None:
-                return kind
-            self.hidden[anomaly] = rule
-            self.counts[f"hidden_{rule}"] += 1
-            return None
-        rule = self.hidden.get(anomaly)
-        if rule is None:
-            return kind
-        over = rule not in self.rules.standing
-        if kind == CLOSED or over:
-            del self.hidden[anomaly]
-        return OPENED if over and kind != CLOSED else None
 
     def _opened(self, number: int) -> None:
         self.watch.budgets.opened(number)
@@ -500,7 +471,7 @@ class Block:
     def end_forgotten(self, watched: Watched, state: Any) -> None:
         """Tell, with the next chunks, the end of an episode that a snapshot had and this block has not."""
         state["sequence"] += 1
-        if self.hidden.pop(anomaly_id(watched.detector.digest, watched, int(state["start_ms"])), None) is not None:
+        if self.hiding.forget(watched, state):
             return
         self.counts[f"events_{EVENT[CLOSED]}"] += 1
         self._untold.append(self.reports.record(watched, state, CLOSED, ClosedBy.DETECTOR))
@@ -513,19 +484,6 @@ class Block:
         """What this partition has said of groups since the last call, for the step that merges partitions."""
         parts, self._parts = self._parts, []
         return parts
-
-    def _dead_letter(self, poison: Poison) -> OutRecord:
-        self.counts[f"poison_{poison.reason}"] += 1
-        reason = f"{poison.reason}: {poison.message}".encode()[:MAX_REASON_BYTES]
-        headers = [(DEAD_LETTER_REASON_HEADER, reason), (DEAD_LETTER_ORIGIN_HEADER, poison.origin.encode())]
-        value, key = poison.value, poison.key
-        beside = len(key or b"") + sum(len(name) + len(content) for name, content in poison.headers)
-        if len(value or b"") > MAX_DEAD_BYTES or beside > MAX_BESIDE_BYTES:
-            headers.append((DEAD_LETTER_BYTES_HEADER, str(len(value or b"")).encode()))
-            value = value[:MAX_DEAD_BYTES] if value is not None else None
-        if beside > MAX_BESIDE_BYTES:
-            return OutRecord(self.topics.dead_letter, None, value, headers)
-        return OutRecord(self.topics.dead_letter, key, value, [*headers, *poison.headers])
 
     # memory
 

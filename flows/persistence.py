@@ -57,7 +57,7 @@ def save(block: Block) -> bytes:
         "chances": block.watch.chances(),
         "signal": block.signal,
         "rules": block.rules.saved(),
-        "hidden": block.hidden,
+        "hidden": block.hiding.hidden,
         "episodes": owners,
         "digests": digests,
         "episodes_full": block.episodes.full,
@@ -105,7 +105,7 @@ def load(raw: bytes, block: Block) -> Block:
     block.announced = header["announced"]
     if "rules" in header:
         block.rules.replace(load_standing(header["rules"]))
-        block.hidden = header["hidden"]
+        block.hiding.hidden = header["hidden"]
     else:  # of a Tocsin that took no notice of feedback
         block.feedback_offset = 0
     _load_series(block, saved)

@@ -31,8 +31,8 @@ from flows.watch import Watch
 
 EVERY_MS, EVERY_NEW_MS, NEW_MS = 60_000, 15_000, 300_000
 """A detector is new for five minutes after it began to compute what it does."""
-LANES_PER_TURN, MAX_TURNS = 1000, 5
-"""One of thousands of lanes is looked at more rarely: that takes as long as judging a tenth of their samples."""
+LANES_PER_TURN, MAX_TURNS = 500, 10
+"""One of thousands of lanes is looked at more rarely: that takes as long as judging a quarter of their samples."""
 PER_CONTROL = 64
 """Detectors told of at the control records of one second, on all partitions together: at 0.1 ms each under 1 % of a
 core. With 10,000 detectors on 8 partitions, of which all change, each is told of every 20 minutes; new ones at once."""

@@ -30,6 +30,8 @@ from tests.processes import wait_until
 
 ROOT = Path(__file__).parents[1]
 DEADLINE_S = 20.0
+START_S = 60.0
+"""A process imports for two seconds, and for twenty where others take the processor."""
 HOMES = Path(tempfile.mkdtemp(prefix="tocsin-api-"))
 """Folders of the stores, one for each api."""
 atexit.register(shutil.rmtree, HOMES, ignore_errors=True)
@@ -87,7 +89,7 @@ def running_api(settings: ApiSettings, *, until_ready: bool = True) -> Iterator[
 
 
 @contextmanager
-def api_process(settings: ApiSettings, log: Path, ready_s: float = DEADLINE_S) -> Iterator[RunningApi]:
+def api_process(settings: ApiSettings, log: Path, ready_s: float = START_S) -> Iterator[RunningApi]:
     """``python -m api.app`` as a process of its own, ready, and ended at the end if it still runs."""
     environment = {f"TOCSIN_{key.upper()}": _text(value) for key, value in settings.model_dump().items()}
     with log.open("ab") as out:

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
 from tests.anomalies import make_anomaly
 from tests.apis import DEADLINE_S, ROOT, api_process, api_settings, running_api, wait_for
-from tests.brokers import Embedded, free_port
+from tests.brokers import Embedded, free_port, frozen
 from tests.integration.test_api_feed import produce
 
 pytestmark = pytest.mark.integration
@@ -50,23 +51,26 @@ def test_a_reader_that_ended_is_told_by_the_probes(broker: str) -> None:
         assert "absent.detectors does not exist" in health.json()["components"]["detectors"]["reason"]
 
 
-def test_who_watches_the_system_is_told_when_kafka_has_come(tmp_path: Path) -> None:
+def test_who_watches_the_system_is_told_when_kafka_answers(tmp_path: Path) -> None:
     broker = Embedded(free_port(), tmp_path)
     settings = KafkaSettings(kafka=broker.bootstrap)
-    with running_api(api_settings(settings), until_ready=False) as api, connect(api.socket_url) as socket:
+    broker.start()
+    create_topics(settings)
+    with ExitStack() as stack:
+        stack.callback(broker.stop)
+        silence = stack.enter_context(ExitStack())
+        silence.enter_context(frozen(broker))
+        api = stack.enter_context(running_api(api_settings(settings), until_ready=False))
+        socket = stack.enter_context(connect(api.socket_url))
         socket.send('{"type": "subscribe", "topics": ["system"]}')
         assert json.loads(socket.recv(DEADLINE_S))["topics"] == ["system"]
-        broker.start()
-        try:
-            create_topics(settings)
-            expected, told = {*TOPICS, "kafka"}, set[str]()
-            while not told >= expected:
-                event = json.loads(socket.recv(DEADLINE_S))
-                assert (event["type"], event["topic"]) == ("system", "system")
-                if event["data"]["status"] == "ok" and event["data"]["before"] == "down":
-                    told.add(event["data"]["component"])
-        finally:
-            broker.stop()
+        silence.close()
+        expected, told = {*TOPICS, "kafka"}, set[str]()
+        while not told >= expected:
+            event = json.loads(socket.recv(DEADLINE_S))
+            assert (event["type"], event["topic"]) == ("system", "system")
+            if event["data"]["status"] == "ok" and event["data"]["before"] == "down":
+                told.add(event["data"]["component"])
 
 
 def test_it_ends_with_1_when_a_topic_is_missing(broker: str, tmp_path: Path) -> None:

@@ -14,9 +14,13 @@ import pytest
 from api.source_table import MAX_SOURCES
 from api.store_tables import sources as table
 from connectors.codec.encode import encode_write_request
+from connectors.messages import AnomalyDetector, AnomalySignal, Shape
+from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
-from tests.apis import RunningApi, api_settings, running_api
+from tests.anomalies import make_anomaly
+from tests.apis import RunningApi, api_settings, running_api, wait_for
 from tests.conftest import unique_settings
+from tests.integration.test_api_feed import produce
 from tests.lokis import FakeLoki, Line
 from tests.prometheus import Exporter, Prometheus, missing_prometheus
 
@@ -57,9 +61,14 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory, begin_ms: int) -> Itera
 
 
 @pytest.fixture(scope="module")
-def api(broker: str) -> Iterator[RunningApi]:
-    kafka = unique_settings(broker)
-    create_topics(kafka)
+def kafka(broker: str) -> KafkaSettings:
+    settings = unique_settings(broker)
+    create_topics(settings)
+    return settings
+
+
+@pytest.fixture(scope="module")
+def api(kafka: KafkaSettings) -> Iterator[RunningApi]:
     with running_api(api_settings(kafka)) as running:
         yield running
 
@@ -208,7 +217,35 @@ def test_detectors_are_tried_on_what_a_source_has(
     previewed = api.http.post(
         "/api/detectors/preview", json={"config": draft, "history": history, "against": made["id"]}
     )
-    assert previewed.json()["comparison"] == {"adds": [], "removes": [anomaly["id"]], "keeps": 0}
+    comparison = previewed.json()["comparison"]
+    assert comparison == {"adds": [], "removes": [anomaly["id"]], "keeps": 0, "hides": []}
+
+
+def test_an_anomaly_is_drawn_and_one_that_was_confirmed_is_missed(
+    api: RunningApi, saved: str, kafka: KafkaSettings, begin_ms: int
+) -> None:
+    detector = api.http.post("/api/detectors", json={**MAD, "threshold": 11.0}).json()["id"]
+    at_ms = begin_ms + 10_000 * SPIKE
+    known = AnomalyDetector(id=detector, name="tried", kind="mad", revision=1)
+    signal = AnomalySignal(labels={"__name__": "m", "job": "spiky"}, shape=Shape.RAW)
+    told = make_anomaly(7, start_ms=at_ms, time_ms=at_ms, detector=known, signal=signal)
+    produce(kafka, [told])
+    path = f"/api/anomalies/{told.id}"
+    wait_for(lambda: api.http.get(path).status_code == 200)
+
+    drawn = api.http.get(f"{path}/series", params={"source": saved, "before_s": 60, "after_s": 20, "step_s": 10})
+    assert drawn.status_code == 200, drawn.text
+    assert drawn.json()["times_ms"] == [at_ms + 10_000 * step for step in range(-6, 3)]
+    assert drawn.json()["values"][6] == 40.0
+    refused = api.http.get(f"{path}/series", params={"source": saved, "before_s": 600_000, "step_s": 1})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "step_s")
+
+    history = {"source": saved, "from_ms": begin_ms, "to_ms": begin_ms + 10_000 * (N - 1), "step_s": 10}
+    asked = {"config": {**MAD, "threshold": 290.0}, "history": history, "against": detector}
+    assert api.http.post(f"{path}/acknowledge", json={"author": "ann"}).status_code == 200
+    assert api.http.post("/api/detectors/preview", json=asked).json()["comparison"]["hides"] == [told.id]
+    assert api.http.post(f"{path}/verdict", json={"verdict": "false_alarm"}).status_code == 200
+    assert api.http.post("/api/detectors/preview", json=asked).json()["comparison"]["hides"] == []
 
 
 def test_groups_are_added_up_by_the_source(api: RunningApi, saved: str, begin_ms: int) -> None:

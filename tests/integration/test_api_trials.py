@@ -66,7 +66,7 @@ def test_a_draft_is_compared_with_a_detector(api: RunningApi, saved: str) -> Non
     answer = api.http.post("/api/detectors/preview", json=body).json()
     assert (answer["trial"]["alerts"], answer["against"]["alerts"]) == (0, 1)
     removed = [anomaly["id"] for anomaly in answer["against"]["anomalies"]]
-    assert answer["comparison"] == {"adds": [], "removes": removed, "keeps": 0}
+    assert answer["comparison"] == {"adds": [], "removes": removed, "keeps": 0, "hides": []}
     alone = api.http.post("/api/detectors/preview", json={"config": draft, "samples": samples("m")}).json()
     assert (alone["trial"], alone["against"], alone["comparison"]) == (answer["trial"], None, None)
 

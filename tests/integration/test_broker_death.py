@@ -197,7 +197,7 @@ def test_a_flow_that_cannot_deliver_ends_and_loses_nothing(
         apache.kill()
         gate.touch()
         assert flow.wait() != 0, "a flow that cannot write must end"
-        assert "the sink ends this process: Unavailable: Kafka did not confirm a record" in flow.log.read_text()
+        assert "the sink ends this process: KafkaUnavailable: Kafka did not confirm a record" in flow.log.read_text()
         apache.start()
         flow.start()
         until(lambda: len({record.value for record in read_all(settings, settings.topics.anomalies)}) == 3_001, "all")

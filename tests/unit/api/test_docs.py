@@ -45,6 +45,7 @@ def test_openapi_lists_the_whole_rest_api() -> None:
     assert {name for name, _ in operations()} == {
         "GET /api/anomalies",
         "GET /api/anomalies/{anomaly_id}",
+        "GET /api/anomalies/{anomaly_id}/series",
         "POST /api/anomalies/{anomaly_id}/acknowledge",
         "POST /api/anomalies/{anomaly_id}/unacknowledge",
         "POST /api/anomalies/{anomaly_id}/comments",

@@ -56,7 +56,9 @@ def test_a_comparison_goes_by_signal_and_time() -> None:
         "adds": [after.anomalies[1].id],
         "removes": [before.anomalies[0].id],
         "keeps": 1,
+        "hides": None,
     }
+    assert compare([], after.anomalies, before.anomalies).hides == [before.anomalies[0].id]
     silent = compare(before.anomalies, tried(strict, frame(100, 200)).anomalies)
     assert (silent.adds, len(silent.removes), silent.keeps) == ([], 2, 0)
     elsewhere = tried(MAD, frame(100, 200, name="other"))

@@ -90,4 +90,4 @@ def test_what_a_closing_sink_raises_is_in_the_log(
     sink.write_batch([OutRecord("t", b"k", b"v", [])])
     with pytest.raises(Unavailable):
         sink.close()
-    assert "the sink ends this process: Unavailable" in caplog.text
+    assert "the sink ends this process: KafkaUnavailable" in caplog.text

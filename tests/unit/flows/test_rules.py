@@ -67,7 +67,7 @@ def test_a_rule_hides_what_fits_it_until_it_expires(fields: dict[str, Any], hidd
     assert opened(events) == BOTH - hidden
     assert {event.id for event in events} == {event.id for event in events if event.sequence == 0}
     assert sum(n for name, n in block.counts.items() if name.startswith("hidden_")) == len(hidden)
-    assert block.hidden == {}, "what has ended needs no memory"
+    assert block.hiding.hidden == {}, "what has ended needs no memory"
 
 
 def test_a_rule_holds_from_its_place_in_the_log_on_and_no_longer_than_it_stands() -> None:

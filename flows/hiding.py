@@ -1,0 +1,51 @@
+"""Which episodes of a block are kept from being told, by the rules that stand."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from connectors.messages import Direction
+from flows.episode import CLOSED, OPENED
+from flows.report import Watched, anomaly_id
+from flows.rules import Rules
+
+
+class Hiding:
+    """An episode that a rule has hidden stays so until it ends, or the rule does: then it opens with its next event."""
+
+    def __init__(self, rules: Rules, counts: Counter[str]) -> None:
+        self._rules = rules
+        self._counts = counts
+        self.hidden: dict[str, str] = {}
+        """ids of open episodes, and of the rule that hides each"""
+
+    def __bool__(self) -> bool:
+        return bool(self._rules or self.hidden)
+
+    def told_as(self, watched: Watched, state: Any, kind: int) -> int | None:
+        """What an event of an episode is told as; None if it is not told."""
+        anomaly = _id_of(watched, state)
+        if kind == OPENED:
+            direction = Direction.UP if state["direction"] > 0 else Direction.DOWN
+            rule = self._rules.hiding(watched.detector.source.id, watched.labels, direction, int(state["start_ms"]))
+            if rule is None:
+                return kind
+            self.hidden[anomaly] = rule
+            self._counts[f"hidden_{rule}"] += 1
+            return None
+        hiding = self.hidden.get(anomaly)
+        if hiding is None:
+            return kind
+        over = hiding not in self._rules.standing
+        if kind == CLOSED or over:
+            del self.hidden[anomaly]
+        return OPENED if over and kind != CLOSED else None
+
+    def forget(self, watched: Watched, state: Any) -> bool:
+        """Forget an episode that goes no further; whether it was hidden."""
+        return self.hidden.pop(_id_of(watched, state), None) is not None
+
+
+def _id_of(watched: Watched, state: Any) -> str:
+    return anomaly_id(watched.detector.digest, watched, int(state["start_ms"]))
