@@ -158,13 +158,13 @@ def test_a_stop_during_an_outage_answers_what_waits(
     def sent() -> Batch[str]:
         both.wait(10)
         producer.mute = producer.gone = True
-        producer.closed.clear()
         return Batch([], [RECORD], "sent")
 
     async def work(courier: Courier) -> None:
         prepared = (sent, lambda: Batch([PIECE], [], "piled"))
         waiting = [asyncio.create_task(failure(courier, prepare)) for prepare in prepared]
         await asyncio.sleep(0)
+        producer.closed.clear()  # which the attempt to connect has set
         both.set()
         await asyncio.to_thread(producer.closed.wait, 10)
         await asyncio.to_thread(courier.stop)
