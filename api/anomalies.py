@@ -111,6 +111,8 @@ def _recent(context: Context, listing: Listing) -> bytes:
         time_ms, anomaly = parse_place(listing.before, listing.sort)
         place = Place(time_ms, anomaly.hex())
     page = context.recent.page(wanted, place, listing.limit, PAGE_BYTES)
+    if place is not None and not page.anomalies:  # which would read as the end of the history
+        raise StoreUnavailable(context.history.incomplete)
     following = None if page.next is None else f"{page.next.time_ms}-{page.next.id}"
     return _encode([kept.event for kept in page.anomalies], following)
 

@@ -108,6 +108,7 @@ async def judge(
     if preview:
         hidden = None if rule is None else await would_hide(context, rule)
         return Judged(**dict(await _said(context, anomaly_id)), rule=rule, would_hide=hidden)
+    context.feedback.rules.expire(context.now_ms())
     if rule is not None and len(context.feedback.rules) >= MOST_RULES:
         message = f"{MOST_RULES} rules stand"
         raise ApiError(Code.RULE_LIMIT, message)

@@ -12,6 +12,7 @@ from api.anomalies import Reading
 from api.anomaly import event_of
 from api.json_route import JsonRoute
 from api.source_config import NO_NUL, SourceKind
+from api.trial_samples import MAX_SAMPLES
 from connectors.messages import MAX_TIME_MS, Anomaly, Message, Shape
 from connectors.sources.decode import SourceSeries
 from connectors.sources.pieces import Range
@@ -54,7 +55,7 @@ async def read_series_around(
     if found.config.kind is not SourceKind.PROMETHEUS:
         raise ConfigError(field="source", value=source, expected=f"must be of kind prometheus, not {found.config.kind}")
     async with context.sources.asking(found) as api:
-        series = await api.query_range(wanted)
+        series = await api.query_range(wanted, MAX_SAMPLES)
     return around(wanted.query, event, series)
 
 

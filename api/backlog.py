@@ -75,7 +75,7 @@ class Backlog:
 
     def since(self, offsets: Offsets) -> list[Entry]:
         """All events from these offsets on; raises ``Gone`` when some of them are not kept."""
-        for partition, kept_from in self._kept_from.items():
+        for partition, kept_from in {**self._begun(), **self._kept_from}.items():
             if offsets.get(partition, 0) < kept_from:
                 message = (
                     f"partition {partition} is kept from offset {kept_from} on, not from {offsets.get(partition, 0)}"

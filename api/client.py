@@ -79,6 +79,8 @@ class Client:
             self.slow.set()
         else:
             self._queue.append(text)
+            if 2 * len(self._queue) > self._limit:  # in a storm there is no time to gather
+                self._awake.set()
 
     def wake(self) -> None:
         """Let what waits be sent."""

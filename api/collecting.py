@@ -17,7 +17,7 @@ import httpx
 import numpy as np
 
 from api import collector_table
-from api.collector_table import Claimed, Outcome, latest_step_ms
+from api.collector_table import MAX_COLLECTORS, Claimed, Outcome, latest_step_ms
 from api.meters import ApiMeters
 from api.problems import ApiError
 from api.sources import Sources
@@ -37,6 +37,7 @@ RUN_DEADLINE_S = 15.0
 """Half of the lease: when it runs out, whoever held it has long ended its run."""
 AT_A_TIME = 8
 STEPS_PER_RUN = 500
+"""At most; of a collector whose last run failed half as many as then, since it may have been too much at once."""
 POINTS_PER_RUN = 200_000
 SAMPLES_PER_BODY = 10_000
 OLDEST_MS = 6 * 3_600_000
@@ -67,6 +68,8 @@ class Collecting:
         self._now_ms = now_ms
         self._looking: asyncio.Task[None] | None = None
         self._runs: set[asyncio.Task[None]] = set()
+        self._steps: dict[str, int] = {}
+        """steps of the next run, of those collectors that failed lately; at most as many as there may be collectors"""
 
     def start(self) -> None:
         """Begin, unless no ingest is named."""
@@ -87,6 +90,8 @@ class Collecting:
                     await self._begin(http)
                 except TocsinError as error:  # the store is away: it says so itself
                     log.debug("collectors: %s", error)
+                except Exception:
+                    log.exception("collectors: looking for what is due failed, and is tried again")
                 await asyncio.sleep(LOOK_S)
 
     async def _begin(self, http: httpx.AsyncClient) -> None:
@@ -111,6 +116,10 @@ class Collecting:
             outcome = _failed(claimed, begin_ms, f"not done within {RUN_DEADLINE_S:g} s")
         except (TocsinError, httpx.HTTPError) as error:
             outcome = _failed(claimed, begin_ms, str(error) or repr(error))
+        except Exception as error:
+            log.exception("collector %s of %s", claimed.id, claimed.source)
+            outcome = _failed(claimed, begin_ms, f"unexpected error: {error!r}")
+        self._learn(claimed, outcome)
         self._meters.collector_runs.labels("failed" if outcome.error else "ok").inc()
         self._meters.collected.inc(outcome.samples)
         if outcome.error:
@@ -123,6 +132,18 @@ class Collecting:
         except TocsinError as error:  # the lease runs out, and it is run again
             log.warning("collector %s: %s", claimed.id, error)
 
+    def _learn(self, claimed: Claimed, outcome: Outcome) -> None:
+        """How many steps the next run asks for."""
+        steps = self._steps.pop(claimed.id, STEPS_PER_RUN)
+        if outcome.next_ms > claimed.next_ms:
+            steps *= 2
+        elif outcome.error:
+            steps = max(1, steps // 2)
+        if steps < STEPS_PER_RUN:
+            self._steps[claimed.id] = steps
+        while len(self._steps) > MAX_COLLECTORS:
+            del self._steps[next(iter(self._steps))]
+
     async def _collect(self, http: httpx.AsyncClient, claimed: Claimed, now_ms: int) -> Outcome:
         """Fetch and send what is there since the last run."""
         config, step_ms = claimed.config, 1000 * claimed.config.step_s
@@ -131,7 +152,7 @@ class Collecting:
             return Outcome(claimed.next_ms, now_ms + step_ms)
         oldest_ms = latest_ms - OLDEST_MS // step_ms * step_ms
         from_ms = -(-max(claimed.next_ms, oldest_ms) // step_ms) * step_ms
-        to_ms = min(latest_ms, from_ms + (STEPS_PER_RUN - 1) * step_ms)
+        to_ms = min(latest_ms, from_ms + (self._steps.get(claimed.id, STEPS_PER_RUN) - 1) * step_ms)
         if from_ms > to_ms:
             return Outcome(claimed.next_ms, from_ms + 1000 * config.delay_s)
         try:

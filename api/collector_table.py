@@ -154,8 +154,9 @@ def settle(connection: Connection, owner: str, claimed: Claimed, outcome: Outcom
     """Note what came of a run, unless another process has taken over or the config has changed meanwhile."""
     c = collectors.c
     wanted = update(collectors).where(c.id == claimed.id, c.owner == owner, c.revision == claimed.revision)
+    error = outcome.error[:500].replace("\0", "")  # which PostgreSQL keeps in no text
     values = {
-        "next_ms": outcome.next_ms, "due_ms": outcome.due_ms, "last_run_ms": now_ms, "last_error": outcome.error[:500],
+        "next_ms": outcome.next_ms, "due_ms": outcome.due_ms, "last_run_ms": now_ms, "last_error": error,
         "lease_ms": 0,
         "samples": c.samples + outcome.samples, "left_out": c.left_out + outcome.left_out,
         "skipped_ms": c.skipped_ms + outcome.skipped_ms, "errors": c.errors + int(outcome.error != ""),

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import partial
 
 from api.history_rows import Row, write_rows
 from api.meters import ApiMeters
-from api.retention import Retention, forget_before, forget_oldest, rows_kept
+from api.retention import Retention, first_too_many, forget_before, forget_to, rows_kept
 from api.settings import ApiSettings
 from api.store import Store
 from api.stored_topic import Copied, StoredTopic
 from connectors.errors import Overloaded, Rejected, Unavailable
 from connectors.follower import Received
 from connectors.messages import Anomaly
+
+log = logging.getLogger(__name__)
 
 SWEEP_S = 60.0
 
@@ -65,18 +67,24 @@ class History(StoredTopic[Row]):
 
     async def _sweep_for_ever(self) -> None:
         while not self._stopping.is_set():
-            with suppress(Unavailable, Overloaded):  # the store has said so, and the next sweep makes up for it
+            try:
                 await self._sweep()
+            except (Unavailable, Overloaded):
+                pass  # the store has said so, and the next sweep makes up for it
+            except Exception:
+                log.exception("history: forgetting failed, and is tried again")
             await self._pause(SWEEP_S)
 
     async def _sweep(self) -> None:
         cutoff_ms = self._retention.cutoff_ms(self._now_ms())
         while not self._stopping.is_set() and await self._forgotten(partial(forget_before, cutoff_ms=cutoff_ms), "age"):
             pass
-        kept = await self._store.read(rows_kept)
-        while not self._stopping.is_set() and kept > self._retention.rows:
-            kept -= await self._forgotten(partial(forget_oldest, most=kept - self._retention.rows), "number") or kept
-        self._meters.history_rows.set(kept)
+        last = await self._store.read(partial(first_too_many, rows=self._retention.rows))
+        if last is not None:
+            up_to_it = partial(forget_to, last=last)
+            while not self._stopping.is_set() and await self._forgotten(up_to_it, "number"):
+                pass
+        self._meters.history_rows.set(await self._store.read(rows_kept))
 
     async def _forgotten(self, work: Callable[..., int], why: str) -> int:
         count = await self._store.write(work)

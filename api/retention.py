@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import ColumnElement, Connection, delete, func, select
 
 from api.history_rows import delete_labels, take_turn
 from api.store_tables import anomalies as table
@@ -13,6 +13,13 @@ from api.store_tables import anomaly_feedback
 
 STEP_ROWS = 500
 DAY_MS = 86_400_000
+
+
+class Place(NamedTuple):
+    """Where an anomaly stands in the order of time."""
+
+    time_ms: int
+    id: bytes
 
 
 class Retention(NamedTuple):
@@ -33,19 +40,26 @@ def rows_kept(connection: Connection) -> int:
 
 def forget_before(connection: Connection, cutoff_ms: int) -> int:
     """Forget one step of those that are too old; returns how many."""
-    return _forget(connection, STEP_ROWS, cutoff_ms)
+    return _forget(connection, table.c.time_ms < cutoff_ms)
 
 
-def forget_oldest(connection: Connection, most: int) -> int:
-    """Forget one step of the oldest, at most so many; returns how many."""
-    return _forget(connection, min(STEP_ROWS, most), None)
+def first_too_many(connection: Connection, rows: int) -> Place | None:
+    """Where the latest one stands that is too many beside so many later ones; None if there are no more."""
+    latest = select(table.c.time_ms, table.c.id).order_by(table.c.time_ms.desc(), table.c.id.desc())
+    found = connection.execute(latest.offset(rows).limit(1)).first()
+    return None if found is None else Place(found.time_ms, found.id)
 
 
-def _forget(connection: Connection, limit: int, before_ms: int | None) -> int:
+def forget_to(connection: Connection, last: Place) -> int:
+    """Forget one step of those up to a place; returns how many. Several replicas that do so forget no more than one."""
+    same_time = (table.c.time_ms == last.time_ms) & (table.c.id <= last.id)
+    return _forget(connection, (table.c.time_ms < last.time_ms) | same_time)
+
+
+def _forget(connection: Connection, condition: ColumnElement[bool]) -> int:
     take_turn(connection)
-    oldest = select(table.c.id, table.c.time_ms).order_by(table.c.time_ms, table.c.id).limit(limit)
-    if before_ms is not None:
-        oldest = oldest.where(table.c.time_ms < before_ms)
+    oldest = select(table.c.id, table.c.time_ms).order_by(table.c.time_ms, table.c.id).limit(STEP_ROWS)
+    oldest = oldest.where(condition)
     times_ms = {row.id: row.time_ms for row in connection.execute(oldest)}
     if times_ms:
         pairs = connection.execute(select(events.c.id, events.c.pairs).where(events.c.id.in_(times_ms)))

@@ -10,7 +10,8 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Hashable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from api.meters import ApiMeters
 
@@ -19,10 +20,13 @@ FRESH_S = 1.0
 """For so long an answer stands if nothing that this process knows of has changed."""
 
 
-class _Made(NamedTuple):
+@dataclass(slots=True)
+class _Made:
     version: Hashable
     until_s: float
     answer: asyncio.Task[bytes]
+    size_bytes: int = 0
+    """as counted: 0 until it is there"""
 
 
 class Shared:
@@ -41,7 +45,7 @@ class Shared:
     async def answer(self, key: Hashable, version: Hashable, work: Callable[[], Coroutine[Any, Any, bytes]]) -> bytes:
         """The answer to ``key`` as of a version; raises what ``work`` raises, which is not kept."""
         made = self._made.get(key)
-        if made is not None and made.version == version and self._clock_s() < made.until_s:
+        if made is not None and made.version == version and (not made.answer.done() or self._clock_s() < made.until_s):
             self._made.move_to_end(key)
             self._meters.shared_answers.labels("shared").inc()
             return await asyncio.shield(made.answer)
@@ -60,11 +64,12 @@ class Shared:
         if failed:
             del self._made[key]
             return
-        self.size_bytes += len(answer.result())
+        made.size_bytes = len(answer.result())
+        self.size_bytes += made.size_bytes
         while len(self._made) > MOST or (self.size_bytes > MOST_BYTES and len(self._made) > 1):
             self._drop(next(iter(self._made)))
 
     def _drop(self, key: Hashable) -> None:
         made = self._made.pop(key, None)
-        if made is not None and made.answer.done():
-            self.size_bytes -= len(made.answer.result())
+        if made is not None:
+            self.size_bytes -= made.size_bytes

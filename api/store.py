@@ -82,6 +82,8 @@ class Store:
             reason = ""
         except (Unavailable, Overloaded) as error:
             reason = str(error)
+        except OURS as error:
+            reason = f"{self.place}: {str(error).splitlines()[0]}"
         return degraded_if(reason).model_copy(update={"response_ms": round(1000 * (time.monotonic() - began_s), 3)})
 
     async def stop(self) -> None:
@@ -141,6 +143,9 @@ class Store:
             engine = make_engine(self._url, READERS + WRITERS)
             try:
                 taken = self._transact(engine, upgrade, writing=True)
+            except OURS as error:  # as without the right to make tables: nobody who asks can do anything about it
+                engine.dispose()
+                raise self._failed(error) from error
             except BaseException:
                 engine.dispose()
                 raise

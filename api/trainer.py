@@ -226,6 +226,7 @@ class _Running:
 
     async def _send(self, part: TrainingHistory) -> None:
         self._check()
+        await self._keep_alive()  # of parts without samples many may follow each other
         self._series.update(await asyncio.to_thread(part.series_hashes, self._detector.config.tenant))
         head, sent = self._head, self._sent
         self._head = head.model_copy(

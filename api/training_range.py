@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from api.source_config import SourceKind
+from api.source_config import NO_NUL, SourceKind
 from api.source_table import DataSource
 from api.sources import Sources
 from api.training_history import PastSeries, TrainingHistory, history_of
@@ -33,7 +33,7 @@ DEADLINE_S = 120.0
 class TrainingRange(Message):
     """Which past a detector learns, and from where."""
 
-    source: Annotated[str, Field(max_length=64, description="id of a data source that is a Prometheus")]
+    source: Annotated[str, Field(max_length=64, pattern=NO_NUL, description="id of a data source, a Prometheus")]
     from_ms: Annotated[int, Field(strict=True, ge=0, le=MAX_TIME_MS, description="ms since 1970")]
     to_ms: Annotated[int, Field(strict=True, ge=0, le=MAX_TIME_MS, description="ms since 1970")]
     step_s: Annotated[
@@ -80,7 +80,7 @@ async def fetched(
     for part in asked.parts(asked.query(selector)):
         async with sources.asking(source, DEADLINE_S) as api:
             assert isinstance(api, PrometheusApi)  # noqa: S101 - ``check_source``
-            found = await api.query_range(part, PART_POINTS)
+            found = await api.fresh_range(part, PART_POINTS)
         yield await asyncio.to_thread(
             history_of, [_past_of(series, asked.labels) for series in found], selector.matches
         )

@@ -77,7 +77,7 @@ async def preview_detector(asked: Preview, context: Holding, revisions: Revision
         return await _json(Previewed(trial=trial))
     before = await _tried(context, other, frames, asked.history)
     confirmed = await confirmed_within(context, asked.against or "", times_of(trial))
-    comparison = compare(before.anomalies, trial.anomalies, confirmed)
+    comparison = await asyncio.to_thread(compare, before.anomalies, trial.anomalies, confirmed)
     return await _json(Previewed(trial=trial, against=before, comparison=comparison))
 
 

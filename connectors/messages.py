@@ -233,6 +233,9 @@ class DetectorConfig(Message):
     ] = {}
 
 
+DETECTOR_ID = r"^[a-z0-9][a-z0-9-]{0,63}$"
+
+
 class DetectorRevision(Message):
     """One record of ``tocsin.detectors``, keyed by detector id.
 
@@ -241,7 +244,7 @@ class DetectorRevision(Message):
     """
 
     version: Literal[1] = 1
-    detector_id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+    detector_id: Annotated[str, Field(pattern=DETECTOR_ID)]
     base_revision: Annotated[int, Field(ge=0)]
     config: DetectorConfig | None
     author: Annotated[str, Field(max_length=200)]

@@ -23,8 +23,14 @@ class Received(NamedTuple):
 
 
 def receive(record: Any) -> Received:
-    """A kafka-python ConsumerRecord as ours; by index, which is what a namedtuple does fastest."""
-    return Received(record[0], record[1], record[3], record[4], record[6], record[7], record[8])
+    """A kafka-python ConsumerRecord as ours; by index, which is what a namedtuple does fastest.
+
+    A header may be null in Kafka. It is empty here, so that nobody stumbles over it.
+    """
+    headers = record[8]
+    if any(value is None for _, value in headers):
+        headers = [(name, value or b"") for name, value in headers]
+    return Received(record[0], record[1], record[3], record[4], record[6], record[7], headers)
 
 
 def topic_partitions(consumer: KafkaConsumer, topic: str) -> list[TopicPartition]:

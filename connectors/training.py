@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from connectors.errors import Rejected
-from connectors.messages import Detector, Header, OutRecord, Record
+from connectors.messages import DETECTOR_ID, Detector, Header, OutRecord, Record
 
 TRAINING_HEADER = "tocsin-training"
 """Kafka header that marks what belongs to a training; its value is the training's id."""
@@ -37,11 +37,19 @@ class Step(StrEnum):
     CANCEL = "cancel"
 
 
+def _with_an_id(detector: Detector) -> Detector:
+    """Refuse ids that no detector can have: a revision of it is made in the flow."""
+    if re.fullmatch(DETECTOR_ID, detector.id) is None:
+        message = f"id must match {DETECTOR_ID}"
+        raise ValueError(message)
+    return detector
+
+
 class TrainingBegin(Record):
     """Value of a ``begin`` record: the detector as it is to learn."""
 
     version: Literal[1] = 1
-    detector: Detector
+    detector: Annotated[Detector, AfterValidator(_with_an_id)]
 
 
 class TrainingEnd(Record):

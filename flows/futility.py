@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from connectors.messages import Aggregate, DetectorConfig, Shape
+from flows.detectors.registry import KINDS, Trait
 from flows.group import Problem
 from flows.selector import SelectorError, parse_selector
 
@@ -16,6 +17,8 @@ def _brevity(config: DetectorConfig) -> Problem | None:
     """Episodes that end before their second step have no length."""
     group, quiet_s = config.group, config.quiet_s
     if group is None or quiet_s is None or quiet_s > group.step_s or not config.min_duration_s:
+        return None
+    if Trait.PAUSES in KINDS[config.kind].traits:  # silence is judged between the steps too
         return None
     expected = (
         f"is never reached: steps come every {group.step_s} s, and quiet_s = {quiet_s:g} ends an episode before the "
@@ -42,7 +45,10 @@ def _floor(config: DetectorConfig) -> Problem | None:
     lower = config.params.get("lower")
     if config.kind != "threshold" or config.params.get("upper") is not None or not isinstance(lower, int | float):
         return None
-    counts = config.group is not None and config.group.aggregate is Aggregate.COUNT
+    group = config.group
+    if group is not None and group.histogram_quantile is not None:  # which may be of negative buckets
+        return None
+    counts = group is not None and group.aggregate is Aggregate.COUNT
     grows = config.shape in (Shape.RATE, Shape.INCREASE)
     least = 1.0 if counts else 0.0
     if lower > least or not (counts or grows):

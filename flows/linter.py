@@ -151,13 +151,17 @@ def _season_s(config: DetectorConfig, params: Any) -> float:
     return VISITS_S.get(config.kind, 0.0) if period_s is None else 2.0 * period_s
 
 
+MOST_DECADES = 100.0
+"""Beyond it nobody cares how many samples it would take."""
+
+
 def _chance(config: DetectorConfig, step_s: float | None, known: Known) -> Iterator[Finding]:
     """Where the threshold is by chance, a sample counts for no more than what was seen bears out."""
     chance = chance_of_each(config, known.signals or 1)
     if math.isnan(chance) or step_s is None:
         return
     threshold = max(LEAST, math.log10(WEEK_S / step_s) - math.log10(chance))
-    samples = 10.0 ** (threshold - KNOWN_EXTRA)
+    samples = 10.0 ** min(threshold - KNOWN_EXTRA, MOST_DECADES)
     says = (
         f"a single sample can alarm after {samples:.3g} samples, {span(samples * step_s)} at {step_s:g} s; before, "
         "several in a row"

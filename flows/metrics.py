@@ -27,7 +27,7 @@ from connectors.errors import Rejected, TocsinError
 from connectors.feedback import Feedback
 from connectors.follower import Received, TopicLog
 from connectors.logs import configure_logging
-from connectors.messages import DetectorRevision, OutRecord
+from connectors.messages import Detector, DetectorRevision, OutRecord
 from connectors.probes import Component, Probes, degraded_if, down_if
 from connectors.settings import read_settings
 from flows.block import Block
@@ -192,10 +192,18 @@ def compile_ahead(received: Sequence[Received], compiled: Compile, notices: Noti
         if revision is not None and revision.detector is not None:
             with suppress(ConfigError):  # every block will meet it, and skip the revision
                 compiled(revision.detector).work_out()
-                for says in warnings_of(revision.detector):
-                    notices.add(revision.detector_id, says)
+                _warn_ahead(revision.detector, notices)
     for notice in notices.take():
         _log.warning("%s", notice)
+
+
+def _warn_ahead(detector: Detector, notices: Notices) -> None:
+    """What the linter says; should it fail, the flow goes on: the log of detectors is read again at every start."""
+    try:
+        for says in warnings_of(detector):
+            notices.add(detector.id, says)
+    except Exception:  # noqa: BLE001 - whatever it is, it must not end the flow at every start
+        _log.exception("the linter failed on detector %s", detector.id)
 
 
 def _is_part(keyed: tuple[str, Judged]) -> bool:

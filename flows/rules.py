@@ -39,12 +39,15 @@ class Rules:
 
     def __init__(self) -> None:
         self.standing: dict[str, Standing] = {}
+        self._of: dict[str, tuple[Standing, ...]] = {}
+        """those of detectors that were asked for, until one comes or goes"""
 
     def __len__(self) -> int:
         return len(self.standing)
 
     def apply(self, record: Feedback) -> RuleOutcome | None:
         """Apply one record of the log; None if it is of no rule."""
+        self._of.clear()
         if record.kind is FeedbackKind.RULE_REMOVED:
             gone = self.standing.pop(record.rule_id or "", None)
             return RuleOutcome.APPLIED if gone is not None else RuleOutcome.UNKNOWN
@@ -61,19 +64,25 @@ class Rules:
         """Forget those whose time is over."""
         for over in [one.id for one in self.standing.values() if one.rule.expires_ms <= log_ms]:
             del self.standing[over]
+            self._of.clear()
 
     def hiding(self, detector: str, labels: Mapping[str, str], direction: Direction, start_ms: int) -> str | None:
         """Id of the first rule that fits an episode."""
-        fit = (one.id for one in self.standing.values() if one.rule.hides(detector, labels, direction, start_ms))
+        fit = (one.id for one in self.of(detector) if one.rule.hides(detector, labels, direction, start_ms))
         return next(fit, None)
 
     def of(self, detector: str) -> tuple[Standing, ...]:
         """Those that may fit episodes of a detector."""
-        return tuple(one for one in self.standing.values() if one.rule.detector in (None, detector))
+        known = self._of.get(detector)
+        if known is None:
+            known = tuple(one for one in self.standing.values() if one.rule.detector in (None, detector))
+            self._of[detector] = known
+        return known
 
     def replace(self, standing: Iterable[Standing]) -> None:
         """Let just these stand."""
         self.standing = {one.id: one for one in standing}
+        self._of.clear()
 
     def saved(self) -> list[Any]:
         """As JSON has it."""

@@ -186,7 +186,10 @@ class Trainings:
         most = max(1, self.block.limits.max_work // WORK_PER_MET)
         before = len(self.block.series)
         out += self.block.take([training.warm.unmet(most)])
-        return len(self.block.series) - before < most  # or it has no room for more
+        whole = len(self.block.series) - before < most  # or it has no room for more
+        if not whole:
+            training.touched_ms = self.block.log_ms  # it goes on, and nobody has to say so
+        return whole
 
     def _lost(self, live: CompiledDetector, source: Detector) -> str:
         """Why a detector as it stands cannot use what is learned; else empty."""

@@ -50,8 +50,10 @@ WITH_APACHE = {
         *("api_conflicts", "api_dead_letters", "api_detectors"),
     )
 }
-REPEATING = ("promql", "backtest", "local_run", "broker", "broker_process", "api_conflicts", "api_contract",
-             "api_races")  # fmt: skip
+REPEATING = (
+    *("promql", "backtest", "local_run", "broker", "broker_process", "training", "collectors"),
+    *("api_conflicts", "api_contract", "api_races", "api_resume"),
+)
 SPARED = {f"test_{name}.py" for name in (*KILLING, *REPEATING)}
 """Tests of which measuring shows next to nothing: processes are killed, or do what those of others do."""
 

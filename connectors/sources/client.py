@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -62,7 +63,9 @@ class Endpoint:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What no message may show."""
-        kept = (*self.headers.values(), *(self.basic or ())[1:], self.bearer or "", httpx.URL(self.url).password)
+        kept = [*self.headers.values(), *(self.basic or ())[1:], self.bearer or "", httpx.URL(self.url).password]
+        if self.basic is not None:  # as it stands in the header, which a server may echo
+            kept.append(b64encode(":".join(self.basic).encode()).decode())
         return tuple(sorted((text for text in kept if len(text) > 3), key=len, reverse=True))
 
 
@@ -141,7 +144,7 @@ class SourceClient:
             raise SourceUnreachable(message) from error
         except Rejected:
             raise
-        except ValueError as error:
+        except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
             message = f"{where}{path} answered {answer.status_code} with what is not an answer of this API: {error}"
             raise SourceRefused(reason="not_the_api", message=self._told(message)) from error
 
@@ -156,7 +159,7 @@ class SourceClient:
             raise SourceUnreachable(message)
         if answer.is_redirect:
             target = httpx.URL(answer.headers.get("location", "")).copy_with(userinfo=b"", query=None)
-            message = f"{where} answered {status} and sends to {target}: give the address that answers itself"
+            message = f"{where} answered {status} and sends to {self._told(str(target))}: give the address that answers"
         reason = "credentials" if status in (401, 403) else "bad_query" if status in (400, 422) else "refused"
         raise SourceRefused(reason=reason, message=message)
 

@@ -27,6 +27,24 @@ class Point(NamedTuple):
     value: float
 
 
+class PointsSink(JsonSink):
+    """The points of an instant query."""
+
+    def __init__(self, expression: str) -> None:
+        super().__init__()
+        self._expression = expression
+
+    def end(self) -> list[Point]:
+        """Raises ``SourceRefused`` for what has no single value, and what indexing raises for what is no answer."""
+        data = super().end()
+        if data["resultType"] == "scalar":
+            return [_point((), data["result"])]
+        if data["resultType"] != "vector":
+            message = f"{self._expression[:200]!r} gives a {data['resultType']}: ask for an instant vector or a scalar"
+            raise SourceRefused(reason="bad_query", message=message)
+        return [_point(labels_of(one["metric"]), one["value"]) for one in data["result"] if "value" in one]
+
+
 class PrometheusApi:
     """The questions that Tocsin asks. ``key`` names the source in the cache, which several may share."""
 
@@ -45,13 +63,7 @@ class PrometheusApi:
     async def query(self, expression: str, time_ms: int | None = None) -> list[Point]:
         """The value of an expression at one time, now unless told otherwise."""
         form = [("query", expression), *([("time", seconds(time_ms))] if time_ms is not None else [])]
-        data = await self.client.fetch("POST", f"{API}/query", form, JsonSink)
-        if data["resultType"] == "scalar":
-            return [_point((), data["result"])]
-        if data["resultType"] != "vector":
-            message = f"{expression[:200]!r} gives a {data['resultType']}: ask for an instant vector or a scalar"
-            raise SourceRefused(reason="bad_query", message=message)
-        return [_point(labels_of(one["metric"]), one["value"]) for one in data["result"] if "value" in one]
+        return await self.client.fetch("POST", f"{API}/query", form, lambda: PointsSink(expression))
 
     async def query_range(self, wanted: Range, most_points: int = MAX_POINTS) -> list[SourceSeries]:
         """All series of a range, ordered by their labels."""

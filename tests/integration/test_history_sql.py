@@ -21,7 +21,7 @@ from api.history_query import Sort, Wanted, find
 from api.history_rows import Row, forget_offsets, read_offsets_of, severity_number, write_rows
 from api.problems import ApiError
 from api.recent import State
-from api.retention import Retention, forget_before, forget_oldest, rows_kept
+from api.retention import Retention, first_too_many, forget_before, forget_to, rows_kept
 from api.store_engine import WRITING, make_engine, store_url
 from api.store_steps import upgrade
 from api.store_tables import anomaly_events, anomaly_labels
@@ -206,7 +206,11 @@ def test_the_oldest_are_forgotten_by_age_and_number_with_all_that_is_theirs(engi
     cutoff_ms = Retention(1.0, 9).cutoff_ms(START_MS + 86_400_000 + 3 * MINUTE_MS)
     assert transact(engine, lambda connection: forget_before(connection, cutoff_ms)) == 3
     assert transact(engine, lambda connection: forget_before(connection, cutoff_ms)) == 0
-    assert transact(engine, lambda connection: forget_oldest(connection, 2)) == 2
+    last = transact(engine, lambda connection: first_too_many(connection, 5))
+    assert last is not None
+    assert transact(engine, lambda connection: forget_to(connection, last)) == 2
+    assert transact(engine, lambda connection: forget_to(connection, last)) == 0, "as a second replica finds it"
+    assert transact(engine, lambda connection: first_too_many(connection, 5)) is None
     assert transact(engine, rows_kept) == 5
     assert found(engine) == [make_anomaly(number) for number in range(9, 4, -1)]
     for table, count in ((anomaly_events, 5), (anomaly_labels, 10)):

@@ -254,6 +254,18 @@ def test_what_comes_in_a_storm_is_taken_at_once_but_not_more_than_a_connection_t
     assert asyncio.run(main()) == [64, 36]
 
 
+def test_a_client_whose_queue_fills_is_woken_before_its_turn() -> None:
+    async def main() -> int:
+        client = Client(10)
+        taking = asyncio.create_task(client.taken())
+        await asyncio.sleep(0)
+        for number in range(6):
+            client.offer(str(number))
+        return len(await asyncio.wait_for(taking, 10))
+
+    assert asyncio.run(main()) == 6
+
+
 def test_a_client_that_nothing_waits_for_waits() -> None:
     feed, _ = make_feed()
     client = subscribed(feed)

@@ -79,6 +79,35 @@ def test_an_error_is_told_to_all_who_wait_and_not_kept() -> None:
     assert answer == b"x"
 
 
+def test_what_is_replaced_before_it_was_counted_is_not_counted() -> None:
+    kitchen = Kitchen()
+
+    async def main() -> int:
+        first = asyncio.create_task(kitchen.ask(answer=b"y" * 7))
+        await asyncio.sleep(0)
+        made = next(iter(kitchen.shared._made.values())).answer
+        await asyncio.wait([made])
+        await kitchen.ask(version=2)
+        await first
+        return kitchen.shared.size_bytes
+
+    assert asyncio.run(main()) == 1
+
+
+def test_a_slow_answer_is_waited_for_however_long_it_takes() -> None:
+    kitchen = Kitchen()
+
+    async def main() -> None:
+        first = asyncio.create_task(kitchen.ask())
+        await asyncio.sleep(0)
+        kitchen.now_s = 10 * FRESH_S
+        second = asyncio.create_task(kitchen.ask())
+        await asyncio.gather(first, second)
+
+    asyncio.run(main())
+    assert kitchen.made == 1
+
+
 def test_who_gives_up_takes_it_from_nobody() -> None:
     kitchen = Kitchen()
 

@@ -88,6 +88,14 @@ def test_what_cannot_be_read_is_poison(changes: dict[str, bytes], message: str) 
     assert message in found.message
 
 
+def test_a_detector_that_cannot_be_is_poison() -> None:
+    odd = DETECTOR.model_copy(update={"id": "Foo_1"})
+    mark = mark_record("m", ID, odd.id, 5, TrainingBegin.model_construct(detector=odd))
+    (found,) = decode(mark)
+    assert isinstance(found, Poison)
+    assert "detector" in found.message
+
+
 def test_a_step_must_be_named() -> None:
     with pytest.raises(Rejected, match="must be one of"):
         training_of({TRAINING_HEADER: ID.encode()})

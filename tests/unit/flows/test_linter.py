@@ -72,6 +72,9 @@ def test_what_can_never_fire_is_refused_by_linter_and_validator_alike(
         config("threshold", params={"lower": 0.1}, shape="rate"),
         config("threshold", params={"lower": 0, "upper": 5}, shape="rate"),
         config("threshold", params={"lower": 2}, group=Group(aggregate="count")),
+        config("threshold", params={"lower": 0}, shape="rate", group=Group(histogram_quantile=0.5)),
+        config("missing", group=Group(step_s=60), quiet_s=30.0, min_duration_s=20.0),
+        config("auto", group=Group(), chance_per_week=1e-305),
     ],
 )
 def test_what_may_fire_is_taken(taken: DetectorConfig) -> None:

@@ -269,6 +269,40 @@ def test_questions_about_series_and_the_server() -> None:
     assert asked[2][:2] == ("GET", "metric=up")
 
 
+VECTOR: dict[str, Any] = {"resultType": "vector"}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        {},
+        [],
+        "x",
+        VECTOR,
+        {**VECTOR, "result": [{"metric": {}, "value": ["x", "1"]}]},
+        {**VECTOR, "result": [{"metric": {}, "value": [1e400, "1"]}]},
+        {"resultType": "scalar", "result": 5},
+    ],
+)
+def test_nonsense_of_an_instant_query_is_refused(data: object) -> None:
+    body = json.dumps({"status": "success", "data": data}).replace("Infinity", "1e400")
+    server = Server([httpx.Response(200, text=body)])
+
+    async def main() -> None:
+        await PrometheusApi(server.client).check()
+
+    with pytest.raises(SourceRefused, match="not an answer of this API"):
+        asyncio.run(main())
+
+
+def test_a_header_that_is_echoed_shows_no_secret() -> None:
+    server = Server([httpx.Response(403, text="Basic YW5uOnNlY3JldHM=")], Endpoint(URL, basic=("ann", "secrets")))
+    with pytest.raises(SourceRefused) as refused:
+        server.ask()
+    assert "YW5u" not in str(refused.value)
+
+
 def test_a_range_vector_is_no_answer_to_an_instant_query() -> None:
     answer = httpx.Response(200, json={"status": "success", "data": {"resultType": "matrix", "result": []}})
     with pytest.raises(Rejected, match="ask for an instant vector"):
