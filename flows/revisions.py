@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from enum import StrEnum
@@ -24,17 +23,15 @@ class CompileOnce:
     def __init__(self, compiled: Compile = compile_config) -> None:
         self._compile = compiled
         self._known: dict[str, CompiledDetector] = {}
-        self._lock = threading.Lock()
 
     def __call__(self, detector: Detector) -> CompiledDetector:
         """As ``compile_config``."""
         known = self._known.get(detector.text)
         if known is None:
             known = self._compile(detector)
-            with self._lock:
-                if len(self._known) >= MAX_COMPILED:
-                    del self._known[next(iter(self._known))]  # the oldest
-                self._known[detector.text] = known
+            if len(self._known) >= MAX_COMPILED:
+                self._known.pop(next(iter(self._known)), None)  # the oldest, unless another thread was faster
+            self._known[detector.text] = known
         return known
 
 

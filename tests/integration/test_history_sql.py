@@ -245,7 +245,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 def test_any_anomaly_of_the_contract_is_kept_as_it_came(shared: Engine, event: Anomaly) -> None:
     write(shared, event)
     kept = transact(shared, lambda connection: connection.scalars(select(anomaly_events.c.event)).all())
-    assert Anomaly.encode(event) in kept or any(Anomaly.decode(one).sequence > event.sequence for one in kept)
+    assert Anomaly.encode(event) in kept or any(Anomaly.decode(one).sequence >= event.sequence for one in kept)
 
 
 def test_numbers_beyond_64_bits_are_refused() -> None:
