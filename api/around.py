@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import numpy as np
 from fastapi import APIRouter, Query
 from pydantic import Field
 
 from api.anomalies import Reading
 from api.anomaly import event_of
 from api.json_route import JsonRoute
+from api.numbers import numbers_of
 from api.source_config import NO_NUL, SourceKind
 from api.trial_samples import MAX_SAMPLES
 from connectors.messages import MAX_TIME_MS, Anomaly, Message, Shape
@@ -86,7 +86,6 @@ def around(query: str, event: Anomaly, found: list[SourceSeries]) -> Around:
     labels = {name: value for name, value in event.signal.labels.items() if name != "__name__"}
     for series in found:
         if {name: value for name, value in series.labels if name != "__name__"} == labels:
-            finite = np.isfinite(series.values).tolist()
-            values = [value if known else None for value, known in zip(series.values.tolist(), finite, strict=True)]
+            values = numbers_of(series.values)
             return Around(query=query, labels=event.signal.labels, times_ms=series.times_ms.tolist(), values=values)
     return Around(query=query, labels=event.signal.labels, times_ms=[], values=[])

@@ -6,7 +6,6 @@ import secrets
 from functools import partial
 from typing import Annotated
 
-import numpy as np
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
@@ -14,6 +13,7 @@ from api import source_table
 from api.holding import Holding
 from api.if_match import IfMatch, base_revision, etag, is_anything
 from api.json_route import JsonRoute
+from api.numbers import numbers_of
 from api.problems import ApiError, Code
 from api.source_config import NO_NUL, SourceConfig, SourceId, SourceKind
 from api.source_history import Span
@@ -165,6 +165,5 @@ def _overtaken(source_id: str) -> ApiError:
 
 
 def _shown(series: SourceSeries) -> FoundSeries:
-    finite = np.isfinite(series.values)
-    values = [value if known else None for value, known in zip(series.values.tolist(), finite.tolist(), strict=True)]
+    values = numbers_of(series.values)
     return FoundSeries(labels=dict(series.labels), times_ms=series.times_ms.tolist(), values=values)

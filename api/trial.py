@@ -13,17 +13,16 @@ import numpy as np
 from pydantic import Field
 
 from api.meters import ApiMeters
+from api.numbers import Numbers, numbers_of
 from api.problems import ApiError, Code
 from connectors.errors import Overloaded
 from connectors.messages import Anomaly, DetectorConfig, Message
-from flows.detectors.base import Floats
 from flows.frame import Frame
 
 WAITING_MOST = 8
 """One trial runs at a time, since each takes a core; so many may wait for it."""
 LONGEST_S = 60.0
 DAY_MS = 86_400_000.0
-Numbers = list[float | None]
 
 
 class Verdicts(Message):
@@ -93,12 +92,12 @@ def judge(config: DetectorConfig, frames: Sequence[Frame], tell: Callable[[float
     signals, anomalies, drops = list[Verdicts](), list[Anomaly](), Counter[str]()
     for frame in frames:
         replayed = replay(config, frame, tell)
-        scored = {name: _numbers(column) for name, column in replayed.scored._asdict().items()}
+        scored = {name: numbers_of(column) for name, column in replayed.scored._asdict().items()}
         signals.append(
             Verdicts(
                 labels=[dict(labels) for labels in frame.labels],
                 times_ms=frame.times_ms.tolist(),
-                value=_numbers(replayed.value),
+                value=numbers_of(replayed.value),
                 alert=replayed.alert.tolist(),
                 learned=replayed.learned[0] if len(replayed.learned) == 1 else None,
                 **scored,
@@ -147,11 +146,6 @@ def _per_day(alerts: int, frames: Sequence[Frame]) -> float | None:
     times_ms = np.concatenate([frame.times_ms for frame in frames])
     days = float(times_ms.max() - times_ms.min()) / DAY_MS if len(times_ms) else 0.0
     return alerts / days if days else None
-
-
-def _numbers(values: Floats) -> Numbers:
-    """As JSON has them: null for what is no finite number."""
-    return [value if finite else None for value, finite in zip(values.tolist(), np.isfinite(values), strict=True)]
 
 
 def _hurry(deadline_s: float, _share: float) -> None:
