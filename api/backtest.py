@@ -23,9 +23,10 @@ from connectors.errors import Rejected, TocsinError
 from connectors.messages import DetectorConfig, Group
 from connectors.refusals import expected_of, place_of
 from connectors.sources.pieces import Range
-from flows.config import ConfigError, check_config, refuse_aggregates
+from flows.config import ConfigError, refuse_aggregates
 from flows.detectors.registry import KINDS, Trait
 from flows.frame import Frame, entities_of
+from flows.futility import check_proposal
 from flows.policy import threshold_of
 from flows.replay import EVERYTHING, TOGETHER, replay
 from flows.selector import NAME_LABEL
@@ -102,7 +103,7 @@ def load_config(detector: str) -> DetectorConfig:
     else:
         kinds = ", ".join(sorted(KINDS))
         raise ConfigError(field="--detector", value=detector, expected=f"must be one of {kinds}, or FILE.json")
-    check_config(config)
+    check_proposal(config)
     refuse_aggregates(config, "in a backtest", "let the PromQL of --query aggregate")
     return config
 

@@ -13,6 +13,7 @@ from api.problems import ApiError, Code
 from api.revisions import RevisionLog, Written
 from connectors.errors import Rejected
 from connectors.messages import Detector, DetectorConfig
+from flows.futility import check_proposal
 from flows.revisions import MAX_DETECTORS, Outcome
 
 MAX_TRIES = 40
@@ -68,11 +69,19 @@ async def replace(
     if_match: str | None,
     config_of: Callable[[DetectorConfig], DetectorConfig],
 ) -> Detector:
-    """Let another config take the place of the one that holds; one that is the same writes nothing."""
+    """Let another config take the place of the one that holds; one that is the same writes nothing.
+
+    Who only stops what stands, or lets it run again, proposes nothing: an older version may have taken what can never
+    fire, and it must be possible to stop that.
+    """
 
     async def make(detector: Detector) -> Detector:
         config = config_of(detector.config)
-        return detector if config == detector.config else await put(revisions, detector_id, detector.revision, config)
+        if config == detector.config:
+            return detector
+        if config.model_copy(update={"enabled": detector.config.enabled}) != detector.config:
+            check_proposal(config)
+        return await _put(revisions, detector_id, detector.revision, config)
 
     return await change(revisions, detector_id, if_match, make)
 
@@ -86,7 +95,13 @@ async def delete(revisions: RevisionLog, detector_id: str, if_match: str | None)
     await change(revisions, detector_id, if_match, make)
 
 
-async def put(revisions: RevisionLog, detector_id: str, base: int, config: DetectorConfig) -> Detector:
+async def create(revisions: RevisionLog, detector_id: str, config: DetectorConfig) -> Detector:
+    """Write the first revision of a detector."""
+    check_proposal(config)
+    return await _put(revisions, detector_id, 0, config)
+
+
+async def _put(revisions: RevisionLog, detector_id: str, base: int, config: DetectorConfig) -> Detector:
     """Refuse early what would be refused in the log too, so that the log is not filled with it; then write."""
     _refuse_twin(revisions, detector_id, config)
     written = await revisions.write(detector_id, base, config)

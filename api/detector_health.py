@@ -13,6 +13,7 @@ from api.standing import Standing
 from connectors.messages import DetectorConfig, Message
 from flows.budget import PERIOD_S
 from flows.detectors.registry import KINDS, Trait
+from flows.futility import futility_of
 
 UNHEARD_S = 90.0
 """A partition gives a sign of life every 30 s of log time."""
@@ -38,6 +39,7 @@ class Why(StrEnum):
     """What is the matter; a closed list."""
 
     STOPPED = "stopped"
+    NEVER_FIRES = "never_fires"
     UNHEARD = "unheard"
     NOT_TOLD = "not_told"
     NOT_IN_FORCE = "not_in_force"
@@ -85,6 +87,9 @@ def _findings(standing: Standing, config: DetectorConfig, now_ms: int) -> Iterat
     if not config.enabled:
         yield _down(Why.STOPPED, "it is stopped: start it, and it learns anew")
         return
+    futile = futility_of(config)
+    if futile is not None:  # taken by an older version
+        yield _down(Why.NEVER_FIRES, f"it can never fire: {futile.field} = {futile.value!r} {futile.expected}")
     yield from _heard(standing)
     if not standing.parts:
         return

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Query, Request, Response
 from pydantic import Field
 
-from api.change import Revisions, delete, existing, put, replace, tagged
+from api.change import Revisions, create, delete, existing, replace, tagged
 from api.context import Context
 from api.if_match import ANYTHING, IfMatch
 from api.json_route import JSON, MERGE_PATCH, JsonRoute, MergePatchRoute
@@ -70,7 +70,7 @@ async def create_detector(config: DetectorConfig, revisions: Revisions, response
     """Create a detector; its id is drawn at random. It is in force once this is answered."""
     detector_id = f"d-{secrets.token_hex(ID_BYTES)}"
     response.headers["Location"] = f"/api/detectors/{detector_id}"
-    return tagged(await put(revisions, detector_id, 0, config), response)
+    return tagged(await create(revisions, detector_id, config), response)
 
 
 @router.put("/{detector_id}")

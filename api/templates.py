@@ -9,7 +9,8 @@ from fastapi import APIRouter, Query
 from api.problems import ApiError, Code
 from api.template_catalogue import TEMPLATES, Template
 from connectors.messages import Message
-from flows.config import ConfigError, check_config
+from flows.config import ConfigError
+from flows.futility import check_proposal
 from flows.selector import Matcher, Selector, SelectorError, parse_selector
 
 router = APIRouter(prefix="/api/detector-templates", tags=["detectors"])
@@ -60,7 +61,7 @@ def narrowed(template: Template, matchers: str) -> Template:
     if group is not None and group.denominator is not None:
         group = group.model_copy(update={"denominator": _both(group.denominator, added)})
     config = config.model_copy(update={"selector": _both(config.selector, added), "group": group})
-    check_config(config)
+    check_proposal(config)
     return template.model_copy(update={"config": config})
 
 

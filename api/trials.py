@@ -19,8 +19,9 @@ from api.source_history import History
 from api.trial import Comparison, Trial, compare, times_of
 from api.trial_samples import Samples, SeriesList, Times, check_judgeable, parted
 from connectors.messages import DetectorConfig, Message
-from flows.config import ConfigError, check_config
+from flows.config import ConfigError
 from flows.frame import Frame
+from flows.futility import check_proposal
 
 router = APIRouter(prefix="/api/detectors", tags=["trials"], route_class=JsonRoute)
 
@@ -67,7 +68,7 @@ async def preview_detector(asked: Preview, context: Holding, revisions: Revision
     """Try a config, saved or not, on samples of the past; nothing live is touched."""
     other = existing(revisions, asked.against).config if asked.against is not None else None
     with _inside("config"):
-        check_config(asked.config)
+        check_proposal(asked.config)
         if asked.history is None:
             check_judgeable(asked.config)
     with _inside("samples"):

@@ -16,7 +16,6 @@ from connectors.messages import TENANT_RULE, Aggregate, Detector, DetectorConfig
 from connectors.refusals import expected_of, place_of
 from flows.detectors import base
 from flows.detectors.registry import KINDS, Trait
-from flows.futility import futility_of
 from flows.group import GroupPlan, problem_of
 from flows.homes import Address, addresses_of
 from flows.policy import policy_of, threshold_of, unusual_of
@@ -163,7 +162,12 @@ def _programs_of(program: ProgramKey) -> tuple[ProgramKey, ProgramKey]:
 
 
 def compile_config(detector: Detector) -> CompiledDetector:
-    """Check kind, params, selectors, tenant and group; raises ``ConfigError``."""
+    """Check kind, params, selectors, tenant and group; raises ``ConfigError``.
+
+    Every revision in the log is read by it, so what it takes once it must take for ever: else a flow that resumes from
+    a snapshot and a reader that begins at the log's start disagree on what stands. What is merely unwise to propose is
+    refused by ``flows.futility``.
+    """
     config = detector.config
     if not is_tenant(config.tenant):
         raise ConfigError(field="tenant", value=config.tenant, expected=f"must be {TENANT_RULE}")
@@ -181,9 +185,6 @@ def compile_config(detector: Detector) -> CompiledDetector:
         raise ConfigError(field="chance_per_week", value=config.chance_per_week, expected=expected)
     _check_budget(config)
     _check_together(config)
-    futile = futility_of(config)
-    if futile is not None:
-        raise ConfigError(field=futile.field, value=futile.value, expected=futile.expected)
     if config.group is None:
         return CompiledDetector(detector, selector, program, (selector,))
     watches: tuple[Selector, ...] = (selector,)

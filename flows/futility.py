@@ -1,15 +1,28 @@
-"""Configs that could be computed, but whose detector could never tell anything. Pure; a part of ``compile_config``."""
+"""Configs that could be computed, but whose detector could never tell anything. Pure.
+
+It is asked where a config is proposed: by writes of the api, previews, backtests and the linter. Never where the log of
+detectors is reduced: what stands there and compiles is obeyed, whatever a later version knows of it.
+"""
 
 from __future__ import annotations
 
 from connectors.messages import Aggregate, DetectorConfig, Shape
+from flows.config import ConfigError, check_config
 from flows.detectors.registry import KINDS, Trait
 from flows.group import Problem
 from flows.selector import SelectorError, parse_selector
 
 
+def check_proposal(config: DetectorConfig) -> None:
+    """Raise ``ConfigError`` for a config that cannot run, or could never tell anything."""
+    check_config(config)
+    futile = futility_of(config)
+    if futile is not None:
+        raise ConfigError(field=futile.field, value=futile.value, expected=futile.expected)
+
+
 def futility_of(config: DetectorConfig) -> Problem | None:
-    """Why it can never fire, and what would be right; None if nothing speaks against it."""
+    """Why a config that runs can never fire, and what would be right; None if nothing speaks against it."""
     return _brevity(config) or _identity(config) or _floor(config)
 
 

@@ -17,7 +17,7 @@ from pydantic import Field
 from connectors.messages import Detector, DetectorConfig, Message
 from flows.config import CompiledDetector, ConfigError, compile_config
 from flows.detectors.registry import KINDS, Trait
-from flows.futility import futility_of
+from flows.futility import check_proposal, futility_of
 from flows.gather import MAX_MEMBERS
 from flows.keys import MAX_KEYS
 from flows.policy import KNOWN_EXTRA, LEAST, WEEK_S, chance_of_each
@@ -86,19 +86,23 @@ NOTHING_KNOWN = Known()
 def lint(config: DetectorConfig, known: Known = NOTHING_KNOWN) -> list[Finding]:
     """All findings, refusals first; of a config that is refused nothing else is said."""
     detector = Detector(id="lint", revision=1, config=config, author="", updated_ms=0)
+    code = LintCode.INVALID
     try:
         compiled = compile_config(detector)
+        code = LintCode.NEVER_FIRES
+        check_proposal(config)
     except ConfigError as error:
-        futile = futility_of(config)
-        code = LintCode.NEVER_FIRES if futile and futile.field == error.field else LintCode.INVALID
         return [Finding(code=code, severity=LintSeverity.REFUSAL, field=error.field, says=str(error), numbers={})]
     order = list(LintSeverity)
     return sorted(_findings(compiled, known), key=lambda one: order.index(one.severity))
 
 
 def warnings_of(detector: Detector) -> list[str]:
-    """What is to be said of a detector that runs, whatever its data; of single series the cadence decides it all."""
-    if detector.config.group is None:
+    """What is to be said of a detector that stands, whatever its data: also that it would be refused today."""
+    futile = futility_of(detector.config)
+    if futile is not None:
+        return [f"it can never fire: {futile.field} = {futile.value!r} {futile.expected}"]
+    if detector.config.group is None:  # the cadence of its series decides the rest
         return []
     return [one.says for one in lint(detector.config) if one.severity is LintSeverity.WARNING]
 

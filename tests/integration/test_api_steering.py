@@ -8,8 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
+from api.journal import publish
 from api.kept_revisions import PER_DETECTOR
 from api.revisions import REQUEST_HEADER
+from connectors.messages import DetectorConfig, DetectorRevision
 from connectors.topics import create_topics
 from tests.apis import RunningApi, api_settings, running_api, wait_for
 from tests.brokers import read_all
@@ -186,3 +188,30 @@ def test_replicas_and_a_restart_know_the_same_past(broker: str) -> None:
     with running_api(api_settings(kafka)) as again:
         assert again.http.get(f"{path}/revisions", params={"limit": 100}).json() == past
         assert again.metric("tocsin_api_detector_revisions_dropped_total") == 3
+
+
+def test_what_can_never_fire_is_refused_but_what_an_older_version_took_can_be_stopped(api: RunningApi) -> None:
+    futile: dict[str, Any] = {"kind": "threshold", "shape": "rate", "params": {"lower": 0}}
+    refused = api.http.post("/api/detectors", json=config("futile", **futile))
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "params.lower")
+    samples = {"times_ms": [1], "series": [{"labels": {"__name__": "up"}, "values": [1.0]}]}
+    tried = api.http.post("/api/detectors/preview", json={"config": config("futile", **futile), "samples": samples})
+    assert (tried.status_code, tried.json()["errors"][0]["field"]) == (422, "config.params.lower")
+    sound = create(api, "sound", **{**futile, "params": {"lower": 1}})
+    assert patch(api, sound, {"params": {"lower": 0}}).status_code == 422
+
+    context = api.context
+    assert context is not None
+    older = DetectorConfig.model_validate(config("older", **futile))
+    revision = DetectorRevision(detector_id="d-older", base_revision=0, config=older, author="older", time_ms=1)
+    publish(context.settings, [revision])
+    path = "/api/detectors/d-older"
+    wait_for(lambda: api.http.get(path).status_code == 200)
+    for step in ("stop", "start"):
+        assert api.http.post(f"{path}/{step}").status_code == 200
+    refused = patch(api, path, {"labels": {"team": "web"}})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "params.lower")
+    assert api.http.post(f"{path}/revisions/1/restore", headers={"If-Match": "*"}).status_code == 200, "it stands so"
+    assert patch(api, path, {"params": {"lower": 2}}).status_code == 200
+    restored = api.http.post(f"{path}/revisions/1/restore", headers={"If-Match": "*"})
+    assert (restored.status_code, restored.json()["errors"][0]["field"]) == (422, "params.lower")

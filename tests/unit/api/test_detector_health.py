@@ -39,6 +39,11 @@ def test_who_partly_warms_up_is_ok() -> None:
         ({}, {"enabled": False}, "down", "stopped", "it is stopped: start it, and it learns anew"),
         ({"matched": 0, "running": 0}, {}, "down", "watches_nothing", "it watches nothing: no series fits m"),
         (
+            {}, {"kind": "threshold", "params": {"lower": 0}, "shape": "rate"}, "down", "never_fires",
+            ("it can never fire: params.lower = 0 nothing is ever below it, since a rate is never negative: "
+            "raise it, or give upper"),
+        ),
+        (
             {"running": 0, "warming": 2, "needs": 37}, {}, "degraded", "all_warming",
             "all of its 2 signals warm up: needs 37 more samples, 9 min at its usual pace",
         ),

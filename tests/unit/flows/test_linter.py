@@ -8,6 +8,7 @@ import pytest
 from connectors.messages import Detector, DetectorConfig, Group
 from flows.config import ConfigError, check_config
 from flows.detectors.registry import KINDS, Trait
+from flows.futility import check_proposal
 from flows.linter import Finding, Known, LintCode, LintSeverity, lint, warnings_of
 
 SHARE = Group(denominator="all", step_s=15)
@@ -52,14 +53,17 @@ def test_numbers_are_in_the_sentence() -> None:
         ),
     ],
 )  # fmt: skip
-def test_what_can_never_fire_is_refused_by_linter_and_validator_alike(
+def test_what_can_never_fire_is_refused_where_it_is_proposed_and_obeyed_where_it_stands(
     refused: DetectorConfig, field: str, says: str
 ) -> None:
     (finding,) = lint(refused, KNOWN)
     assert (finding.code, finding.severity, finding.field) == (LintCode.NEVER_FIRES, LintSeverity.REFUSAL, field)
     assert says in finding.says
     with pytest.raises(ConfigError, match=says):
-        check_config(refused)
+        check_proposal(refused)
+    check_config(refused)
+    (warning,) = warnings_of(Detector(id="d", revision=1, config=refused, author="", updated_ms=0))
+    assert (warning.startswith("it can never fire"), says in warning) == (True, True)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +82,7 @@ def test_what_can_never_fire_is_refused_by_linter_and_validator_alike(
     ],
 )
 def test_what_may_fire_is_taken(taken: DetectorConfig) -> None:
-    check_config(taken)
+    check_proposal(taken)
     assert all(one.severity is not LintSeverity.REFUSAL for one in lint(taken))
 
 
@@ -86,6 +90,8 @@ def test_what_the_validator_refuses_is_one_finding() -> None:
     (finding,) = lint(config(selector='up{a="x",a!="x"}'), KNOWN)
     assert (finding.code, finding.severity, finding.field) == (LintCode.INVALID, LintSeverity.REFUSAL, "selector")
     assert "no series can fulfil" in finding.says
+    unknown = config("mda", group=Group(step_s=60), quiet_s=30.0, min_duration_s=20.0)
+    assert [one.code for one in lint(unknown)] == [LintCode.INVALID]
 
 
 @pytest.mark.parametrize(

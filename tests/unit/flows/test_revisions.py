@@ -79,6 +79,22 @@ def test_what_an_older_version_accepted_is_skipped_in_the_log_and_in_what_was_sa
     assert DetectorTable([saved]).detectors == table.detectors == {}
 
 
+FUTILE = config(kind="threshold", params={"lower": 0}, shape="rate")
+"""What this version would refuse to take, and an older one took."""
+
+
+@pytest.mark.parametrize("following", [config(), None])
+def test_readers_from_the_start_and_from_what_was_saved_agree_on_what_can_never_fire(
+    following: DetectorConfig | None,
+) -> None:
+    table = DetectorTable()
+    assert table.apply(revision("a", 0, FUTILE)) is Outcome.APPLIED
+    copy = DetectorTable(table.detectors.values())
+    assert copy.detectors == table.detectors
+    assert [one.apply(revision("a", 1, following)) for one in (table, copy)] == [Outcome.APPLIED] * 2
+    assert copy.detectors == table.detectors
+
+
 def test_a_table_made_from_detectors_goes_on_like_the_one_they_came_from() -> None:
     table = DetectorTable()
     for step in (revision("a", 0, config()), revision("a", 1, config(threshold=9.0)), revision("b", 0, config())):
