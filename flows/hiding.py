@@ -10,6 +10,9 @@ from flows.episode import CLOSED, OPENED
 from flows.report import Watched, anomaly_id
 from flows.rules import Rules
 
+HIDDEN_BY = {False: "hidden_by_one_detector", True: "hidden_by_any_detector"}
+"""How hidden episodes are counted: by whether their rule is of any detector. By rule there were ever more names."""
+
 
 class Hiding:
     """An episode that a rule has hidden stays so until it ends, or the rule does: then it opens with its next event."""
@@ -32,7 +35,7 @@ class Hiding:
             if rule is None:
                 return kind
             self.hidden[anomaly] = rule
-            self._counts[f"hidden_{rule}"] += 1
+            self._counts[HIDDEN_BY[self._rules.standing[rule].rule.detector is None]] += 1
             return None
         hiding = self.hidden.get(anomaly)
         if hiding is None:

@@ -186,8 +186,11 @@ class Merge:
         self.ended.update(block.counts)
 
     def block_counts(self) -> Counter[str]:
-        """What the blocks of all incarnations counted."""
-        return self.ended + self.running.block.counts if self.running is not None else self.ended.copy()
+        """What the blocks of all incarnations counted; also for other threads, so nothing that changes is walked."""
+        counted, running = self.ended.copy(), self.running
+        if running is not None:
+            counted.update(running.block.counts.copy())
+        return counted
 
     @property
     def size_bytes(self) -> int:

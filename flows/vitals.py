@@ -142,7 +142,7 @@ class Vitals(Collector):
     def _outputs(self, counts: Counter[str]) -> Iterator[Metric]:
         for metric, prefix, label, text in (
             ("tocsin_flow_events", "events_", "event", "Episode events, by type"),
-            ("tocsin_flow_episodes_hidden", "hidden_", "rule", "Episodes that a rule kept from being told, by rule"),
+            ("tocsin_flow_episodes_hidden", "hidden_by_", "rule", "Episodes not told, by what their rule is of"),
             ("tocsin_flow_rules", "rules_", "outcome", "Records of rules met, by outcome, per partition"),
             ("tocsin_flow_poison_records", "poison_", "reason", "Records sent to the dead letter, by reason"),
             ("tocsin_flow_group_gaps", "merged_gaps_", "reason", "Steps of grouped detectors not judged, by reason"),
@@ -272,8 +272,9 @@ class Vitals(Collector):
 
 def _counted(merge: Merge) -> Counter[str]:
     """Steps and gaps, and the events of the block that judges groups; its samples are groups, not samples."""
-    counted = Counter({f"merged_{name}": n for name, n in merge.counts.items()})
-    counted.update({name: n for name, n in merge.block_counts().items() if name.startswith(("events_", "hidden_"))})
+    counted = Counter({f"merged_{name}": n for name, n in merge.counts.copy().items()})
+    told = ("events_", "hidden_by_")
+    counted.update({name: n for name, n in merge.block_counts().items() if name.startswith(told)})
     return counted
 
 

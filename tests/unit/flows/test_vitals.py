@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -194,6 +195,33 @@ def test_a_stop_lasts_from_the_first_snapshot_of_an_epoch_to_the_next_batch() ->
     stops.begin()
     stops.end()
     assert (stops.count, stops.total_s, stops.longest_s) == (2, 2.5, 2.0)
+
+
+def test_what_merges_count_may_change_while_it_is_asked_about() -> None:
+    class Growing(Counter[str]):
+        """Another name comes whenever somebody walks through it, as the flow's thread may do."""
+
+        def items(self) -> Any:
+            for item in super().items():
+                self[f"events_{len(self)}"] = 1
+                yield item
+
+        def copy(self) -> Any:
+            """As it stands, in one go, as of every ``Counter``."""
+            return Counter(dict(self))
+
+    made = Detector(id="a", revision=1, config=config(group=Group()), author="", updated_ms=0)
+    plan = compile_config(made).plan
+    assert plan is not None
+    merge = Merge(TOPICS, BlockLimits(), 1)
+    merge.counts, merge.ended = Growing(steps=3), Growing(events_opened=1)
+    block = merge.new_block(plan)
+    block.counts = Growing(events_opened=2)
+    merge.running = Running(0, 1, plan, block)
+    vitals = Vitals(Decoder(60, 100), lambda: STATS)
+    vitals.merges = [merge]
+    counts = vitals.counts()
+    assert (counts["merged_steps"], counts["events_opened"]) == (3, 3)
 
 
 def test_a_merge_may_end_while_it_is_asked_about() -> None:
