@@ -14,6 +14,7 @@ from connectors.messages import DetectorConfig, Message
 from flows.budget import PERIOD_S
 from flows.detectors.registry import KINDS, Trait
 from flows.futility import futility_of
+from flows.models import OF_DETECTOR, OF_PARTITION
 
 UNHEARD_S = 90.0
 """A partition gives a sign of life every 30 s of log time."""
@@ -24,6 +25,8 @@ OVER_BUDGET = 3.0
 DAY_S = 86_400.0
 MOST_SILENT = 0.5
 """Share of silent signals from which it is said: pods that were replaced are silent for an hour."""
+
+MODEL_BOUNDS = {OF_DETECTOR: "params.max_keys", OF_PARTITION: "TOCSIN_FLOW_MAX_MODELS"}
 
 
 class HealthState(StrEnum):
@@ -154,6 +157,14 @@ def _bounds(standing: Standing) -> Iterator[Finding]:
             f"{refused} series found no room beside the {standing.series} that it watches (TOCSIN_FLOW_MAX_KEYS): "
             "narrow its selector, or split it",
         )
+    for reason, bound in MODEL_BOUNDS.items():
+        without = (standing.drops or {}).get(reason, 0)
+        if without:
+            yield _degraded(
+                Why.SERIES_REFUSED,
+                f"{without} series found no room for a model beside the {standing.series} that it watches ({bound}): "
+                "narrow its selector, or raise the bound",
+            )
 
 
 def _alarms(standing: Standing, config: DetectorConfig) -> Iterator[Finding]:

@@ -105,7 +105,9 @@ class Keys:
         """Which of these series find room, those that come first by ``order``; (n,) bool."""
         if self.kept is not None:
             kept = self.kept.get(detector.id)
-            return np.ones(len(rows), np.bool_) if kept is None else np.isin(rows, kept)
+            again = np.ones(len(rows), np.bool_) if kept is None else np.isin(rows, kept)
+            self._count(number, int(np.count_nonzero(~again)))  # they find none again
+            return again
         room = max(0, self.limit - int(self._table["used"][number]))
         first = np.argsort([order(row) for row in rows.tolist()])[:room]
         admitted = np.zeros(len(rows), np.bool_)
@@ -114,11 +116,14 @@ class Keys:
         return admitted
 
     def _refuse(self, number: int, detector: Detector, n: int) -> None:
-        self.refused += n
-        self._table["refused"][number] += n
+        self._count(number, n)
         self.full.add(number)
         self.notices.add(
             f"{detector.id} ({detector.config.name!r})",
             f"it watches {self.limit} series of a partition, TOCSIN_FLOW_MAX_KEYS; further series are not judged. "
             "Narrow its selector, split it, or raise the bound: each series costs memory (docs/detectors.md)",
         )
+
+    def _count(self, number: int, n: int) -> None:
+        self.refused += n
+        self._table["refused"][number] += n

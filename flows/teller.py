@@ -227,7 +227,7 @@ class Teller:
         return round(self._recent(number, log_ms) / memory_days, 1)
 
     def _drops_of(self, watch: Watch, number: int) -> dict[str, int]:
-        found = {"series_refused": watch.keys.refused_of(number)}
+        found = {"series_refused": watch.keys.refused_of(number), **watch.models.refused_of(number)}
         found |= {reason: n for reason, n in self._gaps.items() if reason.startswith("gaps_")}
         gathering = watch.gatherings.get(number)
         if gathering is not None:

@@ -110,6 +110,7 @@ class Watch:
         self._drop_lanes(self.routes.lanes_of_detector(number))
         self._audiences.remove(number)
         self.keys.forget(number)
+        self.models.forget(number)
         self.budgets.end(number)
         detector = self.detector(number)
         for asked in detector.asked:
@@ -382,7 +383,8 @@ class Watch:
             return True
         source = self.detector(number).source
         counts = (program.models, self.objects)
-        return self.models.admits(program.key, row, counts, program.max_models, f"{source.id} ({source.config.name!r})")
+        name = f"{source.id} ({source.config.name!r})"
+        return self.models.admits(program.key, row, counts, program.max_models, number, name)
 
     @property
     def objects(self) -> int:

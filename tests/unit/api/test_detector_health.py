@@ -62,6 +62,11 @@ def test_who_partly_warms_up_is_ok() -> None:
             "narrow its selector, or split it"),
         ),
         (
+            {"drops": {"models_refused": 7}}, {}, "degraded", "series_refused",
+            ("7 series found no room for a model beside the 2 that it watches (params.max_keys): "
+            "narrow its selector, or raise the bound"),
+        ),
+        (
             {"anomalies_per_day": 87.0}, {}, "degraded", "too_many_alarms",
             "it alarms 87 times a day, far more than the one an hour that people can look at",
         ),

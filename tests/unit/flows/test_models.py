@@ -104,6 +104,6 @@ def test_who_was_refused_stays_so_after_a_restart(cut: int) -> None:
 def test_notices_are_bounded() -> None:
     models = Models(0)
     for number in range(2 * MAX_NOTICES):
-        assert not models.admits("key", 0, (0, 0), 1, f"d{number}")
+        assert not models.admits("key", 0, (0, 0), 1, number, f"d{number}")
     assert len(models.notices.take()) == MAX_NOTICES
     assert models.refused == 2 * MAX_NOTICES

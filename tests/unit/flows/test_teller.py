@@ -232,6 +232,38 @@ def test_series_refused_are_told() -> None:
     assert (told[-1].matched, told[-1].drops) == (2, {"series_refused": 3})
 
 
+@pytest.mark.parametrize(
+    ("most", "limits", "drops"),
+    [(2, {}, {"models_refused": 3}), (50, {"max_models": 2}, {"partition_models_refused": 3})],
+)
+def test_series_that_find_no_room_for_a_model_are_told_after_a_restart_too(
+    most: int, limits: dict[str, int], drops: dict[str, int]
+) -> None:
+    log = Log()
+    log.detector("d", config("river", params={"model": "StandardAbsoluteDeviation", "warmup": 5, "max_keys": most}))
+    steady(log, range(17), series=5)
+    block, told = run(log, **limits)
+    assert (told[-1].matched, told[-1].drops) == (2, drops)
+    again = load(save(block), telling_block(log, **limits))
+    steady(log, range(17, 120), series=5)
+    again.take(log.chunks()[-103 * 2 :])
+    after = of_detectors(again.tellings())[-1]
+    assert after is not None
+    assert (after.matched, after.drops) == (2, drops)
+
+
+def test_series_refused_are_told_after_a_restart_too() -> None:
+    log = Log()
+    log.detector("d", config())
+    steady(log, range(17), series=5)
+    again = load(save(run(log, max_keys=2)[0]), telling_block(log, max_keys=2))
+    steady(log, range(17, 120), series=5)
+    again.take(log.chunks()[-103 * 2 :])
+    after = of_detectors(again.tellings())[-1]
+    assert after is not None
+    assert (after.matched, after.drops) == (2, {"series_refused": 3})
+
+
 def test_a_budget_tells_its_threshold_once_it_is_set() -> None:
     log = Log()
     log.detector("d", config(budget=Budget(per=Period.DAY, alarms=5)))
