@@ -19,6 +19,7 @@ from api.meters import ApiMeters
 from api.settings import ApiSettings
 from api.training_board import Entry, Training, TrainingBoard
 from api.training_history import Piece, TrainingHistory, pieces
+from api.training_sweep import sweep
 from api.writer import Writer
 from connectors.errors import KafkaUnavailable, Overloaded, TocsinError, Unavailable
 from connectors.messages import Detector, OutRecord
@@ -176,6 +177,10 @@ class Trainer:
             message = f"Kafka at {self._settings.kafka} (TOCSIN_KAFKA) has not confirmed within {timeout_s:g} s"
             raise KafkaUnavailable(message) from error
 
+    async def sweep(self) -> None:
+        """Take out of the topic what is old: each training that comes lets one go at least."""
+        await sweep(self._board, self._now_ms(), self._settings.topics.status, self.write)
+
     @property
     def topic(self) -> str:
         """Where history stands."""
@@ -223,6 +228,7 @@ class _Running:
             self._head = self._changed(state, reason)
             self._trainer.put(self._head)
         log.info("training %s of %s: %s %s", self._head.training_id, self._head.detector_id, state, reason)
+        await self._trainer.sweep()
 
     async def _send(self, part: TrainingHistory) -> None:
         self._check()
@@ -293,8 +299,8 @@ class _Running:
     async def _keep_alive(self) -> None:
         """Let all partitions know that it goes on: some may get nothing for long while others are busy."""
         if time.monotonic() - self._alive_s >= ALIVE_S:
-            self._alive_s = time.monotonic()
-            await self._trainer.mark_all(self._head, TrainingBegin(detector=self._detector))
+            again, self._alive_s = self._alive_s > -math.inf, time.monotonic()
+            await self._trainer.mark_all(self._head, TrainingBegin(detector=self._detector, again=again))
 
     async def _tell_sent(self) -> None:
         await self._keep_alive()

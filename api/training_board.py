@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from itertools import islice
-from typing import Annotated
+from itertools import chain, islice
+from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
@@ -20,6 +20,10 @@ log = logging.getLogger(__name__)
 
 MAX_KEPT = 1000
 """Trainings that are remembered, the latest ones."""
+KEPT_MS = 7 * 24 * 3_600_000
+"""A training of which nothing has been said for so long is over: as long as anomalies are kept."""
+MAX_FORGOTTEN = 10_000
+"""Trainings that are no more remembered, and are yet to be taken out of the topic."""
 _PREFIX = f"{STATUS_KEY}/".encode()
 
 
@@ -46,6 +50,13 @@ class Training(Message):
     rows_replaced: Annotated[int, Field(description="live signals that know the history now")]
     partitions: int
     partitions_done: int
+
+
+class Old(NamedTuple):
+    """A training that is to be taken out of the topic, where so many partitions spoke of it."""
+
+    training_id: str
+    partitions: int
 
 
 class Entry:
@@ -91,6 +102,11 @@ class Entry:
         """Records in which they came."""
         return sum(part.records for part in self.parts.values())
 
+    def old(self, training_id: str) -> Old:
+        """What there is to be taken out of the topic."""
+        spoke = max(self.parts, default=-1) + 1
+        return Old(training_id, max(spoke, self.head.partitions if self.head is not None else 0))
+
     def told(self, started: TrainingHead) -> Training:
         """All of it, for people."""
         parts = self.parts.values()
@@ -114,6 +130,7 @@ class TrainingBoard:
 
     def __init__(self, meters: ApiMeters, tell: Callable[[Training], None]) -> None:
         self._entries: dict[str, Entry] = {}
+        self._forgotten: dict[str, Old] = {}
         self._tell = tell
         self._meters = meters
         meters.trainings_kept.set_function(lambda: len(self._entries))
@@ -121,7 +138,11 @@ class TrainingBoard:
     def handle(self, records: Sequence[Received]) -> None:
         """Take in what concerns trainings of a batch of ``tocsin.status``."""
         for record in records:
-            if record.key is not None and record.value is not None and record.key.startswith(_PREFIX):
+            if record.key is None or not record.key.startswith(_PREFIX):
+                continue
+            if record.value is None:
+                self.take_out(record.key.decode(errors="replace").split("/")[1])
+            else:
                 try:
                     self._take(record.value, of_partition=record.key.count(b"/") > 1)
                 except Rejected as error:
@@ -153,10 +174,29 @@ class TrainingBoard:
         if entry is None:
             if len(self._entries) >= MAX_KEPT:
                 ended = (key for key, one in self._entries.items() if one.state in ENDED)
-                del self._entries[next(ended, next(iter(self._entries)))]
-                self._meters.trainings_forgotten.inc()
+                self._forget(next(ended, next(iter(self._entries))))
             entry = self._entries[training_id] = Entry()
         return entry
+
+    def _forget(self, training_id: str) -> None:
+        if len(self._forgotten) >= MAX_FORGOTTEN:  # it will be met again when the topic is read again
+            del self._forgotten[next(iter(self._forgotten))]
+        self._forgotten[training_id] = self._entries.pop(training_id).old(training_id)
+        self._meters.trainings_forgotten.inc()
+
+    def old(self, now_ms: int, most: int) -> list[Old]:
+        """Trainings that are remembered no more, or of which nothing has been said for ``KEPT_MS``; some of them."""
+        silent = (
+            entry.old(training_id)
+            for training_id, entry in self._entries.items()
+            if entry.head is not None and now_ms - entry.head.updated_ms > KEPT_MS
+        )
+        return list(islice(chain(self._forgotten.values(), silent), most))
+
+    def take_out(self, training_id: str) -> None:
+        """It is no more in the topic."""
+        self._entries.pop(training_id, None)
+        self._forgotten.pop(training_id, None)
 
     def _news(self, entry: Entry) -> None:
         entry.changed.set()

@@ -50,6 +50,7 @@ class TrainingBegin(Record):
 
     version: Literal[1] = 1
     detector: Annotated[Detector, AfterValidator(_with_an_id)]
+    again: Annotated[bool, Field(description="whether the partition was told before: it begins nothing anew")] = False
 
 
 class TrainingEnd(Record):
@@ -106,7 +107,7 @@ class TrainingPart(Record):
     @property
     def key(self) -> bytes:
         """Key of the record."""
-        return f"{STATUS_KEY}/{self.training_id}/{self.partition}".encode()
+        return part_key(self.training_id, self.partition)
 
 
 class TrainingState(StrEnum):
@@ -146,7 +147,17 @@ class TrainingHead(Record):
     @property
     def key(self) -> bytes:
         """Key of the record."""
-        return f"{STATUS_KEY}/{self.training_id}".encode()
+        return head_key(self.training_id)
+
+
+def head_key(training_id: str) -> bytes:
+    """Key of what the sending api says of a training."""
+    return f"{STATUS_KEY}/{training_id}".encode()
+
+
+def part_key(training_id: str, partition: int) -> bytes:
+    """Key of what a partition says of it."""
+    return f"{STATUS_KEY}/{training_id}/{partition}".encode()
 
 
 def history_record(topic: str, training_id: str, detector: Detector, partition: int, value: bytes) -> OutRecord:

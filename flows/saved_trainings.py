@@ -8,6 +8,7 @@ from typing import Any
 
 from connectors.messages import Detector
 from flows.block import Block
+from flows.config import ConfigError
 from flows.persistence import load, save
 from flows.saved import SavedVersionError
 from flows.training import MAX_SERIES, Training, Trainings
@@ -35,7 +36,10 @@ def save_trained(trainings: Trainings) -> bytes:
 
 
 def load_trained(raw: bytes, block: Block) -> Trainings:
-    """Fill a new block, with the trainings beside it; raises ``SavedVersionError``."""
+    """Fill a new block, with the trainings beside it; raises ``SavedVersionError``.
+
+    A training of a detector that this version refuses has failed.
+    """
     if raw[: len(MAGIC)] != MAGIC:
         return Trainings(load(raw, block))
     at = len(MAGIC) + _length.size
@@ -51,7 +55,12 @@ def load_trained(raw: bytes, block: Block) -> Trainings:
         at += size
     trainings = Trainings(load(pieces[0], block))
     for told, learned in zip(header["trainings"], pieces[1:], strict=True):
-        warm = WarmStart(block, Detector.model_validate(told["detector"]), MAX_SERIES, learned)
+        detector = Detector.model_validate(told["detector"])
+        try:
+            warm = WarmStart(block, detector, MAX_SERIES, learned)
+        except ConfigError as error:
+            trainings.forget(told["id"], detector.id, told["partition"], error)
+            continue
         numbers = {name: told[name] for name in _NUMBERS}
         trainings.running[told["id"]] = Training(told["id"], told["partition"], warm, **numbers)
     return trainings

@@ -62,10 +62,12 @@ class Trainings:
     def __init__(self, block: Block) -> None:
         self.block = block
         self.running: dict[str, Training] = {}
+        self._untold: list[OutRecord] = []
+        """what goes out with the next chunks"""
 
     def take(self, chunks: Iterable[Chunk]) -> list[OutRecord]:
         """Everything that these chunks cause, in their order."""
-        out: list[OutRecord] = []
+        out, self._untold = self._untold, []
         for lessons, run in itertools.groupby(chunks, lambda chunk: isinstance(chunk, Lesson)):
             for one in run if lessons or self.running else [list(run)]:
                 if isinstance(one, Lesson):
@@ -83,7 +85,9 @@ class Trainings:
             training.touched_ms = self.block.log_ms
         match lesson.brings:
             case TrainingBegin():
-                if training is None:
+                if training is None and lesson.brings.again:
+                    self.block.counts["training_records_unknown"] += 1
+                elif training is None:
                     self._begin(lesson, lesson.brings.detector, out)
             case Samples():
                 if training is None:
@@ -100,18 +104,26 @@ class Trainings:
     def _begin(self, lesson: Lesson, detector: Detector, out: list[OutRecord]) -> None:
         refusal = self._refusal(detector)
         if refusal:
-            self.block.counts["trainings_refused"] += 1
-            part = TrainingPart(
-                training_id=lesson.training, detector_id=detector.id, partition=lesson.partition,
-                state=PartState.FAILED, reason=refusal, time_ms=max(0, self.block.log_ms),
-            )  # fmt: skip
-            out.append(self._record(part))
+            out.append(self._refused(lesson.training, detector.id, lesson.partition, refusal))
             return
         warm = WarmStart(self.block, detector, MAX_SERIES)
         training = Training(lesson.training, lesson.partition, warm, self.block.log_ms)
         self.running[training.id] = training
         self._tell(training, out)
         self._settle(training, out)
+
+    def _refused(self, training_id: str, detector_id: str, partition: int, reason: str) -> OutRecord:
+        self.block.counts["trainings_refused"] += 1
+        part = TrainingPart(
+            training_id=training_id, detector_id=detector_id, partition=partition, state=PartState.FAILED,
+            reason=reason, time_ms=max(0, self.block.log_ms),
+        )  # fmt: skip
+        return self._record(part)
+
+    def forget(self, training_id: str, detector_id: str, partition: int, error: ConfigError) -> None:
+        """Of a training in a snapshot whose detector this version refuses; it is told with the next chunks."""
+        reason = f"this version of Tocsin refuses the detector: {error}"
+        self._untold.append(self._refused(training_id, detector_id, partition, reason))
 
     def _refusal(self, detector: Detector) -> str:
         """Why a training cannot begin here; else empty."""
@@ -172,7 +184,7 @@ class Trainings:
             if training.met:
                 self._finish(training, PartState.FAILED, out, "the detector was deleted meanwhile")
             return
-        reason = self._lost(live, source)
+        reason = self._lost(live, training)
         if reason:
             self._finish(training, PartState.FAILED, out, reason)
             return
@@ -191,14 +203,14 @@ class Trainings:
             training.touched_ms = self.block.log_ms  # it goes on, and nobody has to say so
         return whole
 
-    def _lost(self, live: CompiledDetector, source: Detector) -> str:
+    def _lost(self, live: CompiledDetector, training: Training) -> str:
         """Why a detector as it stands cannot use what is learned; else empty."""
         if not live.source.config.enabled:
             return f"the detector is stopped since revision {live.source.revision}"
-        if live.computes != self.block.compile(source).computes:
+        if live.computes != training.warm.compiled.computes:
             return (
                 f"revision {live.source.revision} of the detector computes something else than revision "
-                f"{source.revision}, which was to learn: train it again"
+                f"{training.warm.source.revision}, which was to learn: train it again"
             )
         return ""
 

@@ -47,8 +47,8 @@ class WarmStart:
     """What history teaches one detector of a block, whether the block has it by now or will only get it."""
 
     def __init__(self, live: Block, source: Detector, max_series: int = LIMITS.max_series, saved: bytes = b"") -> None:
-        """Begin anew, or from what ``save`` gave."""
-        self.source = source
+        """Begin anew, or from what ``save`` gave; raises ``ConfigError`` if this version refuses the detector."""
+        self.source, self.compiled = source, live.compile(source)
         revision = DetectorRevision(detector_id=source.id, base_revision=0, config=source.config, author="", time_ms=0)
         self._live = live
         self._judges_pauses = Trait.PAUSES in KINDS[source.config.kind].traits

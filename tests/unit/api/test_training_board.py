@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from api.meters import ApiMeters
-from api.training_board import MAX_KEPT, Training, TrainingBoard
+from api.training_board import KEPT_MS, MAX_KEPT, Old, Training, TrainingBoard
+from api.training_sweep import sweep
+from connectors.errors import Unavailable
+from connectors.messages import OutRecord
 from connectors.received import Received
 from connectors.training import PartState, TrainingHead, TrainingPart, TrainingState
 
@@ -111,3 +115,41 @@ def test_the_latest_are_listed_and_the_oldest_that_has_ended_is_forgotten() -> N
     assert board.board.get(f"t-{0:016x}") is not None
     assert [one.id for one in board.board.page(1, lambda _: True)] == [ID]
     assert board.board.head_of("t-unknown") is None
+
+
+def test_what_is_forgotten_or_silent_for_a_week_is_to_be_taken_out_of_the_topic() -> None:
+    board = Board()
+    for number in range(MAX_KEPT + 2):
+        board.take(head(TrainingState.DONE, f"t-{number:016x}", updated_ms=number))
+    board.take(part(3))
+    forgotten = [Old(f"t-{number:016x}", 2) for number in range(3)]
+    assert board.board.old(KEPT_MS, 100) == forgotten
+    silent = [Old(f"t-{number:016x}", 2) for number in (3, 4)]
+    assert board.board.old(KEPT_MS + 5, 100) == [*forgotten, *silent]
+    assert board.board.old(KEPT_MS + 5, 2) == forgotten[:2]
+    board.raw((f"training/t-{0:016x}".encode(), None), (f"training/t-{4:016x}/1".encode(), None))
+    assert board.board.old(KEPT_MS + 5, 100) == [*forgotten[1:], silent[0]]
+    assert board.board.get(f"t-{4:016x}") is None
+
+
+def test_a_sweep_empties_all_keys_of_what_is_old() -> None:
+    board = Board()
+    board.take(head(TrainingState.FAILED), part(0), part(2), head(training_id="t-00000000000000aa", updated_ms=9000))
+    written: list[OutRecord] = []
+    kafka_is_there = False
+
+    async def write(record: OutRecord) -> None:
+        if not kafka_is_there:
+            message = "no Kafka"
+            raise Unavailable(message)
+        written.append(record)
+
+    asyncio.run(sweep(board.board, 4001 + KEPT_MS, "status", write))
+    assert board.board.get(ID) is not None
+    kafka_is_there = True
+    asyncio.run(sweep(board.board, 4001 + KEPT_MS, "status", write))
+    assert written == [
+        OutRecord("status", key, None, [])
+        for key in (f"training/{ID}".encode(), *(f"training/{ID}/{number}".encode() for number in range(3)))
+    ]
+    assert [one.id for one in board.board.page(10, lambda _: True)] == ["t-00000000000000aa"]

@@ -12,6 +12,7 @@ from connectors.messages import Detector, DetectorConfig, Group, OutRecord
 from connectors.training import PartState, TrainingBegin, TrainingCancel, TrainingEnd, TrainingPart
 from flows import training
 from flows.block import Block, BlockLimits
+from flows.config import CompiledDetector, ConfigError, compile_config
 from flows.detectors.base import Floats, Ints
 from flows.episodes import Lanes
 from flows.frame import Frame
@@ -295,9 +296,49 @@ def test_a_repeated_beginning_keeps_it_alive() -> None:
     records, samples = send_history(log, detector)
     for later_s in range(250, 1500, 250):
         log.control(STEP_S * NOW + later_s)
-        log.mark(ID, TrainingBegin(detector=as_it_stands(detector)))
+        log.mark(ID, TrainingBegin(detector=as_it_stands(detector), again=True))
     log.mark(ID, TrainingEnd(records=records, samples=samples))
     assert last_of(log).state is PartState.DONE
+
+
+def test_a_repeated_beginning_does_not_revive_what_has_failed() -> None:
+    detector = config("mad", SELECTOR, shape="auto", params={"window": 60})
+    log = begin_with(detector)
+    records, samples = send_history(log, detector)
+    abandoned(log, detector)
+    log.mark(ID, TrainingBegin(detector=as_it_stands(detector), again=True))
+    log.mark(ID, TrainingEnd(records=records, samples=samples))
+    trainings, told = run(log)
+    assert (parts(told)[-1].state, trainings.running) == (PartState.FAILED, {})
+    assert trainings.block.counts["training_records_unknown"] == 1
+
+
+def test_a_newer_version_that_refuses_the_detector_fails_its_training_alone() -> None:
+    """The other one goes on, and so does the flow."""
+    refused = config("mad", SELECTOR, shape="auto", params={"window": 60})
+    log = begin_with(refused)
+    taken = config("zscore", SELECTOR, shape="auto", params={"window": 60})
+    log.detector("e", taken)
+    log.control(STEP_S * NOW - 1)
+    records, samples = send_history(log, refused)
+    other = as_it_stands(taken).model_copy(update={"id": "e"})
+    log.mark("t-00000000000000ee", TrainingBegin(detector=other), "e")
+    before = Trainings(log.block())
+    before.take(log.chunks())
+    met = len(log.chunks())
+
+    def newer(detector: Detector) -> CompiledDetector:
+        if detector.config.kind == "mad":
+            raise ConfigError(field="kind", value="mad", expected="must be something better")
+        return compile_config(detector)
+
+    after = load_trained(save_trained(before), Block(TOPICS, BlockLimits(), log.read_revisions, newer))
+    log.mark(ID, TrainingEnd(records=records, samples=samples))
+    log.mark("t-00000000000000ee", TrainingEnd(records=0, samples=0), "e")
+    failed, done = parts(after.take(log.chunks()[met:]))
+    assert (failed.training_id, failed.state) == (ID, PartState.FAILED)
+    assert failed.reason == ("this version of Tocsin refuses the detector: kind = 'mad': must be something better")
+    assert (done.training_id, done.state, after.running) == ("t-00000000000000ee", PartState.DONE, {})
 
 
 def without_time(log: Log) -> DetectorConfig:
