@@ -107,7 +107,10 @@ class ApiSettings(KafkaSettings):
     ] = 2_000_000
     api_status_bytes: Annotated[
         int,
-        Field(ge=1024 * 1024, description="bytes kept of the status of detectors; beyond, signals are only counted"),
+        Field(
+            ge=1024 * 1024,
+            description="bytes kept of the status of detectors; beyond, signals told longest ago are only counted",
+        ),
     ] = 128 * 1024 * 1024
     api_max_clients: Annotated[int, Field(ge=1, description="WebSocket clients at a time; more are closed")] = 256
     api_client_queue: Annotated[

@@ -1,7 +1,8 @@
 """What flows tell of themselves, as ``tocsin.status`` has it: the last record of each key. For the event loop's thread.
 
-Records are kept as they came, beside their counts. Beyond the bound in bytes a record is kept
-without its signals, and if even that is too much not at all; both are counted.
+Records are kept as they came, beside their counts. Beyond the bound in bytes those that were told longest ago lose
+their signals, so that no detector keeps its place for ever; where none has any left, a record is kept without its own,
+and if even that is too much not at all. All of that is counted.
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ class Told:
         self._meters = meters
         self._publish = publish
         self._kept: dict[str, dict[str, Kept]] = {}
+        self._named: dict[tuple[str, str], None] = {}
+        """detector and place of the records that are kept with signals, in the order in which they were told"""
         meters.status_bytes.set_function(lambda: self.size_bytes)
 
     def of(self, detector_id: str) -> list[DetectorStatus]:
@@ -104,17 +107,31 @@ class Told:
 
     def _keep(self, detector_id: str, where: str, kept: Kept) -> str:
         result = "kept"
+        self._make_room(len(kept.raw))
         if self.size_bytes + len(kept.raw) > self._limit_bytes:
             kept, result = kept.without_signals(), "without_signals"
         if self.size_bytes + len(kept.raw) > self._limit_bytes:
             return "no_room"
         self.size_bytes += len(kept.raw)
         self._kept.setdefault(detector_id, {})[where] = kept
+        if result == "kept":
+            self._named[detector_id, where] = None
         return result
+
+    def _make_room(self, needed_bytes: int) -> None:
+        """Let the records that were told longest ago lose their signals, as long as it takes."""
+        while self.size_bytes + needed_bytes > self._limit_bytes and self._named:
+            detector_id, where = next(iter(self._named))
+            del self._named[detector_id, where]
+            places = self._kept[detector_id]
+            before, places[where] = places[where], places[where].without_signals()
+            self.size_bytes += len(places[where].raw) - len(before.raw)
+            self._meters.status_records.labels("lost_signals").inc()
 
     def _forget(self, detector_id: str, where: str) -> None:
         places = self._kept.get(detector_id, {})
         before = places.pop(where, None)
+        self._named.pop((detector_id, where), None)
         if before is not None:
             self.size_bytes -= len(before.raw)
             if not places:

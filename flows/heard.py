@@ -3,6 +3,10 @@
 To keep the last one of every signal would cost memory, snapshots and time. So a bounded number of entries is listened
 to, and of each the first verdict after it was told of is kept: once all have come, nothing is looked at until the next
 telling. Nothing of it is saved: after a start a verdict is unknown until the next sample.
+
+A detector claims places when it is told of, for the signals that are named then, and gives back those of all others.
+While places are short it may claim no more than its equal share, so what others hold beyond theirs comes to it at
+their next turn, whoever was told of first. Who finds none meanwhile is named without a verdict.
 """
 
 from __future__ import annotations
@@ -21,6 +25,8 @@ from flows.program import Judged
 NONE = -1
 MAX_HEARD = 16_384
 """Entries of a block that are listened to; a place is an int16, and takes some 300 bytes with its labels as JSON."""
+RESERVE = 16
+"""Places are short when fewer than one in so many is free."""
 TIME, VALUE, SCORE, EXPECTED, LOWER, UPPER = range(6)
 
 
@@ -44,6 +50,12 @@ class Heard:
 
     def __len__(self) -> int:
         return len(self.labels) - len(self._free)
+
+    def share(self, detectors: int, most: int) -> int:
+        """How many signals one of so many detectors may name, ``most`` at most."""
+        if self.limit - len(self) >= max(1, self.limit // RESERVE):
+            return most
+        return min(most, max(1, self.limit // detectors))
 
     def hear(self, entries: Ints, times_ms: Ints, judged: Judged, rows: int) -> None:
         """Keep the first verdict on each entry that is waited for, of ``n``; entries are below ``rows``."""

@@ -23,7 +23,7 @@ from connectors.status import MAX_SIGNALS, SignalState, detector_key, partition_
 from flows.config import CompiledDetector
 from flows.detectors.base import Column, Ints, Table
 from flows.episodes import EpisodeTable
-from flows.heard import EXPECTED, LOWER, NONE, SCORE, TIME, UPPER, VALUE, Heard
+from flows.heard import EXPECTED, LOWER, NONE, SCORE, TIME, UPPER, VALUE, Heard, labels_json
 from flows.look import Look, look_at
 from flows.program import Judged
 from flows.series import NEVER_MS
@@ -55,6 +55,7 @@ COLUMNS = (
     Column("recent_ms", np.int64),
     Column("digest", np.int64),  # of what was told
 )
+UNHEARD = [math.nan] * 6
 SAVED = ("since_ms", "opened", "recent", "recent_ms")
 
 
@@ -235,9 +236,9 @@ class Teller:
         return {reason: n for reason, n in found.items() if n}
 
     def _signals(self, watch: Watch, number: int, look: Look) -> list[dict[str, Any]]:
-        """Those that are named, with what was heard of them since they are."""
+        """Those that are named, with what was heard of them since they are; of who found no place nothing is known."""
         series, raw = watch.series.table["series"], watch.series.labels
-        chosen = _chosen(look, series[look.rows])
+        chosen = _chosen(look, series[look.rows])[: self.heard.share(len(watch.numbers), MAX_SIGNALS)]
         entries, rows = look.entries[chosen], look.rows[chosen]
         before = self._named.pop(number, np.zeros(0, np.int64))
         signals = series[rows] ^ (look.programs[chosen].astype(np.uint64) << np.uint64(40))
@@ -247,17 +248,18 @@ class Teller:
         room = places != NONE
         self._named[number] = entries[room]
         told = [
-            self._signal(look, at, place)
-            for at, place in zip(chosen[room].tolist(), places[room].tolist(), strict=True)
+            self._signal(look, at, place, label)
+            for at, place, label in zip(chosen.tolist(), places.tolist(), labels, strict=True)
         ]
         self.heard.wait(places[room & ~look.silent[chosen]])
         return told
 
-    def _signal(self, look: Look, at: int, place: int) -> dict[str, Any]:
-        heard, last_ms, needs = self.heard.verdicts[place].tolist(), int(look.last_ms[at]), int(look.needs[at])
+    def _signal(self, look: Look, at: int, place: int, label: bytes) -> dict[str, Any]:
+        heard = UNHEARD if place == NONE else self.heard.verdicts[place].tolist()
+        last_ms, needs = int(look.last_ms[at]), int(look.needs[at])
         judging = SignalState.WARMING if needs else SignalState.RUNNING
         return {
-            "labels": orjson.Fragment(self.heard.labels[place]),
+            "labels": orjson.Fragment(labels_json(label) if place == NONE else self.heard.labels[place]),
             "state": SignalState.SILENT if look.silent[at] else judging,
             "open": bool(look.open[at]),
             "needs": needs,

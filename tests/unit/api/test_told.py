@@ -67,16 +67,30 @@ def test_what_cannot_be_read_is_counted_and_changes_nothing() -> None:
     assert results(meters) == {"kept": 1, "invalid": 3}
 
 
-def test_beyond_the_bound_signals_are_left_out_and_then_whole_records() -> None:
+def test_beyond_the_bound_who_was_told_of_longest_ago_loses_its_signals() -> None:
     meters = ApiMeters()
-    size = len(detector_status(signals=[signal("a")] * 9).encode())
-    told = Told(size + 700, meters)
-    told_of(told, *({"detector": name, "signals": [signal("a")] * 9} for name in ("d", "e", "f")))
-    assert (len(told.signals("d")), len(told.signals("e")), told.of("f")) == (9, 0, [])
-    assert told.of("e")[0].matched == 2
-    assert told.size_bytes <= size + 700
-    assert results(meters) == {"kept": 1, "without_signals": 1, "no_room": 1}
-    told_of(told, {"signals": []}, {"detector": "f"})
+    size, bare = (len(detector_status(signals=[signal("a")] * n).encode()) for n in (9, 0))
+    told = Told(2 * size + bare, meters)
+    told_of(told, *({"detector": name, "signals": [signal("a")] * 9} for name in ("d", "e", "d", "f")))
+    assert [len(told.signals(name)) for name in "def"] == [9, 0, 9]
+    assert [told.of(name)[0].matched for name in "def"] == [2, 2, 2]
+    assert told.size_bytes == 2 * size + bare
+    assert results(meters) == {"kept": 4, "lost_signals": 1}
+    told_of(told, {"detector": "e", "signals": [signal("a")] * 9})
+    assert [len(told.signals(name)) for name in "def"] == [0, 9, 9], "the place changes hands again"
+
+
+def test_beyond_the_bound_of_counts_records_are_left_out() -> None:
+    meters = ApiMeters()
+    bare = len(detector_status().encode())
+    told = Told(2 * bare, meters)
+    signals = [signal("a")] * 9
+    assert len(detector_status(signals=signals).encode()) > 2 * bare
+    told_of(told, {"detector": "d", "signals": signals}, {"detector": "e"}, {"detector": "f"})
+    assert (told.signals("d"), len(told.of("d")), len(told.of("e")), told.of("f")) == ([], 1, 1, [])
+    assert results(meters) == {"kept": 1, "without_signals": 1, "lost_signals": 1, "no_room": 1}
+    told.handle([received(detector_key("e", 0), None)])
+    told_of(told, {"detector": "f"})
     assert told.of("f"), "there is room again"
 
 

@@ -160,6 +160,33 @@ def test_more_signals_than_are_named_are_counted() -> None:
     assert by_n(told[-1].signals).keys() < by_n(told[0].signals).keys(), "from telling to telling the same"
 
 
+def test_places_change_hands_so_that_every_detector_names_its_share_whoever_came_first() -> None:
+    log = Log()
+    for n in range(3):
+        log.detector(f"d{n}", config(params={"window": 5 + n}, threshold=100.0))
+    steady(log, range(120), series=4)
+    block = telling_block(log)
+    assert block.teller is not None
+    block.teller.heard = Heard(limit=8)
+    block.take(log.chunks())
+    told: dict[str, list[DetectorStatus]] = {"d0": [], "d1": [], "d2": []}
+    for status in of_detectors(block.tellings()):
+        assert status is not None
+        told[status.detector].append(status)
+    first = [one.score for status in told.values() for one in status[0].signals]
+    assert len(first) > 8, "who finds no place is named all the same"
+    for status in told.values():
+        assert [one.score for one in status[-1].signals].count(None) == 0
+        assert len(status[-1].signals) >= 2
+    log.detector("d0", None)
+    steady(log, range(120, 300), series=4)
+    block.take(log.chunks()[-181 * 2 :])
+    last = {status.detector: status for status in of_detectors(block.tellings()) if status is not None}
+    assert {name: len(status.signals) for name, status in last.items()} == {"d1": 4, "d2": 4}
+    assert all(one.score is not None for status in last.values() for one in status.signals)
+    assert len(block.teller.heard) == 8
+
+
 def test_changes_are_told_at_once_and_who_is_gone_leaves_a_tombstone() -> None:
     log = Log()
     log.detector("d", config())
