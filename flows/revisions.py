@@ -18,20 +18,29 @@ MAX_COMPILED = 2 * MAX_DETECTORS
 
 
 class CompileOnce:
-    """Compiles a detector once for all blocks of a process, maybe ahead of them in another thread."""
+    """Compiles a detector once for all blocks of a process, maybe ahead of them in another thread.
+
+    No lock is needed: threads only look up and put in. What is known is in two halves; when the young one is full it
+    takes the place of the old one, which is forgotten. Two threads that find it full at a time forget too much, and
+    compile that again.
+    """
 
     def __init__(self, compiled: Compile = compile_config) -> None:
         self._compile = compiled
-        self._known: dict[str, CompiledDetector] = {}
+        self._young: dict[str, CompiledDetector] = {}
+        self._old: dict[str, CompiledDetector] = {}
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
 
     def __call__(self, detector: Detector) -> CompiledDetector:
         """As ``compile_config``."""
-        known = self._known.get(detector.text)
+        known = self._young.get(detector.text)
         if known is None:
-            known = self._compile(detector)
-            if len(self._known) >= MAX_COMPILED:
-                self._known.pop(next(iter(self._known)), None)  # the oldest, unless another thread was faster
-            self._known[detector.text] = known
+            known = self._old.get(detector.text) or self._compile(detector)
+            if len(self._young) >= MAX_COMPILED // 2:
+                self._old, self._young = self._young, {}
+            self._young[detector.text] = known
         return known
 
 

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 import flows.revisions
 from connectors.messages import Detector, DetectorConfig, DetectorRevision
-from flows.revisions import DetectorTable, Outcome
+from flows.config import CompiledDetector, compile_config
+from flows.revisions import CompileOnce, DetectorTable, Outcome
 from tests.streams import config
 
 
@@ -93,6 +97,42 @@ def test_readers_from_the_start_and_from_what_was_saved_agree_on_what_can_never_
     assert copy.detectors == table.detectors
     assert [one.apply(revision("a", 1, following)) for one in (table, copy)] == [Outcome.APPLIED] * 2
     assert copy.detectors == table.detectors
+
+
+def test_what_is_compiled_once_is_bounded_and_the_latest_of_it_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flows.revisions, "MAX_COMPILED", 8)
+    made: list[str] = []
+
+    def compiling(detector: Detector) -> CompiledDetector:
+        made.append(detector.id)
+        return compile_config(detector)
+
+    compiled = CompileOnce(compiling)
+    detectors = [Detector(id=f"d{n}", revision=1, config=config(), author="ann", updated_ms=5) for n in range(20)]
+    for detector in detectors:
+        assert compiled(detector).source == compiled(detector).source == detector
+        assert len(compiled) <= 8
+    assert made == [detector.id for detector in detectors]
+    for detector in detectors[-4:]:
+        compiled(detector)
+    assert len(made) == len(detectors), "the latest are known"
+
+
+def test_threads_compile_at_the_bound_without_a_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flows.revisions, "MAX_COMPILED", 2)
+    detectors = [Detector(id=f"d{n}", revision=1, config=config(), author="ann", updated_ms=5) for n in range(64)]
+    ready = [compile_config(detector) for detector in detectors]
+    by_id = dict(zip((detector.id for detector in detectors), ready, strict=True))
+    compiled = CompileOnce(lambda detector: by_id[detector.id])
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            rounds = [detectors[n % 8 :] for n in range(3000)]
+            found = list(threads.map(lambda mine: [compiled(one) for one in mine], rounds))
+    finally:
+        sys.setswitchinterval(before)
+    assert all([one.source for one in row] == mine for row, mine in zip(found, rounds, strict=True))
 
 
 def test_a_table_made_from_detectors_goes_on_like_the_one_they_came_from() -> None:
