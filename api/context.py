@@ -179,7 +179,7 @@ class Context:
     async def _watch_follower(self) -> None:
         changes = ComponentChanges()
         while not self.death:
-            for change in changes.look(self.at_hand(), self.now_ms()):
+            for change in changes.try_to_look(self.at_hand, self.now_ms(), self.meters.looks_failed.inc):
                 self.feed.publish(SYSTEM, change)
             await asyncio.sleep(WATCH_INTERVAL_S)
         log.critical("reading ended: %s", self.death)

@@ -172,6 +172,11 @@ class ApiMeters:
         self.history_lag = Gauge(
             "tocsin_api_history_lag_records", "anomaly events that are not in the history yet", registry=self.registry
         )
+        self.looks_failed = Counter(
+            "tocsin_api_component_looks_failed",
+            "looks at the parts of the api that failed, so that no change was told",
+            registry=self.registry,
+        )
         self.feedback = Counter(
             "tocsin_api_feedback",
             "records read from the feedback topic, by what they are",

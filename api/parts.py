@@ -138,7 +138,10 @@ class Parts:
 
 def system() -> Component:
     """Whether the machine and the process have room left; ``GET /api/system`` has the figures."""
-    return degraded_if("; ".join(_narrow()))
+    try:
+        return degraded_if("; ".join(_narrow()))
+    except (psutil.Error, OSError) as error:
+        return degraded_if(f"its figures cannot be read: {error!r}")
 
 
 def _narrow() -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from websockets.sync.client import connect
 
 from connectors.kafka_clients import confirm, make_producer
+from connectors.probes import OK
 from connectors.settings import KafkaSettings
 from connectors.status import PartitionStatus, partition_key
 from connectors.topics import create_topics
@@ -90,3 +92,23 @@ def test_a_data_source_that_does_not_answer_degrades(api: RunningApi, monkeypatc
     assert parts(api)[name]["reason"]
     api.http.delete(made.headers["location"], headers={"If-Match": "*"})
     wait_for(lambda: name not in parts(api))
+
+
+def test_who_watches_goes_on_after_a_look_that_failed(api: RunningApi) -> None:
+    context = api.context
+    assert context is not None
+    at_hand = context.at_hand
+
+    def fail() -> Any:
+        message = "what psutil raises, or another"
+        raise RuntimeError(message)
+
+    with connect(api.socket_url) as socket:
+        socket.send('{"type": "subscribe", "topics": ["system"]}')
+        assert json.loads(socket.recv(10))["type"] == "subscribed"
+        context.at_hand = fail
+        wait_for(lambda: api.metric("tocsin_api_component_looks_failed_total") >= 1)
+        context.at_hand = lambda: {**at_hand(), "another": OK}
+        while json.loads(socket.recv(10))["data"]["component"] != "another":
+            pass
+    context.at_hand = at_hand

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 from collections.abc import Iterator
@@ -12,9 +13,11 @@ import pytest
 from pydantic import SecretStr
 from websockets.sync.client import connect
 
+from api import rule_proposal
 from api.settings import ApiSettings
 from connectors.clock import wall_clock_ms
-from connectors.messages import AnomalyDetector, Direction
+from connectors.feedback import Rule
+from connectors.messages import Anomaly, AnomalyDetector, Direction
 from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
 from tests.anomalies import START_MS, closed, make_anomaly
@@ -234,6 +237,15 @@ def test_a_verdict_adds_a_rule_that_is_previewed_listed_and_removed(
     other = AnomalyDetector(id="other", name="", kind="mad", revision=1)
     events = [*(make_anomaly(number) for number in range(6)), make_anomaly(6, detector=other)]
     produce(kafka_settings, [*events, make_anomaly(7, direction=Direction.DOWN)])
+    on_loop: set[bool] = set()
+
+    fits = rule_proposal._fits
+
+    def looked(rule: Rule, event: Anomaly) -> bool:
+        on_loop.add(asyncio._get_running_loop() is not None)
+        return fits(rule, event)
+
+    monkeypatch.setattr(rule_proposal, "_fits", looked)
     with running_api(api_settings(kafka_settings)) as api:
         now_ms = wall_clock_ms()
         path = f"/api/anomalies/{make_anomaly(2).id}/verdict"
@@ -241,6 +253,7 @@ def test_a_verdict_adds_a_rule_that_is_previewed_listed_and_removed(
         seen = api.http.post(f"{path}?preview=true", json=asked).json()
         assert (seen["would_hide"]["count"], seen["verdict"]) == (6, None)
         assert seen["would_hide"]["anomalies"] == ids_of(range(5, -1, -1))
+        assert on_loop == {False}, "in a thread"
         wide = {"any_detector": True, "any_direction": True, "labels": {"job": "shop"}}
         seen = api.http.post(f"{path}?preview=true", json={**asked, "rule": wide}).json()
         assert seen["would_hide"]["count"] == 8
