@@ -18,11 +18,11 @@ from functools import partial
 from api.meters import ApiMeters
 from api.settings import ApiSettings
 from api.training_board import Entry, Training, TrainingBoard
-from api.training_history import Piece, TrainingHistory, pieces
+from api.training_history import Piece, TrainingHistory, pieces, whole_steps
 from api.training_sweep import sweep
 from api.writer import Writer
 from connectors.errors import KafkaUnavailable, Overloaded, TocsinError, Unavailable
-from connectors.messages import Detector, OutRecord
+from connectors.messages import Detector, OutRecord, Shape
 from connectors.training import (
     ENDED,
     Mark,
@@ -33,6 +33,7 @@ from connectors.training import (
     TrainingHead,
     TrainingState,
     history_record,
+    home_of,
     mark_record,
 )
 from flows.detectors.registry import KINDS, Trait
@@ -91,15 +92,20 @@ class Trainer:
         self._starting = 0
         meters.trainings.set_function(lambda: len(self._tasks))
 
-    async def start(self, detector: Detector, fetch: Fetch) -> Training:
-        """Begin to train a detector with what ``fetch`` gives; raises ``Overloaded`` and ``Unavailable``."""
+    async def start(self, detector: Detector, fetch: Fetch, signal: Shape | None = None) -> Training:
+        """Begin to train a detector with what ``fetch`` gives; raises ``Overloaded`` and ``Unavailable``.
+
+        Of groups ``signal`` says what members were turned into, if that is known.
+        """
         if len(self._tasks) + self._starting >= MAX_RUNNING:
             message = f"{MAX_RUNNING} trainings run in this process, the most that there may be"
             raise Overloaded(message, retry_after_s=5)
-        now_ms = self._now_ms()
+        now_ms, partitions = self._now_ms(), self._settings.partitions
+        home = None if detector.config.group is None else home_of(detector.id, partitions)
         head = TrainingHead(
             training_id=f"t-{secrets.token_hex(ID_BYTES)}", detector_id=detector.id, revision=detector.revision,
-            state=TrainingState.FETCHING, partitions=self._settings.partitions, started_ms=now_ms, updated_ms=now_ms,
+            state=TrainingState.FETCHING, partitions=partitions if home is None else 1, home=home, started_ms=now_ms,
+            updated_ms=now_ms,
         )  # fmt: skip
         self._starting += 1
         try:
@@ -107,7 +113,8 @@ class Trainer:
         finally:
             self._starting -= 1
         self._board.put(head)
-        running = _Running(self, detector, head, self._board.entry(head.training_id))
+        begin = TrainingBegin(detector=detector, signal=signal)
+        running = _Running(self, begin, head, self._board.entry(head.training_id))
         task = asyncio.create_task(running.run(fetch), name=head.training_id)
         self._tasks[head.training_id] = task
         task.add_done_callback(lambda _: self._tasks.pop(head.training_id, None))
@@ -159,12 +166,9 @@ class Trainer:
         return OutRecord(self._settings.topics.status, head.key, head.encode(), [])
 
     async def mark_all(self, head: TrainingHead, mark: Mark) -> None:
-        """Tell every partition the same."""
+        """Tell every partition that takes part the same."""
         topic = self._settings.topics.metrics
-        records = (
-            mark_record(topic, head.training_id, head.detector_id, partition, mark)
-            for partition in range(head.partitions)
-        )
+        records = (mark_record(topic, head.training_id, head.detector_id, partition, mark) for partition in head.places)
         await asyncio.gather(*(self.write(record) for record in records))
 
     async def write(self, record: OutRecord) -> None:
@@ -190,9 +194,9 @@ class Trainer:
 class _Running:
     """One training on its way."""
 
-    def __init__(self, trainer: Trainer, detector: Detector, head: TrainingHead, entry: Entry) -> None:
+    def __init__(self, trainer: Trainer, begin: TrainingBegin, head: TrainingHead, entry: Entry) -> None:
         self._trainer = trainer
-        self._detector = detector
+        self._begin, self._detector = begin, begin.detector
         self._head = head
         self._entry = entry
         self._sent = Sent()
@@ -243,7 +247,10 @@ class _Running:
         )  # fmt: skip
         await self.tell(TrainingState.SENDING)
         window = window_of(self._detector)
-        waiting = pieces(part, self._detector.config.tenant, head.partitions, window // PIECES)
+        if head.home is not None:
+            waiting = whole_steps(part, head.home, window // PIECES)
+        else:
+            waiting = pieces(part, self._detector.config.tenant, head.partitions, window // PIECES)
         while (piece := await asyncio.to_thread(next, waiting, None)) is not None:
             await self._until(partial(self._has_room, piece, window))
             await self._trainer.write(
@@ -254,12 +261,13 @@ class _Running:
 
     def _has_room(self, piece: Piece, window: int) -> bool:
         under_way = sum(self._sent.records.values()) - self._entry.records
-        return under_way < PIECES and self._sent.total + piece.samples <= self._entry.came + window
+        fits = under_way < PIECES and self._sent.total + piece.samples <= self._entry.came + window
+        return fits or not under_way  # a step of many groups may be more than a window
 
     async def _send_ends(self) -> None:
         self._head = self._head.model_copy(update={"sent": self._sent.total})
         self._alive_s = math.inf  # who has been told the end must not begin anew
-        await asyncio.gather(*(self._send_end(partition) for partition in range(self._head.partitions)))
+        await asyncio.gather(*(self._send_end(partition) for partition in self._head.places))
         await self.tell(TrainingState.LEARNING)
 
     async def _send_end(self, partition: int) -> None:
@@ -299,8 +307,9 @@ class _Running:
     async def _keep_alive(self) -> None:
         """Let all partitions know that it goes on: some may get nothing for long while others are busy."""
         if time.monotonic() - self._alive_s >= ALIVE_S:
-            again, self._alive_s = self._alive_s > -math.inf, time.monotonic()
-            await self._trainer.mark_all(self._head, TrainingBegin(detector=self._detector, again=again))
+            self._alive_s = time.monotonic()
+            await self._trainer.mark_all(self._head, self._begin)
+            self._begin = self._begin.model_copy(update={"again": True})
 
     async def _tell_sent(self) -> None:
         await self._keep_alive()

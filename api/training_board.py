@@ -105,7 +105,7 @@ class Entry:
     def old(self, training_id: str) -> Old:
         """What there is to be taken out of the topic."""
         spoke = max(self.parts, default=-1) + 1
-        return Old(training_id, max(spoke, self.head.partitions if self.head is not None else 0))
+        return Old(training_id, max(spoke, self.head.places[-1] + 1 if self.head is not None else 0))
 
     def told(self, started: TrainingHead) -> Training:
         """All of it, for people."""

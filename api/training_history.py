@@ -13,6 +13,7 @@ import numpy as np
 
 from connectors.codec.encode import encode_labels, encode_write_request
 from connectors.codec.series_hash import series_hash
+from connectors.training import NO_LABELS
 from flows.detectors.base import Floats, Ints
 
 
@@ -79,6 +80,25 @@ def pieces(history: TrainingHistory, tenant: str, partitions: int, most: int) ->
                 waiting.remove(of_one)
             else:
                 yield piece
+
+
+def whole_steps(history: TrainingHistory, partition: int, most: int) -> Iterator[Piece]:
+    """Records of whole steps, of about so many samples, for the one partition that learns for groups."""
+    if not history.samples:
+        return
+    series = [one._replace(labels=one.labels or NO_LABELS) for one in history.series]
+    steps_ms, sizes = np.unique(np.concatenate([one.times_ms for one in series]), return_counts=True)
+    turns = np.cumsum(sizes) // max(1, most)
+    for of_one in np.split(steps_ms, np.flatnonzero(np.diff(turns)) + 1):
+        cut = [_between(one, int(of_one[0]), int(of_one[-1])) for one in series]
+        told = [(one.labels, list(zip(one.times_ms.tolist(), one.values.tolist(), strict=True))) for one in cut]
+        told = [(labels, samples) for labels, samples in told if samples]
+        yield Piece(partition, sum(len(samples) for _, samples in told), encode_write_request(told))
+
+
+def _between(one: PastSeries, from_ms: int, to_ms: int) -> PastSeries:
+    span = slice(np.searchsorted(one.times_ms, from_ms), np.searchsorted(one.times_ms, to_ms, side="right"))
+    return PastSeries(one.labels, one.times_ms[span], one.values[span])
 
 
 def _pieces_of(partition: int, series: list[PastSeries], most: int) -> Iterator[Piece]:

@@ -77,15 +77,22 @@ async def fetched(
 ) -> AsyncIterator[TrainingHistory]:
     """The history of the detector's series, the earliest part first; raises what the source's client raises."""
     selector = compile_config(detector).selector
-    for part in asked.parts(asked.query(selector)):
+    async for found in fetched_parts(sources, source, asked, asked.query(selector)):
+        series = [one._replace(labels={**one.labels, **asked.labels}) for one in found]
+        yield await asyncio.to_thread(history_of, series, selector.matches)
+
+
+async def fetched_parts(
+    sources: Sources, source: DataSource, asked: TrainingRange, query: str
+) -> AsyncIterator[list[PastSeries]]:
+    """What a query gives, part by part."""
+    for part in asked.parts(query):
         async with sources.asking(source, DEADLINE_S) as api:
             assert isinstance(api, PrometheusApi)  # noqa: S101 - ``check_source``
             found = await api.fresh_range(part, PART_POINTS)
-        yield await asyncio.to_thread(
-            history_of, [_past_of(series, asked.labels) for series in found], selector.matches
-        )
+        yield [_past_of(series) for series in found]
 
 
-def _past_of(series: SourceSeries, labels: dict[str, str]) -> PastSeries:
+def _past_of(series: SourceSeries) -> PastSeries:
     there = series.values == series.values  # NaN is no sample
-    return PastSeries(dict(series.labels) | labels, series.times_ms[there], series.values[there])
+    return PastSeries(dict(series.labels), series.times_ms[there], series.values[there])

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from api.change import Revisions, existing
 from api.context import STATUS, Context
+from api.group_history import aligned, fetched_groups, plan_of, sent_groups, signal_of
 from api.json_route import JsonRoute
 from api.problems import ApiError, Code
 from api.trainer import Fetch
@@ -23,6 +24,7 @@ from api.trial_samples import Samples
 from connectors.messages import Detector, Message
 from connectors.training import TrainingState
 from flows.config import ConfigError, compile_config
+from flows.group import GroupPlan
 
 router = APIRouter(prefix="/api/trainings", tags=["trainings"], route_class=JsonRoute)
 train = APIRouter(prefix="/api/detectors", tags=["trainings"], route_class=JsonRoute)
@@ -71,7 +73,9 @@ async def train_detector(
     """
     detector = existing(revisions, detector_id)
     _check_trainable(detector)
-    training = await context.trainer.start(detector, await _fetch_of(context, detector, asked))
+    plan = plan_of(detector)
+    signal = signal_of(plan) if plan is not None and asked.history is not None else None
+    training = await context.trainer.start(detector, await _fetch_of(context, detector, plan, asked), signal)
     response.headers["Location"] = f"/api/trainings/{training.id}"
     return training
 
@@ -116,18 +120,18 @@ def _unknown(training_id: str) -> ApiError:
 
 def _check_trainable(detector: Detector) -> None:
     """Raise ``ConfigError`` for a detector that cannot learn from history."""
-    if detector.config.group is not None:
-        expected = "a detector with groups cannot be trained yet: history of its groups' values is not read"
-        raise ConfigError(field="group", value=detector.config.group.model_dump(mode="json"), expected=expected)
     if not detector.config.enabled:
         raise ConfigError(field="enabled", value=False, expected="must be true: start the detector first")
 
 
-async def _fetch_of(context: Context, detector: Detector, asked: TrainingRequest) -> Fetch:
+async def _fetch_of(context: Context, detector: Detector, plan: GroupPlan | None, asked: TrainingRequest) -> Fetch:
     """How the history is had; raises ``ConfigError`` and ``ApiError`` for what cannot be."""
     if asked.history is not None:
         source = await context.sources.read(asked.history.source)
         check_source(source)
+        if plan is not None:
+            aligned(asked.history, plan)
+            return partial(fetched_groups, context.sources, source, asked.history, plan)
         return partial(fetched, context.sources, source, asked.history, detector)
     assert asked.samples is not None  # noqa: S101 - one of both is given
     history = await asyncio.to_thread(_history_of, detector, asked.samples)
@@ -143,8 +147,11 @@ def _history_of(detector: Detector, samples: Samples) -> TrainingHistory:
         samples.check()
     except ConfigError as error:
         raise ConfigError(field=f"samples.{error.field}", value=error.value, expected=error.expected) from error
-    selector = compile_config(detector).selector
-    history = history_of(_series_of(samples), selector.matches)
+    compiled = compile_config(detector)
+    if compiled.plan is not None:
+        history = sent_groups(_series_of(samples), compiled.plan)
+    else:
+        history = history_of(_series_of(samples), compiled.selector.matches)
     if not history.series:
         labels = [one.labels for one in samples.series[:1]]
         expected = f"at least one series that the detector selects: {detector.config.selector}"

@@ -7,14 +7,15 @@ of live samples) and an end, or a cancellation. Other readers of the topic skip 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Literal
+from zlib import crc32
 
 from pydantic import AfterValidator, Field
 
 from connectors.errors import Rejected
-from connectors.messages import DETECTOR_ID, Detector, Header, OutRecord, Record
+from connectors.messages import DETECTOR_ID, Detector, Header, OutRecord, Record, Shape
 
 TRAINING_HEADER = "tocsin-training"
 """Kafka header that marks what belongs to a training; its value is the training's id."""
@@ -22,6 +23,8 @@ TRAINING_STEP_HEADER = "tocsin-training-step"
 """Which step of it the record is: a ``Step``."""
 TRAINING_DETECTOR_HEADER = "tocsin-training-detector"
 """Whose training it is: the detector's id."""
+NO_LABELS = {"__group__": "all"}
+"""Labels under which history of a group without any is sent: a series on the wire must have some."""
 STATUS_KEY = "training"
 """How the keys of a training's records in ``tocsin.status`` begin."""
 _ID = re.compile(r"t-[0-9a-f]{16}")
@@ -51,6 +54,9 @@ class TrainingBegin(Record):
     version: Literal[1] = 1
     detector: Annotated[Detector, AfterValidator(_with_an_id)]
     again: Annotated[bool, Field(description="whether the partition was told before: it begins nothing anew")] = False
+    signal: Annotated[
+        Shape | None, Field(description="of groups: what their members' samples were turned into, if that is known")
+    ] = None
 
 
 class TrainingEnd(Record):
@@ -134,6 +140,9 @@ class TrainingHead(Record):
     state: TrainingState
     reason: Annotated[str, Field(description="why it failed or was cancelled, else empty")] = ""
     partitions: Annotated[int, Field(ge=1, description="over which the series are spread")]
+    home: Annotated[
+        int | None, Field(ge=0, description="of groups: the partition that gets the past of all, the only one")
+    ] = None
     started_ms: int
     updated_ms: int
     series_matched: Annotated[int, Field(ge=0, description="series of the history that the detector selects")] = 0
@@ -148,6 +157,16 @@ class TrainingHead(Record):
     def key(self) -> bytes:
         """Key of the record."""
         return head_key(self.training_id)
+
+    @property
+    def places(self) -> Sequence[int]:
+        """Partitions that take part."""
+        return range(self.partitions) if self.home is None else (self.home,)
+
+
+def home_of(detector_id: str, partitions: int) -> int:
+    """The partition that learns for the groups of a detector."""
+    return crc32(detector_id.encode()) % partitions
 
 
 def head_key(training_id: str) -> bytes:

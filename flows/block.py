@@ -34,6 +34,7 @@ from flows.hash_table import Hashes
 from flows.hiding import Hiding
 from flows.keys import MAX_KEYS
 from flows.labels_archive import MAX_LABEL_BYTES, LabelsArchive
+from flows.learned import Learned
 from flows.models import MAX_MODELS
 from flows.partial import Part
 from flows.program import Judged, Program, unlimited
@@ -107,7 +108,7 @@ class Block:
         """what detectors still need, as of the last sweep"""
         self.teller: Teller | None = None
         """tells how detectors do, in a flow"""
-        self._parts: list[Part] = []
+        self._parts: list[Part | Learned] = []
         self._untold: list[OutRecord] = []
         """what goes out with the next chunks"""
         self._drops = np.zeros(len(DROPS) + 1, np.int64)
@@ -476,11 +477,11 @@ class Block:
         self.counts[f"events_{EVENT[CLOSED]}"] += 1
         self._untold.append(self.reports.record(watched, state, CLOSED, ClosedBy.DETECTOR))
 
-    def end_gathered(self, part: Part) -> None:
-        """Say that no more will come of groups that a snapshot had and this block has not."""
+    def end_gathered(self, part: Part | Learned) -> None:
+        """Say that no more will come of groups that a snapshot had and this block has not; or what groups learned."""
         self._parts.append(part)
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[Part | Learned]:
         """What this partition has said of groups since the last call, for the step that merges partitions."""
         parts, self._parts = self._parts, []
         return parts

@@ -12,27 +12,26 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-import numpy as np
-
 from connectors.catalogue import Topics
-from connectors.codec.series_hash import series_hash
-from connectors.messages import Aggregate, ClosedBy, ControlRecord, OutRecord, Shape
+from connectors.messages import Aggregate, ClosedBy, Detector, OutRecord, Shape
+from connectors.training import PartState
 from flows.block import Block, BlockLimits
-from flows.chunks import NewSeries, Samples
-from flows.config import compile_config, compile_merged
-from flows.detectors.missing import WITNESS_MS
+from flows.config import ConfigError, compile_config, compile_merged
 from flows.gather import MAX_GROUPS
 from flows.group import GroupPlan
-from flows.partial import Merged, Part, merge_portions
+from flows.learned import Learned
+from flows.partial import Part, merge_portions
 from flows.peers import has_entities, with_entities
+from flows.step import samples_of, ticks
 from flows.teller import Teller, Telling
+from flows.warm_groups import WarmGroups
 
 MAX_QUEUED = 2048
 """Parts of one partition that wait for the others: 8 hours of steps of 15 s. Beyond, the oldest is a gap."""
 MAX_MERGED_GROUPS = 4 * MAX_GROUPS
 """Groups of one detector; more are counted, not judged."""
-
-
+MAX_LEARNED = 4
+"""Trainings whose outcome waits for its step, a moment as a rule: as many as run on a partition."""
 IDLE_STEPS = 8
 
 
@@ -51,6 +50,8 @@ class Merge:
     def __init__(self, topics: Topics, limits: BlockLimits, partitions: int) -> None:
         self.topics, self.limits = topics, replace(limits, max_series=MAX_MERGED_GROUPS, max_keys=MAX_MERGED_GROUPS)
         self.queues: list[deque[Part]] = [deque() for _ in range(partitions)]
+        self.learned: deque[Learned] = deque()
+        """what is to be put to use at its step"""
         self.running: Running | None = None
         self.counts: Counter[str] = Counter()
         self.ended: Counter[str] = Counter()
@@ -58,15 +59,21 @@ class Merge:
         self.untold: list[OutRecord] = []
         """what goes out with the next parts"""
 
-    def take(self, parts: Iterable[tuple[int, Part]]) -> list[OutRecord]:
+    def take(self, parts: Iterable[tuple[int, Part | Learned]]) -> list[OutRecord]:
         """Everything that these parts cause; each comes with its partition."""
         for partition, part in parts:
+            if isinstance(part, Learned):
+                self.learned.append(part)
+                if len(self.learned) > MAX_LEARNED:
+                    too_many = f"more than {MAX_LEARNED} trainings wait for a step of its groups"
+                    self.untold.append(self._unlearned(self.learned.popleft(), too_many))
+                continue
             queue = self.queues[partition]
             queue.append(part)
             if len(queue) > MAX_QUEUED:
                 self._gap(queue.popleft(), "queue")
         out, self.untold = self.untold, []
-        while self._advance(out):
+        while self._put_to_use(out) or self._advance(out):
             pass
         return out
 
@@ -81,6 +88,39 @@ class Merge:
         block = Block(self.topics, replace(self.limits, idle_s=idle_s), _no_revisions, compile_merged)
         block.teller = Teller(self.counts)
         return block
+
+    def _put_to_use(self, out: list[OutRecord]) -> bool:
+        """Let the groups know what was learned, once the steps before it are settled; whether there was any."""
+        for learned in self.learned:
+            queue = self.queues[learned.report.partition]
+            over = bool(queue) and _rank(queue[0]) > 2 * learned.incarnation
+            if not queue or over or queue[0].first > learned.until:
+                self.learned.remove(learned)
+                gone = over if self.running is None else self.running.incarnation != learned.incarnation
+                reason = "the detector computes something else by now, or is gone: train it again" if gone else ""
+                out.append(self._unlearned(learned, reason) if reason else self._learn(learned, out))
+                return True
+        return False
+
+    def _learn(self, learned: Learned, out: list[OutRecord]) -> OutRecord:
+        try:
+            running = self.running or self._begin(learned.detector, learned.incarnation)
+            warm = WarmGroups(running.block, learned.detector, running.plan, MAX_MERGED_GROUPS, learned.memory)
+        except ConfigError as error:
+            return self._unlearned(learned, f"this version of Tocsin refuses the detector: {error}")
+        block, shape = running.block, running.block.signal[0] if running.block.signal else None
+        if None not in (shape, learned.signal) and shape is not learned.signal:
+            reason = f"members are {shape} live and were {learned.signal} in the history: state the detector's shape"
+            return self._unlearned(learned, reason)
+        if not block.log_ms:
+            out += block.take(ticks(block, running.plan.step_ms, learned.until * running.plan.step_ms))
+        out += block.take([warm.unmet(MAX_MERGED_GROUPS)])
+        self.counts["trainings_done"] += 1
+        return learned.ended(self.topics.status, PartState.DONE, replaced=warm.put_to_use())
+
+    def _unlearned(self, learned: Learned, reason: str) -> OutRecord:
+        self.counts["trainings_failed"] += 1
+        return learned.ended(self.topics.status, PartState.FAILED, reason)
 
     def _advance(self, out: list[OutRecord]) -> bool:
         """Settle one step, or one part that no other partition will match; whether there was one."""
@@ -136,8 +176,8 @@ class Merge:
         if block.rules or any(head.rules for head in heads):
             block.rules.replace(one for head in heads for one in head.rules)
         block.contributors.take(time_ms, plan.group.aggregate, leaders)
-        out += block.take(_ticks(block, plan.step_ms, time_ms))
-        out += block.take([_samples(merged, heads[0].detector.config.tenant, time_ms)])
+        out += block.take(ticks(block, plan.step_ms, time_ms))
+        out += block.take([samples_of(merged, heads[0].detector.config.tenant, time_ms)])
         self.counts["steps"] += 1
         self.counts["groups"] += len(merged.labels)
 
@@ -147,7 +187,11 @@ class Merge:
         running = self.running
         if running is not None and running.revision >= detector.revision:
             return running
-        compiled = compile_config(detector)
+        return self._begin(detector, heads[0].incarnation)
+
+    def _begin(self, detector: Detector, incarnation: int) -> Running:
+        """Run a revision of the detector from now on; raises ``ConfigError``."""
+        compiled, running = compile_config(detector), self.running
         if compiled.plan is None:
             message = f"detector {detector.id}: parts of a detector that has no group"
             raise ValueError(message)
@@ -158,7 +202,7 @@ class Merge:
             block = running.block
             block.watch.swap_detector(compiled.merged())
         block.revisions.put(compiled.merged())
-        self.running = Running(heads[0].incarnation, detector.revision, compiled.plan, block)
+        self.running = Running(incarnation, detector.revision, compiled.plan, block)
         return self.running
 
     def _end(self, running: Running, out: list[OutRecord]) -> None:
@@ -205,18 +249,3 @@ def _rank(part: Part) -> int:
 
 def _no_revisions(_start: int, _end: int) -> Sequence[None]:
     return ()
-
-
-def _ticks(block: Block, step_ms: int, time_ms: int) -> list[ControlRecord]:
-    """The end of a step, and where silence is judged, what of the step the partitions witnessed before it."""
-    times_ms = [time_ms]
-    if block.log_ms and any(program.silent for program in block.watch.programs.judging()):
-        times_ms = [*range(max(block.log_ms, time_ms - step_ms) + WITNESS_MS, time_ms, WITNESS_MS), time_ms]
-    return [ControlRecord(time_ms=tick_ms, detectors_offset=0, feedback_offset=0) for tick_ms in times_ms]
-
-
-def _samples(merged: Merged, tenant: str, time_ms: int) -> Samples:
-    hashes = [series_hash(labels, tenant) for labels in merged.labels]
-    new = tuple(NewSeries(one, tenant, labels) for one, labels in zip(hashes, merged.labels, strict=True))
-    times_ms = np.full(len(hashes), time_ms, np.int64)
-    return Samples(np.array(hashes, np.uint64), times_ms, merged.values, None, new)

@@ -34,6 +34,7 @@ from flows.block import Block
 from flows.chunks import Chunk, ReadFeedback, ReadRevisions
 from flows.config import Compile, ConfigError
 from flows.decode import Decoder
+from flows.learned import Learned
 from flows.linter import warnings_of
 from flows.merge import Merge
 from flows.notices import Notices
@@ -56,7 +57,7 @@ YOUNG_OBJECTS = 50_000
 """New objects that make Python look for garbage: thousands of new detectors are many objects, and none is garbage."""
 
 
-Judged = OutRecord | Part | Telling
+Judged = OutRecord | Part | Learned | Telling
 _log = logging.getLogger(__name__)
 
 
@@ -89,7 +90,7 @@ def _warn(block: Block) -> None:
         _log.warning("%s", notice)
 
 
-class MergeLogic(StatefulBatchLogic[tuple[int, Part], OutRecord | Telling, bytes]):  # type: ignore[misc]  # mypy skips bytewax
+class MergeLogic(StatefulBatchLogic[tuple[int, Part | Learned], OutRecord | Telling, bytes]):  # type: ignore[misc]  # mypy skips bytewax
     """The groups of one detector as Bytewax keeps them."""
 
     def __init__(self, merge: Merge, vitals: Vitals) -> None:
@@ -97,7 +98,7 @@ class MergeLogic(StatefulBatchLogic[tuple[int, Part], OutRecord | Telling, bytes
         self._vitals = vitals
         vitals.merges.append(merge)
 
-    def on_batch(self, values: list[tuple[int, Part]]) -> tuple[list[OutRecord | Telling], bool]:
+    def on_batch(self, values: list[tuple[int, Part | Learned]]) -> tuple[list[OutRecord | Telling], bool]:
         """Merge what the partitions say; forget the detector once all have said that it is gone."""
         out: list[OutRecord | Telling] = [*self._merge.take(values), *self._merge.tellings()]
         if self._merge.running is not None:
@@ -207,7 +208,7 @@ def _warn_ahead(detector: Detector, notices: Notices) -> None:
 
 
 def _is_part(keyed: tuple[str, Judged]) -> bool:
-    return isinstance(keyed[1], Part)
+    return isinstance(keyed[1], Part | Learned)
 
 
 def _record(out: OutRecord | Telling, topics: Topics, partition: int | None) -> OutRecord:
@@ -215,7 +216,7 @@ def _record(out: OutRecord | Telling, topics: Topics, partition: int | None) -> 
     return out.record(topics, partition) if isinstance(out, Telling) else out
 
 
-def _by_detector(keyed: tuple[str, Part]) -> tuple[str, tuple[int, Part]]:
+def _by_detector(keyed: tuple[str, Part | Learned]) -> tuple[str, tuple[int, Part | Learned]]:
     """What the block of a partition says, for the merge of its detector."""
     return keyed[1].detector.id, (int(keyed[0]), keyed[1])
 

@@ -13,6 +13,7 @@ from connectors.messages import Detector, Shape
 from flows.config import ConfigError, compile_config
 from flows.contributions import load_leaders, save_leaders
 from flows.group import GroupPlan
+from flows.learned import load_learned
 from flows.merge import Merge, Running
 from flows.partial import GroupName, Part, Portion
 from flows.persistence import load, save
@@ -26,13 +27,15 @@ def save_merge(merge: Merge) -> bytes:
     queues = [[_save_part(part, arrays) for part in queue] for queue in merge.queues]
     running = merge.running
     header: dict[str, Any] = {"queues": queues, "running": None, "counts": merge.counts, "ended": merge.ended}
+    header["learned"] = [learned.saved() for learned in merge.learned]
+    memories = [learned.memory for learned in merge.learned]
     if running is None:
-        return pack(header, arrays, [])
+        return pack(header, arrays, memories)
     (detector,) = running.block.revisions.detectors.values()
     header["running"] = [running.incarnation, detector.model_dump(mode="json")]
     header["block_counts"] = running.block.counts
     header["contributors"] = running.block.contributors.save()
-    return pack(header, arrays, [save(running.block)])
+    return pack(header, arrays, [*memories, save(running.block)])
 
 
 def load_merge(raw: bytes, merge: Merge) -> Merge:
@@ -43,6 +46,8 @@ def load_merge(raw: bytes, merge: Merge) -> Merge:
     saved = unpack(raw)
     for queue, parts in zip(merge.queues, saved.header["queues"], strict=True):
         queue.extend(_load_part(part, saved.arrays) for part in parts)
+    learned = saved.header.get("learned", ())
+    merge.learned.extend(load_learned(one, memory) for one, memory in zip(learned, saved.blobs, strict=False))
     merge.counts.update(saved.header["counts"])
     merge.ended.update(saved.header["ended"])
     if saved.header["running"] is not None:
@@ -56,7 +61,7 @@ def _load_running(merge: Merge, saved: Saved, incarnation: int, detector: Detect
     if group is None:
         return
     plan = _plan_of(detector)
-    block = load(saved.blobs[0], merge.new_block(plan or GroupPlan(group, detector.config.shape, ())))
+    block = load(saved.blobs[-1], merge.new_block(plan or GroupPlan(group, detector.config.shape, ())))
     block.counts.update(saved.header["block_counts"])
     if plan is None:
         merge.forget(block)

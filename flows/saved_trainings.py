@@ -6,13 +6,13 @@ import json
 import struct
 from typing import Any
 
-from connectors.messages import Detector
+from connectors.messages import Detector, Shape
 from flows.block import Block
 from flows.config import ConfigError
 from flows.persistence import load, save
 from flows.saved import SavedVersionError
 from flows.training import MAX_SERIES, Training, Trainings
-from flows.warm_start import WarmStart
+from flows.warm_groups import begin_warm
 
 MAGIC = b"TOCSINT1"
 VERSION = 1
@@ -57,16 +57,17 @@ def load_trained(raw: bytes, block: Block) -> Trainings:
     for told, learned in zip(header["trainings"], pieces[1:], strict=True):
         detector = Detector.model_validate(told["detector"])
         try:
-            warm = WarmStart(block, detector, MAX_SERIES, learned)
+            warm = begin_warm(block, detector, MAX_SERIES, learned)
         except ConfigError as error:
             trainings.forget(told["id"], detector.id, told["partition"], error)
             continue
         numbers = {name: told[name] for name in _NUMBERS}
-        trainings.running[told["id"]] = Training(told["id"], told["partition"], warm, **numbers)
+        signal = None if told.get("signal") is None else Shape(told["signal"])
+        trainings.running[told["id"]] = Training(told["id"], told["partition"], warm, signal=signal, **numbers)
     return trainings
 
 
 def _told(training: Training) -> dict[str, Any]:
     numbers = {name: getattr(training, name) for name in _NUMBERS}
-    detector = training.warm.source.model_dump(mode="json")
-    return {"id": training.id, "partition": training.partition, "detector": detector, **numbers}
+    told = {"id": training.id, "partition": training.partition, "signal": training.signal}
+    return {**told, "detector": training.warm.source.model_dump(mode="json"), **numbers}

@@ -12,11 +12,13 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from connectors.messages import ControlRecord, Detector, OutRecord
+from connectors.messages import ControlRecord, Detector, OutRecord, Shape
 from connectors.training import PartState, TrainingBegin, TrainingCancel, TrainingEnd, TrainingPart
 from flows.block import Block
 from flows.chunks import Chunk, Lesson, Samples
 from flows.config import CompiledDetector, ConfigError
+from flows.learned import Learned
+from flows.warm_groups import begin_warm
 from flows.warm_start import WarmStart
 from flows.work import WORK_PER_MET
 
@@ -42,6 +44,8 @@ class Training:
     records: int = 0
     samples: int = 0
     ahead: int = 0
+    signal: Shape | None = None
+    """of groups: what their members were turned into in the history, if that was said"""
     met: bool = False
     """whether the detector was there, or a later revision of it that computes the same"""
     ended: bool = False
@@ -88,7 +92,7 @@ class Trainings:
                 if training is None and lesson.brings.again:
                     self.block.counts["training_records_unknown"] += 1
                 elif training is None:
-                    self._begin(lesson, lesson.brings.detector, out)
+                    self._begin(lesson, lesson.brings, out)
             case Samples():
                 if training is None:
                     self.block.counts["training_records_unknown"] += 1  # it was refused, given up or cancelled
@@ -101,13 +105,14 @@ class Trainings:
                 if training is not None:
                     self._finish(training, PartState.CANCELLED, out, lesson.brings.reason)
 
-    def _begin(self, lesson: Lesson, detector: Detector, out: list[OutRecord]) -> None:
+    def _begin(self, lesson: Lesson, begin: TrainingBegin, out: list[OutRecord]) -> None:
+        detector = begin.detector
         refusal = self._refusal(detector)
         if refusal:
             out.append(self._refused(lesson.training, detector.id, lesson.partition, refusal))
             return
-        warm = WarmStart(self.block, detector, MAX_SERIES)
-        training = Training(lesson.training, lesson.partition, warm, self.block.log_ms)
+        warm = begin_warm(self.block, detector, MAX_SERIES)
+        training = Training(lesson.training, lesson.partition, warm, self.block.log_ms, signal=begin.signal)
         self.running[training.id] = training
         self._tell(training, out)
         self._settle(training, out)
@@ -131,8 +136,6 @@ class Trainings:
             return "no control record has told this partition the time yet: try again"
         if len(self.running) >= MAX_TRAININGS:
             return f"{MAX_TRAININGS} trainings run on this partition, the most that there may be: try again later"
-        if detector.config.group is not None:
-            return "a detector with groups cannot be trained yet"
         try:
             self.block.compile(detector)
         except ConfigError as error:
@@ -189,9 +192,23 @@ class Trainings:
             self._finish(training, PartState.FAILED, out, reason)
             return
         training.met = True
-        if training.ended and self._has_met_all(training, out):
+        if training.ended and live.plan is not None:
+            self._hand_over(training)
+        elif training.ended and self._has_met_all(training, out):
             replaced = training.warm.put_to_use()
             self._finish(training, PartState.DONE, out, replaced=replaced)
+
+    def _hand_over(self, training: Training) -> None:
+        """Groups are judged elsewhere: what they learned takes its place behind the steps told so far."""
+        watch = self.block.watch
+        gathering = watch.gatherings[watch.numbers[training.warm.source.id]]
+        report = training.report(PartState.LEARNING, self.block.log_ms)
+        del self.running[training.id]
+        self.block.counts["trainings_handed_over"] += 1
+        source, memory = training.warm.source, training.warm.save()
+        self.block.end_gathered(
+            Learned(source, gathering.incarnation, gathering.next_step - 1, training.signal, report, memory)
+        )
 
     def _has_met_all(self, training: Training, out: list[OutRecord]) -> bool:
         """Let the block meet series of the history, no more at a time than live samples can wait for."""

@@ -272,7 +272,9 @@ class Vitals(Collector):
 
 def _counted(merge: Merge) -> Counter[str]:
     """Steps and gaps, and the events of the block that judges groups; its samples are groups, not samples."""
-    counted = Counter({f"merged_{name}": n for name, n in merge.counts.copy().items()})
+    counted = Counter(
+        {name if name.startswith("trainings_") else f"merged_{name}": n for name, n in merge.counts.copy().items()}
+    )
     told = ("events_", "hidden_by_")
     counted.update({name: n for name, n in merge.block_counts().items() if name.startswith(told)})
     return counted

@@ -3,8 +3,8 @@
 The history is judged by the very block that judges live (``flows.block``), beside the live one and with nothing told,
 so the memory is that of a detector which met it live. Then the rows of its programs take the place of the live ones:
 the next sample is judged by all that was learned. Series without history stay as they are. Training brings the history
-(``flows.training``); of a detector with groups it would be that of its groups' values, which their PromQL expression
-gives, for the block of its merge. Cool-downs and episodes of what happened in the past are not taken over.
+(``flows.training``); of a detector with groups it is that of their values (``flows.warm_groups``). Cool-downs and
+episodes of what happened in the past are not taken over.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from connectors.catalogue import Topics
 from connectors.messages import Detector, DetectorRevision, OutRecord
-from flows.block import Block
+from flows.block import Block, BlockLimits
 from flows.chunks import NewSeries, Samples
-from flows.config import ProgramKey
+from flows.config import CompiledDetector, ProgramKey
 from flows.detectors.base import Floats, Ints
 from flows.detectors.registry import KINDS, Trait
 from flows.episodes import Lanes
@@ -48,16 +48,28 @@ class WarmStart:
 
     def __init__(self, live: Block, source: Detector, max_series: int = LIMITS.max_series, saved: bytes = b"") -> None:
         """Begin anew, or from what ``save`` gave; raises ``ConfigError`` if this version refuses the detector."""
-        self.source, self.compiled = source, live.compile(source)
+        self._live, self.source = live, source
+        self.compiled = self.compile(source)
         revision = DetectorRevision(detector_id=source.id, base_revision=0, config=source.config, author="", time_ms=0)
-        self._live = live
-        self._judges_pauses = Trait.PAUSES in KINDS[source.config.kind].traits
         own = {name: getattr(live.limits, name) for name in ("max_label_bytes", "max_models", "max_keys")}
-        limits = replace(LIMITS, max_series=max_series, **own)
-        self._past = Past(Topics(), limits, lambda start, end: [revision][start:end], live.compile)
+        limits = self.limits(replace(LIMITS, max_series=max_series, **own))
+        self._past = Past(Topics(), limits, lambda start, end: [revision][start:end], self.compile)
         self._past.watch.families = Families(live.watch.families.saved())  # what is a counter must not differ
         if saved:
             load(saved, self._past)
+
+    def compile(self, source: Detector) -> CompiledDetector:
+        """What judges the history; raises ``ConfigError``."""
+        return self._live.compile(source)
+
+    def limits(self, limits: BlockLimits) -> BlockLimits:
+        """Bounds of what judges the history."""
+        return limits
+
+    @staticmethod
+    def judges_pauses(source: Detector) -> bool:
+        """Whether its kind learns by log time."""
+        return Trait.PAUSES in KINDS[source.config.kind].traits
 
     def save(self) -> bytes:
         """All that was learned so far, for a snapshot."""
@@ -88,29 +100,35 @@ class WarmStart:
         Their series may be new. Samples later than the one of their series met live last are left out: they are to
         come live, and would be learned twice; of series never met live those later than log time.
         """
-        rows = self._live.series.index.find(samples.series)
-        heard_ms = np.full(len(rows), NEVER_MS)
-        heard_ms[rows >= 0] = self._live.series.table["last_ms"][rows[rows >= 0]]
-        kept = samples.times_ms <= np.where(heard_ms == NEVER_MS, self._live.log_ms, heard_ms)
-        samples = _part(samples, np.flatnonzero(kept), samples.new)
+        samples = part_of(samples, np.flatnonzero(self._met(samples)), samples.new)
         if not len(samples.times_ms):
             return 0
         if not self._past.log_ms:
             self._past.take([control_at(int(samples.times_ms.min()))])
-        for one in self._steps(samples):
-            self._past.take([one, control_at(int(one.times_ms.max()))])
+        self._learn(samples)
         return len(samples.times_ms)
 
-    def _steps(self, samples: Samples) -> Iterator[Samples]:
-        """What comes between two control records: all of it, but to kinds that learn by log time what comes at once."""
-        if not self._judges_pauses:
-            yield samples
-            return
+    def _met(self, samples: Samples) -> NDArray[np.bool_]:
+        """Which of these samples are no later than what was met live; (n,)."""
+        rows = self._live.series.index.find(samples.series)
+        heard_ms = np.full(len(rows), NEVER_MS)
+        heard_ms[rows >= 0] = self._live.series.table["last_ms"][rows[rows >= 0]]
+        met: NDArray[np.bool_] = samples.times_ms <= np.where(heard_ms == NEVER_MS, self._live.log_ms, heard_ms)
+        return met
+
+    def _learn(self, samples: Samples) -> None:
+        """All of it between two control records, but of kinds that learn by log time what comes at once."""
+        for one in self._cut(samples) if self.judges_pauses(self.source) else (samples,):
+            self._past.take([one, control_at(int(one.times_ms.max()))])
+
+    @staticmethod
+    def _cut(samples: Samples) -> Iterator[Samples]:
+        """What has the same time, time after time."""
         order = np.argsort(samples.times_ms, kind="stable")
         ends = np.flatnonzero(np.diff(samples.times_ms[order])) + 1
         new = samples.new
         for at in np.split(order, ends):
-            yield _part(samples, at, new)
+            yield part_of(samples, at, new)
             new = ()
 
     def unmet(self, most: int) -> Samples:
@@ -146,7 +164,8 @@ class WarmStart:
         return len(at_live)
 
 
-def _part(samples: Samples, at: Ints, new: tuple[NewSeries, ...]) -> Samples:
+def part_of(samples: Samples, at: Ints, new: tuple[NewSeries, ...]) -> Samples:
+    """Those of the samples, with these new series."""
     starts_ms = None if samples.starts_ms is None else samples.starts_ms[at]
     values: Floats = samples.values[at]
     return Samples(samples.series[at], samples.times_ms[at], values, starts_ms, new)

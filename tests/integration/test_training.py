@@ -44,6 +44,8 @@ MAD: dict[str, Any] = {
     "cooldown_s": 0,
 }  # fmt: skip
 RANGED: dict[str, Any] = {**MAD, "name": "ranged", "selector": '{__name__="queue",zone="a"}'}
+SUMMED: dict[str, Any] = {**MAD, "name": "sum", "group": {"aggregate": "sum", "step_s": STEP_MS // 1000}}
+SUM_QUERY = "sum by () (queue)"
 MISSING: dict[str, Any] = {"name": "silent", "kind": "missing", "selector": "queue", "quiet_s": 60}
 
 
@@ -123,7 +125,7 @@ class Place:
     ) -> None:
         self.settings, self.flow, self.hand, self.api, self.other = settings, flow, hand, api, other
         self.detectors = [
-            api.http.post("/api/detectors", json=config).json()["id"] for config in (MAD, MISSING, RANGED)
+            api.http.post("/api/detectors", json=config).json()["id"] for config in (MAD, MISSING, RANGED, SUMMED)
         ]
         hand.detectors = len(self.detectors)
 
@@ -260,12 +262,15 @@ class FakePrometheus(BaseHTTPRequestHandler):
         form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
         (query,), start_s, end_s = form["query"], float(form["start"][0]), float(form["end"][0])
         self.asked.append(query)
-        known = query == "queue" and self.path == "/api/v1/query_range"
+        known = query in ("queue", SUM_QUERY) and self.path == "/api/v1/query_range"
         steps = range(round((start_s * 1000 - START_MS) / STEP_MS), round((end_s * 1000 - START_MS) / STEP_MS) + 1)
         result = [
             {"metric": labels_of(n), "values": [[time_of(at) / 1000, str(VALUES[at, n])] for at in steps]}
             for n in range(SERIES)
         ]
+        if query == SUM_QUERY:
+            sums = [[time_of(at) / 1000, str(VALUES[at].sum())] for at in steps]
+            result = [{"metric": dict[str, str](), "values": sums}]
         told: dict[str, Any] = {"status": "success", "data": {"resultType": "matrix", "result": result}}
         if not known:
             told = {"status": "error", "errorType": "bad_data", "error": f"not known: {query}"}
@@ -329,14 +334,36 @@ def test_a_range_is_fetched_part_by_part_under_the_labels_that_are_missing_there
         assert (answer.status_code, errors[0]["field"] if errors else None) == (status, field), answer.text
 
 
+@pytest.mark.parametrize("of_a_source", [False, True])
+def test_groups_learn_their_values_from_samples_and_from_their_expression(
+    place: Place, prometheus: str, of_a_source: bool
+) -> None:
+    """On one partition; where they are judged they know it, and say so."""
+    http, path = place.api.http, f"/api/detectors/{place.detectors[3]}/train"
+    sums = {"labels": {"__name__": "of_all"}, "values": VALUES[NOW - 500 : NOW].sum(axis=1).tolist()}
+    body: dict[str, Any] = {
+        "samples": {"times_ms": [time_of(step) for step in range(NOW - 500, NOW)], "series": [sums]}
+    }
+    if of_a_source:
+        made = http.post("/api/datasources", json={"name": "sums", "kind": "prometheus", "url": prometheus}).json()
+        span = {"from_ms": time_of(NOW - 500) - 3, "to_ms": time_of(NOW - 1), "step_s": STEP_MS // 1000}
+        body = {"history": {"source": made["id"], **span}}
+        refused = http.post(path, json={"history": {**body["history"], "step_s": 15}}).json()
+        assert refused["errors"][0]["field"] == "history.step_s"
+    answer = http.post(path, json=body)
+    assert answer.status_code == 202, answer.text
+    done = place.until(answer.json()["id"], "done")
+    assert (done["samples"], done["learned"], done["ahead"], done["rows_replaced"]) == (500, 500, 0, 1)
+    assert (done["partitions"], done["partitions_done"], done["series_matched"]) == (1, 1, 1)
+
+
 def test_what_cannot_be_trained_is_named(place: Place) -> None:
     http, detector = place.api.http, place.detectors[0]
-    grouped = http.post("/api/detectors", json={**MAD, "name": "sum", "group": {"by": []}}).json()["id"]
     stopped = http.post("/api/detectors", json={**MAD, "name": "off", "threshold": 9, "enabled": False}).json()["id"]
     some = samples(range(3))
     other = {"times_ms": [1], "series": [{"labels": {"__name__": "x"}, "values": [1]}]}
     for detector_id, body, field in (
-        (grouped, some, "group"),
+        (place.detectors[3], {**some, "times_ms": [time_of(0), time_of(1), time_of(1) + 1]}, "samples.times_ms"),
         (stopped, some, "enabled"),
         (detector, other, "samples.series"),
         (detector, {**some, "times_ms": [1]}, "samples.series.0.values"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from connectors.messages import Detector, DetectorConfig, Group, OutRecord
+from connectors.messages import Detector, DetectorConfig, OutRecord
 from connectors.training import PartState, TrainingBegin, TrainingCancel, TrainingEnd, TrainingPart
 from flows import training
 from flows.block import Block, BlockLimits
@@ -346,10 +346,6 @@ def without_time(log: Log) -> DetectorConfig:
     return config()
 
 
-def grouped(_log: Log) -> DetectorConfig:
-    return config(group=Group(by=("job",)))
-
-
 def unknown_kind(_log: Log) -> DetectorConfig:
     return config().model_copy(update={"kind": "mda"})
 
@@ -364,7 +360,6 @@ def too_many(log: Log) -> DetectorConfig:
     ("prepare", "says"),
     [
         (without_time, "no control record has told this partition the time yet"),
-        (grouped, "a detector with groups cannot be trained yet"),
         (unknown_kind, "kind = 'mda'"),
         (too_many, "4 trainings run on this partition, the most that there may be"),
     ],

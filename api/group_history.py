@@ -1,0 +1,114 @@
+"""The past of a detector's groups: their values at the ends of steps, from a data source or a request's samples."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from api.source_table import DataSource
+from api.sources import Sources
+from api.training_history import PastSeries, TrainingHistory
+from api.training_range import TrainingRange, fetched_parts
+from connectors.messages import Aggregate, Detector, Shape
+from flows.config import ConfigError, compile_config
+from flows.group import GroupPlan
+from flows.promql import Vector
+from flows.selector import NAME_LABEL, Selector
+from flows.shape.counter import is_counter
+from flows.shape.rate import CHANGES
+
+
+def signal_of(plan: GroupPlan) -> Shape:
+    """What members are turned into. Whether ``auto`` ones are counters is told by their name: types are not known here.
+
+    The flow refuses what was learned if it knows better.
+    """
+    if plan.shape is not Shape.AUTO:
+        return plan.shape
+    metric = plan.selectors[0].metric
+    buckets = plan.group.histogram_quantile is not None
+    return Shape.RATE if buckets or (metric is not None and is_counter(metric, lambda _: None)) else Shape.RAW
+
+
+def plan_of(detector: Detector) -> GroupPlan | None:
+    """Its groups, if it has some."""
+    return compile_config(detector).plan
+
+
+def aligned(asked: TrainingRange, plan: GroupPlan) -> TrainingRange:
+    """The range on the grid of the groups; raises ``ConfigError`` where it cannot be asked for."""
+    if asked.step_s != plan.group.step_s:
+        expected = f"must be {plan.group.step_s}, the length of a step of the detector's groups"
+        raise ConfigError(field="history.step_s", value=asked.step_s, expected=expected)
+    _name_of(plan)
+    return asked.model_copy(update={"from_ms": -(-asked.from_ms // plan.step_ms) * plan.step_ms})
+
+
+def query_of(asked: TrainingRange, plan: GroupPlan) -> Vector:
+    """What is asked for: the groups' values, by the labels that members bear there."""
+    there = [Selector(tuple(one for one in of.matchers if one.name not in asked.labels)) for of in plan.selectors]
+    return replace(plan, selectors=tuple(there)).vector(signal_of(plan))
+
+
+def _name_of(plan: GroupPlan) -> str | None:
+    """The name that members bear and an expression loses; raises ``ConfigError`` if there may be several."""
+    if plan.group.aggregate is not Aggregate.MEMBERS or signal_of(plan) not in CHANGES:
+        return None
+    metric = plan.selectors[0].metric
+    if metric is None:
+        expected = f"must name one metric: PromQL gives a {signal_of(plan)} without the name of its series"
+        raise ConfigError(field="selector", value=str(plan.selectors[0]), expected=expected)
+    return metric
+
+
+async def fetched_groups(
+    sources: Sources, source: DataSource, asked: TrainingRange, plan: GroupPlan
+) -> AsyncIterator[TrainingHistory]:
+    """The history of the groups, the earliest part first; raises what the source's client raises."""
+    name = _name_of(plan)
+    more = asked.labels if name is None else {**asked.labels, NAME_LABEL: name}
+    async for series in fetched_parts(sources, source, aligned(asked, plan), str(query_of(asked, plan))):
+        yield group_history(
+            [PastSeries(plan.labels_of({**one.labels, **more}), one.times_ms, one.values) for one in series], plan
+        )
+
+
+def group_history(series: Iterable[PastSeries], plan: GroupPlan) -> TrainingHistory:
+    """Values of groups as they were sent or fetched; members that the detector does not select are left out.
+
+    Raises ``ConfigError`` for a group that is there twice, and for times that are no ends of steps.
+    """
+    found = list(_checked(series, plan))
+    members = plan.group.aggregate is Aggregate.MEMBERS
+    wanted = [one for one in found if not members or plan.selectors[0].matches(one.labels)]
+    kept, duplicates = [], 0
+    for one in wanted:
+        times_ms, first = np.unique(one.times_ms, return_index=True)
+        duplicates += len(one.times_ms) - len(times_ms)
+        kept.append(PastSeries(one.labels, times_ms, one.values[first]))
+    return TrainingHistory(kept, len(found) - len(wanted), duplicates)
+
+
+def _checked(series: Iterable[PastSeries], plan: GroupPlan) -> Iterator[PastSeries]:
+    seen = set[frozenset[tuple[str, str]]]()
+    for at, one in enumerate(series):
+        labels = frozenset(one.labels.items())
+        if labels in seen:
+            expected = "must be those of a group that no other series is of"
+            raise ConfigError(field=f"samples.series.{at}.labels", value=dict(one.labels), expected=expected)
+        seen.add(labels)
+        off = np.flatnonzero(one.times_ms % plan.step_ms)
+        if len(off):
+            expected = f"must be ends of the groups' steps, multiples of {plan.step_ms}"
+            raise ConfigError(field="samples.times_ms", value=int(one.times_ms[off[0]]), expected=expected)
+        yield one
+
+
+def sent_groups(series: Iterable[PastSeries], plan: GroupPlan) -> TrainingHistory:
+    """The same of samples in a request: a series is what its labels make it, a group or a member."""
+    if plan.group.aggregate is Aggregate.MEMBERS and signal_of(plan) in CHANGES:
+        expected = f"must be raw to be learned from samples: send a history, of which the {signal_of(plan)} is fetched"
+        raise ConfigError(field="shape", value=str(plan.shape), expected=expected)
+    return group_history((one._replace(labels=plan.labels_of(one.labels)) for one in series), plan)
