@@ -18,12 +18,12 @@ from connectors.errors import Rejected
 from connectors.messages import (
     ClosedBy,
     ControlRecord,
-    DetectorRevision,
     OutRecord,
     Shape,
 )
 from flows.chunks import Chunk, Histograms, NewSeries, Poison, ReadFeedback, ReadRevisions, Samples, Types
-from flows.config import Compile, CompiledDetector, compile_config
+from flows.config import Compile, compile_config
+from flows.configuration import Configuration
 from flows.contributions import Contributors
 from flows.dead_letter import dead_letter
 from flows.detectors.base import Floats, Ints
@@ -40,20 +40,17 @@ from flows.partial import Part
 from flows.program import Judged, Program, unlimited
 from flows.readiness import Counted, readiness_of
 from flows.report import EVENT, Member, Reports, Watched
-from flows.revisions import DetectorTable, Outcome
+from flows.revisions import DetectorTable
 from flows.routes import sort_by_program
 from flows.rules import Rules
 from flows.series import DROPS, NEVER_MS, SeriesTable, admit
 from flows.teller import Teller, Telling
 from flows.trials import Trials
 from flows.watch import Watch
-from flows.work import WORK_PER_REVISION, WORK_PER_SERIES, work_of
+from flows.work import WORK_PER_SERIES, work_of
 
 EVER_MS = (1 << 63) - 1
 EVER_WORK = math.inf
-REVISIONS = {outcome: f"revisions_{outcome}" for outcome in Outcome}
-CROWD, CROWD_PAIRS = 128, 1 << 18
-"""Revisions that are applied together: their detectors meet the series in one go. Fewer where series are many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,27 +79,24 @@ class Block:
         compiled: Compile = compile_config,
         read_feedback: ReadFeedback = lambda _start, _end: (),
     ) -> None:
-        self.topics, self.limits, self.read_revisions, self.compile = topics, limits, read_revisions, compiled
+        self.topics, self.limits, self.compile = topics, limits, compiled
         self.series = SeriesTable()
         self.archive = LabelsArchive()
         self.watch = Watch(self.series, limits.max_models, limits.max_keys)
         self.episodes = EpisodeTable(limits.max_episodes)
         self.trials = Trials(limits.max_episodes)
-        self.revisions = DetectorTable(compiled=compiled)
         self.reports = Reports(topics.anomalies)
         self.contributors = Contributors()
         """members of groups that stood out, in the step that judges groups"""
         self.signal: tuple[Shape, str] | None = None
         """What all series here are, in the step that judges groups: their shape and their PromQL expression."""
         self.log_ms = 0
-        self.detectors_offset = 0
-        """of the next revision to be applied; what is announced beyond waits for the next control record"""
-        self.announced = 0
         self.feedback_offset = 0
         self.read_feedback = read_feedback
         self.rules = Rules()
         self.swept_s = 0
         self.counts: Counter[str] = Counter()
+        self.configuration = Configuration(self.watch, read_revisions, compiled, self.counts, self._remove_detector)
         self.hiding = Hiding(self.rules, self.counts)
         self.readiness = Counted()
         """what detectors still need, as of the last sweep"""
@@ -289,9 +283,10 @@ class Block:
             closed = gathering.close(self.log_ms)
             ruled = (part._replace(rules=self.rules.of(part.detector.id)) for part in closed)
             self._parts += ruled if self.rules else closed
-        begins = self.detectors_offset == self.announced
-        self.announced = max(self.announced, control.detectors_offset)
-        self._configure(work - WORK_PER_SERIES * len(self.series) if begins else work, out)
+        configuration = self.configuration
+        begins = configuration.offset == configuration.announced
+        configuration.announced = max(configuration.announced, control.detectors_offset)
+        configuration.apply(work - WORK_PER_SERIES * len(self.series) if begins else work, self.log_ms, out)
         self._heed(control.feedback_offset)
         self._listen(out)
         for state in self.episodes.calm(self.watch.lanes(), self.log_ms):
@@ -319,6 +314,11 @@ class Block:
             if self.teller.of_partition:
                 self.teller.tell_partition(self.log_ms, self._sign_of_life)
 
+    @property
+    def revisions(self) -> DetectorTable:
+        """Its detectors as they stand."""
+        return self.configuration.revisions
+
     def tellings(self) -> list[Telling]:
         """What is to be told of its detectors and itself since the last call."""
         return self.teller.take() if self.teller is not None else []
@@ -326,7 +326,7 @@ class Block:
     def _sign_of_life(self) -> dict[str, Any]:
         """What a partition tells of itself, but for its number and time."""
         return {
-            "detectors_offset": self.detectors_offset,
+            "detectors_offset": self.configuration.offset,
             "detectors": len(self.watch.numbers),
             "series": len(self.series),
             "lanes": len(self.watch.routes.lanes),
@@ -365,61 +365,6 @@ class Block:
         table["active_s"][:] = self.swept_s = time_ms // 1000
         last_ms[(last_ms > time_ms + self.limits.too_new_ms) | (last_ms < time_ms - self.limits.too_old_ms)] = NEVER_MS
         table["step_s"][:] = 0.0
-
-    def _configure(self, work: float, out: list[OutRecord]) -> None:
-        """Apply what is announced, a crowd of revisions at a time and one at least, until so much work is done.
-
-        A bound in time would make it depend on the machine after which sample a detector is there.
-        """
-        until = self.watch.work + work
-        crowd = max(1, min(CROWD, CROWD_PAIRS // max(1, len(self.series)))) if work > 0 else 1
-        while self.detectors_offset < self.announced:
-            self._apply(min(self.announced, self.detectors_offset + crowd), out)
-            if self.watch.work >= until:
-                break
-
-    def _apply(self, until: int, out: list[OutRecord]) -> None:
-        self.watch.work += WORK_PER_REVISION * (until - self.detectors_offset)
-        added: dict[str, _Added] = {}
-        outcomes: list[Outcome] = []
-        for offset, revision in enumerate(self.read_revisions(self.detectors_offset, until), self.detectors_offset):
-            if revision is None:
-                self.counts["revisions_unreadable"] += 1
-            else:
-                outcomes.append(self._revise(revision, offset, added, out))
-        for outcome, n in Counter(outcomes).items():
-            self.counts[REVISIONS[outcome]] += n
-        gathered = {
-            key: (since, detector.plan.first_step(self.log_ms), False, False)
-            for key, (detector, since) in added.items()
-            if detector.plan is not None
-        }
-        self.watch.add_detectors([detector for detector, _ in added.values()], gathered)
-        self.detectors_offset = until
-
-    def _revise(
-        self, revision: DetectorRevision, offset: int, added: dict[str, _Added], out: list[OutRecord]
-    ) -> Outcome:
-        detector_id, compiled = revision.detector_id, self.revisions.compiled
-        before = compiled.get(detector_id)
-        outcome = self.revisions.apply(revision)
-        if outcome is not Outcome.APPLIED:
-            return outcome
-        after = compiled.get(detector_id)
-        if before is None:  # nearly all, where they come in crowds
-            if after is not None:
-                added[detector_id] = after, offset
-            return outcome
-        was_added = added.pop(detector_id, None)
-        goes_on = after is not None and _same(before, after)
-        if goes_on and not was_added and after:
-            self.watch.swap_detector(after)
-            return outcome
-        if not was_added:
-            self._remove_detector(self.watch.numbers[detector_id], out)
-        if after:
-            added[detector_id] = after, was_added[1] if goes_on and was_added else offset
-        return outcome
 
     def _remove_detector(self, number: int, out: list[OutRecord]) -> None:
         self._close_lanes(self.watch.routes.lanes_of_detector(number), ClosedBy.DETECTOR, out)
@@ -513,13 +458,3 @@ class Block:
 def _select(samples: Samples, kept: Ints) -> Samples:
     starts_ms = None if samples.starts_ms is None else samples.starts_ms[kept]
     return Samples(samples.series[kept], samples.times_ms[kept], samples.values[kept], starts_ms)
-
-
-_Added = tuple[CompiledDetector, int]
-"""A detector to be added, and the offset in the detector log since which it computes what it does."""
-
-
-def _same(before: CompiledDetector, after: CompiledDetector) -> bool:
-    """Whether a new revision goes on with state and episodes of the old one."""
-    running = before.source.config.enabled == after.source.config.enabled
-    return running and before.computes == after.computes

@@ -45,8 +45,8 @@ def save(block: Block) -> bytes:
     header = {
         "log_ms": block.log_ms,
         "swept_s": block.swept_s,
-        "detectors_offset": block.detectors_offset,
-        "announced": block.announced,
+        "detectors_offset": block.configuration.offset,
+        "announced": block.configuration.announced,
         "feedback_offset": block.feedback_offset,
         "tenants": tenants,
         "programs": programs,
@@ -101,8 +101,8 @@ def load(raw: bytes, block: Block) -> Block:
     saved = unpack(raw)
     header = saved.header
     block.log_ms, block.swept_s = header["log_ms"], header["swept_s"]
-    block.detectors_offset, block.feedback_offset = header["detectors_offset"], header["feedback_offset"]
-    block.announced = header["announced"]
+    block.configuration.offset, block.feedback_offset = header["detectors_offset"], header["feedback_offset"]
+    block.configuration.announced = header["announced"]
     if "rules" in header:
         block.rules.replace(load_standing(header["rules"]))
         block.hiding.hidden = header["hidden"]
@@ -110,7 +110,7 @@ def load(raw: bytes, block: Block) -> Block:
         block.feedback_offset = 0
     _load_series(block, saved)
     sources = unpack_detectors(saved.arrays["detectors"].tobytes())
-    block.revisions = DetectorTable(sources, block.compile)
+    block.configuration.revisions = DetectorTable(sources, block.compile)
     block.watch.families = Families((tenant, family, kind) for tenant, family, kind in header.get("families", ()))
     gathered = {key: (i, step, begun, over) for key, (i, step, begun, over) in header.get("gatherings", {}).items()}
     programs = {_load_key(key): number for number, key in enumerate(header["programs"])}

@@ -177,7 +177,7 @@ def detectors_come(partitions: int, log: Sequence[bytes], series: int) -> Met:
     worker.control(0)
     feed(worker, series)
     worker.begin()
-    while any(block.detectors_offset < len(log) for block in worker.blocks):
+    while any(block.configuration.offset < len(log) for block in worker.blocks):
         worker.control(len(log))
     met = worker.met
     while worker.log_time_s <= met.log_time_s + SWEEP_S:

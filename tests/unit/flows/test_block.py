@@ -159,9 +159,9 @@ def test_what_is_announced_is_applied_in_bounded_slices() -> None:
     block, offsets = log.block(max_work=1), list[int]()
     for chunk in log.chunks():
         block.take([chunk])
-        offsets.append(block.detectors_offset)
+        offsets.append(block.configuration.offset)
     assert [offset for offset, _ in groupby(offsets)] == [0, 1, 129, 200, 201, 267]
-    assert block.announced == 267
+    assert block.configuration.announced == 267
     at_once, _ = log.run(max_work=10**9)
     assert block.revisions.detectors == at_once.revisions.detectors
     assert len(block.watch.routes.lanes) == len(at_once.watch.routes.lanes) > 80
@@ -171,7 +171,7 @@ def test_the_first_control_record_applies_all() -> None:
     log = many_at_once()
     log.records = log.records[-1:]
     block, _ = log.run(max_work=1)
-    assert block.detectors_offset == 267
+    assert block.configuration.offset == 267
 
 
 @pytest.mark.long
@@ -269,12 +269,12 @@ def test_revisions_beyond_the_announced_offset_wait() -> None:
     log.control(0, detectors_offset=1)
     block, _ = log.run()
     assert set(block.revisions.detectors) == {"d"}
-    assert block.detectors_offset == 1
+    assert block.configuration.offset == 1
     log.control(1)
     log.control(2, detectors_offset=1)
     block, _ = log.run()
     assert set(block.revisions.detectors) == {"d", "e"}
-    assert block.detectors_offset == 2
+    assert block.configuration.offset == 2
 
 
 def test_a_renamed_detector_goes_on_with_its_episode() -> None:

@@ -30,7 +30,7 @@ def test_all_that_counts_is_kept() -> None:
     block, _ = log.run()
     copy = load(save(block), log.block())
     assert (copy.log_ms, copy.swept_s) == (block.log_ms, block.swept_s)
-    assert (copy.detectors_offset, copy.feedback_offset) == (3, 0)
+    assert (copy.configuration.offset, copy.feedback_offset) == (3, 0)
     assert copy.revisions.detectors == block.revisions.detectors
     assert copy.series.labels[:4] == block.series.labels[:4]
     assert len(copy.episodes) == len(block.episodes) > 1
