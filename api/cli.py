@@ -87,12 +87,13 @@ def warm_kernels() -> None:
     from connectors.warm import warm_kernels as warm_ingest
     from flows.detectors.registry import KINDS, Trait
     from flows.warm import warm as warm_flow
-    from flows.warm import warm_kind
+    from flows.warm import warm_kind, warm_shapes
 
     forget_stale()
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as processes:
         tasks = [
             processes.submit(warm_ingest),
+            processes.submit(warm_shapes),
             *(processes.submit(warm_kind, kind) for kind in KINDS if Trait.OBJECTS not in KINDS[kind].traits),
         ]
         for task in tasks:

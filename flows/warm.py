@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +28,7 @@ from flows.detectors.base import Scored, Table
 from flows.detectors.registry import KINDS, Trait
 from flows.persistence import load, save
 
+SIMPLEST = "threshold"
 STEPS = 70
 """More than the default window, so that full windows are met too."""
 
@@ -42,10 +44,16 @@ class _Record(NamedTuple):
 
 def warm() -> None:
     """Run a spike through every kind and every shape, alone and in groups, with a snapshot in the middle."""
+    warm_shapes([kind for kind in KINDS if Trait.OBJECTS not in KINDS[kind].traits])
+    _judge_together()
+    find_histograms(_samples(0).value or b"", 0)
+
+
+def warm_shapes(kinds: Sequence[str] = ()) -> None:
+    """Run a spike through these kinds and, for the simplest kind, every shape, alone and in groups."""
     leave_out_matrices()
-    kind = next(iter(KINDS))
-    revisions = [_revision(kind, Shape.RAW) for kind in KINDS if Trait.OBJECTS not in KINDS[kind].traits]
-    revisions += [_revision(kind, shape, group) for shape in Shape for group in (None, Group(step_s=1))]
+    revisions = [_revision(kind, Shape.RAW) for kind in kinds]
+    revisions += [_revision(SIMPLEST, shape, group) for shape in Shape for group in (None, Group(step_s=1))]
     decoder = Decoder(announce_every_s=60, max_series=16)
 
     def new_block() -> Block:
@@ -57,8 +65,6 @@ def warm() -> None:
         for _, chunks in decoder.decode(records):
             block.take(chunks)
     load(save(block), new_block()).take(decoder.decode([_control((STEPS + 7200) * 1000, len(revisions))])[0][1])
-    _judge_together()
-    find_histograms(_samples(0).value or b"", 0)
 
 
 def warm_kind(kind: str) -> None:

@@ -52,7 +52,7 @@ WITH_APACHE = {
 }
 REPEATING = (
     *("promql", "backtest", "local_run", "broker", "broker_process", "training", "collectors"),
-    *("api_conflicts", "api_contract", "api_races", "api_resume"),
+    *("api_conflicts", "api_contract", "api_history", "api_races", "api_real_flow", "api_resume", "api_steering"),
 )
 SPARED = {f"test_{name}.py" for name in (*KILLING, *REPEATING)}
 """Tests of which measuring shows next to nothing: processes are killed, or do what those of others do."""

@@ -213,6 +213,7 @@ def test_a_snapshot_in_the_middle_changes_nothing() -> None:
     assert by_id(anomalies(told)) == by_id(anomalies(expected))
 
 
+@pytest.mark.long
 def test_a_changed_budget_begins_anew_and_a_new_name_does_not() -> None:
     _, chunks = partition(WEEKS[:400, :12], config())
     ids = {len(by_id(anomalies(partition(WEEKS[:400, :12], config(name=name))[0].take(chunks)))) for name in "ab"}
@@ -222,6 +223,7 @@ def test_a_changed_budget_begins_anew_and_a_new_name_does_not() -> None:
     assert not by_id(anomalies(same)).keys() & by_id(anomalies(changed)).keys()
 
 
+@pytest.mark.long
 def test_a_detector_without_a_budget_tries_nothing() -> None:
     plain = DetectorConfig(name="n", kind="ewma", selector="m", threshold=4.0)
     block, chunks = partition(WEEKS[:300, :12], plain)

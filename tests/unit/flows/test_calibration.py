@@ -87,6 +87,7 @@ def test_agrees_with_the_history_once_it_outweighs_the_model() -> None:
             assert got == pytest.approx(s / 3.0, abs=0.3)
 
 
+@pytest.mark.long
 def test_few_numbers_are_told_amid_what_is_as_far_and_what_is_farther() -> None:
     """A lump of 2 in 1,000 at the upper edge of its bin, beyond which are 0.4 in 1,000: no three, as its place says."""
     history = np.zeros(50_000)

@@ -61,6 +61,7 @@ def test_it_agrees_with_its_twin(signals: int) -> None:
     np.testing.assert_array_equal(combined.upper[known], scores[at, leader] + 2.0)
 
 
+@pytest.mark.long
 def test_signals_that_agree_surprise_more_than_one_alone() -> None:
     scores = np.random.default_rng(0).exponential(1.0 / np.log(10.0), (3000, 8))
     one, all_of_them = scores.copy(), scores.copy()

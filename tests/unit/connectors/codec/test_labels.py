@@ -9,6 +9,7 @@ from connectors.codec.labels import lenient_labels, parse_labels
 from connectors.errors import Rejected
 
 
+@pytest.mark.long
 @settings(deadline=None, derandomize=True)
 @given(st.dictionaries(st.text(min_size=1, max_size=20), st.text(min_size=1, max_size=300), max_size=8))
 def test_there_and_back(labels: dict[str, str]) -> None:

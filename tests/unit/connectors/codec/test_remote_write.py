@@ -209,6 +209,7 @@ def test_1_damaged_as_the_twin(body: bytes, seed: int) -> None:
     check_against_twin(changed(body, seed), Version.V1)
 
 
+@pytest.mark.long
 @examples(300)
 @given(requests_2(), st.integers(0, 2**32))
 def test_2_damaged_as_the_twin(body: bytes, seed: int) -> None:
@@ -383,6 +384,7 @@ def test_labels_are_counted_without_the_empty_ones(version: Version) -> None:
     assert read.labels == (NAMED,)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "labels",
     [
@@ -488,6 +490,7 @@ def test_metadata_of_both_versions() -> None:
     assert (family.name, family.type, family.unit) == ("wait_seconds", MetricType.HISTOGRAM, "s")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("version", list(Version))
 def test_metadata_is_taken_of_so_many_families_only(version: Version) -> None:
     """Two names in turn, each with one large help: a kilobyte on the wire."""

@@ -153,6 +153,7 @@ def test_long_runs_count_by_their_bytes() -> None:
     check(calls, 4)
 
 
+@pytest.mark.long
 def test_it_grows_with_what_it_knows() -> None:
     known, count = Runs(100_000), 20 * FIRST_RUNS
     runs = [encode_labels({"__name__": "grown", "n": str(n), "x": "y" * 200}) for n in range(count)]

@@ -92,6 +92,7 @@ def test_it_agrees_with_its_twin(family: Callable[[np.random.Generator, int], Fl
     agree(watch(values)[0], naive_auto.auto(times(len(values)).tolist(), values.tolist()), tolerance=1e-3)
 
 
+@pytest.mark.long
 def test_it_agrees_with_its_twin_at_another_cadence_and_over_gaps() -> None:
     rng = np.random.default_rng(3)
     at = np.sort(rng.choice(30_000, 1500, replace=False)) * 60_000 + 1_700_000_000_000
@@ -101,6 +102,7 @@ def test_it_agrees_with_its_twin_at_another_cadence_and_over_gaps() -> None:
     agree(scored, naive_auto.auto(at.tolist(), values.tolist()), tolerance=1e-3)
 
 
+@pytest.mark.long
 def test_it_agrees_with_its_twin_on_counts() -> None:
     values = counts(np.random.default_rng(7), 1500)
     scored, _ = watch(values, 15_000)
@@ -223,6 +225,7 @@ def test_one_of_three_fewer_and_half_of_many_are_news(level: int, now: int) -> N
     assert np.nansum(watch(half_an_hour, 15_000)[0].score[-3:]) > 5.0
 
 
+@pytest.mark.long
 def test_two_more_of_a_count_are_news_after_a_day() -> None:
     a_day = np.append(np.full(4 * 60 * 24, 25.0), [27.0, 27.0, 27.0])
     assert watch(a_day, 15_000)[0].score[-3:].max() > 5.0

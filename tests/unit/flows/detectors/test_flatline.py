@@ -48,6 +48,7 @@ def test_a_signal_that_hardly_ever_moved_is_none_that_stands_still(values: Float
     assert np.nanmax(run(lambda: Flatline(FlatlineParams()), values).score) == 0.0
 
 
+@pytest.mark.long
 def test_long_runs_that_are_usual_do_not_surprise() -> None:
     """Nights of 200 samples."""
     values = np.concatenate([[*moving(100, seed=day), *np.full(200, 5.0)] for day in range(12)])

@@ -66,6 +66,7 @@ def test_a_value_usual_at_another_hour_is_seen(period_s: float | None) -> None:
     assert np.nanmax(np.delete(scored.score, at)) < 8
 
 
+@pytest.mark.long
 def test_a_found_period_is_as_good_as_a_given_one() -> None:
     times_ms, values = hourly(48)
     errors = {

@@ -70,6 +70,7 @@ def test_it_agrees_with_its_twin_for_weeks_at_any_level(level: float, spread: fl
     agree(judged(values, times_ms, **params), twin(values, times_ms, SeasonalParams(**params)), 2e-3)
 
 
+@pytest.mark.long
 def test_office_hours_are_no_surprise_once_known_and_night_work_is() -> None:
     times_ms, values = office(21)
     night = 16 * A_DAY + 3 * 6  # Wednesday, 3 o'clock
@@ -81,6 +82,7 @@ def test_office_hours_are_no_surprise_once_known_and_night_work_is() -> None:
     assert scored.expected[-A_DAY:] == pytest.approx(np.where(values[-A_DAY:] > 120, 140, 100), abs=3)
 
 
+@pytest.mark.long
 def test_summer_time_moves_nothing() -> None:
     """Clocks go forward on day 13; in UTC the office then opens an hour earlier."""
     times_ms, values = office(21, zone="Europe/Berlin")
@@ -117,6 +119,7 @@ def test_a_shorter_period_is_found_within_the_day() -> None:
     assert np.nanmax(scored.score[16 * A_DAY : missed]) < 8
 
 
+@pytest.mark.long
 def test_a_given_period_takes_the_place_of_days() -> None:
     at = MONDAY_MS + 15_000 * np.arange(240 * 30)
     values = 10.0 * np.sin(2 * np.pi * np.arange(len(at)) / 240) + np.random.default_rng(0).normal(0.0, 1.0, len(at))
@@ -126,6 +129,7 @@ def test_a_given_period_takes_the_place_of_days() -> None:
     assert np.nanmax(np.delete(scored.score, 240 * 28 + 180)) < 8
 
 
+@pytest.mark.long
 def test_an_incident_of_one_day_hardly_moves_what_is_known() -> None:
     times_ms, values = office(28)
     clean = judged(values, times_ms).expected[-A_DAY:]
