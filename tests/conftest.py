@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import logging
 import socket
 import warnings
 from collections import Counter
@@ -130,6 +131,15 @@ def _processes_spared(request: pytest.FixtureRequest) -> Iterator[None]:
         if request.path.name in SPARED:
             patch.delenv(MEASURING, raising=False)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _log_level_stays() -> Iterator[None]:
+    """What an api in this process was told to log would else be logged by all tests after: every byte of Kafka's."""
+    root = logging.getLogger()
+    before = root.level
+    yield
+    root.setLevel(before)
 
 
 def _shows_lines(item: pytest.Item) -> bool:

@@ -1,7 +1,4 @@
 import logging
-from collections.abc import Iterator
-
-import pytest
 
 from api.app import create_app
 from api.settings import ApiSettings
@@ -9,13 +6,6 @@ from connectors.clock import wall_clock_ms
 from tests.apis import ask
 
 APP = create_app(ApiSettings(kafka="127.0.0.1:1", environment="staging", commit="abc"), lambda: wall_clock_ms() + 5_000)
-
-
-@pytest.fixture
-def level() -> Iterator[None]:
-    before = logging.getLogger().level
-    yield
-    logging.getLogger().setLevel(before)
 
 
 def test_it_says_what_it_is() -> None:
@@ -36,7 +26,6 @@ def test_it_says_what_it_takes() -> None:
     assert len(told["load"]) == 3
 
 
-@pytest.mark.usefixtures("level")
 def test_the_log_level_can_be_set_while_it_runs() -> None:
     assert ask(APP, "PUT", "/api/log-level", json={"level": "ERROR"}).json() == {"level": "ERROR"}
     assert logging.getLogger().level == logging.ERROR
