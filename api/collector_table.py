@@ -12,7 +12,8 @@ from pydantic import AfterValidator, Field
 from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
 
 from api.problems import ApiError, Code
-from api.store_tables import collectors
+from api.source_table import no_source
+from api.store_tables import collectors, sources
 from connectors.messages import DEFAULT_TENANT, TENANT_RULE, Message, is_tenant
 from flows.transform import MAX_TRANSFORMS, Transform
 
@@ -104,7 +105,13 @@ def read(connection: Connection, source_id: str, collector_id: str, now_ms: int)
 
 
 def create(connection: Connection, collector_id: str, source_id: str, config: CollectorConfig, now_ms: int) -> None:
-    """Keep a new collector, which begins at the latest step; raises ``ApiError`` for one too many."""
+    """Keep a new collector, from the latest step on; raises ``ApiError`` without its source, and for one too many.
+
+    Whoever deletes the source at this moment waits until the collector is there, and takes it away too.
+    """
+    standing = select(sources.c.id).where(sources.c.id == source_id).with_for_update(read=True, key_share=True)
+    if connection.execute(standing).first() is None:
+        raise no_source(source_id)
     if (connection.scalar(select(func.count()).select_from(collectors)) or 0) >= MAX_COLLECTORS:
         message = f"there are {MAX_COLLECTORS} collectors; delete one first"
         raise ApiError(Code.SOURCE_LIMIT, message)

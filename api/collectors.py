@@ -46,7 +46,6 @@ async def create_collector(
     source_id: SourceId, config: CollectorConfig, context: Holding, response: Response
 ) -> Collector:
     """Let a query be asked again and again, from now on."""
-    await context.sources.read(source_id)
     collector_id = f"c-{secrets.token_hex(ID_BYTES)}"
     now_ms = context.now_ms()
     create = partial(

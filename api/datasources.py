@@ -113,7 +113,7 @@ async def replace_source(
         changes = {"revision": base + 1, "config": known, "updated_ms": context.now_ms()}
         made = stored.model_copy(update=changes)
         if await context.store.write(partial(source_table.replace, source=made, base=base)):
-            await context.sources.forget(source_id)
+            context.sources.forget(source_id, made.revision)
             return _tagged(made, response)
     raise _overtaken(source_id)
 
@@ -124,7 +124,7 @@ async def delete_source(source_id: SourceId, context: Holding, if_match: IfMatch
     for _ in range(MAX_TRIES if is_anything(if_match) else 1):
         base = base_revision(await context.sources.read(source_id), if_match, WHAT)
         if await context.store.write(partial(source_table.remove, source_id=source_id, base=base)):
-            await context.sources.forget(source_id)
+            context.sources.forget(source_id, base + 1)
             return
     raise _overtaken(source_id)
 

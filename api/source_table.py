@@ -38,8 +38,7 @@ def read(connection: Connection, source_id: str) -> DataSource:
     """One source; raises ``ApiError`` if there is none."""
     row = connection.execute(select(sources).where(sources.c.id == source_id)).first()
     if row is None:
-        message = f"data source {source_id!r} does not exist"
-        raise ApiError(Code.NOT_FOUND, message)
+        raise no_source(source_id)
     return _of(row)
 
 
@@ -72,6 +71,11 @@ def remove(connection: Connection, source_id: str, base: int) -> bool:
         return False
     connection.execute(delete(collectors).where(collectors.c.source == source_id))
     return True
+
+
+def no_source(source_id: str) -> ApiError:
+    """What is answered for a source that is not there."""
+    return ApiError(Code.NOT_FOUND, f"data source {source_id!r} does not exist")
 
 
 def _columns(source: DataSource) -> dict[str, object]:

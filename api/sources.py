@@ -15,7 +15,7 @@ from pydantic import Field
 from api import source_table
 from api.meters import ApiMeters
 from api.source_config import SourceConfig, SourceKind
-from api.source_table import DataSource
+from api.source_table import MAX_SOURCES, DataSource
 from api.store import Store
 from connectors.errors import Overloaded, SourceRefused, SourceUnreachable, TocsinError
 from connectors.messages import Message
@@ -83,6 +83,9 @@ class Sources:
         self._meters = meters
         self._now_ms = now_ms
         self._open: dict[str, _Open] = {}
+        self._least: dict[str, int] = {}
+        """Revisions before which sources stand no more, as far as this process has changed or deleted them"""
+        self._closing: set[asyncio.Task[None]] = set()
         self._asking = 0
         self._last_ok_ms: dict[str, int] = {}
         meters.source_cache_bytes.set_function(lambda: self.cache.size_bytes)
@@ -96,16 +99,15 @@ class Sources:
     @asynccontextmanager
     async def asking(self, source: DataSource, deadline_s: float = DEADLINE_S) -> AsyncIterator[Api]:
         """The api of a source for some questions; raises ``Overloaded``, ``SourceUnreachable`` past the deadline."""
-        opened = await self._opened(source)
+        opened = self._opened(source)
         opened.users += 1
         try:
             async with self._counted(source.config, deadline_s):
                 yield opened.api
-            self._last_ok_ms[source.id] = self._now_ms()
+            self._answered(source, self._now_ms())
         finally:
             opened.users -= 1
-            if opened.retired and not opened.users:
-                await opened.api.client.close()
+            self._close_if_idle(opened)
 
     async def test(self, config: SourceConfig) -> SourceTest:
         """Ask a source that need not be stored, once."""
@@ -118,7 +120,7 @@ class Sources:
         tested = await self.test(source.config)
         now_ms = self._now_ms()
         if tested.status is Status.OK:
-            self._last_ok_ms[source.id] = now_ms
+            self._answered(source, now_ms)
         figures = self.cache.figures
         cache = CacheFigures(
             entries=len(self.cache),
@@ -130,36 +132,59 @@ class Sources:
         last_ok_ms = self._last_ok_ms.get(source.id)
         return SourceHealth(**tested.model_dump(), checked_ms=now_ms, last_ok_ms=last_ok_ms, cache=cache)
 
-    async def forget(self, source_id: str) -> None:
-        """Close its connections: it was changed or deleted. What is remembered is that of a revision, and grows old."""
+    def forget(self, source_id: str, least: int) -> None:
+        """Close its connections: it was changed or deleted, and revisions before ``least`` stand no more.
+
+        Who has read one of these before asks it all the same, and nothing of that is kept. What is remembered of its
+        answers is that of a revision, and grows old.
+        """
         self._last_ok_ms.pop(source_id, None)
-        await self._retire(source_id)
+        opened = self._open.get(source_id)
+        if opened is not None and opened.revision < least:
+            self._retire(source_id)
+        _put(self._least, source_id, max(least, self._least.get(source_id, 0)))
 
     async def stop(self) -> None:
         """Close all connections."""
         for source_id in list(self._open):
-            await self._retire(source_id)
+            self._retire(source_id)
+        await asyncio.gather(*self._closing, return_exceptions=True)
 
-    async def _opened(self, source: DataSource) -> _Open:
-        opened = self._open.pop(source.id, None)
-        if opened is not None and opened.revision != source.revision:  # changed, maybe by another replica
-            self._open[source.id] = opened
-            await self.forget(source.id)
-            opened = None
-        if opened is None:
-            opened = _Open(source.revision, self._made(source.config, (source.id, source.revision), Retry()))
-        self._open[source.id] = opened  # the last one: asked most lately
+    def _opened(self, source: DataSource) -> _Open:
+        """The client of a revision. Nothing is awaited here: another request would find what is half done."""
+        known = self._open.get(source.id)
+        if known is not None and known.revision == source.revision:
+            self._open[source.id] = self._open.pop(source.id)  # the last one: asked most lately
+            return known
+        made = _Open(source.revision, self._made(source.config, (source.id, source.revision), Retry()))
+        if not self._stands(source) or (known is not None and known.revision > source.revision):
+            made.retired = True  # overtaken since it was read: it is closed as soon as it has answered
+            return made
+        self._retire(source.id)  # changed, maybe by another replica
+        self._open[source.id] = made
         while len(self._open) > CLIENTS_MOST:
-            await self._retire(next(iter(self._open)))
-        return opened
+            self._retire(next(iter(self._open)))
+        return made
 
-    async def _retire(self, source_id: str) -> None:
+    def _stands(self, source: DataSource) -> bool:
+        return source.revision >= self._least.get(source.id, 0)
+
+    def _answered(self, source: DataSource, now_ms: int) -> None:
+        if self._stands(source):
+            _put(self._last_ok_ms, source.id, now_ms)
+
+    def _retire(self, source_id: str) -> None:
         opened = self._open.pop(source_id, None)
-        if opened is None:
-            return
-        opened.retired = True
-        if not opened.users:
-            await opened.api.client.close()
+        if opened is not None:
+            opened.retired = True
+            self._close_if_idle(opened)
+
+    def _close_if_idle(self, opened: _Open) -> None:
+        """In a task of its own, so that nobody waits for it, and who is cancelled meanwhile does not leave it open."""
+        if opened.retired and not opened.users:
+            closing = asyncio.create_task(opened.api.client.close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     def _made(self, config: SourceConfig, key: Hashable, retry: Retry) -> Api:
         client = SourceClient(config.endpoint(), self._policy, retry)
@@ -199,3 +224,11 @@ class Sources:
         finally:
             self._asking -= 1
             self._meters.source_requests.labels(config.kind.value, result).inc()
+
+
+def _put(known: dict[str, int], source_id: str, value: int) -> None:
+    """As the latest one; sources that were deleted long ago, maybe by another replica, make room."""
+    known.pop(source_id, None)
+    known[source_id] = value
+    while len(known) > MAX_SOURCES:
+        del known[next(iter(known))]

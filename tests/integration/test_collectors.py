@@ -9,14 +9,19 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import Connection
 
-from api import collector_table
+from api import collector_table, source_table
 from api.collector_table import CollectorConfig, Outcome
 from api.meters import ApiMeters
+from api.problems import ApiError
+from api.source_config import SourceConfig, SourceKind
+from api.source_table import DataSource
 from api.store import Store
 from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
@@ -36,6 +41,13 @@ CONFIG: dict[str, Any] = {
     "transforms": [{"type": "rename", "name": "warmth"}, {"type": "scale", "factor": 0.5},
                    {"type": "drop", "label": "room", "regex": "attic"}],
 }  # fmt: skip
+SOURCE = DataSource(
+    id="s",
+    revision=1,
+    config=SourceConfig(name="s", kind=SourceKind.PROMETHEUS, url="http://127.0.0.1:1"),
+    created_ms=1,
+    updated_ms=1,
+)
 NOW_MS, LEASE_MS = 1_700_000_000_000, 30_000
 
 
@@ -186,6 +198,7 @@ def test_a_lease_is_for_one_and_runs_out(store_url: str) -> None:
             outcome = Outcome(next_ms, now_ms + 1000, samples=5)
             return await store.write(lambda c: collector_table.settle(c, owner, claimed, outcome, now_ms))
 
+        await store.write(lambda connection: source_table.create(connection, SOURCE))
         await store.write(lambda connection: collector_table.create(connection, "c", "s", config, NOW_MS))
         (one,) = await claim("one", NOW_MS)
         assert one.next_ms == NOW_MS - 1000
@@ -202,5 +215,37 @@ def test_a_lease_is_for_one_and_runs_out(store_url: str) -> None:
         found = await store.read(lambda c: collector_table.read(c, "s", "c", NOW_MS))
         assert (found.revision, found.status.samples) == (2, 5)
         await store.stop()
+
+    asyncio.run(main())
+
+
+def test_a_source_that_is_deleted_at_that_moment_takes_a_new_collector_with_it(store_url: str) -> None:
+    """By two replicas, of which one has found the source before the other deleted it."""
+    config = CollectorConfig.model_validate({**CONFIG, "transforms": []})
+    made, removed = Event(), Event()
+
+    def create(connection: Connection) -> None:
+        collector_table.create(connection, "c", "s", config, NOW_MS)
+        made.set()
+        removed.wait(0.3)  # in vain: whoever removes the source waits for this transaction
+
+    def remove(connection: Connection) -> bool:
+        gone = source_table.remove(connection, "s", 1)
+        removed.set()
+        return gone
+
+    async def main() -> None:
+        one, other = Store(store_url, ApiMeters()), Store(store_url, ApiMeters())
+        await one.write(lambda connection: source_table.create(connection, SOURCE))
+        await other.write(lambda _: None)  # it is connected
+        creating = asyncio.create_task(one.write(create))
+        await asyncio.to_thread(made.wait, 10)
+        assert await other.write(remove)
+        await creating
+        assert await one.read(lambda connection: collector_table.of_source(connection, "s", NOW_MS)) == []
+        with pytest.raises(ApiError, match="data source 's' does not exist"):
+            await one.write(lambda connection: collector_table.create(connection, "c", "s", config, NOW_MS))
+        await one.stop()
+        await other.stop()
 
     asyncio.run(main())
