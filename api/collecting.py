@@ -161,7 +161,7 @@ class Collecting:
             return _failed(claimed, now_ms, str(error))
         async with self._sources.asking(source, RUN_DEADLINE_S) as api:
             found = await api.fresh_range(Range(config.query, from_ms, to_ms, step_ms), POINTS_PER_RUN)
-        kept, left_out = await asyncio.to_thread(prepared, claimed, found)
+        kept, left_out = await self._sources.work.run(partial(prepared, claimed, found))
         samples, refusal = 0, ""
         for body in bodies(kept):
             try:

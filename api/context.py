@@ -66,7 +66,7 @@ class Context:
         self.sources = Sources(self.store, AddressPolicy.parse(settings.api_source_networks), self.meters, now_ms)
         self.collecting = Collecting(self.store, self.sources, settings.api_ingest, self.meters, now_ms)
         self.trials = Trials(self.meters)
-        self.dead_letters = DeadLetterLog(settings)
+        self.dead_letters = DeadLetterLog(settings, self.meters)
         self.replays = Writer(settings, "tocsin-api-replays")
         self.trainings = TrainingBoard(
             self.meters, lambda training: self.feed.publish(f"{TRAINING}/{training.id}", training)
@@ -104,6 +104,8 @@ class Context:
         for task in (self._watch, self._wake, self._identify):
             if task is not None:
                 task.cancel()
+        self.trials.stop()
+        self.dead_letters.stop()
         await self.trainer.stop()
         if self.follower is not None:
             await asyncio.to_thread(self.follower.stop)

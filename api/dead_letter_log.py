@@ -5,7 +5,6 @@ Nobody follows this topic, for it is looked at when something is wrong. It has o
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
@@ -13,15 +12,22 @@ from typing import Any, NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition
 
-from connectors.errors import KafkaUnavailable, Overloaded, TocsinError
+from api.meters import ApiMeters
+from api.within import within
+from connectors.errors import KafkaUnavailable, TocsinError
 from connectors.kafka_clients import LIST_TIMEOUT_MS, make_consumer, unavailable
 from connectors.received import Received, receive, topic_partitions
 from connectors.settings import KafkaSettings
+from connectors.workers import Workers
 
 READING_S = 10.0
 """Deadline of one question."""
-READERS_MOST = 4
+READERS = 4
 """Questions at a time: each holds a thread, and up to ``SCANNED_BYTES`` in memory."""
+WAITING_MOST = 64
+"""Questions that wait for one of them; more get 429."""
+PATIENCE_S = READING_S + 5.0
+"""Of who asks, with the waiting."""
 WINDOW = 200
 """Records read in one go, from the end backwards."""
 SCANNED_MOST, SCANNED_BYTES = 5_000, 32 * 1024 * 1024
@@ -39,9 +45,10 @@ class Found(NamedTuple):
 class DeadLetterLog:
     """Answers questions about the dead letters of one topic."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, meters: ApiMeters) -> None:
         self._settings = settings
-        self._asking = 0
+        self._workers = Workers("dead-letters", READERS, WAITING_MOST)
+        meters.watch(self._workers)
 
     async def newest(self, before: int | None, limit: int, wanted: Callable[[Received], bool]) -> Found:
         """The newest wanted records; raises ``Overloaded`` and ``Unavailable``."""
@@ -52,14 +59,12 @@ class DeadLetterLog:
         return await self._ask(partial(self._get, partition, offset))
 
     async def _ask(self, question: Callable[[_Reader], Any]) -> Any:
-        if self._asking >= READERS_MOST:
-            message = f"{READERS_MOST} readers of dead letters are under way"
-            raise Overloaded(message)
-        self._asking += 1
-        try:
-            return await asyncio.to_thread(self._read, question)
-        finally:
-            self._asking -= 1
+        async with within(PATIENCE_S, f"Kafka has not given the dead letters within {PATIENCE_S:g} s"):
+            return await self._workers.run(partial(self._read, question))
+
+    def stop(self) -> None:
+        """Begin with no other question."""
+        self._workers.stop()
 
     def _read(self, question: Callable[[_Reader], Any]) -> Any:
         connect_s = min(self._settings.delivery_timeout_s, READING_S / 2)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from connectors.workers import Workers
+
 
 class ApiMeters:
     """All counters and gauges of the api; names start with ``tocsin_api_``."""
@@ -91,8 +93,12 @@ class ApiMeters:
         self.status_bytes = Gauge(
             "tocsin_api_status_bytes", "bytes of what is kept of the status topic", registry=self.registry
         )
-        self.trials = Gauge(
-            "tocsin_api_trials", "detectors that are tried on samples now, or wait for it", registry=self.registry
+        self.work = Gauge(
+            "tocsin_api_work",
+            "pieces of long work that run or wait for a thread of their kind (trials, dead-letters, trainings, "
+            "history, names)",
+            ["kind"],
+            registry=self.registry,
         )
         self.source_requests = Counter(
             "tocsin_api_source_requests",
@@ -187,3 +193,7 @@ class ApiMeters:
             "tocsin_api_feedback_anomalies", "anomalies of which what was said is in memory", registry=self.registry
         )
         self.rules = Gauge("tocsin_api_rules", "rules in the log that nobody removed", registry=self.registry)
+
+    def watch(self, workers: Workers) -> None:
+        """Tell how much work of a kind there is."""
+        self.work.labels(workers.name).set_function(lambda: workers.inside)

@@ -24,14 +24,18 @@ from connectors.sources.address import AddressPolicy
 from connectors.sources.cache import ResultCache
 from connectors.sources.client import SourceClient
 from connectors.sources.loki import LokiApi
+from connectors.sources.names import NAMES
 from connectors.sources.prometheus import PrometheusApi
 from connectors.sources.retry import ONCE, Retry
+from connectors.workers import Workers
 
 Api = PrometheusApi | LokiApi
 ASKING_MOST = 32
 """Questions to sources at a time, of all clients of the api; more get 429."""
 CLIENTS_MOST = 64
 """Sources whose connections are kept open; of more, that which was asked longest ago is closed."""
+HISTORY_THREADS, HISTORY_WAITING = 2, 32
+"""For what is made of samples of the past before they are used; more get 429."""
 TEST_DEADLINE_S = 10.0
 DEADLINE_S = 60.0
 
@@ -90,6 +94,9 @@ class Sources:
         self._last_ok_ms: dict[str, int] = {}
         meters.source_cache_bytes.set_function(lambda: self.cache.size_bytes)
         meters.source_cache_entries.set_function(lambda: len(self.cache))
+        self.work = Workers("history", HISTORY_THREADS, HISTORY_WAITING)
+        meters.watch(self.work)
+        meters.watch(NAMES.workers)
         meters.sources_asked.set_function(lambda: self._asking)
 
     async def read(self, source_id: str) -> DataSource:
@@ -148,6 +155,7 @@ class Sources:
         """Close all connections."""
         for source_id in list(self._open):
             self._retire(source_id)
+        self.work.stop()
         await asyncio.gather(*self._closing, return_exceptions=True)
 
     def _opened(self, source: DataSource) -> _Open:

@@ -36,12 +36,15 @@ from connectors.training import (
     home_of,
     mark_record,
 )
+from connectors.workers import Workers
 from flows.detectors.registry import KINDS, Trait
 
 log = logging.getLogger(__name__)
 
 MAX_RUNNING = 4
 """Of one api process, as many as a partition takes."""
+THREADS = 2
+"""For their history: sorting, hashing and encoding it. Each training waits for one at a time, so none is refused."""
 WINDOW, SLOW_WINDOW = 10_000, 25
 """Samples sent and not learned: 5 ms of work of compiled kinds, 2.5 million samples a second; of Python objects at 1 ms
 each, and of kinds that go through all that a second of log time brings at each time, some 25 ms."""
@@ -90,6 +93,8 @@ class Trainer:
         self._writer = Writer(settings, "tocsin-training")
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._starting = 0
+        self.workers = Workers("trainings", THREADS, 4 * MAX_RUNNING)
+        meters.watch(self.workers)
         meters.trainings.set_function(lambda: len(self._tasks))
 
     async def start(self, detector: Detector, fetch: Fetch, signal: Shape | None = None) -> Training:
@@ -144,6 +149,7 @@ class Trainer:
                 await asyncio.gather(*tasks, *ends, return_exceptions=True)
         except TimeoutError:
             log.warning("trainings could not be cancelled: the flow will give them up")
+        self.workers.stop()
         await asyncio.to_thread(self._writer.stop)
 
     def _told(self, training_id: str) -> Training:
@@ -237,7 +243,8 @@ class _Running:
     async def _send(self, part: TrainingHistory) -> None:
         self._check()
         await self._keep_alive()  # of parts without samples many may follow each other
-        self._series.update(await asyncio.to_thread(part.series_hashes, self._detector.config.tenant))
+        workers, tenant = self._trainer.workers, self._detector.config.tenant
+        self._series.update(await workers.run(partial(part.series_hashes, tenant)))
         head, sent = self._head, self._sent
         self._head = head.model_copy(
             update={
@@ -250,8 +257,8 @@ class _Running:
         if head.home is not None:
             waiting = whole_steps(part, head.home, window // PIECES)
         else:
-            waiting = pieces(part, self._detector.config.tenant, head.partitions, window // PIECES)
-        while (piece := await asyncio.to_thread(next, waiting, None)) is not None:
+            waiting = pieces(part, tenant, head.partitions, window // PIECES)
+        while (piece := await workers.run(partial(next, waiting, None))) is not None:
             await self._until(partial(self._has_room, piece, window))
             await self._trainer.write(
                 history_record(self._trainer.topic, head.training_id, self._detector, piece.partition, piece.value)

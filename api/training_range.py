@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated
 
 from pydantic import Field, model_validator
@@ -16,6 +16,7 @@ from connectors.messages import MAX_TIME_MS, Detector, LabelName, LabelText, Mes
 from connectors.sources.decode import SourceSeries
 from connectors.sources.pieces import Range
 from connectors.sources.prometheus import PrometheusApi
+from connectors.workers import Workers
 from flows.config import ConfigError, compile_config
 from flows.promql import Series
 from flows.selector import Selector
@@ -73,13 +74,13 @@ def check_source(source: DataSource) -> None:
 
 
 async def fetched(
-    sources: Sources, source: DataSource, asked: TrainingRange, detector: Detector
+    sources: Sources, source: DataSource, asked: TrainingRange, detector: Detector, workers: Workers
 ) -> AsyncIterator[TrainingHistory]:
     """The history of the detector's series, the earliest part first; raises what the source's client raises."""
     selector = compile_config(detector).selector
     async for found in fetched_parts(sources, source, asked, asked.query(selector)):
         series = [one._replace(labels={**one.labels, **asked.labels}) for one in found]
-        yield await asyncio.to_thread(history_of, series, selector.matches)
+        yield await workers.run(partial(history_of, series, selector.matches))
 
 
 async def fetched_parts(

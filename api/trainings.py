@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import Annotated
@@ -132,9 +131,9 @@ async def _fetch_of(context: Context, detector: Detector, plan: GroupPlan | None
         if plan is not None:
             aligned(asked.history, plan)
             return partial(fetched_groups, context.sources, source, asked.history, plan)
-        return partial(fetched, context.sources, source, asked.history, detector)
+        return partial(fetched, context.sources, source, asked.history, detector, context.trainer.workers)
     assert asked.samples is not None  # noqa: S101 - one of both is given
-    history = await asyncio.to_thread(_history_of, detector, asked.samples)
+    history = await context.sources.work.run(partial(_history_of, detector, asked.samples))
 
     async def at_once() -> AsyncIterator[TrainingHistory]:
         yield history

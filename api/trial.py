@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,8 +14,9 @@ from pydantic import Field
 from api.meters import ApiMeters
 from api.numbers import Numbers, numbers_of
 from api.problems import ApiError, Code
-from connectors.errors import Overloaded
+from connectors.errors import Unavailable
 from connectors.messages import Anomaly, DetectorConfig, Message
+from connectors.workers import Workers
 from flows.frame import Frame
 
 WAITING_MOST = 8
@@ -68,21 +68,29 @@ class Trials:
     """Runs one trial after the other."""
 
     def __init__(self, meters: ApiMeters) -> None:
-        self._turn = asyncio.Lock()
-        self._inside = 0
-        meters.trials.set_function(lambda: self._inside)
+        self._workers = Workers("trials", 1, WAITING_MOST)
+        self._ended = False
+        meters.watch(self._workers)
 
     async def run(self, config: DetectorConfig, frames: Sequence[Frame]) -> Trial:
         """Judge each frame by itself; raises ``Overloaded`` if many wait, ``ApiError`` past ``LONGEST_S``."""
-        if self._inside > WAITING_MOST:
-            message = f"{WAITING_MOST} trials wait for their turn"
-            raise Overloaded(message, retry_after_s=5)
-        self._inside += 1
-        try:
-            async with self._turn:
-                return await asyncio.to_thread(judge, config, frames, partial(_hurry, time.monotonic() + LONGEST_S))
-        finally:
-            self._inside -= 1
+        return await self._workers.run(partial(self._judge, config, frames))
+
+    def stop(self) -> None:
+        """End the one that runs as soon as it tells how far it is: the process waits for its thread."""
+        self._ended = True
+        self._workers.stop()
+
+    def _judge(self, config: DetectorConfig, frames: Sequence[Frame]) -> Trial:
+        return judge(config, frames, partial(self._hurry, time.monotonic() + LONGEST_S))
+
+    def _hurry(self, deadline_s: float, _share: float) -> None:
+        if self._ended:
+            message = "the api ends"
+            raise Unavailable(message)
+        if time.monotonic() > deadline_s:
+            message = f"the trial took more than {LONGEST_S:g} s: send fewer samples, or take a cheaper kind"
+            raise ApiError(Code.TOO_LARGE, message)
 
 
 def judge(config: DetectorConfig, frames: Sequence[Frame], tell: Callable[[float], None]) -> Trial:
@@ -146,9 +154,3 @@ def _per_day(alerts: int, frames: Sequence[Frame]) -> float | None:
     times_ms = np.concatenate([frame.times_ms for frame in frames])
     days = float(times_ms.max() - times_ms.min()) / DAY_MS if len(times_ms) else 0.0
     return alerts / days if days else None
-
-
-def _hurry(deadline_s: float, _share: float) -> None:
-    if time.monotonic() > deadline_s:
-        message = f"the trial took more than {LONGEST_S:g} s: send fewer samples, or take a cheaper kind"
-        raise ApiError(Code.TOO_LARGE, message)

@@ -6,15 +6,14 @@ name that resolves to another address a moment later reaches nothing else.
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import httpx
 
 from connectors.errors import SourceRefused
+from connectors.sources.names import NAMES, Names
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 NEVER: tuple[Network, ...] = tuple(
@@ -52,15 +51,16 @@ class AddressPolicy:
 class GuardedTransport(httpx.AsyncBaseTransport):
     """Connects to allowed addresses alone; certificates are checked for the name that was asked for."""
 
-    def __init__(self, policy: AddressPolicy, inner: httpx.AsyncBaseTransport) -> None:
+    def __init__(self, policy: AddressPolicy, inner: httpx.AsyncBaseTransport, names: Names = NAMES) -> None:
         self._policy = policy
         self._inner = inner
+        self._names = names
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Try the allowed addresses of the host, one after the other."""
         host = request.url.host
         failed: httpx.ConnectError | httpx.ConnectTimeout | None = None
-        for address in self._allowed(host, await _addresses(request)):
+        for address in self._allowed(host, await self._addresses(request)):
             extensions = request.extensions if address == host else {**request.extensions, "sni_hostname": host}
             there = httpx.Request(
                 request.method,
@@ -79,6 +79,15 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         """Close all connections."""
         await self._inner.aclose()
 
+    async def _addresses(self, request: httpx.Request) -> Sequence[str]:
+        """IP addresses of the host in the order in which the system prefers them."""
+        url = request.url
+        try:
+            return await self._names.addresses(url.host, url.port or 0)
+        except OSError as error:
+            message = f"the name {url.host} cannot be looked up: {error.strerror or error}"
+            raise httpx.ConnectError(message, request=request) from error
+
     def _allowed(self, host: str, addresses: Sequence[str]) -> list[str]:
         allowed = [address for address in addresses if self._policy.allows(address)]
         if addresses and not allowed:
@@ -89,14 +98,3 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             )
             raise SourceRefused(reason="address_not_allowed", message=message)
         return allowed
-
-
-async def _addresses(request: httpx.Request) -> list[str]:
-    """IP addresses of the host in the order in which the system prefers them."""
-    loop, url = asyncio.get_running_loop(), request.url
-    try:
-        found = await loop.getaddrinfo(url.host, url.port or 0, type=socket.SOCK_STREAM)
-    except OSError as error:
-        message = f"the name {url.host} cannot be looked up: {error.strerror or error}"
-        raise httpx.ConnectError(message, request=request) from error
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))

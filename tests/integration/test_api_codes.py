@@ -14,7 +14,6 @@ from websockets.sync.client import connect
 import flows.revisions
 from api import source_table
 from api.app import create_app
-from api.dead_letter_log import READERS_MOST
 from api.problems import ACTIONS, RETRYABLE, STATUS, Code
 from connectors.errors import SourceRefused, StoreUnavailable
 from connectors.kafka_clients import confirm, make_producer
@@ -80,7 +79,7 @@ def with_changes(path: str, change: Callable[[pytest.MonkeyPatch, RunningApi], N
 
 def overload(patch: pytest.MonkeyPatch, api: RunningApi) -> None:
     assert api.context is not None
-    patch.setattr(api.context.dead_letters, "_asking", READERS_MOST)
+    patch.setattr(api.context.dead_letters._workers, "most", 0)
 
 
 def without_rules(patch: pytest.MonkeyPatch, _: RunningApi) -> None:

@@ -8,7 +8,7 @@ from api import trial as module
 from api.meters import ApiMeters
 from api.problems import ApiError, Code
 from api.trial import WAITING_MOST, Trial, Trials, compare, judge
-from connectors.errors import Overloaded
+from connectors.errors import Overloaded, Unavailable
 from connectors.messages import DetectorConfig
 from flows.frame import Frame
 from flows.replay import replay
@@ -84,11 +84,23 @@ def test_more_than_may_wait_are_refused() -> None:
         trials = Trials(meters)
         running = [asyncio.create_task(trials.run(MAD, [frame()])) for _ in range(WAITING_MOST + 1)]
         await asyncio.sleep(0)
-        assert meters.registry.get_sample_value("tocsin_api_trials") == WAITING_MOST + 1
+        assert meters.registry.get_sample_value("tocsin_api_work", {"kind": "trials"}) == WAITING_MOST + 1
         with pytest.raises(Overloaded):
             await trials.run(MAD, [frame()])
         assert len(await asyncio.gather(*running)) == WAITING_MOST + 1
         assert len((await trials.run(MAD, [frame()])).signals) == 1
 
     asyncio.run(main())
-    assert meters.registry.get_sample_value("tocsin_api_trials") == 0
+    assert meters.registry.get_sample_value("tocsin_api_work", {"kind": "trials"}) == 0
+
+
+def test_the_end_of_the_process_does_not_wait_for_a_trial() -> None:
+    async def main() -> None:
+        trials = Trials(ApiMeters())
+        running = [asyncio.create_task(trials.run(MAD, [frame()] * 50)) for _ in range(2)]
+        await asyncio.sleep(0)
+        trials.stop()
+        ended = await asyncio.gather(*running, return_exceptions=True)
+        assert [type(error) for error in ended] == [Unavailable, asyncio.CancelledError]
+
+    asyncio.run(main())
