@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 
 from connectors.codec.encode import encode_write_request
@@ -108,3 +110,16 @@ def test_without_kafka_it_says_so() -> None:
 
     app = create_app(api_settings(KafkaSettings(kafka="127.0.0.1:1", delivery_timeout_s=1.0)))
     assert ask(app, "GET", "/api/dead-letters").status_code == 503
+
+
+def test_fifty_readers_are_all_answered_and_share_what_is_the_same(api: RunningApi) -> None:
+    def read(number: int) -> httpx.Response:
+        return api.http.get("/api/dead-letters", params={"limit": 10 + number % 10})
+
+    made = api.metric("tocsin_api_shared_answers_total", result="made")
+    with ThreadPoolExecutor(50) as readers:
+        answers = list(readers.map(read, range(50)))
+    assert [answer.status_code for answer in answers] == [200] * 50
+    assert {len(answer.json()["dead_letters"]) for answer in answers} == set(range(10, 20))
+    assert api.metric("tocsin_api_shared_answers_total", result="made") - made < 40
+    assert api.metric("tocsin_api_work", kind="dead-letters") == 0
