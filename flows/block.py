@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,27 +19,25 @@ from connectors.messages import (
     ClosedBy,
     ControlRecord,
     OutRecord,
-    Shape,
 )
 from flows.chunks import Chunk, Histograms, NewSeries, Poison, ReadFeedback, ReadRevisions, Samples, Types
 from flows.config import Compile, compile_config
 from flows.configuration import Configuration
-from flows.contributions import Contributors
 from flows.dead_letter import dead_letter
 from flows.detectors.base import Floats, Ints
-from flows.episode import CLOSED, OPENED
-from flows.episodes import EpisodeTable, Events, Lanes
+from flows.episode import CLOSED
+from flows.episodes import EpisodeTable, Lanes
 from flows.gather import Gather
 from flows.hash_table import Hashes
-from flows.hiding import Hiding
 from flows.keys import MAX_KEYS
 from flows.labels_archive import MAX_LABEL_BYTES, LabelsArchive
 from flows.learned import Learned
 from flows.models import MAX_MODELS
+from flows.narration import Narration
 from flows.partial import Part
 from flows.program import Judged, Program, unlimited
 from flows.readiness import Counted, readiness_of
-from flows.report import EVENT, Member, Reports, Watched
+from flows.report import Watched
 from flows.revisions import DetectorTable
 from flows.routes import sort_by_program
 from flows.rules import Rules
@@ -85,11 +83,6 @@ class Block:
         self.watch = Watch(self.series, limits.max_models, limits.max_keys)
         self.episodes = EpisodeTable(limits.max_episodes)
         self.trials = Trials(limits.max_episodes)
-        self.reports = Reports(topics.anomalies)
-        self.contributors = Contributors()
-        """members of groups that stood out, in the step that judges groups"""
-        self.signal: tuple[Shape, str] | None = None
-        """What all series here are, in the step that judges groups: their shape and their PromQL expression."""
         self.log_ms = 0
         self.feedback_offset = 0
         self.read_feedback = read_feedback
@@ -97,7 +90,7 @@ class Block:
         self.swept_s = 0
         self.counts: Counter[str] = Counter()
         self.configuration = Configuration(self.watch, read_revisions, compiled, self.counts, self._remove_detector)
-        self.hiding = Hiding(self.rules, self.counts)
+        self.narration = Narration(topics.anomalies, self.series, self.watch, self.rules, self.counts, self._opened)
         self.readiness = Counted()
         """what detectors still need, as of the last sweep"""
         self.teller: Teller | None = None
@@ -225,7 +218,7 @@ class Block:
             self.teller.hear(self.watch, entries, times_ms, judged)
         if self.watch.budgets:
             self._try(lanes, entries, times_ms, judged.scored.score, steps_s)
-        self._tell(self.episodes.take(lanes, entries, times_ms, *judged, steps_s, self.log_ms), out)
+        self.narration.tell(self.episodes.take(lanes, entries, times_ms, *judged, steps_s, self.log_ms), out)
 
     def _try(self, lanes: Lanes, entries: Ints, times_ms: Ints, score: Floats, steps_s: NDArray[np.float32]) -> None:
         """Let budgets see what other thresholds would have told."""
@@ -233,43 +226,10 @@ class Block:
         lane_trial = self.watch.routes.lanes["trial"]
         self.trials.take(lanes, lane_trial, entries, times_ms, score, steps_s, counts["present"], counts["judged"])
 
-    def _tell(self, events: Events, out: list[OutRecord]) -> None:
-        for state, kind in events:
-            self._record(state, kind, ClosedBy.QUIET, out)
-
-    def _record(self, state: Any, kind: int, closed_by: ClosedBy, out: list[OutRecord]) -> None:
-        watched = self._watched(int(state["lane"]), int(state["start_ms"]))
-        if self.hiding:
-            told_as = self.hiding.told_as(watched, state, kind)
-            if told_as is None:
-                return
-            kind = told_as
-        self.counts[f"events_{EVENT[kind]}"] += 1
-        if kind == OPENED:
-            self._opened(int(self.watch.routes.lanes["detector"][state["lane"]]))
-        out.append(self.reports.record(watched, state, kind, closed_by))
-
     def _opened(self, number: int) -> None:
         self.watch.budgets.opened(number)
         if self.teller is not None:
             self.teller.opened(number, self.log_ms)
-
-    def _watched(self, lane: int, start_ms: int) -> Watched:
-        routes = self.watch.routes
-        row = int(routes.entries["row"][routes.lanes["entry"][lane]])
-        detector = self.watch.detector(int(routes.lanes["detector"][lane]))
-        shape, expression = self.signal or (self.watch.key_of_lane(lane).shape, None)
-        return Watched(
-            detector, self.series.tenant(row), self.series.labels[row] or b"", self.series.labels_of(row),
-            shape, expression, tuple(self._members(lane, row, start_ms)), self.watch.learned_of_lane(lane),
-        )  # fmt: skip
-
-    def _members(self, lane: int, row: int, start_ms: int) -> Iterator[Member]:
-        """Those that weigh most in an episode on a signal of several."""
-        for led, value in self.watch.leaders_of_lane(lane):
-            yield Member(self.series.labels_of(led), value)
-        for leader in self.contributors.of(self.series.labels[row] or b"", start_ms):
-            yield Member(parse_labels(leader.labels), leader.value, leader.usual)
 
     # log time and configuration
 
@@ -290,7 +250,7 @@ class Block:
         self._heed(control.feedback_offset)
         self._listen(out)
         for state in self.episodes.calm(self.watch.lanes(), self.log_ms):
-            self._record(state, CLOSED, ClosedBy.QUIET, out)
+            self.narration.record(state, CLOSED, ClosedBy.QUIET, out)
         self._sweep(out)
         self.episodes.count()
         self.watch.share_chance(control.partitions)
@@ -406,7 +366,7 @@ class Block:
         if len(rows):
             closed = self.episodes.end(rows, self.watch.routes.lanes["episode"])
             for state in closed:
-                self._record(state, CLOSED, closed_by, out)
+                self.narration.record(state, CLOSED, closed_by, out)
 
     def close_all(self, closed_by: ClosedBy) -> list[OutRecord]:
         """End all open episodes."""
@@ -416,11 +376,7 @@ class Block:
 
     def end_forgotten(self, watched: Watched, state: Any) -> None:
         """Tell, with the next chunks, the end of an episode that a snapshot had and this block has not."""
-        state["sequence"] += 1
-        if self.hiding.forget(watched, state):
-            return
-        self.counts[f"events_{EVENT[CLOSED]}"] += 1
-        self._untold.append(self.reports.record(watched, state, CLOSED, ClosedBy.DETECTOR))
+        self.narration.end_forgotten(watched, state, self._untold)
 
     def end_gathered(self, part: Part | Learned) -> None:
         """Say that no more will come of groups that a snapshot had and this block has not; or what groups learned."""

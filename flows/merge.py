@@ -108,7 +108,7 @@ class Merge:
             warm = WarmGroups(running.block, learned.detector, running.plan, MAX_MERGED_GROUPS, learned.memory)
         except ConfigError as error:
             return self._unlearned(learned, f"this version of Tocsin refuses the detector: {error}")
-        block, shape = running.block, running.block.signal[0] if running.block.signal else None
+        block, shape = running.block, running.block.narration.signal[0] if running.block.narration.signal else None
         if None not in (shape, learned.signal) and shape is not learned.signal:
             reason = f"members are {shape} live and were {learned.signal} in the history: state the detector's shape"
             return self._unlearned(learned, reason)
@@ -164,10 +164,10 @@ class Merge:
         plan, block = running.plan, running.block
         portions = [portion for head in heads if head.until == step for portion in head.portions]
         shapes = {portion.shape for portion in portions}
-        if shapes or block.signal is None:
+        if shapes or block.narration.signal is None:
             mixed = plan.group.aggregate is Aggregate.MEMBERS and len(shapes) > 1  # no one shape is true of all
             shape = Shape.RAW if mixed else min(shapes - {Shape.RAW}, default=Shape.RAW)
-            block.signal = (shape, plan.expression(shape))
+            block.narration.signal = (shape, plan.expression(shape))
         time_ms = step * plan.step_ms
         merged = merge_portions(plan.group, portions)
         if has_entities(heads[0].detector.config):
@@ -175,7 +175,7 @@ class Merge:
         leaders = [leader for head in heads if head.until == step for leader in head.leaders]
         if block.rules or any(head.rules for head in heads):
             block.rules.replace(one for head in heads for one in head.rules)
-        block.contributors.take(time_ms, plan.group.aggregate, leaders)
+        block.narration.contributors.take(time_ms, plan.group.aggregate, leaders)
         out += block.take(ticks(block, plan.step_ms, time_ms))
         out += block.take([samples_of(merged, heads[0].detector.config.tenant, time_ms)])
         self.counts["steps"] += 1

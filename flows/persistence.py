@@ -55,9 +55,9 @@ def save(block: Block) -> bytes:
                        for g in block.watch.gatherings.values()},
         "full": full,
         "chances": block.watch.chances(),
-        "signal": block.signal,
+        "signal": block.narration.signal,
         "rules": block.rules.saved(),
-        "hidden": block.hiding.hidden,
+        "hidden": block.narration.hiding.hidden,
         "episodes": owners,
         "digests": digests,
         "episodes_full": block.episodes.full,
@@ -105,7 +105,7 @@ def load(raw: bytes, block: Block) -> Block:
     block.configuration.announced = header["announced"]
     if "rules" in header:
         block.rules.replace(load_standing(header["rules"]))
-        block.hiding.hidden = header["hidden"]
+        block.narration.hiding.hidden = header["hidden"]
     else:  # of a Tocsin that took no notice of feedback
         block.feedback_offset = 0
     _load_series(block, saved)
@@ -122,7 +122,7 @@ def load(raw: bytes, block: Block) -> Block:
     numbers = block.watch.numbers
     block.watch.keys.full = {numbers[detector_id] for detector_id in full if detector_id in numbers}
     block.watch.restore_chances({key: chance for key, chance in header.get("chances", {}).items() if key in numbers})
-    block.signal = _load_signal(header.get("signal"))
+    block.narration.signal = _load_signal(header.get("signal"))
     _load_programs(block, saved, programs)
     load_episodes(block, saved, sources, list(programs))
     for source in sources:

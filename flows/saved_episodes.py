@@ -70,7 +70,7 @@ def _watched(block: Block, row: int, source: Detector, key: Key, digests: Mappin
     """Who watched which series; None of a kind that is not known any more: nothing could be said in words."""
     if not isinstance(key, ProgramKey) or key.kind not in KINDS:
         return None
-    shape, expression = block.signal or (key.shape, None)
+    shape, expression = block.narration.signal or (key.shape, None)
     return Watched(
         remembered(source, key, bytes.fromhex(digests[source.id])), block.series.tenant(row),
         block.series.labels[row] or b"", block.series.labels_of(row), shape, expression,

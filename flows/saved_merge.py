@@ -34,7 +34,7 @@ def save_merge(merge: Merge) -> bytes:
     (detector,) = running.block.revisions.detectors.values()
     header["running"] = [running.incarnation, detector.model_dump(mode="json")]
     header["block_counts"] = running.block.counts
-    header["contributors"] = running.block.contributors.save()
+    header["contributors"] = running.block.narration.contributors.save()
     return pack(header, arrays, [*memories, save(running.block)])
 
 
@@ -66,7 +66,7 @@ def _load_running(merge: Merge, saved: Saved, incarnation: int, detector: Detect
     if plan is None:
         merge.forget(block)
         return
-    block.contributors.load(saved.header["contributors"])
+    block.narration.contributors.load(saved.header["contributors"])
     merge.running = Running(incarnation, detector.revision, plan, block)
 
 

@@ -69,7 +69,7 @@ def test_a_rule_hides_what_fits_it_until_it_expires(fields: dict[str, Any], hidd
     rule = "one_detector" if fields.get("detector") else "any_detector"
     counted = {name: n for name, n in block.counts.items() if name.startswith("hidden_")}
     assert counted == ({f"hidden_by_{rule}": len(hidden)} if hidden else {}), "names do not grow with the rules"
-    assert block.hiding.hidden == {}, "what has ended needs no memory"
+    assert block.narration.hiding.hidden == {}, "what has ended needs no memory"
 
 
 def test_a_rule_holds_from_its_place_in_the_log_on_and_no_longer_than_it_stands() -> None:
