@@ -73,7 +73,7 @@ async def list_anomalies(
     sort: Annotated[Sort, Query(description="- puts the greatest first")] = Sort.NEWEST,
 ) -> Response:
     """Anomalies, each as the last event of its episode; what a WebSocket client was told is among them."""
-    labels = tuple(parse_labels(label or ()).items())
+    labels = parse_labels(label or ())
     wanted = Wanted(severity, detector, state, from_ms, to_ms, labels, acknowledged, verdict)
     listing = Listing(wanted, sort, before, limit)
     start = parse_place(before, sort) if before is not None else None

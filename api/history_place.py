@@ -12,14 +12,14 @@ from api.problems import ApiError, Code
 SHAPES = {
     "time": re.compile(r"(-?\d{1,18})-([0-9a-f]{32})"),
     "severity": re.compile(r"([0-2])-(-?\d{1,18})-([0-9a-f]{32})"),
-    "surprise": re.compile(r"(-?0x[01]\.[0-9a-f]{1,13}p[+-]\d{1,4})-([0-9a-f]{32})"),
+    "surprise": re.compile(r"(-?0x[01]\.[0-9a-f]{1,13}p[+-]?\d{1,4})-([0-9a-f]{32})"),
 }
 
 
 def place_text(place: tuple[Any, ...]) -> str:
     """What the order compares, the id last."""
     *leading, anomaly = place
-    return "-".join([*(part.hex() if isinstance(part, float) else str(part) for part in leading), anomaly.hex()])
+    return "-".join([*map(_part_text, leading), anomaly.hex()])
 
 
 def parse_place(text: str, sort: Sort) -> tuple[Any, ...]:
@@ -34,6 +34,11 @@ def parse_place(text: str, sort: Sort) -> tuple[Any, ...]:
         return (*map(int, leading), bytes.fromhex(anomaly))
     surprise = float.fromhex(leading[0]) if _is_finite(leading[0]) else math.inf
     return surprise, bytes.fromhex(anomaly)
+
+
+def _part_text(part: float) -> str:
+    """A number without the sign that means a blank in an address."""
+    return part.hex().replace("+", "") if isinstance(part, float) else str(part)
 
 
 def _is_finite(text: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Coroutine
 from email.message import Message
 from typing import Any
@@ -14,6 +16,8 @@ from api.problems import ApiError, Code
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 UTF8 = ("utf-8", "utf8")
+HALF_OF_A_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
+"""How JSON writes half of a surrogate pair, mostly beside the other half."""
 
 
 class JsonRoute(APIRoute):
@@ -33,9 +37,25 @@ class JsonRoute(APIRoute):
             if given is not None and not is_json(given, self.reads):
                 message = f"Content-Type: {given[:100]}: send {self.reads}, in UTF-8"
                 raise ApiError(Code.UNSUPPORTED_MEDIA_TYPE, message)
-            return await handler(request)
+            return await handler(TextRequest(request.scope, request.receive))
 
         return strict
+
+
+class TextRequest(Request):
+    """Its JSON holds text that can be written down: UTF-8 has nothing for half of a surrogate pair by itself."""
+
+    async def json(self) -> Any:
+        """The body; raises ``json.JSONDecodeError``."""
+        found = await super().json()
+        if HALF_OF_A_PAIR.search(await self.body()):
+            try:
+                json.dumps(found, ensure_ascii=False).encode()
+            except UnicodeEncodeError as error:
+                half = ascii(error.object[error.start])[1:-1]
+                message = f"{half} is half of a character, and stands without the other half"
+                raise json.JSONDecodeError(message, "", 0) from error
+        return found
 
 
 class MergePatchRoute(JsonRoute):

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from sqlalchemy import Connection
 
 from api.context import Context
 from api.history_query import Sort, Wanted, find
-from connectors.errors import Rejected
 from connectors.feedback import MOST_LABELS, Minute, Rule
 from connectors.messages import Anomaly, Message
+from flows.config import ConfigError
 
 WEEK_S = 604_800
 YEAR_S = 366 * 86_400
@@ -37,7 +37,7 @@ class RuleProposal(Message):
     lasts_s: Annotated[int, Field(ge=60, le=YEAR_S, description="of log time, from now on")] = WEEK_S
 
     def rule_for(self, anomaly: Anomaly, now_ms: int) -> Rule:
-        """The rule from now on; raises ``Rejected`` for one without bounds."""
+        """The rule from now on; raises ``ConfigError`` for one without bounds."""
         labels = anomaly.signal.labels if self.labels is None else self.labels
         fields: dict[str, Any] = {
             "detector": None if self.any_detector else anomaly.detector.id,
@@ -49,9 +49,16 @@ class RuleProposal(Message):
         }
         try:
             return Rule(**fields)
-        except ValueError as error:
-            said = str(error).splitlines()
-            raise Rejected(reason="rule", message=f"rule: {said[2].strip() if len(said) > 2 else error}") from error
+        except ValidationError as error:
+            raise _refusal(fields, error) from error
+
+
+def _refusal(fields: Mapping[str, Any], error: ValidationError) -> ConfigError:
+    """The first thing that is wrong, by the name that it has in the proposal."""
+    first = error.errors()[0]
+    said = first["msg"].removeprefix("Value error, ")
+    name, _, expected = (str(first["loc"][0]), "", said) if first["loc"] else said.partition(": ")
+    return ConfigError(field=f"rule.{name}", value=fields[name], expected=expected)
 
 
 class WouldHide(Message):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import StrEnum
 
 from api.problems import ApiError, Code
@@ -23,7 +23,7 @@ class Filter:
 
     state: RunState | None = None
     kind: str | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: tuple[tuple[str, str], ...] = ()
     text: str = ""
 
     def takes(self, detector: Detector) -> bool:
@@ -32,7 +32,7 @@ class Filter:
         return (
             (self.state is None or config.enabled is (self.state is RunState.RUNNING))
             and (self.kind is None or config.kind == self.kind)
-            and self.labels.items() <= config.labels.items()
+            and all(config.labels.get(name) == value for name, value in self.labels)
             and self._reads(detector)
         )
 
@@ -40,13 +40,13 @@ class Filter:
         return not self.text or self.text.casefold() in detector.read
 
 
-def parse_labels(texts: Iterable[str]) -> dict[str, str]:
-    """Labels from ``name=value``; raises ``ApiError`` where there is no ``=``."""
-    labels = {}
+def parse_labels(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Labels from ``name=value``, of one name several too; raises ``ApiError`` where there is no ``=``."""
+    labels = []
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
             message = f"label: {text[:100]!r}: expected name=value"
             raise ApiError(Code.BAD_REQUEST, message)
-        labels[name] = value
-    return labels
+        labels.append((name, value))
+    return tuple(labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -22,6 +23,8 @@ UNITS: Mapping[str, tuple[str, float]] = {
 }  # fmt: skip
 """What each measures, and how much of the base unit it is."""
 MAX_TRANSFORMS = 20
+ESCAPE = re.compile(r"\\([0-9\\])")
+"""In a replacement: the digit of a group, or a backslash. Any other backslash stands for itself."""
 
 LabelName = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]{0,199}$")]
 MetricName = Annotated[str, Field(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]{0,199}$")]
@@ -83,15 +86,24 @@ class Relabel(Message):
     source: LabelName
     target: LabelName
     regex: Pattern = "(.*)"
-    replacement: Annotated[str, Field(max_length=1000)] = "\\1"
+    replacement: Annotated[
+        str, Field(max_length=1000, description="a backslash and a digit: that group, 0 all that matched")
+    ] = "\\1"
 
     @model_validator(mode="after")
     def _check(self) -> Relabel:
         groups = re2.compile(self.regex).groups
-        if any(int(number) > groups for number in re2.findall(r"\\(\d)", self.replacement)):
+        if any(int(digit) > groups for digit in ESCAPE.findall(self.replacement) if digit != "\\"):
             message = f"replacement names a group that regex does not have: it has {groups}"
             raise ValueError(message)
         return self
+
+    def written(self, groups: Sequence[str | None]) -> str:
+        """The replacement, given all that matched and then each group, None for one that took no part.
+
+        Not by re2's ``expand``, which reads Python's escapes too, and spoils letters beyond ASCII on the way.
+        """
+        return ESCAPE.sub(lambda one: "\\" if one[1] == "\\" else groups[int(one[1])] or "", self.replacement)
 
 
 class Drop(Message):
@@ -130,7 +142,7 @@ def _relabel(one: Relabel, labels: dict[str, str]) -> None:
     found = re2.fullmatch(one.regex, labels.get(one.source, ""))
     if found is None:
         return
-    text = found.expand(one.replacement)
+    text = one.written((found[0], *found.groups()))
     if text:
         labels[one.target] = text
     else:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import ssl
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NoReturn, Protocol, Self, TypeVar
@@ -15,6 +15,7 @@ import httpx
 
 from connectors.errors import Rejected, SourceRefused, SourceUnreachable, TooLarge
 from connectors.sources.address import AddressPolicy, GuardedTransport
+from connectors.sources.inflate import ACCEPTED, Inflater
 from connectors.sources.retry import RETRYABLE, Retry
 
 LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=30)
@@ -86,7 +87,12 @@ class SourceClient:
             transport = httpx.AsyncHTTPTransport(verify=secure, limits=LIMITS)
         if transport is not None and policy is not None:
             transport = GuardedTransport(policy, transport)
-        headers = {"User-Agent": "tocsin", "Accept": "application/json", **endpoint.headers}
+        headers = {
+            "User-Agent": "tocsin",
+            "Accept": "application/json",
+            "Accept-Encoding": ACCEPTED,
+            **endpoint.headers,
+        }
         if endpoint.bearer is not None:
             headers["Authorization"] = f"Bearer {endpoint.bearer}"
         self._http = httpx.AsyncClient(
@@ -180,7 +186,7 @@ class _Failed(Exception):  # noqa: N818 - a try, not an error yet
 
 async def _read(answer: httpx.Response, sink: Sink[T]) -> T:
     read_bytes = 0
-    async for chunk in answer.aiter_bytes(CHUNK_BYTES):
+    async for chunk in _pieces(answer, CHUNK_BYTES):
         read_bytes += len(chunk)
         if read_bytes > MAX_ANSWER_BYTES:
             message = f"an answer of more than {MAX_ANSWER_BYTES} bytes: ask for fewer series or a shorter range"
@@ -189,9 +195,18 @@ async def _read(answer: httpx.Response, sink: Sink[T]) -> T:
     return sink.end()
 
 
+async def _pieces(answer: httpx.Response, size: int) -> AsyncIterator[bytes]:
+    """The answer in pieces, between which others have their turn, however much of it has come already."""
+    inflater = Inflater(answer.headers.get("content-encoding", ""), size)
+    async for chunk in answer.aiter_raw(size):
+        for piece in inflater.pieces(chunk):
+            yield piece
+            await asyncio.sleep(0)
+
+
 async def _beginning(answer: httpx.Response) -> bytes:
     body = b""
-    async for chunk in answer.aiter_bytes(MAX_ERROR_BYTES):
+    async for chunk in _pieces(answer, MAX_ERROR_BYTES):
         body += chunk
         if len(body) >= MAX_ERROR_BYTES:
             break

@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 
 from connectors.errors import TooLarge
 from connectors.messages import Message
+from connectors.sources.nesting import Nesting
 
 MAX_SMALL_BYTES = 32 * 1024 * 1024
 """Of an answer that is read at once: lists of labels and series, of which the server sends what is asked for."""
+MAX_ITEM_BYTES = 32 * 1024 * 1024
+"""Of one series, or one stream of lines, as text: it is parsed as a whole, which takes ten times as much memory."""
 HEAD_BYTES = 65_536
 """Of an answer without items so much is read again, to see whether it was a success; Loki adds statistics."""
 Labels = tuple[tuple[str, str], ...]
@@ -70,16 +73,24 @@ class ItemsSink:
         self._parser = ijson.items_coro(self._found, "data.result.item", use_float=True)
         self._head = b""
         self._seen = False
+        self._nesting = Nesting()
+        self._item_bytes = 0
+        """what has come since the last item was whole"""
 
     def feed(self, chunk: bytes) -> None:
         """Take some more of the answer."""
         if len(self._head) < HEAD_BYTES:
             self._head += chunk[:HEAD_BYTES]
+        self._nesting.feed(chunk)
+        self._item_bytes += len(chunk)
         try:
             self._parser.send(chunk)
         except ijson.JSONError as error:
             raise ValueError(_plain(error)) from error
         self._drain()
+        if self._item_bytes > MAX_ITEM_BYTES:
+            message = f"more than {MAX_ITEM_BYTES} bytes of one series: ask for a shorter range or a longer step"
+            raise TooLarge(reason="series", message=message)
 
     def _finish(self) -> None:
         """Whether it was whole and a success; raises ``ValueError``."""
@@ -94,6 +105,7 @@ class ItemsSink:
     def _drain(self) -> None:
         for item in self._found:
             self._seen = True
+            self._item_bytes = 0
             try:
                 self._take(item)
             except (KeyError, TypeError, AttributeError) as error:

@@ -64,6 +64,8 @@ def test_what_a_client_was_just_told_is_found_at_once(kafka_settings: KafkaSetti
             produce(kafka_settings, [event])
             receive(client, 1)
             assert listed(api, label="job=shop", sort="-surprise", from_ms=str(event.time_ms)) == [event.id]
+            both = api.http.get("/api/anomalies?label=job=shop&label=job=other").json()
+            assert both["anomalies"] == [], "each must hold, and one signal has one job"
         assert listed(api) == ids_of(range(9, -1, -1))
         assert listed(api, sort="time", to_ms=str(START_MS + 120_000)) == ids_of(range(2))
         assert listed(api, label="job=other") == []
@@ -264,7 +266,11 @@ def test_a_verdict_adds_a_rule_that_is_previewed_listed_and_removed(
         assert (rule["id"], rule["author"], rule["rule"]) == (made["rule_id"], "ann", made["rule"])
         assert 0 <= rule["rule"]["expires_ms"] - now_ms - 3_600_000 < 60_000
         unbound = {**asked, "rule": {"any_detector": True, "labels": {}}}
-        assert api.http.post(path, json=unbound).json()["code"] == "invalid"
+        refused = api.http.post(path, json=unbound).json()
+        assert (refused["code"], refused["errors"][0]["field"]) == ("invalid", "rule.labels")
+        assert "name a detector or a label" in refused["detail"]
+        halved = api.http.post(path, json={**asked, "rule": {"from_minute": 5}}).json()
+        assert halved["detail"] == "rule.to_minute = None: of a time of day both ends are named, or neither"
         monkeypatch.setattr("api.anomaly.MOST_RULES", 1)
         assert api.http.post(path, json=asked).json()["code"] == "rule_limit"
         assert api.http.delete(f"/api/rules/{rule['id']}").status_code == 204

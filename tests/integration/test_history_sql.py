@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import reduce
 from itertools import pairwise
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -261,7 +262,9 @@ def test_places_come_back_from_their_text(time_ms: int, surprise: float, severit
         place = {
             "time": (time_ms, anomaly), "severity": (severity, time_ms, anomaly), "surprise": (surprise, anomaly),
         }[sort.value.lstrip("-")]  # fmt: skip
-        assert parse_place(place_text(place), sort) == place
+        text = place_text(place)
+        assert parse_place(text, sort) == place
+        assert quote(text) == text, "goes into an address as it is"
     for one, other in pairwise([Sort.NEWEST, Sort.WORST, Sort.MOST_SURPRISING]):
         with pytest.raises(ApiError, match="expected the next of a page"):
             parse_place(place_text({"time": (1, anomaly), "severity": (1, 1, anomaly)}[one.value.lstrip("-")]), other)

@@ -66,7 +66,8 @@ def test_the_last_day_is_meant_when_nothing_is_said() -> None:
 def transport_of(answer: Callable[[dict[str, str]], httpx.Response]) -> httpx.MockTransport:
     def handle(request: httpx.Request) -> httpx.Response:
         assert str(request.url) == f"{URL}api/v1/query_range"
-        return answer({name: values[0] for name, values in parse_qs(request.content.decode()).items()})
+        given = answer({name: values[0] for name, values in parse_qs(request.content.decode()).items()})
+        return httpx.Response(given.status_code, headers=given.headers, stream=given.stream)
 
     return httpx.MockTransport(handle)
 

@@ -22,10 +22,11 @@ def detector(*, enabled: bool = True) -> Detector:
         (Filter(state=RunState.STOPPED), False),
         (Filter(kind="mad"), True),
         (Filter(kind="auto"), False),
-        (Filter(labels={"team": "web"}), True),
-        (Filter(labels={"team": "web", "tier": "1"}), True),
-        (Filter(labels={"team": "web", "tier": "2"}), False),
-        (Filter(labels={"owner": ""}), False),
+        (Filter(labels=(("team", "web"),)), True),
+        (Filter(labels=(("team", "web"), ("tier", "1"))), True),
+        (Filter(labels=(("team", "web"), ("tier", "2"))), False),
+        (Filter(labels=(("owner", ""),)), False),
+        (Filter(labels=(("team", "app"), ("team", "web"))), False),
         (Filter(text="CHECKOUT"), True),
         (Filter(text="d-1"), True),
         (Filter(text='job="SHOP"'), True),
@@ -43,7 +44,8 @@ def test_what_is_stopped_can_be_found() -> None:
 
 
 def test_labels_are_name_and_value() -> None:
-    assert parse_labels(["team=web", "note=a=b", "empty="]) == {"team": "web", "note": "a=b", "empty": ""}
+    assert parse_labels(["team=web", "note=a=b", "empty="]) == (("team", "web"), ("note", "a=b"), ("empty", ""))
+    assert parse_labels(["job=a", "job=b"]) == (("job", "a"), ("job", "b"))
     with pytest.raises(ApiError, match="name=value") as caught:
         parse_labels(["team"])
     assert caught.value.code is Code.BAD_REQUEST

@@ -42,6 +42,22 @@ def test_names_and_labels_are_changed_in_order() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("replacement", "written"),
+    [
+        ("größe \\1", "größe é-7"),
+        ("\\1 of \\0, \\20", "é-7 of é-7:9100, 0"),  # a second digit is a digit, and group 2 took no part
+        ("C:\\x\\n\\\\1\\", "C:\\x\\n\\1\\"),
+        ("$1", "$1"),
+    ],
+)
+def test_a_replacement_is_text_in_which_only_groups_and_backslashes_are_escaped(replacement: str, written: str) -> None:
+    relabel = {"type": "relabel", "source": "a", "target": "b", "regex": "([^:]*)(x)?:.*", "replacement": replacement}
+    done = transformed(LIST.validate_python([relabel]), {"a": "é-7:9100"}, np.zeros(1))
+    assert done is not None
+    assert done[0]["b"] == written
+
+
 def test_series_are_dropped_by_the_whole_value() -> None:
     assert apply({"type": "drop", "label": "pod", "regex": "a|b"}) is None
     assert apply({"type": "drop", "label": "instance", "regex": "host"}) is not None
@@ -60,6 +76,7 @@ def test_every_unit_is_known() -> None:
         {"type": "rename", "name": "a b"},
         {"type": "drop", "label": "a", "regex": "("},
         {"type": "relabel", "source": "a", "target": "b", "regex": "a", "replacement": "\\1"},
+        {"type": "relabel", "source": "a", "target": "b", "regex": "(a)", "replacement": "\\1 \\2"},
         {"type": "relabel", "source": "a.b", "target": "b"},
         {"type": "scale", "factor": float("inf")},
         {"type": "invent"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
@@ -13,8 +14,9 @@ import pytest
 
 from connectors.errors import Rejected, SourceRefused, SourceUnreachable, TooLarge
 from connectors.sources import client as client_module
+from connectors.sources import decode as decode_module
 from connectors.sources.cache import ResultCache
-from connectors.sources.client import Endpoint, SourceClient
+from connectors.sources.client import CHUNK_BYTES, Endpoint, SourceClient
 from connectors.sources.decode import HEAD_BYTES, Labels, MatrixSink, SourceSeries
 from connectors.sources.pieces import POINTS_PER_REQUEST, Range
 from connectors.sources.prometheus import PrometheusApi
@@ -207,6 +209,44 @@ def test_an_answer_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -
         Server([matrix(ONE)]).ask()
 
 
+@pytest.mark.parametrize("begin", [b"[" * 100_000, b'{"data":{"result":[' + b'{"a":' * 100_000])
+def test_an_answer_that_nests_without_end_is_refused_before_it_is_parsed(begin: bytes) -> None:
+    """The parser keeps the whole way to where it is: 100,000 levels took 30 GB."""
+    with pytest.raises(SourceRefused, match="nests deeper than 32 levels"):
+        Server([httpx.Response(200, content=begin)]).ask()
+
+
+def test_a_series_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode_module, "MAX_ITEM_BYTES", 200_000)
+    one = {"metric": {"a": "b"}, "values": [[at, "1.5"] for at in range(10_000)]}
+    assert len(Server([matrix(one, {**one, "metric": {"a": "c"}})]).ask()) == 2
+    long = {"metric": {"a": "b"}, "values": [[at, "1.5"] for at in range(20_000)]}
+    with pytest.raises(TooLarge, match="more than 200000 bytes of one series"):
+        Server([matrix(long)]).ask()
+
+
+def test_others_have_their_turn_while_a_bomb_goes_off() -> None:
+    """Some kilobytes on the wire are 30 MB of blanks: the loop is not held for longer than a piece takes."""
+    inside = b'{"status":"success","data":{"resultType":"matrix","result":[' + b" " * 30_000_000
+    packed = httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(gzip.compress(inside)))
+    turns = 0
+
+    async def main() -> None:
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        counting = asyncio.create_task(count())
+        with pytest.raises(SourceRefused, match="not an answer of this API"):
+            await PrometheusApi(Server([packed]).client).query_range(Range("up", 0, 10_000, 1000))
+        counting.cancel()
+
+    asyncio.run(main())
+    assert turns > 30_000_000 / CHUNK_BYTES
+
+
 def test_a_long_answer_is_not_held_as_text() -> None:
     """Of 30 series of 1,000 points, those that have come are columns already, and the rest is not asked for yet."""
     values = ",".join(f'[{1_700_000_000 + 15 * at}.123,"{at}.123456789012345"]' for at in range(1000))
@@ -245,7 +285,8 @@ def test_questions_about_series_and_the_server() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         asked.append((request.method, request.url.query.decode(), request.content))
         data = answers.get(request.url.path)
-        return httpx.Response(404) if data is None else httpx.Response(200, json={"status": "success", "data": data})
+        text = json.dumps({"status": "success", "data": data})
+        return httpx.Response(404 if data is None else 200, stream=httpx.ByteStream(text.encode()))
 
     async def main() -> list[Any]:
         api = PrometheusApi(SourceClient(Endpoint(URL), transport=httpx.MockTransport(answer)))
