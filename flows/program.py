@@ -22,6 +22,8 @@ from flows.policy import UNLIMITED
 from flows.shape.rate import CHANGES, allocate_rates, rates
 
 SEEN_LIMIT = 1 << 30
+MODEL_BYTES = 50_000
+"""Of a model in a snapshot: HalfSpaceTrees, docs/detectors.md."""
 
 
 class Judged(NamedTuple):
@@ -208,6 +210,11 @@ class Program:
         self.load(slots, columns | {name: np.where(met, rates[name], columns[name]) for name in rates})
         if self._silent is not None:
             self._silent.hear_on(self.state, slots, heard)
+
+    @property
+    def saved_bytes(self) -> int:
+        """Room that its slots in use take in a snapshot, of Python objects what the largest kind takes by default."""
+        return len(self) * sum(table.saved_bytes for table in self.tables()) + self.models * MODEL_BYTES
 
     @property
     def size_bytes(self) -> int:

@@ -25,7 +25,10 @@ from flows.work import WORK_PER_MET
 MAX_TRAININGS = 4
 """At a time on one partition: each holds as much as the live rows of its detector."""
 MAX_SERIES = 10_000
-"""Of one training on one partition: at 3 kB a series a snapshot takes 0.1 s longer."""
+"""Of one training on one partition."""
+MAX_SNAPSHOT_BYTES = 40_000_000
+"""Of all trainings on one partition: a snapshot, which holds up live samples, takes 0.1 to 0.2 s longer with it. So
+much take 10,000 series of ``seasonal``, the largest usual kind."""
 MAX_SAMPLES = 50_000_000
 """Of one training on one partition: a minute of work, of which it holds the outcome only."""
 ABANDONED_MS = 300_000
@@ -152,6 +155,12 @@ class Trainings:
             self._finish(training, PartState.FAILED, out, f"{reason}: narrow the detector's selector")
         elif training.samples > MAX_SAMPLES:
             reason = f"more than {MAX_SAMPLES} samples on a partition: send less history, or a longer step"
+            self._finish(training, PartState.FAILED, out, reason)
+        elif sum(one.warm.snapshot_bytes for one in self) > MAX_SNAPSHOT_BYTES:
+            reason = (
+                f"what trainings have learned on a partition would take more than {MAX_SNAPSHOT_BYTES} bytes in a "
+                "snapshot: train it again when others have ended, or narrow the detector's selector"
+            )
             self._finish(training, PartState.FAILED, out, reason)
         else:
             self._tell(training, out)

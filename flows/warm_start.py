@@ -29,6 +29,9 @@ from flows.program import Judged, Program
 from flows.replay import LIMITS, control_at
 from flows.series import NEVER_MS
 
+SERIES_BYTES = 100
+"""Of a series in a snapshot beside what detectors know of it: hash, times, and its labels compressed."""
+
 
 class Past(Block):
     """A block that learns and tells nothing: nobody wants episodes of the past, nor what it still needs."""
@@ -55,6 +58,8 @@ class WarmStart:
         limits = self.limits(replace(LIMITS, max_series=max_series, **own))
         self._past = Past(Topics(), limits, lambda start, end: [revision][start:end], self.compile)
         self._past.watch.families = Families(live.watch.families.saved())  # what is a counter must not differ
+        self._saved = saved
+        """what was learned so far as bytes; empty once more is learned"""
         if saved:
             load(saved, self._past)
 
@@ -72,8 +77,16 @@ class WarmStart:
         return Trait.PAUSES in KINDS[source.config.kind].traits
 
     def save(self) -> bytes:
-        """All that was learned so far, for a snapshot."""
-        return save(self._past)
+        """All that was learned so far, for a snapshot; packed anew only after more was learned."""
+        if not self._saved:
+            self._saved = save(self._past)
+        return self._saved
+
+    @property
+    def snapshot_bytes(self) -> int:
+        """Room that it takes in a snapshot, a bit more than less; the same after a restart, as limits depend on it."""
+        own = len(self._past.series) * SERIES_BYTES
+        return own + sum(program.saved_bytes for program in self._past.watch.programs.judging())
 
     @property
     def series(self) -> int:
@@ -88,7 +101,7 @@ class WarmStart:
     @property
     def size_bytes(self) -> int:
         """Memory of what was learned."""
-        return self._past.size_bytes
+        return self._past.size_bytes + len(self._saved)
 
     def _used(self) -> Ints:
         entries = self._past.watch.routes.entries
@@ -103,6 +116,7 @@ class WarmStart:
         samples = part_of(samples, np.flatnonzero(self._met(samples)), samples.new)
         if not len(samples.times_ms):
             return 0
+        self._saved = b""
         if not self._past.log_ms:
             self._past.take([control_at(int(samples.times_ms.min()))])
         self._learn(samples)

@@ -7,6 +7,7 @@ input into other batches must not change the output.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -98,6 +99,12 @@ class Table:
         for column in self.columns:
             if not column.derived:
                 self[column.name][rows] = columns[column.name]
+
+    @property
+    def saved_bytes(self) -> int:
+        """Of a row in a snapshot."""
+        kept = (self.arrays[column.name] for column in self.columns if not column.derived)
+        return sum(array.itemsize * math.prod(array.shape[1:]) for array in kept)
 
     @property
     def size_bytes(self) -> int:

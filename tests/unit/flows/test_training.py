@@ -396,6 +396,53 @@ def test_its_bounds_end_it(monkeypatch: pytest.MonkeyPatch, bound: str, most: in
     assert not trainings.running
 
 
+def two_trainings() -> tuple[Log, str]:
+    """A second one begins when the first has learned all."""
+    first = config("mad", SELECTOR, shape="auto", params={"window": 60})
+    second, other_id = config("mad", SELECTOR, shape="auto", params={"window": 61}), "t-00000000000000ee"
+    log = begin_with(first)
+    log.detector("e", second)
+    log.control(STEP_S * NOW - 1)
+    send_history(log, first)
+    other = as_it_stands(second).model_copy(update={"id": "e"})
+    log.mark(other_id, TrainingBegin(detector=other), "e")
+    for step in range(0, 100, 10):
+        log.history(other_id, other, ({"__name__": "m"}, [(STEP_S * at, 1.0) for at in range(step, step + 10)]))
+    return log, other_id
+
+
+def test_snapshots_have_room_for_so_much_and_the_one_that_exceeds_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    log, other_id = two_trainings()
+    alone = Trainings(log.block())
+    alone.take(log.chunks()[: 3 + NOW // PIECE])
+    (training,) = alone
+    room = training.warm.snapshot_bytes
+    assert room >= len(training.warm.save()) - 6000, "the header is of the block, not of its series"
+    monkeypatch.setattr("flows.training.MAX_SNAPSHOT_BYTES", room + 10)
+    for restarted in (False, True):
+        trainings, told = Trainings(log.block()), list[OutRecord]()
+        for chunk in log.chunks():
+            told += trainings.take([chunk])
+            if restarted:
+                trainings = load_trained(save_trained(trainings), log.block())
+        failed = next(part for part in parts(told) if part.state is PartState.FAILED)
+        assert (failed.training_id, failed.records) == (other_id, 1)
+        assert f"more than {room + 10} bytes in a snapshot: train it again when others have ended" in failed.reason
+        assert list(trainings.running) == [ID]
+
+
+def test_a_training_that_learns_nothing_meanwhile_is_not_packed_again() -> None:
+    log, other_id = two_trainings()
+    trainings = Trainings(log.block())
+    chunks = log.chunks()
+    trainings.take(chunks[:-1])
+    before = {one.id: one.warm.save() for one in trainings}
+    trainings.take(chunks[-1:])
+    after = {one.id: one.warm.save() for one in trainings}
+    assert after[ID] is before[ID]
+    assert after[other_id] != before[other_id]
+
+
 def test_what_comes_live_is_not_learned_before() -> None:
     """Up to the sample met live last; of a series never met, up to log time."""
     detector = config("mad", SELECTOR, shape="raw", params={"window": 60})
