@@ -2,7 +2,7 @@
 
 A series that finds no room is not watched by that detector until it comes anew or the detector changes, so who is
 watched depends on the partition alone. Members of groups and Python-object models have bounds of their own
-(``flows.gather``, ``flows.models``).
+(``flows.gathering``, ``flows.models``).
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from connectors.messages import Detector, DetectorConfig, Message
 from flows.config import CompiledDetector, ConfigError, compile_config
 from flows.detectors.registry import KINDS, Trait
 from flows.futility import check_proposal, futility_of
-from flows.gather import MAX_MEMBERS
+from flows.gathering import MAX_MEMBERS
 from flows.keys import MAX_KEYS
 from flows.policy import KNOWN_EXTRA, LEAST, WEEK_S, chance_of_each
 

@@ -17,7 +17,7 @@ from connectors.messages import Aggregate, ClosedBy, Detector, OutRecord, Shape
 from connectors.training import PartState
 from flows.block import Block, BlockLimits
 from flows.config import ConfigError, compile_config, compile_merged
-from flows.gather import MAX_GROUPS
+from flows.gathering import MAX_GROUPS
 from flows.group import GroupPlan
 from flows.learned import Learned
 from flows.partial import Part, merge_portions

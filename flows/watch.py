@@ -15,7 +15,8 @@ from flows.config import CompiledDetector, GatherKey, ProgramKey
 from flows.detectors.base import Ints
 from flows.episodes import Lanes
 from flows.families import Families
-from flows.gather import Gather, Gathering
+from flows.gather import Gather
+from flows.gathering import Gathering
 from flows.keys import MAX_KEYS, Keys
 from flows.models import MAX_MODELS, Models
 from flows.notices import Notices

@@ -22,7 +22,7 @@ from flows.config import compile_config
 from flows.detectors.base import Ints
 from flows.detectors.registry import KINDS, Trait
 from flows.detectors.river_models import MODELS
-from flows.gather import MAX_GROUPS
+from flows.gathering import MAX_GROUPS
 from flows.keys import MAX_KEYS
 from flows.program import Program
 from tests.benchmarks.load import START_MS

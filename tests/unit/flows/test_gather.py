@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from connectors.messages import DetectorConfig, Group, MetricType, Shape
-from flows import gather
+from flows import gathering as module
 from flows.block import BlockLimits
 from flows.chunks import Types
 from flows.group import GroupPlan
@@ -53,7 +53,7 @@ def test_it_settles_first_and_then_tells_every_step() -> None:
 def test_beyond_a_bound_it_says_nothing_more_and_counts(
     bound: str, limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gather, bound, limit)
+    monkeypatch.setattr(module, bound, limit)
     log = log_of(grouped(by=("n",)))
     partitions = Partitions([log])
     partitions.run(np.random.default_rng(0))
@@ -82,7 +82,7 @@ def test_beyond_a_bound_it_says_nothing_more_and_counts(
 def test_who_exceeds_a_bound_is_told_which_and_what_to_do(
     bound: str, limit: int, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gather, bound, limit)
+    monkeypatch.setattr(module, bound, limit)
     log = log_of(grouped(by=("n",)))
     log.detector("e", grouped('m{n="1"}'))
     block, _ = log.run()
@@ -93,7 +93,7 @@ def test_who_exceeds_a_bound_is_told_which_and_what_to_do(
 
 
 def test_a_change_of_the_config_lets_it_begin_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gather, "MAX_MEMBERS", 2)
+    monkeypatch.setattr(module, "MAX_MEMBERS", 2)
     log = log_of(grouped(), steps=6)
     log.detector("d", grouped('m{n="1"}'))
     for step in range(6, 20):
@@ -136,7 +136,7 @@ def test_a_type_learned_later_changes_what_auto_means() -> None:
 
 
 def test_a_long_range_need_not_wait_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gather, "MAX_WAITING", 12)
+    monkeypatch.setattr(module, "MAX_WAITING", 12)
     log = log_of(grouped(shape=Shape.RATE, range_s=300), steps=40)
     partitions = Partitions([log])
     partitions.run(np.random.default_rng(0), restarts=0.2)
@@ -147,7 +147,7 @@ def test_a_long_range_need_not_wait_whole(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_what_waits_is_bounded_however_far_ahead_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gather, "MAX_WAITING", 100)
+    monkeypatch.setattr(module, "MAX_WAITING", 100)
     log = log_of(grouped(), steps=6)
     for second in range(90, 150):
         log.samples(*(({"__name__": "m", "n": str(n)}, second + 500.0, 1.0) for n in range(2)))

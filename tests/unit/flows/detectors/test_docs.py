@@ -19,7 +19,7 @@ from flows.course import TELL_EVERY_MS
 from flows.detectors.base import BAND_SURPRISE, SURPRISE_MAX, VALUE_LIMIT
 from flows.detectors.registry import KINDS
 from flows.explain import LONG_MS, LONG_SAMPLES
-from flows.gather import MAX_GROUPS, MAX_MEMBERS, MAX_WAITING
+from flows.gathering import MAX_GROUPS, MAX_MEMBERS, MAX_WAITING
 from flows.group import MAX_RANGE_STEPS, RANGE_STEPS
 from flows.merge import MAX_MERGED_GROUPS, MAX_QUEUED
 from flows.policy import DEFAULT_THRESHOLD, LEAST, QUIET_MS, QUIET_SAMPLES, WEEK_S, WORSE
