@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from api.sources import Sources
 from api.training_history import PastSeries, TrainingHistory
 from api.training_range import TrainingRange, fetched_parts
 from connectors.messages import Aggregate, Detector, Shape
+from connectors.workers import Workers
 from flows.config import ConfigError, compile_config
 from flows.group import GroupPlan
 from flows.promql import Vector
@@ -64,15 +66,14 @@ def _name_of(plan: GroupPlan) -> str | None:
 
 
 async def fetched_groups(
-    sources: Sources, source: DataSource, asked: TrainingRange, plan: GroupPlan
+    sources: Sources, source: DataSource, asked: TrainingRange, plan: GroupPlan, workers: Workers
 ) -> AsyncIterator[TrainingHistory]:
     """The history of the groups, the earliest part first; raises what the source's client raises."""
     name = _name_of(plan)
     more = asked.labels if name is None else {**asked.labels, NAME_LABEL: name}
     async for series in fetched_parts(sources, source, aligned(asked, plan), str(query_of(asked, plan))):
-        yield group_history(
-            [PastSeries(plan.labels_of({**one.labels, **more}), one.times_ms, one.values) for one in series], plan
-        )
+        told = (one._replace(labels=plan.labels_of({**one.labels, **more})) for one in series)
+        yield await workers.run(partial(group_history, told, plan))
 
 
 def group_history(series: Iterable[PastSeries], plan: GroupPlan) -> TrainingHistory:

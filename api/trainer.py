@@ -1,43 +1,21 @@
-"""Runs trainings: sends history to the partitions of its series, never much more than the flow has learned.
-
-What is sent and not learned yet stands in the log before live samples, which wait for it: so it is a few milliseconds
-of work (``window_of``), and more goes out only as the partitions say that they have learned.
-"""
+"""Starts and cancels trainings of this process; ``api/training_sender.py`` sends the history of each."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import secrets
-import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable
 
 from api.meters import ApiMeters
 from api.settings import ApiSettings
-from api.training_board import Entry, Training, TrainingBoard
-from api.training_history import Piece, TrainingHistory, pieces, whole_steps
-from api.training_sweep import sweep
-from api.writer import Writer
-from connectors.errors import KafkaUnavailable, Overloaded, TocsinError, Unavailable
-from connectors.messages import Detector, OutRecord, Shape
-from connectors.training import (
-    ENDED,
-    Mark,
-    PartState,
-    TrainingBegin,
-    TrainingCancel,
-    TrainingEnd,
-    TrainingHead,
-    TrainingState,
-    history_record,
-    home_of,
-    mark_record,
-)
+from api.training_board import Training, TrainingBoard
+from api.training_sender import Fetch, Sender
+from api.training_writer import TrainingWriter
+from connectors.errors import Overloaded
+from connectors.messages import Detector, Shape
+from connectors.training import ENDED, TrainingBegin, TrainingCancel, TrainingHead, TrainingState, home_of
 from connectors.workers import Workers
-from flows.detectors.registry import KINDS, Trait
 
 log = logging.getLogger(__name__)
 
@@ -45,40 +23,8 @@ MAX_RUNNING = 4
 """Of one api process, as many as a partition takes."""
 THREADS = 2
 """For their history: sorting, hashing and encoding it. Each training waits for one at a time, so none is refused."""
-WINDOW, SLOW_WINDOW = 10_000, 25
-"""Samples sent and not learned: 5 ms of work of compiled kinds, 2.5 million samples a second; of Python objects at 1 ms
-each, and of kinds that go through all that a second of log time brings at each time, some 25 ms."""
-PIECES = 5
-"""Records of which a window consists, at most: series that are new to the flow take longer than their samples."""
-TELL_S = 1.0
-"""So often it is told how much was sent."""
-ALIVE_S = 60.0
-"""So often the partitions are told that the training goes on."""
-PATIENCE_S = 600.0
-"""The flow may be away for so long."""
 CANCEL_TIMEOUT_S = 2.0
 ID_BYTES = 8
-Fetch = Callable[[], AsyncIterator[TrainingHistory]]
-"""Gives history in parts, each later than the one before; raises ``TocsinError`` if it cannot be had."""
-
-
-class Ended(Exception):  # noqa: N818 - no error: somebody else has ended it
-    """A training has ended before all was sent."""
-
-
-@dataclass
-class Sent:
-    """What each partition was sent."""
-
-    records: dict[int, int] = field(default_factory=dict)
-    samples: dict[int, int] = field(default_factory=dict)
-    total: int = 0
-
-    def add(self, piece: Piece) -> None:
-        """One record more."""
-        self.records[piece.partition] = self.records.get(piece.partition, 0) + 1
-        self.samples[piece.partition] = self.samples.get(piece.partition, 0) + piece.samples
-        self.total += piece.samples
 
 
 class Trainer:
@@ -87,10 +33,10 @@ class Trainer:
     def __init__(
         self, settings: ApiSettings, meters: ApiMeters, now_ms: Callable[[], int], board: TrainingBoard
     ) -> None:
-        self._settings = settings
+        self._partitions = settings.partitions
         self._now_ms = now_ms
         self._board = board
-        self._writer = Writer(settings, "tocsin-training")
+        self._writer = TrainingWriter(settings, now_ms, board)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._starting = 0
         self.workers = Workers("trainings", THREADS, 4 * MAX_RUNNING)
@@ -105,7 +51,7 @@ class Trainer:
         if len(self._tasks) + self._starting >= MAX_RUNNING:
             message = f"{MAX_RUNNING} trainings run in this process, the most that there may be"
             raise Overloaded(message, retry_after_s=5)
-        now_ms, partitions = self._now_ms(), self._settings.partitions
+        now_ms, partitions = self._now_ms(), self._partitions
         home = None if detector.config.group is None else home_of(detector.id, partitions)
         head = TrainingHead(
             training_id=f"t-{secrets.token_hex(ID_BYTES)}", detector_id=detector.id, revision=detector.revision,
@@ -114,13 +60,13 @@ class Trainer:
         )  # fmt: skip
         self._starting += 1
         try:
-            await self.write(self.head_record(head))
+            await self._writer.write(self._writer.head_record(head))
         finally:
             self._starting -= 1
         self._board.put(head)
         begin = TrainingBegin(detector=detector, signal=signal)
-        running = _Running(self, begin, head, self._board.entry(head.training_id))
-        task = asyncio.create_task(running.run(fetch), name=head.training_id)
+        sender = Sender(self._writer, self.workers, begin, head, self._board.entry(head.training_id))
+        task = asyncio.create_task(sender.run(fetch), name=head.training_id)
         self._tasks[head.training_id] = task
         task.add_done_callback(lambda _: self._tasks.pop(head.training_id, None))
         return self._told(head.training_id)
@@ -132,9 +78,9 @@ class Trainer:
             ended = head.model_copy(
                 update={"state": TrainingState.CANCELLED, "reason": reason, "updated_ms": self._now_ms()}
             )
-            await self.mark_all(head, TrainingCancel(reason=reason))
+            await self._writer.mark_all(head, TrainingCancel(reason=reason))
             self._board.put(ended)
-            await self.write(self.head_record(ended))
+            await self._writer.write(self._writer.head_record(ended))
         return self._told(head.training_id)
 
     async def stop(self) -> None:
@@ -150,192 +96,9 @@ class Trainer:
         except TimeoutError:
             log.warning("trainings could not be cancelled: the flow will give them up")
         self.workers.stop()
-        await asyncio.to_thread(self._writer.stop)
+        await self._writer.stop()
 
     def _told(self, training_id: str) -> Training:
         told = self._board.get(training_id)
         assert told is not None  # noqa: S101 - its head was put there
         return told
-
-    # records
-
-    def put(self, head: TrainingHead) -> None:
-        """Let this process know at once what is written."""
-        self._board.put(head)
-
-    def now_ms(self) -> int:
-        """Wall clock."""
-        return self._now_ms()
-
-    def head_record(self, head: TrainingHead) -> OutRecord:
-        """What this process says of a training."""
-        return OutRecord(self._settings.topics.status, head.key, head.encode(), [])
-
-    async def mark_all(self, head: TrainingHead, mark: Mark) -> None:
-        """Tell every partition that takes part the same."""
-        topic = self._settings.topics.metrics
-        records = (mark_record(topic, head.training_id, head.detector_id, partition, mark) for partition in head.places)
-        await asyncio.gather(*(self.write(record) for record in records))
-
-    async def write(self, record: OutRecord) -> None:
-        """Until Kafka has confirmed; raises ``Unavailable``."""
-        timeout_s = self._settings.delivery_timeout_s
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._writer.write(record)
-        except TimeoutError as error:
-            message = f"Kafka at {self._settings.kafka} (TOCSIN_KAFKA) has not confirmed within {timeout_s:g} s"
-            raise KafkaUnavailable(message) from error
-
-    async def sweep(self) -> None:
-        """Take out of the topic what is old: each training that comes lets one go at least."""
-        await sweep(self._board, self._now_ms(), self._settings.topics.status, self.write)
-
-    @property
-    def topic(self) -> str:
-        """Where history stands."""
-        return self._settings.topics.metrics
-
-
-class _Running:
-    """One training on its way."""
-
-    def __init__(self, trainer: Trainer, begin: TrainingBegin, head: TrainingHead, entry: Entry) -> None:
-        self._trainer = trainer
-        self._begin, self._detector = begin, begin.detector
-        self._head = head
-        self._entry = entry
-        self._sent = Sent()
-        self._series: set[int] = set()
-        self._told_s, self._alive_s = 0.0, -math.inf
-
-    async def run(self, fetch: Fetch) -> None:
-        """From fetching to the outcome, which the board and the topic know in the end."""
-        try:
-            await self._keep_alive()
-            async for part in fetch():
-                await self._send(part)
-            await self._send_ends()
-            await self._learned()
-            state, reason = self._entry.state, self._entry.reason
-        except Ended:
-            state, reason = self._entry.state, self._entry.reason
-        except TocsinError as error:
-            state, reason = TrainingState.FAILED, str(error)
-        except Exception:
-            log.exception("training %s", self._head.training_id)
-            state, reason = TrainingState.FAILED, "unexpected error; the log of the api has it under the training's id"
-        await self._end(state or TrainingState.FAILED, reason)
-
-    async def _end(self, state: TrainingState, reason: str) -> None:
-        """Say how it ended; what has not ended by itself in some partition is cancelled there."""
-        try:
-            if state is not TrainingState.DONE:
-                await self._trainer.mark_all(self._head, TrainingCancel(reason=reason))
-            await self.tell(state, reason)
-        except Unavailable as error:
-            log.warning("training %s: its end could not be told: %s", self._head.training_id, error)
-            self._head = self._changed(state, reason)
-            self._trainer.put(self._head)
-        log.info("training %s of %s: %s %s", self._head.training_id, self._head.detector_id, state, reason)
-        await self._trainer.sweep()
-
-    async def _send(self, part: TrainingHistory) -> None:
-        self._check()
-        await self._keep_alive()  # of parts without samples many may follow each other
-        workers, tenant = self._trainer.workers, self._detector.config.tenant
-        self._series.update(await workers.run(partial(part.series_hashes, tenant)))
-        head, sent = self._head, self._sent
-        self._head = head.model_copy(
-            update={
-                "series_matched": len(self._series), "series_unmatched": max(head.series_unmatched, part.unmatched),
-                "duplicates": head.duplicates + part.duplicates, "samples": head.samples + part.samples,
-            }
-        )  # fmt: skip
-        await self.tell(TrainingState.SENDING)
-        window = window_of(self._detector)
-        if head.home is not None:
-            waiting = whole_steps(part, head.home, window // PIECES)
-        else:
-            waiting = pieces(part, tenant, head.partitions, window // PIECES)
-        while (piece := await workers.run(partial(next, waiting, None))) is not None:
-            await self._until(partial(self._has_room, piece, window))
-            await self._trainer.write(
-                history_record(self._trainer.topic, head.training_id, self._detector, piece.partition, piece.value)
-            )
-            sent.add(piece)
-            await self._tell_sent()
-
-    def _has_room(self, piece: Piece, window: int) -> bool:
-        under_way = sum(self._sent.records.values()) - self._entry.records
-        fits = under_way < PIECES and self._sent.total + piece.samples <= self._entry.came + window
-        return fits or not under_way  # a step of many groups may be more than a window
-
-    async def _send_ends(self) -> None:
-        self._head = self._head.model_copy(update={"sent": self._sent.total})
-        self._alive_s = math.inf  # who has been told the end must not begin anew
-        await asyncio.gather(*(self._send_end(partition) for partition in self._head.places))
-        await self.tell(TrainingState.LEARNING)
-
-    async def _send_end(self, partition: int) -> None:
-        head, sent = self._head, self._sent
-        end = TrainingEnd(records=sent.records.get(partition, 0), samples=sent.samples.get(partition, 0))
-        await self._trainer.write(mark_record(self._trainer.topic, head.training_id, head.detector_id, partition, end))
-
-    async def _learned(self) -> None:
-        """Until every partition has said that it is done."""
-        await self._until(
-            lambda: sum(part.state is PartState.DONE for part in self._entry.parts.values()) >= self._head.partitions
-        )
-
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        """Wait for news until it holds. Raises ``Ended`` and, when the flow is silent for long, ``Unavailable``."""
-        heard_s = time.monotonic()
-        while True:
-            self._check()
-            if condition():
-                return
-            self._entry.changed.clear()
-            try:
-                async with asyncio.timeout(ALIVE_S):
-                    await self._entry.changed.wait()
-                heard_s = time.monotonic()
-            except TimeoutError as error:
-                if time.monotonic() - heard_s > PATIENCE_S:
-                    message = f"the flow has said nothing for {PATIENCE_S:.0f} s"
-                    raise Unavailable(message) from error
-                await self._keep_alive()
-
-    def _check(self) -> None:
-        """Raise ``Ended`` if it was cancelled or has failed in some partition."""
-        if self._entry.state in (TrainingState.FAILED, TrainingState.CANCELLED):
-            raise Ended
-
-    async def _keep_alive(self) -> None:
-        """Let all partitions know that it goes on: some may get nothing for long while others are busy."""
-        if time.monotonic() - self._alive_s >= ALIVE_S:
-            self._alive_s = time.monotonic()
-            await self._trainer.mark_all(self._head, self._begin)
-            self._begin = self._begin.model_copy(update={"again": True})
-
-    async def _tell_sent(self) -> None:
-        await self._keep_alive()
-        if time.monotonic() - self._told_s >= TELL_S:
-            self._head = self._head.model_copy(update={"sent": self._sent.total})
-            await self.tell(TrainingState.SENDING)
-
-    def _changed(self, state: TrainingState, reason: str) -> TrainingHead:
-        return self._head.model_copy(update={"state": state, "reason": reason, "updated_ms": self._trainer.now_ms()})
-
-    async def tell(self, state: TrainingState, reason: str = "") -> None:
-        """Write how far it is, and know it here at once."""
-        self._told_s = time.monotonic()
-        self._head = self._changed(state, reason)
-        self._trainer.put(self._head)
-        await self._trainer.write(self._trainer.head_record(self._head))
-
-
-def window_of(detector: Detector) -> int:
-    """How many samples may be on their way to the flow at a time."""
-    slow = KINDS[detector.config.kind].traits & {Trait.OBJECTS, Trait.PAUSES}
-    return SLOW_WINDOW if slow else WINDOW

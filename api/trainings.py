@@ -15,10 +15,10 @@ from api.context import STATUS, Context
 from api.group_history import aligned, fetched_groups, plan_of, sent_groups, signal_of
 from api.json_route import JsonRoute
 from api.problems import ApiError, Code
-from api.trainer import Fetch
 from api.training_board import Training
 from api.training_history import PastSeries, TrainingHistory, history_of
 from api.training_range import TrainingRange, check_source, fetched
+from api.training_sender import Fetch
 from api.trial_samples import Samples
 from connectors.messages import Detector, Message
 from connectors.training import TrainingState
@@ -130,7 +130,7 @@ async def _fetch_of(context: Context, detector: Detector, plan: GroupPlan | None
         check_source(source)
         if plan is not None:
             aligned(asked.history, plan)
-            return partial(fetched_groups, context.sources, source, asked.history, plan)
+            return partial(fetched_groups, context.sources, source, asked.history, plan, context.trainer.workers)
         return partial(fetched, context.sources, source, asked.history, detector, context.trainer.workers)
     assert asked.samples is not None  # noqa: S101 - one of both is given
     history = await context.sources.work.run(partial(_history_of, detector, asked.samples))

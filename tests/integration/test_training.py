@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from websockets.sync.client import connect
 
-from api import trainer
+from api import training_sender
 from api.socket_messages import Subscribe
 from api.training_range import PART_STEPS
 from connectors.codec.encode import encode_labels, encode_write_request
@@ -298,7 +298,7 @@ def prometheus() -> Iterator[str]:
 def test_a_range_is_fetched_part_by_part_under_the_labels_that_are_missing_there(
     place: Place, prometheus: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer, "ALIVE_S", 0.02)
+    monkeypatch.setattr(training_sender, "ALIVE_S", 0.02)
     http, path = place.api.http, f"/api/detectors/{place.detectors[2]}/train"
     ids = {
         kind: http.post("/api/datasources", json={"name": kind, "kind": kind, "url": prometheus}).json()["id"]
@@ -377,8 +377,8 @@ def test_what_cannot_be_trained_is_named(place: Place) -> None:
 
 def test_a_flow_that_says_nothing_is_not_waited_for_for_ever(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place.flow.kill()
-    monkeypatch.setattr(trainer, "ALIVE_S", 0.1)
-    monkeypatch.setattr(trainer, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(training_sender, "ALIVE_S", 0.1)
+    monkeypatch.setattr(training_sender, "PATIENCE_S", 0.3)
     failed = place.until(train(place, place.api, 0, range(NOW - 10, NOW)), "failed")
     assert "the flow has said nothing for" in failed["reason"]
     assert (failed["sent"], failed["learned"], failed["partitions_done"]) == (10 * SERIES, 0, 0)
