@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import time
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Annotated
@@ -12,6 +15,7 @@ from api.source_config import NO_NUL, SourceKind
 from api.source_table import DataSource
 from api.sources import Sources
 from api.training_history import PastSeries, TrainingHistory, history_of
+from connectors.errors import Overloaded, SourceUnreachable
 from connectors.messages import MAX_TIME_MS, Detector, LabelName, LabelText, Message
 from connectors.sources.decode import SourceSeries
 from connectors.sources.pieces import Range
@@ -29,6 +33,11 @@ PART_POINTS = 4_000_000
 """Of one part: 64 MB. It is enough for the 2,000 series that a detector has where all of it is asked at once."""
 DEADLINE_S = 120.0
 """For one part."""
+PATIENCE_S, AGAIN_S = 120.0, 2.0
+"""A source may be away for so long, and is asked again so often. With a part that comes late, it is less than the flow
+waits for a training of which it hears nothing."""
+
+log = logging.getLogger(__name__)
 
 
 class TrainingRange(Message):
@@ -88,10 +97,22 @@ async def fetched_parts(
 ) -> AsyncIterator[list[PastSeries]]:
     """What a query gives, part by part."""
     for part in asked.parts(query):
-        async with sources.asking(source, DEADLINE_S) as api:
-            assert isinstance(api, PrometheusApi)  # noqa: S101 - ``check_source``
-            found = await api.fresh_range(part, PART_POINTS)
-        yield [_past_of(series) for series in found]
+        yield [_past_of(series) for series in await _fetched_part(sources, source, part)]
+
+
+async def _fetched_part(sources: Sources, source: DataSource, part: Range) -> list[SourceSeries]:
+    """Outlast a source that is stopped and started again: whoever asked for the training has long gone."""
+    until_s = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            async with sources.asking(source, DEADLINE_S) as api:
+                assert isinstance(api, PrometheusApi)  # noqa: S101 - ``check_source``
+                return await api.fresh_range(part, PART_POINTS)
+        except (SourceUnreachable, Overloaded) as error:
+            if time.monotonic() + AGAIN_S > until_s:
+                raise
+            log.warning("history of data source %s: %s; it is asked again", source.config.name, error)
+        await asyncio.sleep(AGAIN_S)
 
 
 def _past_of(series: SourceSeries) -> PastSeries:

@@ -43,12 +43,15 @@ VARIANTS = 2
 """So many variants of a test run without the compiler."""
 MEASURING = "COVERAGE_PROCESS_CONFIG"
 """Environment variable by which coverage reaches processes that tests start."""
-KILLING = ("flow_kill", "broker_death", "ingest_outage", "answers", "noise", "prometheus")
+KILLING = (
+    *("flow_kill", "broker_death", "ingest_outage", "answers", "noise", "prometheus"),
+    *("api_outage", "source_outage"),
+)
 WITH_APACHE = {
     f"test_{name}.py"
     for name in (
         *("answers", "broker", "broker_death", "ingest_outage"),
-        *("api_conflicts", "api_dead_letters", "api_detectors"),
+        *("api_conflicts", "api_dead_letters", "api_detectors", "api_outage"),
     )
 }
 REPEATING = (
