@@ -253,7 +253,7 @@ class Block:
             self.narration.record(state, CLOSED, ClosedBy.QUIET, out)
         self._sweep(out)
         self.episodes.count()
-        self.watch.share_chance(control.partitions)
+        self.watch.thresholds.share_chance(control.partitions)
         self._spend(control.partitions)
         self._tell_status(control.partitions)
 

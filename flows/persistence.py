@@ -54,7 +54,7 @@ def save(block: Block) -> bytes:
         "gatherings": {g.detector.source.id: [g.incarnation, g.next_step, g.begun, g.overflowed]
                        for g in block.watch.gatherings.values()},
         "full": full,
-        "chances": block.watch.chances(),
+        "chances": block.watch.thresholds.chances(),
         "signal": block.narration.signal,
         "rules": block.rules.saved(),
         "hidden": block.narration.hiding.hidden,
@@ -121,7 +121,8 @@ def load(raw: bytes, block: Block) -> Block:
     block.watch.models.kept = block.watch.keys.kept = None
     numbers = block.watch.numbers
     block.watch.keys.full = {numbers[detector_id] for detector_id in full if detector_id in numbers}
-    block.watch.restore_chances({key: chance for key, chance in header.get("chances", {}).items() if key in numbers})
+    chances = {numbers[key]: chance for key, chance in header.get("chances", {}).items() if key in numbers}
+    block.watch.thresholds.restore_chances(chances)
     block.narration.signal = _load_signal(header.get("signal"))
     _load_programs(block, saved, programs)
     load_episodes(block, saved, sources, list(programs))

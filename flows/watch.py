@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -10,7 +9,6 @@ import numpy as np
 
 from connectors.messages import MetricType, Shape
 from flows.audience import Audience, Audiences
-from flows.budget import Budgets
 from flows.config import CompiledDetector, GatherKey, ProgramKey
 from flows.detectors.base import Ints
 from flows.episodes import Lanes
@@ -20,12 +18,13 @@ from flows.gathering import Gathering
 from flows.keys import MAX_KEYS, Keys
 from flows.models import MAX_MODELS, Models
 from flows.notices import Notices
-from flows.policy import POLICY, Policies, chance_of_each
+from flows.policy import Policies
 from flows.program import Program
 from flows.programs import Key, Programs, runs
 from flows.routes import NONE, Routes
 from flows.selector import NAME_LABEL
 from flows.series import SeriesTable
+from flows.thresholds import Thresholds
 from flows.work import WORK_PER_LANE, WORK_PER_SINGLE, work_to_try
 
 GatheringState = tuple[int, int, bool, bool]
@@ -49,8 +48,8 @@ class Watch:
         self.numbers: dict[str, int] = {}
         self.revised: dict[int, bool] = {}
         """numbers whose detector came, went or changed, until somebody takes note; and whether it computes anew"""
-        self.policies: Policies = np.zeros(0, POLICY)
-        self.budgets = Budgets()
+        self.thresholds = Thresholds(self.keys, self.programs, self.detector)
+        self.budgets = self.thresholds.budgets
         self._singly = np.zeros(0, np.bool_)
         """whether the series of a detector are added one by one"""
         self._asking: dict[str, int] = {}
@@ -77,7 +76,9 @@ class Watch:
             self.numbers[detector.source.id] = number
             self.revised[number] = True
             new += self._ask(detector)
-        self._set_policies(added)
+        self._make_room()
+        self.thresholds.set(added)
+        self._singly[list(added)] = [detector.singly for detector in added.values()]
         for number, detector in added.items():
             if detector.plan is not None and detector.source.config.enabled:
                 state = gathered.get(detector.source.id, (0, 0, False, False))
@@ -274,62 +275,21 @@ class Watch:
         """Columns for ``episodes.follow``."""
         entries, lanes = self.routes.entries, self.routes.lanes
         columns = (entries["lane"], lanes["next"], lanes["detector"], lanes["episode"])
-        return Lanes((*columns, self.policies))
+        return Lanes((*columns, self.thresholds.policies))
 
-    def _set_policies(self, added: Mapping[int, CompiledDetector]) -> None:
-        more = len(self.detectors) - len(self.policies)
+    def _make_room(self) -> None:
+        """Let all columns by number be as long as there are detectors, or longer."""
+        more = len(self.detectors) - len(self._singly)
         if more > 0:
-            more = max(16, more, len(self.policies))
-            self.policies = np.concatenate([self.policies, np.zeros(more, POLICY)])
+            more = max(16, more, len(self._singly))
             self._singly = np.concatenate([self._singly, np.zeros(more, np.bool_)])
-            self.keys.reserve(len(self.policies))
-        numbers, detectors = list(added), added.values()
-        self.policies[numbers] = np.frombuffer(b"".join([detector.policy for detector in detectors]), POLICY)
-        self._singly[numbers] = [detector.singly for detector in detectors]
-        for number, detector in added.items():
-            budget = detector.source.config.budget
-            if budget is not None and detector.plan is None:
-                self.budgets.begin(number, budget, self.policies)
+            self.thresholds.reserve(len(self._singly))
+            self.keys.reserve(len(self._singly))
 
-    def share_chance(self, partitions: int) -> None:
-        """Let thresholds by chance follow how many signals a detector has, if all partitions have as many as this one.
-
-        A single series is taken to be the only one.
-        """
-        chances = self.policies["log_chance"]
-        touched = self.keys.touched
-        by_chance = touched[~np.isnan(chances[touched])].tolist()
-        again = [number for number in by_chance if self._entities_of(number)]  # as many series may be of more groups
-        changed = self.keys.changed()
-        if again:
-            changed = np.union1d(changed, np.array(again, np.int64))
-        shared = self.keys.shared
-        for number in changed[~np.isnan(chances[changed])].tolist():
-            signals = ((self._entities_of(number) or int(shared[number])) - 1) * partitions + 1
-            chances[number] = math.log10(chance_of_each(self.detector(number).source.config, signals))
-
-    def _entities_of(self, number: int) -> int:
-        """How many groups a detector judges each as one signal, whose members do not alarm; 0 if it judges none so."""
-        key = self.detector(number).program
-        program = self.programs.find(key) if key.peers else None
-        return len(program.entities) if isinstance(program, Program) else 0
-
-    def chances(self) -> dict[str, tuple[int, float]]:
-        """By the ids of detectors with a threshold by chance: among how many series it is shared out, log10 of each."""
-        chances = self.policies["log_chance"]
-        shared = self.keys.shared
-        known = np.flatnonzero(shared >= 0)
-        return {
-            self.detector(number).source.id: (int(shared[number]), float(chances[number]))
-            for number in known[~np.isnan(chances[known])].tolist()
-        }
-
-    def restore_chances(self, chances: Mapping[str, Sequence[float]]) -> None:
-        """Put back what ``chances`` gave: what has changed since is seen at the next control record, as it would be."""
-        for detector_id, (n, log_chance) in chances.items():
-            number = self.numbers[detector_id]
-            self.keys.restore(number, int(n))
-            self.policies["log_chance"][number] = log_chance
+    @property
+    def policies(self) -> Policies:
+        """From which surprise each detector alarms, and how its episodes end; (detectors or more,)."""
+        return self.thresholds.policies
 
     def _add_lanes(self, row: int, number: int, labels: Mapping[str, str], *, counter: bool) -> None:
         for key in self.detector(number).keys_for(labels, counter=counter):

@@ -126,8 +126,9 @@ def test_a_snapshot_goes_on_with_the_same(cut: int) -> None:
     first.take(chunks[:cut])
     again = load(save(first), log.block())
     for chunk in chunks[cut:]:
-        assert again.watch.chances() == whole.watch.chances()
+        assert again.watch.thresholds.chances() == whole.watch.thresholds.chances()
         np.testing.assert_array_equal(again.watch.policies["log_chance"][:1], whole.watch.policies["log_chance"][:1])
         again.take([chunk])
         whole.take([chunk])
-    assert json.loads(json.dumps(again.watch.chances())) == {"d0": [33, pytest.approx(math.log10(21.0 / 97.0))]}
+    chances = json.loads(json.dumps(again.watch.thresholds.chances()))
+    assert chances == {"d0": [33, pytest.approx(math.log10(21.0 / 97.0))]}

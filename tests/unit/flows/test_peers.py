@@ -217,7 +217,8 @@ def test_a_threshold_by_chance_is_shared_out_among_entities() -> None:
     world.run(np.random.default_rng(0))
     running = world.merges["d"].running
     assert running is not None
-    (signals, log_chance), config_ = running.block.watch.chances()["d"], running.block.watch.detector(0).source.config
+    watch = running.block.watch
+    (signals, log_chance), config_ = watch.thresholds.chances()["d"], watch.detector(0).source.config
     assert signals == 2 * (MEMBERS + 1)
     assert log_chance == pytest.approx(np.log10(chance_of_each(config_, 2)))
 
@@ -279,14 +280,14 @@ def test_chance_is_shared_anew_when_as_many_series_are_of_more_groups() -> None:
     running = world.merges["d"].running
     assert running is not None
     watch = running.block.watch
-    before, series = watch.chances()["d"], watch.series
+    before, series = watch.thresholds.chances()["d"], watch.series
     gone = [row for row in range(len(series)) if series.labels_of(row).get("n") in {"0", "1"}][:2]
     running.block._forget_series(gone, [])
     labels = [encode_labels({"job": "cart"}), encode_labels(labels_of("cart", 0))]
     new = tuple(NewSeries(series_hash(raw, "anonymous"), "anonymous", raw) for raw in labels)
     hashes = np.array([one.series for one in new], np.uint64)
     running.block.take([Samples(hashes, np.full(2, running.block.log_ms + 1000 * STEP_S), np.zeros(2), None, new)])
-    watch.share_chance(3)
-    signals, log_chance = watch.chances()["d"]
+    watch.thresholds.share_chance(3)
+    signals, log_chance = watch.thresholds.chances()["d"]
     assert signals == before[0]
     assert log_chance == pytest.approx(np.log10(chance_of_each(watch.detector(0).source.config, 7)))
