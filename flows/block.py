@@ -407,7 +407,7 @@ class Block:
             + self.episodes.open.nbytes
             + self.trials.table.size_bytes
             + self.archive.size_bytes
-            + (0 if self.teller is None else self.teller.heard.size_bytes)
+            + (0 if self.teller is None else self.teller.naming.heard.size_bytes)
         )
 
 

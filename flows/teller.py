@@ -19,12 +19,12 @@ import orjson
 
 from connectors.catalogue import Topics
 from connectors.messages import OutRecord
-from connectors.status import MAX_SIGNALS, SignalState, detector_key, partition_key
+from connectors.status import detector_key, partition_key
 from flows.config import CompiledDetector
 from flows.detectors.base import Column, Ints, Table
 from flows.episodes import EpisodeTable
-from flows.heard import EXPECTED, LOWER, NONE, SCORE, TIME, UPPER, VALUE, Heard, labels_json
 from flows.look import Look, look_at
+from flows.naming import Naming
 from flows.program import Judged
 from flows.series import NEVER_MS
 from flows.watch import Watch
@@ -41,8 +41,6 @@ MAX_LANES = 200_000
 PARTITION_EVERY_MS = 30_000
 MAX_CADENCES = 1000
 """Series of which the median cadence is told."""
-MAX_OTHERS = 8
-"""Signals that are named without need, of a detector that has more than ``MAX_SIGNALS``."""
 RATE_MS, YOUNG_MS, DAY_MS = 86_400_000.0, 3_600_000, 86_400_000.0
 """Anomalies fade over a day; in its first hour a detector has no rate."""
 NOT_THERE = (1 << 63) - 1
@@ -55,7 +53,6 @@ COLUMNS = (
     Column("recent_ms", np.int64),
     Column("digest", np.int64),  # of what was told
 )
-UNHEARD = [math.nan] * 6
 SAVED = ("since_ms", "opened", "recent", "recent_ms")
 
 
@@ -82,13 +79,11 @@ class Teller:
     """What is told of the block of a partition, or of that of groups, whose ``gaps`` are counted beside it."""
 
     def __init__(self, gaps: Mapping[str, int] | None = None) -> None:
-        self.heard = Heard()
+        self.naming = Naming()
         self.of_partition = gaps is None
         self._gaps = {} if gaps is None else gaps
         self._table = Table(COLUMNS)
         self._ids: list[str | None] = []
-        self._named: dict[int, Ints] = {}
-        """entries that detectors have claimed places for"""
         self._told: list[Telling] = []
         self._partition_ms = 0
         self.told_total = 0
@@ -103,7 +98,7 @@ class Teller:
 
     def hear(self, watch: Watch, entries: Ints, times_ms: Ints, judged: Judged) -> None:
         """Verdicts on ``n`` signals."""
-        self.heard.hear(entries, times_ms, judged, watch.routes.entries.used)
+        self.naming.heard.hear(entries, times_ms, judged, watch.routes.entries.used)
 
     def opened(self, number: int, log_ms: int) -> None:
         """A detector has opened an episode."""
@@ -137,7 +132,7 @@ class Teller:
         watch.revised.clear()
 
     def _forget(self, number: int) -> None:
-        self.heard.release(self._named.pop(number, np.zeros(0, np.int64)))
+        self.naming.forget(number)
         self._table.clear(np.array([number]))
 
     def _reserve(self, detectors: int) -> None:
@@ -216,7 +211,7 @@ class Teller:
             "threshold": threshold if math.isfinite(threshold) else None,
             "drops": self._drops_of(watch, number),
             "state_bytes": round(float(look.state_bytes.sum())),
-            "signals": self._signals(watch, number, look),
+            "signals": self.naming.signals(watch, number, look),
         }
 
     def _rate(self, number: int, log_ms: int) -> float | None:
@@ -234,43 +229,6 @@ class Teller:
         if gathering is not None:
             found |= {"late": gathering.late, "overflowed": int(gathering.overflowed)}
         return {reason: n for reason, n in found.items() if n}
-
-    def _signals(self, watch: Watch, number: int, look: Look) -> list[dict[str, Any]]:
-        """Those that are named, with what was heard of them since they are; of who found no place nothing is known."""
-        series, raw = watch.series.table["series"], watch.series.labels
-        chosen = _chosen(look, series[look.rows])[: self.heard.share(len(watch.numbers), MAX_SIGNALS)]
-        entries, rows = look.entries[chosen], look.rows[chosen]
-        before = self._named.pop(number, np.zeros(0, np.int64))
-        signals = series[rows] ^ (look.programs[chosen].astype(np.uint64) << np.uint64(40))
-        labels = [raw[row] or b"" for row in rows.tolist()]
-        places = self.heard.listen(entries, signals, labels, watch.routes.entries.used)
-        self.heard.release(before)
-        room = places != NONE
-        self._named[number] = entries[room]
-        told = [
-            self._signal(look, at, place, label)
-            for at, place, label in zip(chosen.tolist(), places.tolist(), labels, strict=True)
-        ]
-        self.heard.wait(places[room & ~look.silent[chosen]])
-        return told
-
-    def _signal(self, look: Look, at: int, place: int, label: bytes) -> dict[str, Any]:
-        heard = UNHEARD if place == NONE else self.heard.verdicts[place].tolist()
-        last_ms, needs = int(look.last_ms[at]), int(look.needs[at])
-        judging = SignalState.WARMING if needs else SignalState.RUNNING
-        return {
-            "labels": orjson.Fragment(labels_json(label) if place == NONE else self.heard.labels[place]),
-            "state": SignalState.SILENT if look.silent[at] else judging,
-            "open": bool(look.open[at]),
-            "needs": needs,
-            "last_ms": None if last_ms == NEVER_MS else last_ms,
-            "time_ms": None if math.isnan(heard[TIME]) else int(heard[TIME]),
-            "value": heard[VALUE],  # NaN becomes null
-            "score": heard[SCORE],
-            "expected": heard[EXPECTED],
-            "lower": heard[LOWER],
-            "upper": heard[UPPER],
-        }
 
     # memory
 
@@ -296,22 +254,3 @@ class Teller:
 def _order(log_ms: int, detector_id: str) -> int:
     """When it was told of, in s; at the same time by its id."""
     return (log_ms // 1000) << 31 | crc32(detector_id.encode()) >> 1
-
-
-def _chosen(look: Look, series: Any) -> Ints:
-    """The lanes to be named: open, silent, warming, others; within these by series hash, which nothing changes."""
-    judged = np.flatnonzero(look.needs >= 0)
-    needy = look.open[judged] | look.silent[judged] | (look.needs[judged] > 0)
-    urgent, others = judged[needy], judged[~needy]
-    room = MAX_SIGNALS if len(judged) <= MAX_SIGNALS else MAX_OTHERS
-    others = others[_least(series[others], room)]
-    if len(urgent):
-        order = np.select([look.open[urgent], look.silent[urgent]], [0, 1], 2).astype(np.uint64)
-        urgent = urgent[_least(order << np.uint64(62) | series[urgent] >> np.uint64(2), MAX_SIGNALS)]
-    return np.concatenate([urgent, others])[:MAX_SIGNALS]
-
-
-def _least(keys: Any, most: int) -> Ints:
-    """Where the least of these keys are, ascending."""
-    found = np.argpartition(keys, most)[:most] if len(keys) > most else np.arange(len(keys))
-    return found[np.argsort(keys[found], kind="stable")]

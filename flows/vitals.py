@@ -202,7 +202,7 @@ class Vitals(Collector):
         yield _counter(
             "tocsin_flow_status_told", "Records of status told, of what runs", sum(t.told_total for t in tellers)
         )
-        heard = sum(len(t.heard) for t in tellers)
+        heard = sum(len(t.naming.heard) for t in tellers)
         yield _gauge("tocsin_flow_status_signals", "Signals whose last verdict is kept for status", heard)
         untried = sum(b.trials.refused for b in judging)
         yield _counter("tocsin_flow_trials_refused", "Samples that budgets could not count, at the same bound", untried)

@@ -167,7 +167,7 @@ def test_places_change_hands_so_that_every_detector_names_its_share_whoever_came
     steady(log, range(120), series=4)
     block = telling_block(log)
     assert block.teller is not None
-    block.teller.heard = Heard(limit=8)
+    block.teller.naming.heard = Heard(limit=8)
     block.take(log.chunks())
     told: dict[str, list[DetectorStatus]] = {"d0": [], "d1": [], "d2": []}
     for status in of_detectors(block.tellings()):
@@ -184,7 +184,7 @@ def test_places_change_hands_so_that_every_detector_names_its_share_whoever_came
     last = {status.detector: status for status in of_detectors(block.tellings()) if status is not None}
     assert {name: len(status.signals) for name, status in last.items()} == {"d1": 4, "d2": 4}
     assert all(one.score is not None for status in last.values() for one in status.signals)
-    assert len(block.teller.heard) == 8
+    assert len(block.teller.naming.heard) == 8
 
 
 def test_changes_are_told_at_once_and_who_is_gone_leaves_a_tombstone() -> None:

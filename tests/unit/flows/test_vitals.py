@@ -62,7 +62,7 @@ def test_what_is_told_is_counted() -> None:
     vitals.blocks.append(block)
     metrics = exposed(vitals)
     assert metrics["tocsin_flow_status_told_total"] == len(told) > 0
-    assert metrics["tocsin_flow_status_signals"] == len(block.teller.heard) > 0
+    assert metrics["tocsin_flow_status_signals"] == len(block.teller.naming.heard) > 0
 
 
 def test_what_is_held_is_shown() -> None:
