@@ -13,16 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from connectors.codec.encode import encode_labels
+from connectors.codec.labels import parse_labels
 from connectors.codec.series_hash import series_hash
+from connectors.errors import Rejected
 from connectors.messages import Aggregate, Detector
 from connectors.training import NO_LABELS
 from flows.block import Block, BlockLimits
 from flows.chunks import Chunk, NewSeries, Samples
 from flows.config import CompiledDetector
 from flows.group import GroupPlan
-from flows.partial import Merged
-from flows.peers import has_entities, with_entities
-from flows.step import samples_of, ticks
+from flows.peers import has_entities, name_of
+from flows.step import ticks
 from flows.warm_start import WarmStart
 
 WITNESSED_STEPS = 60
@@ -38,6 +39,8 @@ class WarmGroups(WarmStart):
         self._plan = plan
         self._by_step = self.judges_pauses(source) or plan.group.aggregate is Aggregate.MEMBERS
         self._entities = has_entities(source.config)
+        self._entity_of: dict[int, NewSeries | None] = {}
+        """by the hashes of members; each record tells the labels of its series"""
         super().__init__(live, source, max_series, saved)
 
     def compile(self, source: Detector) -> CompiledDetector:
@@ -59,23 +62,25 @@ class WarmGroups(WarmStart):
         return super().take(samples)
 
     def _met(self, samples: Samples) -> NDArray[np.bool_]:
-        """Steps that this partition has told: later ones come live."""
+        """Steps that this partition has told: later ones come live. What is no end of a step is left out too."""
         gathering = self._live.watch.gatherings.get(self._live.watch.numbers.get(self.source.id, -1))
         until_ms = self._live.log_ms
         if gathering is not None:
             until_ms = min(until_ms, (gathering.next_step - 1) * self._plan.step_ms)
-        met: NDArray[np.bool_] = samples.times_ms <= until_ms
+        times_ms = samples.times_ms
+        met: NDArray[np.bool_] = (times_ms > 0) & (times_ms <= until_ms) & (times_ms % self._plan.step_ms == 0)
         return met
 
     def _learn(self, samples: Samples) -> None:
         if not self._by_step:
             super()._learn(samples)
             return
+        if self._entities:
+            self._entity_of.update((new.series, self._entity(new)) for new in samples.new)
         for one in self._cut(samples):
-            time_ms = int(one.times_ms[0])
-            for chunk in self._ticks(time_ms):
+            for chunk in self._ticks(int(one.times_ms[0])):
                 self._past.take([chunk])
-            self._past.take([self._whole(one, time_ms) if self._entities else one])
+            self._past.take([self._whole(one) if self._entities else one])
 
     def _ticks(self, time_ms: int) -> Iterator[Chunk]:
         """Ends of the steps until this one, where silence is judged; else of this one."""
@@ -86,18 +91,25 @@ class WarmGroups(WarmStart):
         for end_ms in (*range(first_ms, time_ms, step_ms), time_ms):
             yield from ticks(self._past, step_ms, end_ms)
 
-    def _whole(self, samples: Samples, time_ms: int) -> Samples:
-        """Members of a step with the entities that they make."""
-        told = {new.series: new.labels for new in samples.new}
-        known = self._past.series
-        rows = known.index.find(samples.series).tolist()
-        labels = [
-            (known.labels[row] or b"") if row >= 0 else told.get(series, b"")
-            for row, series in zip(rows, samples.series.tolist(), strict=True)
-        ]
-        order = sorted(range(len(labels)), key=labels.__getitem__)
-        members = Merged(tuple(labels[at] for at in order), samples.values[order])
-        return samples_of(with_entities(members, self._plan.group), self.source.config.tenant, time_ms)
+    def _whole(self, samples: Samples) -> Samples:
+        """Members of a step after the entities that they make, unless a member has the very labels of one."""
+        present = samples.series.tolist()
+        made = {one.series: one for series in present if (one := self._entity_of.get(series)) is not None}
+        entities = [made[series] for series in sorted(made.keys() - set(present))]
+        more = len(entities)
+        return Samples(
+            np.concatenate([np.array([one.series for one in entities], np.uint64), samples.series]),
+            np.concatenate([np.full(more, samples.times_ms[0]), samples.times_ms]),
+            np.concatenate([np.zeros(more), samples.values]), None, (*entities, *samples.new),
+        )  # fmt: skip
+
+    def _entity(self, member: NewSeries) -> NewSeries | None:
+        """The entity that a member belongs to; None if its labels cannot be read."""
+        try:
+            name = name_of(self._plan.group, parse_labels(member.labels))
+        except Rejected:
+            return None
+        return NewSeries(series_hash(name, member.tenant), member.tenant, name)
 
 
 def begin_warm(live: Block, source: Detector, max_series: int, saved: bytes = b"") -> WarmStart:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from flows.saved_trainings import load_trained, save_trained
 from flows.training import Trainings
 from tests.groups import sharing_logs
 from tests.series import START_MS
-from tests.streams import TOPICS, Log, anomalies, config
+from tests.streams import TOPICS, Log, anomalies, config, sample_bits
 
 ID = "t-0123456789abcdef"
 STEP_S, STEP_MS = 15, 15_000
@@ -121,6 +122,12 @@ def send_live(logs: Sequence[Log], metric: str, begin: int, end: int) -> None:
 
 def whole(detector: DetectorConfig, metric: str) -> Flow:
     """The same detector, there from the first step on."""
+    return _whole(detector.model_dump_json(), metric)
+
+
+@cache
+def _whole(config_json: str, metric: str) -> Flow:
+    detector = DetectorConfig.model_validate_json(config_json)
     logs = sharing_logs(PARTITIONS)
     logs[0].detector("d", detector)
     for log in logs:
@@ -288,3 +295,23 @@ def test_what_comes_too_late_or_to_a_version_that_refuses_it_fails(monkeypatch: 
 
 def _rest(learned: Learned) -> tuple[int, Shape | None, TrainingPart, bytes]:
     return learned.until, learned.signal, learned.report, learned.memory
+
+
+@pytest.mark.parametrize("detector", [AGGREGATES[0], AGGREGATES[-1], members("auto")], ids=lambda one: one.kind)
+def test_garbage_in_the_history_ends_nothing(detector: DetectorConfig) -> None:
+    """Labels that are none, times that are no ends of steps, or before 1970: all of it is left out."""
+    log = Log()
+    log.detector("d", detector)
+    log.control(time_s(NOW))
+    source = Detector(id="d", revision=1, config=detector, author="test", updated_ms=0)
+    log.mark(ID, TrainingBegin(detector=source))
+    log.history(ID, source, ({"job": "a"}, [(time_s(1) + 0.5, 1.0), (-START_MS / 1000 - 15.0, 1.0), (time_s(2), 1.0)]))
+    broken = b"\x0a\x06\x0a\x01\xff\x12\x01\xfe"
+    good = dict(log.records[-1].headers)
+    log.append(sample_bits(broken, START_MS + round(1000 * time_s(3)), 0), headers=list(good.items()))
+    log.mark(ID, TrainingEnd(records=2, samples=4))
+    trainings = Trainings(log.block())
+    told = [TrainingPart.decode(one.value or b"") for one in trainings.take(log.chunks()) if one.topic == TOPICS.status]
+    assert told[-1].state is PartState.LEARNING, told[-1]
+    (learned,) = [part for part in trainings.block.parts() if isinstance(part, Learned)]
+    assert (learned.report.samples, learned.report.ahead) == (4, 2)
