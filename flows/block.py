@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from connectors.catalogue import Topics
-from connectors.codec.labels import parse_labels
-from connectors.errors import Rejected
 from connectors.messages import (
     ClosedBy,
     ControlRecord,
     OutRecord,
 )
-from flows.chunks import Chunk, Histograms, NewSeries, Poison, ReadFeedback, ReadRevisions, Samples, Types
+from flows.chunks import Chunk, Histograms, Poison, ReadFeedback, ReadRevisions, Samples, Types
 from flows.config import Compile, compile_config
 from flows.configuration import Configuration
 from flows.dead_letter import dead_letter
@@ -28,11 +24,10 @@ from flows.detectors.base import Floats, Ints
 from flows.episode import CLOSED
 from flows.episodes import EpisodeTable, Lanes
 from flows.gather import Gather
-from flows.hash_table import Hashes
-from flows.keys import MAX_KEYS
-from flows.labels_archive import MAX_LABEL_BYTES, LabelsArchive
+from flows.intake import Intake
+from flows.labels_archive import LabelsArchive
 from flows.learned import Learned
-from flows.models import MAX_MODELS
+from flows.limits import BlockLimits
 from flows.narration import Narration
 from flows.partial import Part
 from flows.program import Judged, Program, unlimited
@@ -41,29 +36,13 @@ from flows.report import Watched
 from flows.revisions import DetectorTable
 from flows.routes import sort_by_program
 from flows.rules import Rules
-from flows.series import DROPS, NEVER_MS, SeriesTable, admit
+from flows.series import SeriesTable
 from flows.teller import Teller, Telling
 from flows.trials import Trials
 from flows.watch import Watch
-from flows.work import WORK_PER_SERIES, work_of
+from flows.work import WORK_PER_SERIES
 
-EVER_MS = (1 << 63) - 1
 EVER_WORK = math.inf
-
-
-@dataclass(frozen=True, slots=True)
-class BlockLimits:
-    """Bounds of one block."""
-
-    max_series: int = 1_000_000
-    max_label_bytes: int = MAX_LABEL_BYTES
-    max_episodes: int = 100_000
-    max_models: int = MAX_MODELS
-    max_keys: int = MAX_KEYS
-    idle_s: int = 3600
-    too_old_ms: int = 24 * 3_600_000
-    too_new_ms: int = 600_000
-    max_work: int = work_of(1)
 
 
 class Block:
@@ -89,6 +68,7 @@ class Block:
         self.rules = Rules()
         self.swept_s = 0
         self.counts: Counter[str] = Counter()
+        self.intake = Intake(self.series, self.archive, self.watch, limits, self.counts)
         self.configuration = Configuration(self.watch, read_revisions, compiled, self.counts, self._remove_detector)
         self.narration = Narration(topics.anomalies, self.series, self.watch, self.rules, self.counts, self._opened)
         self.readiness = Counted()
@@ -98,7 +78,6 @@ class Block:
         self._parts: list[Part | Learned] = []
         self._untold: list[OutRecord] = []
         """what goes out with the next chunks"""
-        self._drops = np.zeros(len(DROPS) + 1, np.int64)
 
     def take(self, chunks: Iterable[Chunk]) -> list[OutRecord]:
         """Everything that these chunks cause."""
@@ -121,27 +100,17 @@ class Block:
     # samples
 
     def _judge(self, samples: Samples, out: list[OutRecord]) -> None:
-        self._meet_all(samples.new)
+        self.intake.meet(samples.new, self.log_ms)
         self.counts["samples"] += len(samples.series)
         self.counts["histograms"] += samples.histograms
-        rows, kept, steps_s = self.admit(samples.series, samples.times_ms, samples.values)
+        rows, kept, steps_s = self.intake.admit(samples.series, samples.times_ms, samples.values, self.log_ms)
         if len(kept) < len(rows):
             samples, rows = _select(samples, kept), rows[kept]
         self._step(samples, rows, steps_s, out)
 
-    def admit(self, series: Hashes, times_ms: Ints, values: Floats) -> tuple[Ints, Ints, NDArray[np.float32]]:
-        """Rows of ``n`` samples, the index of those that are neither late nor double, and the cadences of these."""
-        table = self.series.table
-        rows = self.series.index.find(series)
-        kept, steps_s = admit(
-            rows, times_ms, values, table["last_ms"], table["active_s"], table["step_s"],
-            self.log_ms // 1000, *self._window_ms(), self._drops,
-        )  # fmt: skip
-        return rows, kept, steps_s
-
     def _gather_histograms(self, found: Histograms) -> None:
-        self._meet_all(found.new)
-        rows, kept, _ = self.admit(found.series, found.times_ms, np.zeros(len(found.series)))
+        self.intake.meet(found.new, self.log_ms)
+        rows, kept, _ = self.intake.admit(found.series, found.times_ms, np.zeros(len(found.series)), self.log_ms)
         entries, programs = self.watch.routes.entries, self.watch.programs
         for at in kept.tolist():
             for entry in self.watch.routes.entries_of(int(self.series.table["head"][rows[at]])):
@@ -158,35 +127,6 @@ class Block:
             if len(lanes):
                 self._close_lanes(lanes, ClosedBy.DETECTOR, out)
                 watch.retype(row)
-
-    def _meet_all(self, announced: Sequence[NewSeries]) -> None:
-        if announced:
-            known = self.series.index.find(np.array([new.series for new in announced], np.uint64))
-            met = [row for new in itertools.compress(announced, known < 0) if (row := self._meet(new)) is not None]
-            if met:
-                self.watch.add_series(met)
-
-    def _meet(self, new: NewSeries) -> int | None:
-        """The row of a new series; None if it gets none."""
-        full = len(self.series) >= self.limits.max_series
-        if full or self.series.label_bytes + len(new.labels) > self.limits.max_label_bytes:
-            self.counts["series_refused"] += 1
-            self.counts["labels_refused"] += not full
-            return None
-        try:
-            parse_labels(new.labels)
-        except Rejected:  # its samples will be counted as unlabelled
-            self.counts["labels_unreadable"] += 1
-            return None
-        row = self.series.add(new, self.log_ms // 1000)
-        self.archive.changed(row)
-        return row
-
-    def _window_ms(self) -> tuple[int, int]:
-        """Sample times that are believed; everything until the first control record tells the time."""
-        if not self.log_ms:
-            return NEVER_MS, EVER_MS
-        return self.log_ms - self.limits.too_old_ms, self.log_ms + self.limits.too_new_ms
 
     def _step(self, samples: Samples, rows: Ints, steps_s: NDArray[np.float32], out: list[OutRecord]) -> None:
         watch, entries = self.watch, self.watch.routes.entries
@@ -236,7 +176,8 @@ class Block:
     def _control(self, control: ControlRecord, out: list[OutRecord]) -> None:
         work: float = self.limits.max_work
         if not self.log_ms:
-            self._begin(control.time_ms)
+            self.swept_s = control.time_ms // 1000
+            self.intake.begin(control.time_ms)
             work = EVER_WORK  # nothing is judged yet that could be held up
         self.log_ms = max(self.log_ms, control.time_ms)
         for gathering in self.watch.gatherings.values():
@@ -292,7 +233,7 @@ class Block:
             "lanes": len(self.watch.routes.lanes),
             "samples": self.counts["samples"],
             "judged": self.counts["judged"],
-            "drops": {reason: n for reason, n in (self.drops() | {"late": self.counts["late"]}).items() if n},
+            "drops": {reason: n for reason, n in (self.intake.drops() | {"late": self.counts["late"]}).items() if n},
         }
 
     def _spend(self, partitions: int) -> None:
@@ -315,16 +256,6 @@ class Block:
             steps_s = self.series.table["step_s"][self.watch.routes.entries["row"][entries[at]]]
             judged = Judged(silence_s, scored, unlimited(len(at)))
             self.follow(self.watch.lanes(), entries[at], times_ms, judged, steps_s, out)
-
-    def _begin(self, time_ms: int) -> None:
-        """What came before the time was known begins to wait now; times far away, never judged, are forgotten.
-
-        So are cadences: between two times that nobody has checked the pause may be anything, beyond an int64 even.
-        """
-        table, last_ms = self.series.table, self.series.table["last_ms"]
-        table["active_s"][:] = self.swept_s = time_ms // 1000
-        last_ms[(last_ms > time_ms + self.limits.too_new_ms) | (last_ms < time_ms - self.limits.too_old_ms)] = NEVER_MS
-        table["step_s"][:] = 0.0
 
     def _remove_detector(self, number: int, out: list[OutRecord]) -> None:
         self._close_lanes(self.watch.routes.lanes_of_detector(number), ClosedBy.DETECTOR, out)
@@ -388,15 +319,6 @@ class Block:
         return parts
 
     # memory
-
-    def drops(self) -> dict[str, int]:
-        """Samples not judged since the process started, by reason."""
-        return dict(zip(DROPS, self._drops.tolist(), strict=False))
-
-    @property
-    def stale_markers(self) -> int:
-        """Stale markers met since the process started."""
-        return int(self._drops[-1])
 
     @property
     def size_bytes(self) -> int:

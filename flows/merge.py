@@ -15,11 +15,12 @@ from typing import NamedTuple
 from connectors.catalogue import Topics
 from connectors.messages import Aggregate, ClosedBy, Detector, OutRecord, Shape
 from connectors.training import PartState
-from flows.block import Block, BlockLimits
+from flows.block import Block
 from flows.config import ConfigError, compile_config, compile_merged
 from flows.gathering import MAX_GROUPS
 from flows.group import GroupPlan
 from flows.learned import Learned
+from flows.limits import BlockLimits
 from flows.partial import Part, merge_portions
 from flows.peers import has_entities, with_entities
 from flows.step import samples_of, ticks

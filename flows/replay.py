@@ -27,13 +27,14 @@ from connectors.messages import (
     Group,
     OutRecord,
 )
-from flows.block import Block, BlockLimits
+from flows.block import Block
 from flows.chunks import NewSeries, Samples
 from flows.config import check_config, compile_config, compile_merged
 from flows.detectors.base import Floats, Ints, Scored, Silent
 from flows.detectors.registry import KINDS, Trait
 from flows.episodes import Lanes
 from flows.frame import Column, Frame, shaped, with_entity
+from flows.limits import BlockLimits
 from flows.peers import has_entities
 from flows.program import Judged
 from flows.selector import NAME_LABEL
@@ -91,7 +92,7 @@ def replay(config: DetectorConfig, frame: Frame, tell: Callable[[float], None] =
     signals.hear_silence()
     value, *scored = signals.of_the_leading()
     learned, anomalies = signals.learned()[:columns], list(told.last.values())
-    return Replayed(value, Scored(*scored), told.alert, anomalies, signals.drops(), learned)
+    return Replayed(value, Scored(*scored), told.alert, anomalies, signals.intake.drops(), learned)
 
 
 class Witness(Block):

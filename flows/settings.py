@@ -13,7 +13,7 @@ from flows.labels_archive import MAX_LABEL_BYTES
 from flows.models import MAX_MODELS
 
 if TYPE_CHECKING:
-    from flows.block import BlockLimits
+    from flows.limits import BlockLimits
 
 
 class FlowSettings(KafkaSettings):
@@ -53,7 +53,7 @@ class FlowSettings(KafkaSettings):
     @property
     def limits(self) -> BlockLimits:
         """The bounds as a block takes them."""
-        from flows.block import BlockLimits
+        from flows.limits import BlockLimits
         from flows.work import work_of
 
         return BlockLimits(

@@ -129,11 +129,11 @@ class Vitals(Collector):
         yield _counter("tocsin_flow_judged", "Pairs of sample and program judged or learned", counts["judged"])
         yield _counter("tocsin_flow_histograms", "Native histograms met", counts["histograms"])
         blocks = list(self.blocks)
-        yield _counter("tocsin_flow_stale_markers", "Stale markers met", sum(b.stale_markers for b in blocks))
+        yield _counter("tocsin_flow_stale_markers", "Stale markers met", sum(b.intake.stale_markers for b in blocks))
         dropped = CounterMetricFamily("tocsin_flow_dropped", "Samples not judged, by reason", labels=["reason"])
         drops: Counter[str] = Counter()
         for block in blocks:
-            drops.update(block.drops())
+            drops.update(block.intake.drops())
         drops["late"] = counts["late"]
         for reason, n in drops.items():
             dropped.add_metric([reason], n)

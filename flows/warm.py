@@ -22,10 +22,11 @@ from connectors.messages import (
     Shape,
 )
 from flows import entity
-from flows.block import Block, BlockLimits
+from flows.block import Block
 from flows.decode import Decoder
 from flows.detectors.base import Scored, Table
 from flows.detectors.registry import KINDS, Trait
+from flows.limits import BlockLimits
 from flows.persistence import load, save
 
 SIMPLEST = "threshold"

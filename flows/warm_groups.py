@@ -18,10 +18,11 @@ from connectors.codec.series_hash import series_hash
 from connectors.errors import Rejected
 from connectors.messages import Aggregate, Detector
 from connectors.training import NO_LABELS
-from flows.block import Block, BlockLimits
+from flows.block import Block
 from flows.chunks import Chunk, NewSeries, Samples
 from flows.config import CompiledDetector
 from flows.group import GroupPlan
+from flows.limits import BlockLimits
 from flows.peers import has_entities, name_of
 from flows.step import ticks
 from flows.warm_start import WarmStart

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from connectors.catalogue import Topics
 from connectors.messages import Detector, DetectorRevision, OutRecord
-from flows.block import Block, BlockLimits
+from flows.block import Block
 from flows.chunks import NewSeries, Samples
 from flows.config import CompiledDetector, ProgramKey
 from flows.detectors.base import Floats, Ints
 from flows.detectors.registry import KINDS, Trait
 from flows.episodes import Lanes
 from flows.families import Families
+from flows.limits import BlockLimits
 from flows.persistence import load, save
 from flows.program import Judged, Program
 from flows.replay import LIMITS, control_at

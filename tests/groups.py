@@ -13,9 +13,10 @@ from connectors.codec.encode import encode_labels
 from connectors.codec.labels import parse_labels
 from connectors.codec.varint import encode_varint
 from connectors.messages import OutRecord
-from flows.block import Block, BlockLimits
+from flows.block import Block
 from flows.chunks import Chunk, Samples
 from flows.group import GroupPlan
+from flows.limits import BlockLimits
 from flows.merge import Merge
 from flows.persistence import load, save
 from flows.saved_merge import load_merge, save_merge

@@ -28,9 +28,10 @@ from connectors.messages import (
     Shape,
 )
 from connectors.training import Mark, history_record, mark_record
-from flows.block import Block, BlockLimits
+from flows.block import Block
 from flows.chunks import Chunk, Samples
 from flows.decode import Decoder
+from flows.limits import BlockLimits
 from tests.series import START_MS
 
 TOPICS = Topics()

@@ -21,10 +21,11 @@ from connectors.catalogue import Topics
 from connectors.codec.encode import encode_labels
 from connectors.codec.series_hash import series_hash
 from connectors.messages import DEFAULT_TENANT, Budget, ControlRecord, DetectorConfig, DetectorRevision, Period
-from flows.block import Block, BlockLimits
+from flows.block import Block
 from flows.budget import PERIOD_S
 from flows.chunks import Chunk, NewSeries, Samples
 from flows.detectors.base import Floats
+from flows.limits import BlockLimits
 from tests.series import START_MS
 
 DAY_S = 86_400

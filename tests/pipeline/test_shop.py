@@ -13,8 +13,9 @@ from api.shop import FAULT_EVERY_S, FAULT_S, FIRST_FAULT_S, Shop
 from connectors.catalogue import Topics
 from connectors.codec.encode import encode_labels
 from connectors.messages import ControlRecord
-from flows.block import Block, BlockLimits
+from flows.block import Block
 from flows.chunks import Chunk, NewSeries, Samples
+from flows.limits import BlockLimits
 from tests.streams import anomalies
 
 START_S = 1_700_000_000

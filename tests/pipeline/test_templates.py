@@ -12,8 +12,9 @@ from api.template_catalogue import TEMPLATES
 from connectors.codec.encode import encode_labels
 from connectors.codec.series_hash import series_hash
 from connectors.messages import DEFAULT_TENANT, Anomaly, ControlRecord, DetectorRevision
-from flows.block import Block, BlockLimits
+from flows.block import Block
 from flows.chunks import NewSeries, Samples
+from flows.limits import BlockLimits
 from flows.linter import Known, LintSeverity, lint
 from flows.merge import Merge
 from tests.exporters import STEP_S, Exporters

@@ -49,7 +49,7 @@ def whole(seed: int, limits: int) -> tuple[dict[str, list[Any]], dict[str, int],
     """What one record after the other gives."""
     log, _ = log_of(seed)
     block, events = log.run(**LIMITS[limits])
-    return by_id(events), dict(block.counts), block.drops()
+    return by_id(events), dict(block.counts), block.intake.drops()
 
 
 def parts(chunks: list[Chunk], cuts: Iterable[int]) -> list[list[Chunk]]:
@@ -87,7 +87,7 @@ def test_the_input_may_be_cut_anywhere(limits: int, seed: int, cuts: list[int]) 
     log, chunks = log_of(seed)
     block = log.block(**LIMITS[limits])
     events = [event for part in parts(chunks, cuts) for event in anomalies(block.take(part))]
-    assert (by_id(events), dict(block.counts), block.drops()) == whole(seed, limits)
+    assert (by_id(events), dict(block.counts), block.intake.drops()) == whole(seed, limits)
 
 
 @pytest.mark.long
@@ -338,7 +338,7 @@ def test_samples_are_dropped_by_reason_and_never_scored_twice() -> None:
     log.samples((M, 19, 99.0), (M, 18.5, 99.0), (M, 19 - 90_000, 99.0), (M, 19 + 601, 99.0))
     log.samples((M, 20, 99.0), (M, 20, 99.0))
     block, events = log.run()
-    assert block.drops() == {"unlabelled": 0, "duplicate": 2, "out_of_order": 1, "too_old": 1, "too_new": 1}
+    assert block.intake.drops() == {"unlabelled": 0, "duplicate": 2, "out_of_order": 1, "too_old": 1, "too_new": 1}
     assert kinds(events) == ["opened"]
     assert block.counts["judged"] == 21
     assert block.counts["samples"] == 26
@@ -348,7 +348,7 @@ def test_the_edges_of_the_believed_times_are_inside() -> None:
     log = watched()
     log.samples(({"__name__": "m", "n": "1"}, 19 - 86_400, 1.0), (M, 19 + 600, 99.0))
     block, events = log.run()
-    assert sum(block.drops().values()) == 0
+    assert sum(block.intake.drops().values()) == 0
     assert kinds(events) == ["opened"]
 
 
@@ -362,7 +362,7 @@ def test_a_stale_marker_is_counted_and_ends_the_run_of_a_counter() -> None:
     log.append(sample_bits(encode_labels(M), START_MS + 3000, other_nan))
     log.samples((M, 4, 7.0), (M, 5, 9.0))
     block, _ = log.run()
-    assert block.stale_markers == 1
+    assert block.intake.stale_markers == 1
     program, _, slots = block.watch.programs.slots(next(iter(block.watch.programs.keys)))
     assert program.state["seen"][slots].tolist() == [1], "one rate: from 7 to 9, none across the markers"
     assert program.state["origin"][slots].tolist() == [2.0]
@@ -453,14 +453,14 @@ def test_samples_of_a_series_that_was_never_announced_are_counted() -> None:
     block, _ = log.run()
     stranger = Samples(np.array([42], np.uint64), np.array([START_MS]), np.array([1.0]), None)
     assert block.take([stranger]) == []
-    assert block.drops()["unlabelled"] == 1
+    assert block.intake.drops()["unlabelled"] == 1
 
 
 def test_series_beyond_the_bound_are_refused_and_counted() -> None:
     log = watched()
     log.samples(({"__name__": "m", "n": "1"}, 30, 1.0), ({"__name__": "m", "n": "2"}, 30, 1.0))
     block, _ = log.run(max_series=2)
-    assert (len(block.series), block.counts["series_refused"], block.drops()["unlabelled"]) == (2, 1, 1)
+    assert (len(block.series), block.counts["series_refused"], block.intake.drops()["unlabelled"]) == (2, 1, 1)
 
 
 def test_series_beyond_the_bytes_of_labels_are_refused_and_counted() -> None:
@@ -470,7 +470,7 @@ def test_series_beyond_the_bytes_of_labels_are_refused_and_counted() -> None:
     block, _ = log.run(max_label_bytes=2500, idle_s=60)
     assert (len(block.series), block.counts["series_refused"], block.counts["labels_refused"]) == (3, 1, 1)
     assert block.series.label_bytes <= 2500
-    assert block.drops()["unlabelled"] == 1
+    assert block.intake.drops()["unlabelled"] == 1
     log.control(3600.0)
     log.samples(({"__name__": "m", "n": "y" * 2000}, 3601, 1.0))
     block, _ = log.run(max_label_bytes=2500, idle_s=60)
@@ -484,7 +484,7 @@ def test_labels_that_cannot_be_read_are_counted_and_the_rest_goes_on() -> None:
     samples = Samples(np.array([7], np.uint64), np.array([START_MS + 30_000]), np.array([1.0]), None, (new,))
     assert block.take([samples]) == []
     assert block.counts["labels_unreadable"] == 1
-    assert block.drops()["unlabelled"] == 1
+    assert block.intake.drops()["unlabelled"] == 1
 
 
 def test_tenants_are_apart() -> None:

@@ -21,9 +21,10 @@ from connectors.messages import (
     Period,
     Shape,
 )
-from flows.block import Block, BlockLimits
+from flows.block import Block
 from flows.budget import LEARN_S, PERIOD_S, Budgets, level_of
 from flows.chunks import Chunk, Samples
+from flows.limits import BlockLimits
 from flows.merge import Merge
 from flows.partial import GroupName, Part, Portion
 from flows.persistence import load, save

@@ -8,9 +8,9 @@ import pytest
 
 from connectors.messages import DetectorConfig, Group, MetricType, Shape
 from flows import gathering as module
-from flows.block import BlockLimits
 from flows.chunks import Types
 from flows.group import GroupPlan
+from flows.limits import BlockLimits
 from flows.merge import Merge
 from flows.persistence import load, save
 from tests.groups import Partitions

@@ -12,8 +12,8 @@ from connectors.feedback import Rule
 from connectors.messages import ClosedBy, Detector, DetectorConfig, EventType, Group, Shape
 from flows import config as flows_config
 from flows import merge
-from flows.block import BlockLimits
 from flows.config import ConfigError
+from flows.limits import BlockLimits
 from flows.merge import Merge
 from flows.partial import GroupName, Part, Portion
 from flows.rules import Standing

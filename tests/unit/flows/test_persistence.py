@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from connectors.messages import Budget, ClosedBy, Detector, EventType, Shape
-from flows.block import Block, BlockLimits
+from flows.block import Block
 from flows.config import CompiledDetector, ConfigError, compile_config
+from flows.limits import BlockLimits
 from flows.persistence import load, save
 from flows.saved import VERSION, SavedVersionError, unpack
 from tests.streams import TOPICS, Log, anomalies, by_id, config

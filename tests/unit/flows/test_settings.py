@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from flows.block import BlockLimits
+from flows.limits import BlockLimits
 from flows.settings import FlowSettings
 from flows.work import WORK_PER_CONTROL, work_of
 

@@ -11,9 +11,10 @@ import pytest
 from connectors.messages import Budget, DetectorConfig, Group, OutRecord, Period
 from connectors.status import DetectorStatus, PartitionStatus, SignalState, SignalStatus, place_of
 from flows import teller
-from flows.block import Block, BlockLimits
+from flows.block import Block
 from flows.detectors.base import Scored
 from flows.heard import Heard
+from flows.limits import BlockLimits
 from flows.merge import Merge
 from flows.persistence import load, save
 from flows.program import Judged

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from connectors.messages import Detector, DetectorConfig, OutRecord
 from connectors.training import PartState, TrainingBegin, TrainingCancel, TrainingEnd, TrainingPart
 from flows import training
-from flows.block import Block, BlockLimits
+from flows.block import Block
 from flows.config import CompiledDetector, ConfigError, compile_config
 from flows.detectors.base import Floats, Ints
 from flows.episodes import Lanes
 from flows.frame import Frame
+from flows.limits import BlockLimits
 from flows.persistence import save
 from flows.program import Judged
 from flows.replay import replay

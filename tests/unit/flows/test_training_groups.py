@@ -11,12 +11,13 @@ import pytest
 
 from connectors.messages import Aggregate, Detector, DetectorConfig, Group, OutRecord, Shape
 from connectors.training import NO_LABELS, PartState, TrainingBegin, TrainingEnd, TrainingPart
-from flows.block import Block, BlockLimits
+from flows.block import Block
 from flows.chunks import Chunk
 from flows.config import ConfigError
 from flows.frame import Frame
 from flows.group import GroupPlan
 from flows.learned import Learned
+from flows.limits import BlockLimits
 from flows.merge import Merge
 from flows.replay import replay
 from flows.saved_merge import load_merge, save_merge

@@ -10,9 +10,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from connectors.messages import Detector, Group
 from connectors.reader import ReaderStats
 from connectors.training import TrainingBegin, TrainingCancel
-from flows.block import BlockLimits
 from flows.config import compile_config
 from flows.decode import Decoder
+from flows.limits import BlockLimits
 from flows.merge import Merge, Running
 from flows.readiness import Readiness, readiness_of
 from flows.teller import Teller
@@ -41,7 +41,7 @@ def test_what_the_blocks_counted_is_summed() -> None:
     assert metrics["tocsin_flow_samples_total"] == sum(b.counts["samples"] for b in blocks) > 0
     assert metrics["tocsin_flow_judged_total"] == sum(b.counts["judged"] for b in blocks) > 0
     for reason in ("unlabelled", "too_old", "too_new", "out_of_order", "duplicate"):
-        total = sum(b.drops()[reason] for b in blocks)
+        total = sum(b.intake.drops()[reason] for b in blocks)
         assert metrics[f'tocsin_flow_dropped_total{{reason="{reason}"}}'] == total
     opened = sum(b.counts["events_opened"] for b in blocks)
     assert metrics['tocsin_flow_events_total{event="opened"}'] == opened > 0
