@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from websockets.sync.client import connect
 
-from api import training_sender
+from api import training_board, training_sender
 from api.socket_messages import Subscribe
 from api.training_range import PART_STEPS
 from connectors.codec.encode import encode_labels, encode_write_request
@@ -382,3 +382,20 @@ def test_a_flow_that_says_nothing_is_not_waited_for_for_ever(place: Place, monke
     failed = place.until(train(place, place.api, 0, range(NOW - 10, NOW)), "failed")
     assert "the flow has said nothing for" in failed["reason"]
     assert (failed["sent"], failed["learned"], failed["partitions_done"]) == (10 * SERIES, 0, 0)
+
+
+def test_old_trainings_are_taken_out_of_the_topic_when_another_ends(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On every replica, and their keys are empty."""
+    place.flow.kill()
+    monkeypatch.setattr(training_sender, "ALIVE_S", 0.1)
+    monkeypatch.setattr(training_sender, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(training_board, "KEPT_MS", -1)
+    train(place, place.api, 0, range(NOW - 10, NOW))
+    for api in (place.api, place.other):
+        wait_for(lambda api=api: api.http.get("/api/trainings").json()["trainings"] == [], "no training to be left")
+    last = {record.key: record.value for record in read_all(place.settings, place.settings.topics.status)}
+    keys = [key for key in last if key is not None and key.startswith(b"training/")]
+    assert keys
+    assert [last[key] for key in keys] == [None] * len(keys)
