@@ -18,6 +18,7 @@ from api.socket_messages import (
     TrainingEvent,
     Unsubscribe,
 )
+from api.training import Training
 from connectors.messages import (
     Anomaly,
     AnomalyDetector,
@@ -32,6 +33,8 @@ from connectors.messages import (
     Shape,
 )
 from connectors.probes import Status
+from connectors.status import DetectorStatus, PartitionStatus
+from connectors.training import TrainingState
 
 CURSOR = "5f0c1d3a-120-98-133-101"
 TIME_MS = 1_767_225_600_000
@@ -65,6 +68,21 @@ ANOMALY = Anomaly(
     learned=None,
 )
 CHANGED = ComponentChange(component="detectors", status=Status.OK, reason="", before=Status.DOWN, time_ms=TIME_MS)
+PARTITION = PartitionStatus(
+    type="partition", version=1, partition=0, log_ms=TIME_MS, looked_ms=TIME_MS - 2_000, detectors_offset=12,
+    detectors=5, series=120, lanes=140, samples=86_400, judged=80_000, drops={"late": 3},
+)  # fmt: skip
+DETECTOR = DetectorStatus(
+    type="detector", version=1, detector="default-cpu", partition=0, log_ms=TIME_MS, revision=3, enabled=True,
+    matched=4, members=0, warming=1, running=3, silent=0, open=1, needs=37, step_s=15.0, last_ms=TIME_MS, samples=5_760,
+    anomalies=2, since_ms=TIME_MS - 86_400_000, anomalies_per_day=2.0, threshold=9.0, drops={}, state_bytes=4_096,
+    signals=[],
+)  # fmt: skip
+TRAINING = Training(
+    id="t-1f2e3d4c5b6a7980", detector="default-cpu", revision=3, state=TrainingState.SENDING, reason="",
+    started_ms=TIME_MS, updated_ms=TIME_MS + 2_000, seconds=2.0, series_matched=4, series_unmatched=0, duplicates=0,
+    samples=40_000, sent=20_000, learned=10_000, ahead=0, rows_replaced=0, partitions=4, partitions_done=0,
+)  # fmt: skip
 EXAMPLES: Mapping[type[Message], Sequence[Message]] = {
     Subscribe: [
         Subscribe(type="subscribe", topics=["anomalies", "system"]),
@@ -80,8 +98,11 @@ EXAMPLES: Mapping[type[Message], Sequence[Message]] = {
     Ping: [Ping(type="ping")],
     Subscribed: [Subscribed(type="subscribed", version=1, topics=["anomalies"], missed=2, cursor=CURSOR)],
     AnomalyEvent: [AnomalyEvent(type="anomaly", cursor=CURSOR, data=ANOMALY)],
-    StatusEvent: [StatusEvent(type="status", topic="status", data={"detector": "default-cpu", "state": "running"})],
-    TrainingEvent: [TrainingEvent(type="training", topic="training/default-cpu", data={"progress": 0.25})],
+    StatusEvent: [
+        StatusEvent(type="status", topic="status", data=PARTITION),
+        StatusEvent(type="status", topic="status", data=DETECTOR),
+    ],
+    TrainingEvent: [TrainingEvent(type="training", topic=f"training/{TRAINING.id}", data=TRAINING)],
     SystemEvent: [SystemEvent(type="system", topic="system", data=CHANGED)],
     Pong: [Pong(type="pong", cursor=CURSOR)],
     SocketError: [SocketError(type="error", code=ErrorCode.UNKNOWN_TOPIC, detail="topics.0: 'logs' is not a topic")],

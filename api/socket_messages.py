@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
 from api.cursor import PATTERN
+from api.training import Training
 from connectors.messages import Anomaly, Message, Severity
 from connectors.probes import Status
+from connectors.status import DetectorStatus, PartitionStatus
 
 SOCKET_VERSION: Literal[1] = 1
 TAIL_SUBSCRIBED = "tocsin tail: connected to"
@@ -109,7 +111,10 @@ class StatusEvent(Message):
 
     type: Literal["status"] = "status"
     topic: SocketTopic
-    data: dict[str, Any]
+    data: Annotated[
+        DetectorStatus | PartitionStatus,
+        Field(discriminator="type", description="as in ``tocsin.status``; of a detector all but its signals"),
+    ]
 
 
 class TrainingEvent(Message):
@@ -117,7 +122,7 @@ class TrainingEvent(Message):
 
     type: Literal["training"] = "training"
     topic: SocketTopic
-    data: dict[str, Any]
+    data: Annotated[Training, Field(description="as ``GET /api/trainings/{id}`` tells it")]
 
 
 class ComponentChange(Message):

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from api.meters import ApiMeters
 from api.settings import ApiSettings
-from api.training_board import Training, TrainingBoard
+from api.training import Training
+from api.training_board import TrainingBoard
 from api.training_sender import Fetch, Sender
 from api.training_writer import TrainingWriter
 from connectors.errors import Overloaded

@@ -6,14 +6,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from itertools import chain, islice
-from typing import Annotated, NamedTuple
-
-from pydantic import Field
+from typing import NamedTuple
 
 from api.meters import ApiMeters
+from api.training import Training
 from connectors.errors import Rejected
 from connectors.follower import Received
-from connectors.messages import Message
 from connectors.training import ENDED, STATUS_KEY, PartState, TrainingHead, TrainingPart, TrainingState
 
 log = logging.getLogger(__name__)
@@ -25,31 +23,6 @@ KEPT_MS = 7 * 24 * 3_600_000
 MAX_FORGOTTEN = 10_000
 """Trainings that are no more remembered, and are yet to be taken out of the topic."""
 _PREFIX = f"{STATUS_KEY}/".encode()
-
-
-class Training(Message):
-    """How far a training has come."""
-
-    id: str
-    detector: Annotated[str, Field(description="id of the detector that learns")]
-    revision: Annotated[int, Field(description="of the detector that learns")]
-    state: TrainingState
-    reason: Annotated[str, Field(description="why it failed or was cancelled, else empty")]
-    started_ms: int
-    updated_ms: int
-    seconds: Annotated[float, Field(description="from its start to its end, or to its latest news")]
-    series_matched: Annotated[int, Field(description="series of the history that the detector selects")]
-    series_unmatched: Annotated[int, Field(description="series that it does not select: left out")]
-    duplicates: Annotated[int, Field(description="samples left out: their series has another at the same time")]
-    samples: Annotated[int, Field(description="samples that are to be learned")]
-    sent: Annotated[int, Field(description="samples that were sent so far")]
-    learned: Annotated[int, Field(description="samples that the flow has learned so far")]
-    ahead: Annotated[
-        int, Field(description="samples that it left out: later than the one of their series that it had met live")
-    ]
-    rows_replaced: Annotated[int, Field(description="live signals that know the history now")]
-    partitions: int
-    partitions_done: int
 
 
 class Old(NamedTuple):

@@ -15,7 +15,7 @@ from api.context import STATUS, Context
 from api.group_history import aligned, fetched_groups, plan_of, sent_groups, signal_of
 from api.json_route import JsonRoute
 from api.problems import ApiError, Code
-from api.training_board import Training
+from api.training import Training
 from api.training_history import PastSeries, TrainingHistory, history_of
 from api.training_range import TrainingRange, check_source, fetched
 from api.training_sender import Fetch

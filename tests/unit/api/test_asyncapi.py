@@ -57,3 +57,18 @@ def test_every_reference_leads_somewhere() -> None:
         found = DOCUMENT
         for part in reference.removeprefix("#/").split("/"):
             found = found[part]
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"), [("StatusEvent", {"detector", "partition"}), ("TrainingEvent", {"learned"})]
+)
+def test_what_is_told_has_a_type_of_its_own(name: str, fields: set[str]) -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    data = schemas[name]["properties"]["data"]
+    found = [one["$ref"].rpartition("/")[2] for one in data.get("oneOf", data.get("allOf", [data]))]
+    assert fields <= {field for one in found for field in schemas[one]["properties"]}
+    example = next(payload for kind, payload in EXAMPLES if kind == name)
+    for wrong in ({"x": 1}, {**example["data"], "version": "x", "learned": "x"}):
+        with pytest.raises(jsonschema.ValidationError):
+            whole = {"$ref": f"#/components/schemas/{name}", "components": DOCUMENT["components"]}
+            jsonschema.Draft7Validator(whole).validate({**example, "data": wrong})

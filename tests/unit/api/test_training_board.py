@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from api.meters import ApiMeters
-from api.training_board import KEPT_MS, MAX_KEPT, Old, Training, TrainingBoard
+from api.training import Training
+from api.training_board import KEPT_MS, MAX_KEPT, Old, TrainingBoard
 from api.training_sweep import sweep
 from connectors.errors import Unavailable
 from connectors.messages import OutRecord
