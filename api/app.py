@@ -33,8 +33,9 @@ from api import (
 from api.context import Context
 from api.docs import OPENAPI_PATH, REFUSALS, install_docs, openapi_with_problems
 from api.gate import Gate, Limit
+from api.literal_paths import keep_literal_paths
 from api.parts import Parts
-from api.problems import install_problems
+from api.refusal import install_problems
 from api.server import make_server, run_server
 from api.settings import ApiSettings
 from api.version import version_text
@@ -81,8 +82,10 @@ def create_app(
     showing = (anomalies.router, anomaly.router, around.router, rules.router, status.router, trainings.router)
     advising = (lint.router, templates.router)
     operating = (datasources.router, collectors.router, connections.router, dead_letters.router, deployment.router)
-    for router in (*showing, *advising, *steering, *operating):
+    routers = (*showing, *advising, *steering, *operating)
+    for router in routers:
         app.include_router(router, responses=REFUSALS)
+    keep_literal_paths(app, routers)
     app.include_router(health.router)
     app.include_router(socket.router)
     install_docs(app)

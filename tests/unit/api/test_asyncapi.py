@@ -69,6 +69,6 @@ def test_what_is_told_has_a_type_of_its_own(name: str, fields: set[str]) -> None
     assert fields <= {field for one in found for field in schemas[one]["properties"]}
     example = next(payload for kind, payload in EXAMPLES if kind == name)
     for wrong in ({"x": 1}, {**example["data"], "version": "x", "learned": "x"}):
+        whole = {"$ref": f"#/components/schemas/{name}", "components": DOCUMENT["components"]}
         with pytest.raises(jsonschema.ValidationError):
-            whole = {"$ref": f"#/components/schemas/{name}", "components": DOCUMENT["components"]}
             jsonschema.Draft7Validator(whole).validate({**example, "data": wrong})

@@ -1,7 +1,8 @@
 import pytest
 
 from api.change import check
-from api.problems import ApiError, Code, FieldProblem, field_problems
+from api.problems import ApiError, Code, FieldProblem
+from api.refusal import field_problems
 from api.revisions import Written
 from connectors.errors import Rejected
 from flows.config import ConfigError

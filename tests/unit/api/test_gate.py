@@ -5,7 +5,8 @@ from fastapi import FastAPI
 
 from api.gate import Gate, Limit
 from api.meters import ApiMeters
-from api.problems import REQUEST_ID_HEADER, install_problems
+from api.problems import REQUEST_ID_HEADER
+from api.refusal import install_problems
 from connectors.messages import Message
 from tests.apis import ask
 

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 
-from api import problems
 from api.problems import (
     ACTIONS,
     MAX_SHOWN_CHARS,
@@ -16,10 +15,12 @@ from api.problems import (
     TITLES,
     ApiError,
     Code,
+    FieldProblem,
     Problem,
     problem_response,
     shown,
 )
+from api.refusal import field_problems, install_problems
 from connectors.errors import (
     KafkaUnavailable,
     Loading,
@@ -81,7 +82,7 @@ def test_each_error_has_its_code(error: Exception, code: Code) -> None:
     from fastapi import FastAPI
 
     app = FastAPI()
-    problems.install_problems(app)
+    install_problems(app)
     handler = next(app.exception_handlers[kind] for kind in type(error).__mro__ if kind in app.exception_handlers)
     answer = asyncio.run(handler(make_request(), error))  # type: ignore[arg-type]
     assert Problem.decode(bytes(answer.body)).code is code
@@ -90,7 +91,7 @@ def test_each_error_has_its_code(error: Exception, code: Code) -> None:
 
 
 def test_a_config_error_names_field_value_and_what_is_right() -> None:
-    (found,) = problems.field_problems(ConfigError(field="params.window", value=-1, expected="at least 5"))
+    (found,) = field_problems(ConfigError(field="params.window", value=-1, expected="at least 5"))
     assert (found.field, found.value, found.expected) == ("params.window", "-1", "at least 5")
 
 
@@ -106,6 +107,6 @@ def test_any_refused_value_can_be_shown(value: object) -> None:
     text = shown(value)
     assert len(text) <= MAX_SHOWN_CHARS * 2
     answer = problem_response(
-        make_request(), Code.INVALID, "\ud800", [problems.FieldProblem(field="f", value=text, expected="e")]
+        make_request(), Code.INVALID, "\ud800", [FieldProblem(field="f", value=text, expected="e")]
     )
     assert json.loads(bytes(answer.body))["errors"][0]["value"] == text
