@@ -45,7 +45,7 @@ class Listing(NamedTuple):
     limit: int
 
 
-def reading(request: Request) -> Context:
+async def reading(request: Request) -> Context:
     """All that the process holds, once the topic has been read; raises ``Unavailable`` before."""
     context: Context = request.app.state.context
     context.require(ANOMALIES)

@@ -22,7 +22,7 @@ one wins each round, and there are at most TOCSIN_API_MAX_WRITES of them per rep
 T = TypeVar("T")
 
 
-def revision_log(request: Request) -> RevisionLog:
+async def revision_log(request: Request) -> RevisionLog:
     """The detectors, once the log has been read; raises ``Unavailable`` before."""
     context: Context = request.app.state.context
     context.require(DETECTORS)

@@ -48,7 +48,7 @@ class Replayed(Message):
     replay_of: Annotated[str, Field(description="partition and offset of the dead letter; header tocsin-replay-of")]
 
 
-def dead_letter_log(request: Request) -> DeadLetterLog:
+async def dead_letter_log(request: Request) -> DeadLetterLog:
     """The reader of this process."""
     context: Context = request.app.state.context
     return context.dead_letters

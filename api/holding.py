@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 from api.context import Context
 
 
-def context_of(request: Request) -> Context:
+async def context_of(request: Request) -> Context:
     """What the process holds."""
     context: Context = request.app.state.context
     return context

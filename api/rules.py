@@ -32,7 +32,7 @@ class RuleList(Message):
     rules: list[StandingRule]
 
 
-def reading(request: Request) -> Context:
+async def reading(request: Request) -> Context:
     """All that the process holds, once the log of feedback has been read; raises ``Unavailable`` before."""
     context: Context = request.app.state.context
     context.require(FEEDBACK)

@@ -66,7 +66,7 @@ class StatusPage(Message):
     next: Annotated[str | None, Field(description="give it as ``after`` to get the following page; null at the end")]
 
 
-def status_context(request: Request) -> Context:
+async def status_context(request: Request) -> Context:
     """All that is told, once the topic has been read; raises ``Unavailable`` before."""
     context: Context = request.app.state.context
     context.require(STATUS)

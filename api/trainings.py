@@ -52,7 +52,7 @@ class TrainingList(Message):
     trainings: list[Training]
 
 
-def context_of(request: Request) -> Context:
+async def context_of(request: Request) -> Context:
     """What the process holds, once the topic of trainings has been read; raises ``Loading`` before."""
     context: Context = request.app.state.context
     context.require(STATUS)
