@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, NamedTuple
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from pydantic import Field
 from sqlalchemy import Connection
 
@@ -14,12 +14,13 @@ from api.history_place import parse_place, place_text
 from api.history_query import Sort, Wanted, find
 from api.history_rows import INT64
 from api.recent import Filter, Place, State
+from api.router import Router
 from api.selection import parse_labels
 from connectors.errors import StoreUnavailable, Unavailable
 from connectors.feedback import Verdict
 from connectors.messages import Anomaly, Message, Severity
 
-router = APIRouter(prefix="/api/anomalies", tags=["anomalies"])
+router = Router(prefix="/api/anomalies", tags=["anomalies"])
 
 PAGE_BYTES = 4 * 1024 * 1024
 """Where a page ends, but for an anomaly that is larger by itself: a thousand of the usual ones have less than 2 MB."""

@@ -8,7 +8,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import Body, Query, Response
 from pydantic import Field
 from sqlalchemy import Connection, select
 
@@ -17,6 +17,7 @@ from api.context import Context
 from api.feedback_rows import read_said
 from api.json_route import JsonRoute
 from api.problems import ApiError, Code
+from api.router import Router
 from api.rule_proposal import RuleProposal, WouldHide, would_hide
 from api.store_tables import anomaly_events
 from connectors.errors import StoreUnavailable, Unavailable
@@ -24,7 +25,7 @@ from connectors.feedback import NOTHING, Author, FeedbackKind, Rule, Said, Text,
 from connectors.messages import Anomaly, Message
 from flows.rules import MOST_RULES
 
-router = APIRouter(prefix="/api/anomalies/{anomaly_id}", tags=["anomalies"], route_class=JsonRoute)
+router = Router(prefix="/api/anomalies/{anomaly_id}", tags=["anomalies"], route_class=JsonRoute)
 
 ID = re.compile(r"[0-9a-f]{32}")
 NOBODY = "api"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import Field
 
 from api.anomalies import Reading
 from api.anomaly import event_of
 from api.json_route import JsonRoute
 from api.numbers import numbers_of
+from api.router import Router
 from api.source_config import NO_NUL, SourceKind
 from api.trial_samples import MAX_SAMPLES
 from connectors.messages import MAX_TIME_MS, Anomaly, Message, Shape
@@ -20,7 +21,7 @@ from flows.config import ConfigError
 from flows.promql import Change, Changing, Series, quoted
 from flows.selector import parse_selector
 
-router = APIRouter(prefix="/api/anomalies/{anomaly_id}/series", tags=["anomalies"], route_class=JsonRoute)
+router = Router(prefix="/api/anomalies/{anomaly_id}/series", tags=["anomalies"], route_class=JsonRoute)
 
 BEFORE_S, AFTER_S = 3600, 600
 MOST_S = 7 * 86_400

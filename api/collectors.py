@@ -6,7 +6,7 @@ import secrets
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import Path, Response
 from pydantic import Field
 
 from api import collector_table
@@ -16,10 +16,11 @@ from api.holding import Holding
 from api.if_match import IfMatch, base_revision, etag
 from api.json_route import JsonRoute
 from api.problems import ApiError, Code
+from api.router import Router
 from api.source_config import NO_NUL, SourceId
 from connectors.messages import Message
 
-router = APIRouter(prefix="/api/datasources/{source_id}/collectors", tags=["data sources"], route_class=JsonRoute)
+router = Router(prefix="/api/datasources/{source_id}/collectors", tags=["data sources"], route_class=JsonRoute)
 
 CollectorId = Annotated[str, Path(max_length=64, pattern=NO_NUL, description="of a collector")]
 WHAT = "collector"

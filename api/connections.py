@@ -5,14 +5,15 @@ from __future__ import annotations
 from itertools import islice
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from pydantic import Field
 
 from api.client import Client
 from api.context import Context
+from api.router import Router
 from connectors.messages import Message, Severity
 
-router = APIRouter(prefix="/api/connections", tags=["operation"])
+router = Router(prefix="/api/connections", tags=["operation"])
 
 MAX_SHOWN_TOPICS = 16
 

@@ -6,7 +6,7 @@ import secrets
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from pydantic import Field
 
 from api import source_table
@@ -15,6 +15,7 @@ from api.if_match import IfMatch, base_revision, etag, is_anything
 from api.json_route import JsonRoute
 from api.numbers import numbers_of
 from api.problems import ApiError, Code
+from api.router import Router
 from api.source_config import NO_NUL, SourceConfig, SourceId, SourceKind
 from api.source_history import Span
 from api.source_table import DataSource
@@ -24,7 +25,7 @@ from connectors.messages import Message
 from connectors.sources.decode import SourceSeries
 from flows.config import ConfigError
 
-router = APIRouter(prefix="/api/datasources", tags=["data sources"], route_class=JsonRoute)
+router = Router(prefix="/api/datasources", tags=["data sources"], route_class=JsonRoute)
 
 WHAT = "data source"
 ID_BYTES = 6

@@ -6,7 +6,7 @@ import asyncio
 import base64
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import Depends, Path, Query, Request, Response
 from pydantic import Field
 
 from api.context import Context
@@ -14,11 +14,12 @@ from api.dead_letter import DeadLetter, Opened, replay_of, shown_letter
 from api.dead_letter_log import DeadLetterLog
 from api.json_route import JSON, JsonRoute
 from api.problems import ApiError, Code
+from api.router import Router
 from connectors.errors import KafkaUnavailable
 from connectors.messages import Message, OutRecord
 from connectors.received import Received
 
-router = APIRouter(prefix="/api/dead-letters", tags=["dead letters"], route_class=JsonRoute)
+router = Router(prefix="/api/dead-letters", tags=["dead letters"], route_class=JsonRoute)
 
 MAX_OFFSET = 10**18
 Partition = Annotated[int, Path(ge=0, le=10**6)]

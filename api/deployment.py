@@ -10,16 +10,17 @@ import sys
 from typing import Annotated, Any
 
 import psutil
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import Field
 
 from api.context import Context
 from api.json_route import JsonRoute
+from api.router import Router
 from api.version import version_text
 from connectors.logs import LogLevel
 from connectors.messages import Message
 
-router = APIRouter(prefix="/api", tags=["operation"], route_class=JsonRoute)
+router = Router(prefix="/api", tags=["operation"], route_class=JsonRoute)
 
 _log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi import Body, Query, Request, Response
 from pydantic import Field
 
 from api.change import Revisions, create, delete, existing, replace, tagged
@@ -13,11 +13,12 @@ from api.context import Context
 from api.if_match import ANYTHING, IfMatch
 from api.json_route import JSON, MERGE_PATCH, JsonRoute, MergePatchRoute
 from api.merge_patch import patched
+from api.router import Router
 from api.selection import Filter, RunState, parse_labels
 from connectors.messages import Detector, DetectorConfig, Message
 
-router = APIRouter(prefix="/api/detectors", tags=["detectors"], route_class=JsonRoute)
-patches = APIRouter(prefix="/api/detectors", tags=["detectors"], route_class=MergePatchRoute)
+router = Router(prefix="/api/detectors", tags=["detectors"], route_class=JsonRoute)
+patches = Router(prefix="/api/detectors", tags=["detectors"], route_class=MergePatchRoute)
 
 ID_BYTES = 6
 LIMIT, LIMIT_MOST = 100, 1000

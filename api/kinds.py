@@ -5,15 +5,15 @@ from __future__ import annotations
 from functools import cache
 from typing import Annotated, Any
 
-from fastapi import APIRouter
 from pydantic import Field, TypeAdapter
 
 from api.problems import ApiError, Code
+from api.router import Router
 from connectors.messages import Message
 from flows.detectors.registry import KINDS, Trait
 from flows.policy import DEFAULT_THRESHOLD
 
-router = APIRouter(prefix="/api/detector-kinds", tags=["detectors"])
+router = Router(prefix="/api/detector-kinds", tags=["detectors"])
 
 UNITS = {"s": "seconds", "ms": "milliseconds", "ratio": "ratio", "hours": "hours", "days": "days"}
 """By the last word of a parameter's name."""

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import Field
 
 from api.change import Revisions, existing
 from api.context import Context
 from api.json_route import JsonRoute
 from api.revisions import RevisionLog
+from api.router import Router
 from api.standing import standing_of
 from api.status import Here
 from connectors.messages import Detector, DetectorConfig, Message
 from flows.linter import Finding, Known, LintSeverity, lint
 
-router = APIRouter(prefix="/api/detectors", tags=["detectors"], route_class=JsonRoute)
+router = Router(prefix="/api/detectors", tags=["detectors"], route_class=JsonRoute)
 
 Horizon = Annotated[
     float | None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 from pydantic import Field
 
 from api.change import Revisions, existing, replace, tagged
@@ -13,9 +13,10 @@ from api.json_route import JsonRoute
 from api.kept_revisions import PER_DETECTOR
 from api.problems import ApiError, Code
 from api.revisions import RevisionLog
+from api.router import Router
 from connectors.messages import Detector, Message
 
-router = APIRouter(prefix="/api/detectors/{detector_id}/revisions", tags=["detectors"], route_class=JsonRoute)
+router = Router(prefix="/api/detectors/{detector_id}/revisions", tags=["detectors"], route_class=JsonRoute)
 
 Number = Annotated[int, Path(ge=1, le=10**18, description="of the revision")]
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 
 from api.context import FEEDBACK, Context
 from api.problems import ApiError, Code
+from api.router import Router
 from connectors.feedback import FeedbackKind, Rule, feedback
 from connectors.messages import Message
 from flows.rules import Standing
 
-router = APIRouter(prefix="/api/rules", tags=["anomalies"])
+router = Router(prefix="/api/rules", tags=["anomalies"])
 
 
 class StandingRule(Message):

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api.problems import ApiError, Code
+from api.router import Router
 from api.template_catalogue import TEMPLATES, Template
 from connectors.messages import Message
 from flows.config import ConfigError
 from flows.futility import check_proposal
 from flows.selector import Matcher, Selector, SelectorError, parse_selector
 
-router = APIRouter(prefix="/api/detector-templates", tags=["detectors"])
+router = Router(prefix="/api/detector-templates", tags=["detectors"])
 
 Matchers = Annotated[
     str,

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Annotated
 
 import numpy as np
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from pydantic import Field, model_validator
 
 from api.change import Revisions, existing
@@ -15,6 +15,7 @@ from api.context import STATUS, Context
 from api.group_history import aligned, fetched_groups, plan_of, sent_groups, signal_of
 from api.json_route import JsonRoute
 from api.problems import ApiError, Code
+from api.router import Router
 from api.training import Training
 from api.training_history import PastSeries, TrainingHistory, history_of
 from api.training_range import TrainingRange, check_source, fetched
@@ -25,8 +26,8 @@ from connectors.training import TrainingState
 from flows.config import ConfigError, compile_config
 from flows.group import GroupPlan
 
-router = APIRouter(prefix="/api/trainings", tags=["trainings"], route_class=JsonRoute)
-train = APIRouter(prefix="/api/detectors", tags=["trainings"], route_class=JsonRoute)
+router = Router(prefix="/api/trainings", tags=["trainings"], route_class=JsonRoute)
+train = Router(prefix="/api/detectors", tags=["trainings"], route_class=JsonRoute)
 
 PATHS = ("/train",)
 """How the addresses end whose bodies hold history."""

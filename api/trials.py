@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from pydantic import Field
 
 from api.change import Revisions, existing
@@ -15,6 +15,7 @@ from api.confirmed import confirmed_within
 from api.context import Context
 from api.holding import Holding
 from api.json_route import JSON, JsonRoute
+from api.router import Router
 from api.source_history import History
 from api.trial import Comparison, Trial, compare, times_of
 from api.trial_samples import Samples, SeriesList, Times, check_judgeable, parted
@@ -23,7 +24,7 @@ from flows.config import ConfigError
 from flows.frame import Frame
 from flows.futility import check_proposal
 
-router = APIRouter(prefix="/api/detectors", tags=["trials"], route_class=JsonRoute)
+router = Router(prefix="/api/detectors", tags=["trials"], route_class=JsonRoute)
 
 PATHS = ("/preview", "/detect")
 """How the addresses end whose bodies hold samples."""
