@@ -31,7 +31,7 @@ from api import (
     trials,
 )
 from api.context import Context
-from api.docs import OPENAPI_PATH, REFUSALS, install_docs, openapi_with_problems
+from api.docs import REFUSALS, install_docs, openapi_with_problems
 from api.gate import Gate, Limit
 from api.literal_paths import keep_literal_paths
 from api.parts import Parts
@@ -62,7 +62,7 @@ def create_app(
         title="Tocsin",
         version=version_text(),
         description="Streaming anomaly detection for metrics and logs. Docs: docs/api.md in the repository.",
-        openapi_url=OPENAPI_PATH,
+        openapi_url=None,  # api.docs serves it
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,

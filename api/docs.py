@@ -6,16 +6,19 @@ files; FastAPI's own page would load them from a content delivery network.
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import orjson
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
 from api.asyncapi import ASYNCAPI_PATH, asyncapi_document
+from api.json_route import JSON
 from api.problems import MEDIA_TYPE, Problem
 from api.schema import SCHEMA_PATH
 
@@ -28,6 +31,13 @@ router = APIRouter()
 
 def install_docs(app: FastAPI) -> None:
     """Add the page, its files and the schemas to the app."""
+    whole = cache(lambda: orjson.dumps(app.openapi()))
+
+    @app.get(OPENAPI_PATH, include_in_schema=False)
+    async def read_openapi() -> Response:
+        """OpenAPI document, written once: it never changes while the process runs."""
+        return Response(whole(), media_type=JSON)
+
     app.include_router(router)
     assets = Path(str(files("fastapi_offline"))) / "static"
     app.mount(ASSETS_PATH, StaticFiles(directory=assets), name="docs-assets")
@@ -65,9 +75,14 @@ async def swagger_ui(request: Request) -> Response:
 
 
 @router.get(ASYNCAPI_PATH, include_in_schema=False)
-async def read_asyncapi() -> JSONResponse:
+async def read_asyncapi() -> Response:
     """AsyncAPI document of the WebSocket."""
-    return JSONResponse(asyncapi_document())
+    return Response(_asyncapi(), media_type=JSON)
+
+
+@cache
+def _asyncapi() -> bytes:
+    return orjson.dumps(asyncapi_document())
 
 
 @router.get("/api/schemas/anomaly.v1.json", tags=["schemas"], response_class=FileResponse)
