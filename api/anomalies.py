@@ -26,6 +26,9 @@ PAGE_BYTES = 4 * 1024 * 1024
 """Where a page ends, but for an anomaly that is larger by itself: a thousand of the usual ones have less than 2 MB."""
 REACH_S = 1.0
 """How long a list waits for the store to have what clients of the WebSocket have been told."""
+FRESH_S = 10.0
+"""For so long a list stands if nothing was written. What other replicas write this process reads as well; what they
+forget, being too old or too many, it shows for so long at most."""
 MOST_LABELS = 10
 TimeMs = Annotated[int, Field(ge=-INT64, lt=INT64)]
 
@@ -85,7 +88,7 @@ async def list_anomalies(
         try:
             version = (context.history.version, context.feedback.version)
             work = partial(context.store.read, partial(_found, listing=listing, start=start))
-            return _json(await context.shared.answer(listing, version, work))
+            return _json(await context.shared.answer(listing, version, work, FRESH_S))
         except Unavailable:
             if not _is_simple(listing):
                 raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from math import inf
 from typing import Annotated, Any
 
 from fastapi import Body, Query, Request, Response
@@ -57,7 +58,7 @@ async def list_detectors(
 
     context: Context = request.app.state.context
     key = ("detectors", limit, after, state, kind, tuple(label), text)
-    return Response(await context.shared.answer(key, revisions.version, work), media_type=JSON)
+    return Response(await context.shared.answer(key, revisions.version, work, fresh_s=inf), media_type=JSON)
 
 
 @router.get("/{detector_id}")

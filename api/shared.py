@@ -42,8 +42,10 @@ class Shared:
     def __len__(self) -> int:
         return len(self._made)
 
-    async def answer(self, key: Hashable, version: Hashable, work: Callable[[], Coroutine[Any, Any, bytes]]) -> bytes:
-        """The answer to ``key`` as of a version; raises what ``work`` raises, which is not kept."""
+    async def answer(
+        self, key: Hashable, version: Hashable, work: Callable[[], Coroutine[Any, Any, bytes]], fresh_s: float = FRESH_S
+    ) -> bytes:
+        """The answer to ``key`` as of a version, for so long; raises what ``work`` raises, which is not kept."""
         made = self._made.get(key)
         if made is not None and made.version == version and (not made.answer.done() or self._clock_s() < made.until_s):
             self._made.move_to_end(key)
@@ -51,7 +53,7 @@ class Shared:
             return await asyncio.shield(made.answer)
         self._meters.shared_answers.labels("made").inc()
         self._drop(key)
-        made = _Made(version, self._clock_s() + FRESH_S, asyncio.create_task(work()))
+        made = _Made(version, self._clock_s() + fresh_s, asyncio.create_task(work()))
         self._made[key] = made
         made.answer.add_done_callback(lambda answer: self._settle(key, answer))
         return await asyncio.shield(made.answer)
