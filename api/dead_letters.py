@@ -77,11 +77,16 @@ async def list_dead_letters(
     return Response(await context.shared.answer(key, None, work), media_type=JSON)
 
 
-@router.get("/{partition}/{offset}")
-async def read_dead_letter(partition: Partition, offset: Offset, log: Log) -> OpenedLetter:
+@router.get("/{partition}/{offset}", response_model=OpenedLetter)
+async def read_dead_letter(partition: Partition, offset: Offset, log: Log, request: Request) -> Response:
     """One of them with its headers and its bytes, and what can be read of these."""
-    record = await _existing(log, partition, offset)
-    return await asyncio.to_thread(_opened, record)
+
+    async def work() -> bytes:
+        record = await _existing(log, partition, offset)
+        return await asyncio.to_thread(lambda: _opened(record).encode())
+
+    context: Context = request.app.state.context
+    return Response(await context.shared.answer(("dead letter", partition, offset), None, work), media_type=JSON)
 
 
 @router.post("/{partition}/{offset}/replay")
