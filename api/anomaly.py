@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated
 
+import orjson
 from fastapi import Body, Query, Response
 from pydantic import Field
 from sqlalchemy import Connection, select
@@ -72,9 +72,8 @@ UNNAMED = Speaker()
 @router.get("", response_model=AnomalyDetail)
 async def read_anomaly(anomaly_id: str, context: Reading) -> Response:
     """The last event of one episode, acknowledgement, verdict and comments, and addresses of what belongs to it."""
-    event = await event_of(context, anomaly_id)
-    said = await _said(context, anomaly_id)
-    beside = b'"feedback":%s,"links":%s}' % (said.encode(), json.dumps(_links(event)).encode())
+    event, said = await _whole(context, anomaly_id)
+    beside = b'"feedback":%s,"links":%s}' % (said.encode(), orjson.dumps(_links(event)))
     return Response(event[:-1] + b"," + beside, media_type="application/json")
 
 
@@ -168,8 +167,26 @@ async def _said(context: Context, anomaly_id: str) -> Said:
     return context.feedback.get(anomaly_id)
 
 
+async def _whole(context: Context, anomaly_id: str) -> tuple[bytes, Said]:
+    """Its last event and what was said of it, by one question to the store where that has both."""
+    if ID.fullmatch(anomaly_id) and context.recent.get(anomaly_id) is None:
+        history, feedback_log = context.history, context.feedback
+        if await history.reach(context.backlog.reached, REACH_S) and await feedback_log.reach(
+            feedback_log.seen, REACH_S
+        ):
+            event, said = await context.store.read(partial(_both, anomaly_id=anomaly_id))
+            if event is not None:
+                return event, said
+    return await event_of(context, anomaly_id), await _said(context, anomaly_id)
+
+
+def _both(connection: Connection, anomaly_id: str) -> tuple[bytes | None, Said]:
+    anomaly = bytes.fromhex(anomaly_id)
+    return _stored(connection, anomaly_id), read_said(connection, [anomaly]).get(anomaly, NOTHING)
+
+
 def _links(event: bytes) -> dict[str, str]:
-    anomaly = Anomaly.decode(event)
-    here = f"/api/anomalies/{anomaly.id}"
+    anomaly = orjson.loads(event)  # it was checked when it came
+    here = f"/api/anomalies/{anomaly['id']}"
     steps = {name: f"{here}/{name}" for name in ("series", "acknowledge", "unacknowledge", "comments", "verdict")}
-    return {"self": here, "detector": f"/api/detectors/{anomaly.detector.id}", **steps}
+    return {"self": here, "detector": f"/api/detectors/{anomaly['detector']['id']}", **steps}
