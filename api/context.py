@@ -16,6 +16,7 @@ from api.dead_letter_log import DeadLetterLog
 from api.feed import Feed
 from api.feedback_log import FeedbackLog
 from api.history import History
+from api.joined import Joined
 from api.meters import ApiMeters
 from api.recent import RecentAnomalies
 from api.revisions import RevisionLog
@@ -61,6 +62,7 @@ class Context:
         self.history = History(settings, self.store, self.meters, now_ms)
         self.feedback = FeedbackLog(settings, self.store, self.meters)
         self.shared = Shared(self.meters)
+        self.joined: Joined[bytes] = Joined()
         self.upkeep = Upkeep(settings.api_broker_health)
         self.revisions = RevisionLog(settings, self.meters, now_ms, self.upkeep)
         self.sources = Sources(self.store, AddressPolicy.parse(settings.api_source_networks), self.meters, now_ms)

@@ -10,12 +10,13 @@ import sys
 from typing import Annotated, Any
 
 import psutil
-from fastapi import Request
+from fastapi import Request, Response
 from pydantic import Field
 
 from api.context import Context
-from api.json_route import JsonRoute
+from api.json_route import JSON, JsonRoute
 from api.router import Router
+from api.settings import ApiSettings
 from api.version import version_text
 from connectors.logs import LogLevel
 from connectors.messages import Message
@@ -56,11 +57,18 @@ class Level(Message):
     level: LogLevel
 
 
-@router.get("/deployment")
-async def read_deployment(request: Request) -> Deployment:
+@router.get("/deployment", response_model=Deployment)
+async def read_deployment(request: Request) -> Response:
     """Version, commit, environment and settings of this process."""
     context: Context = request.app.state.context
-    settings = context.settings
+
+    async def work() -> bytes:
+        return _deployment(context.settings).encode()
+
+    return Response(await context.joined.answer("deployment", work), media_type=JSON)
+
+
+def _deployment(settings: ApiSettings) -> Deployment:
     return Deployment(
         version=version_text(),
         commit=settings.commit,
@@ -71,16 +79,24 @@ async def read_deployment(request: Request) -> Deployment:
     )
 
 
-@router.get("/system")
-async def read_system(request: Request) -> System:
+@router.get("/system", response_model=System)
+async def read_system(request: Request) -> Response:
     """Memory, threads, processor time and the like of this process."""
     context: Context = request.app.state.context
+
+    async def work() -> bytes:
+        return _system(context.now_ms()).encode()
+
+    return Response(await context.joined.answer("system", work), media_type=JSON)
+
+
+def _system(now_ms: int) -> System:
     process = psutil.Process()
     with process.oneshot():
         cpu = process.cpu_times()
         return System(
             pid=process.pid,
-            uptime_s=max(0.0, context.now_ms() / 1000 - process.create_time()),
+            uptime_s=max(0.0, now_ms / 1000 - process.create_time()),
             cpu_s=cpu.user + cpu.system,
             memory_bytes=process.memory_info().rss,
             threads=process.num_threads(),

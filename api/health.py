@@ -38,7 +38,12 @@ async def health(request: Request, response: Response) -> Health:
 @router.get("/metrics", response_class=Response)
 async def metrics(request: Request) -> Response:
     """All counters and gauges in Prometheus' text format."""
-    return Response(generate_latest(_context(request).meters.registry), media_type=CONTENT_TYPE_LATEST)
+    context = _context(request)
+
+    async def work() -> bytes:
+        return generate_latest(context.meters.registry)
+
+    return Response(await context.joined.answer("metrics", work), media_type=CONTENT_TYPE_LATEST)
 
 
 def _context(request: Request) -> Context:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import psutil
 
 from api.context import Context
+from api.joined import Joined
 from api.source_table import DataSource, page
 from connectors.errors import TocsinError
 from connectors.probes import OK, Component, Status, degraded_if, down_if
@@ -46,6 +47,7 @@ class Parts:
         self._context = context
         self._asked: _Asked | None = None
         self._asking = asyncio.Lock()
+        self._joined: Joined[dict[str, Component]] = Joined()
 
     def at_hand(self) -> dict[str, Component]:
         """Those for which nobody need be asked: whose changes are told on the WebSocket's topic ``system``."""
@@ -60,7 +62,10 @@ class Parts:
         }
 
     async def all(self) -> dict[str, Component]:
-        """Every part by name, those of ``Context.all_components`` among them."""
+        """Every part by name, those of ``Context.all_components`` among them; looked at once for all who wait."""
+        return await self._joined.answer("all", self._all)
+
+    async def _all(self) -> dict[str, Component]:
         known, kafka, sources = await asyncio.gather(
             self._context.all_components(), self._kafka(), self._sources_lately()
         )
