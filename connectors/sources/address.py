@@ -27,6 +27,10 @@ NEVER: tuple[Network, ...] = tuple(
 by IPv6), and what is no address of a single server."""
 
 
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+"""IPv6 addresses whose last 32 bits are one of IPv4 (RFC 6052)."""
+
+
 @dataclass(frozen=True, slots=True)
 class AddressPolicy:
     """Networks in which sources may be; without any, everywhere but in ``NEVER``."""
@@ -43,9 +47,19 @@ class AddressPolicy:
         ip = ipaddress.ip_address(address.partition("%")[0])
         if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
             ip = ip.ipv4_mapped
-        if any(ip in network for network in NEVER):
+        if any(one in network for one in (ip, _reached(ip)) for network in NEVER):
             return False
         return not self.networks or any(ip in network for network in self.networks)
+
+
+def _reached(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The IPv4 address to which a gateway hands on what goes to this one, if it stands for one; else itself."""
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.sixtofour is not None:
+            return ip.sixtofour
+        if ip in NAT64:
+            return ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
+    return ip
 
 
 class GuardedTransport(httpx.AsyncBaseTransport):

@@ -67,6 +67,7 @@ class Endpoint:
         kept = [*self.headers.values(), *(self.basic or ())[1:], self.bearer or "", httpx.URL(self.url).password]
         if self.basic is not None:  # as it stands in the header, which a server may echo
             kept.append(b64encode(":".join(self.basic).encode()).decode())
+        kept += [repr(text)[1:-1] for text in kept if text]  # as Python's own messages quote it
         return tuple(sorted((text for text in kept if len(text) > 3), key=len, reverse=True))
 
 

@@ -10,7 +10,18 @@ from connectors.sources.address import AddressPolicy, GuardedTransport
 
 
 @pytest.mark.parametrize(
-    "address", ["127.0.0.1", "10.1.2.3", "192.168.0.1", "8.8.8.8", "::1", "fd12::1", "2001:db8::1"]
+    "address",
+    [
+        "127.0.0.1",
+        "10.1.2.3",
+        "192.168.0.1",
+        "8.8.8.8",
+        "::1",
+        "fd12::1",
+        "2001:db8::1",
+        "64:ff9b::a01:203",
+        "2002:a01:203::1",
+    ],
 )
 def test_servers_may_be_anywhere(address: str) -> None:
     assert AddressPolicy().allows(address)
@@ -19,7 +30,7 @@ def test_servers_may_be_anywhere(address: str) -> None:
 @pytest.mark.parametrize(
     "address",
     ["169.254.169.254", "::ffff:169.254.169.254", "0.0.0.1", "224.0.0.1", "255.255.255.255", "100.100.100.200",
-     "fe80::1%eth0", "::", "ff02::1", "fd00:ec2::254"],
+     "fe80::1%eth0", "::", "ff02::1", "fd00:ec2::254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1"],
 )  # fmt: skip
 def test_but_not_where_clouds_keep_secrets(address: str) -> None:
     assert not AddressPolicy().allows(address)

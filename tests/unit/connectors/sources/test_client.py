@@ -344,6 +344,14 @@ def test_a_header_that_is_echoed_shows_no_secret() -> None:
     assert "YW5u" not in str(refused.value)
 
 
+def test_a_secret_that_is_quoted_as_python_does_is_not_told() -> None:
+    """The library that refuses ``b'Bearer key\\\\of-mine '`` says so with the backslash twice."""
+    sent = "key\\of-mine "
+    with pytest.raises(SourceRefused, match=r"Illegal header value b'Bearer \*\*\*'$"):
+        Server([httpx.Response(400, text=f"Illegal header value {sent.encode()!r}".replace("b'", "b'Bearer "))],
+               Endpoint(URL, bearer=sent)).ask()  # fmt: skip
+
+
 def test_a_range_vector_is_no_answer_to_an_instant_query() -> None:
     answer = httpx.Response(200, json={"status": "success", "data": {"resultType": "matrix", "result": []}})
     with pytest.raises(Rejected, match="ask for an instant vector"):
