@@ -12,10 +12,10 @@ from fastapi import Body, Query, Response
 from pydantic import Field
 from sqlalchemy import Connection, select
 
-from api.anomalies import REACH_S, Reading
+from api.anomalies import FRESH_S, REACH_S, Reading
 from api.context import Context
 from api.feedback_rows import read_said
-from api.json_route import JsonRoute
+from api.json_route import JSON, JsonRoute
 from api.problems import ApiError, Code
 from api.router import Router
 from api.rule_proposal import RuleProposal, WouldHide, would_hide
@@ -72,9 +72,17 @@ UNNAMED = Speaker()
 @router.get("", response_model=AnomalyDetail)
 async def read_anomaly(anomaly_id: str, context: Reading) -> Response:
     """The last event of one episode, acknowledgement, verdict and comments, and addresses of what belongs to it."""
-    event, said = await _whole(context, anomaly_id)
-    beside = b'"feedback":%s,"links":%s}' % (said.encode(), orjson.dumps(_links(event)))
-    return Response(event[:-1] + b"," + beside, media_type="application/json")
+
+    async def work() -> bytes:
+        event, said = await context.store.read(partial(_both, anomaly_id=anomaly_id))
+        return _detail(event or await event_of(context, anomaly_id), said)
+
+    if await _is_stored(context, anomaly_id):
+        version = (context.history.version, context.feedback.version)
+        whole = await context.shared.answer(("anomaly", anomaly_id), version, work, FRESH_S)
+    else:
+        whole = _detail(await event_of(context, anomaly_id), await _said(context, anomaly_id))
+    return Response(whole, media_type=JSON)
 
 
 @router.post("/acknowledge")
@@ -167,17 +175,18 @@ async def _said(context: Context, anomaly_id: str) -> Said:
     return context.feedback.get(anomaly_id)
 
 
-async def _whole(context: Context, anomaly_id: str) -> tuple[bytes, Said]:
-    """Its last event and what was said of it, by one question to the store where that has both."""
-    if ID.fullmatch(anomaly_id) and context.recent.get(anomaly_id) is None:
-        history, feedback_log = context.history, context.feedback
-        if await history.reach(context.backlog.reached, REACH_S) and await feedback_log.reach(
-            feedback_log.seen, REACH_S
-        ):
-            event, said = await context.store.read(partial(_both, anomaly_id=anomaly_id))
-            if event is not None:
-                return event, said
-    return await event_of(context, anomaly_id), await _said(context, anomaly_id)
+async def _is_stored(context: Context, anomaly_id: str) -> bool:
+    """Whether the store has it if anybody has, with all that was said of it."""
+    if context.recent.get(anomaly_id) is not None or not ID.fullmatch(anomaly_id):
+        return False
+    history, said = context.history, context.feedback
+    return await history.reach(context.backlog.reached, REACH_S) and await said.reach(said.seen, REACH_S)
+
+
+def _detail(event: bytes, said: Said) -> bytes:
+    """An ``AnomalyDetail`` of an event that is JSON already."""
+    beside = b'"feedback":%s,"links":%s}' % (said.encode(), orjson.dumps(_links(event)))
+    return event[:-1] + b"," + beside
 
 
 def _both(connection: Connection, anomaly_id: str) -> tuple[bytes | None, Said]:
