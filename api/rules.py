@@ -5,9 +5,10 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Query, Request, Response
 
 from api.context import FEEDBACK, Context
+from api.json_route import JSON
 from api.problems import ApiError, Code
 from api.router import Router
 from connectors.feedback import FeedbackKind, Rule, feedback
@@ -43,10 +44,11 @@ async def reading(request: Request) -> Context:
 Reading = Annotated[Context, Depends(reading)]
 
 
-@router.get("")
-async def list_rules(context: Reading) -> RuleList:
+@router.get("", response_model=RuleList)
+async def list_rules(context: Reading) -> Response:
     """All rules that nobody removed and whose time is not over by this machine's clock; there are at most 1,000."""
-    return RuleList(rules=[StandingRule(**one._asdict()) for one in _standing(context)])
+    rules = [StandingRule(**one._asdict()) for one in _standing(context)]
+    return Response(RuleList(rules=rules).encode(), media_type=JSON)
 
 
 @router.delete("/{rule_id}", status_code=HTTPStatus.NO_CONTENT)

@@ -53,7 +53,7 @@ def told(kafka: KafkaSettings, partition: int, log_ms: int) -> None:
 
 
 def test_every_part_is_told_and_what_was_asked_has_a_time(api: RunningApi) -> None:
-    wait_for(lambda: parts(api)["history"]["status"] == "ok")
+    wait_for(lambda: parts(api)["history"]["status"] == parts(api)["labels"]["status"] == "ok")
     found = parts(api)
     assert api.context is not None
     assert set(found) >= {*BESIDE, *api.context.topics}
