@@ -5,14 +5,15 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, NamedTuple
 
-from fastapi import Depends, Query, Request, Response
+from fastapi import Query, Response
 from pydantic import Field
 from sqlalchemy import Connection
 
-from api.context import ANOMALIES, Context
+from api.context import Context
 from api.history_place import parse_place, place_text
 from api.history_query import Sort, Wanted, find
 from api.history_rows import INT64
+from api.holding import HoldingAnomalies
 from api.recent import Filter, Place, State
 from api.router import Router
 from api.selection import parse_labels
@@ -49,19 +50,9 @@ class Listing(NamedTuple):
     limit: int
 
 
-async def reading(request: Request) -> Context:
-    """All that the process holds, once the topic has been read; raises ``Unavailable`` before."""
-    context: Context = request.app.state.context
-    context.require(ANOMALIES)
-    return context
-
-
-Reading = Annotated[Context, Depends(reading)]
-
-
 @router.get("", response_model=AnomalyPage)
 async def list_anomalies(
-    context: Reading,
+    context: HoldingAnomalies,
     limit: Annotated[int, Query(ge=1, le=1000, description="anomalies on a page, fewer if they are large")] = 100,
     before: Annotated[str | None, Query(description="``next`` of the page before, with the same sort")] = None,
     severity: Severity | None = None,

@@ -12,9 +12,10 @@ from fastapi import Body, Query, Response
 from pydantic import Field
 from sqlalchemy import Connection, select
 
-from api.anomalies import FRESH_S, REACH_S, Reading
+from api.anomalies import FRESH_S, REACH_S
 from api.context import Context
 from api.feedback_rows import read_said
+from api.holding import HoldingAnomalies
 from api.json_route import JSON, JsonRoute
 from api.problems import ApiError, Code
 from api.router import Router
@@ -70,7 +71,7 @@ UNNAMED = Speaker()
 
 
 @router.get("", response_model=AnomalyDetail)
-async def read_anomaly(anomaly_id: str, context: Reading) -> Response:
+async def read_anomaly(anomaly_id: str, context: HoldingAnomalies) -> Response:
     """The last event of one episode, acknowledgement, verdict and comments, and addresses of what belongs to it."""
 
     async def work() -> bytes:
@@ -86,19 +87,23 @@ async def read_anomaly(anomaly_id: str, context: Reading) -> Response:
 
 
 @router.post("/acknowledge")
-async def acknowledge(anomaly_id: str, context: Reading, speaker: Annotated[Speaker, Body()] = UNNAMED) -> Said:
+async def acknowledge(
+    anomaly_id: str, context: HoldingAnomalies, speaker: Annotated[Speaker, Body()] = UNNAMED
+) -> Said:
     """Say that somebody takes care of it; whoever says it first stands. Answered once Kafka has it."""
     return await _say(context, FeedbackKind.ACKNOWLEDGE, anomaly_id, speaker.author)
 
 
 @router.post("/unacknowledge")
-async def unacknowledge(anomaly_id: str, context: Reading, speaker: Annotated[Speaker, Body()] = UNNAMED) -> Said:
+async def unacknowledge(
+    anomaly_id: str, context: HoldingAnomalies, speaker: Annotated[Speaker, Body()] = UNNAMED
+) -> Said:
     """Say that nobody takes care of it after all."""
     return await _say(context, FeedbackKind.UNACKNOWLEDGE, anomaly_id, speaker.author)
 
 
 @router.post("/comments", status_code=HTTPStatus.CREATED)
-async def comment(anomaly_id: str, context: Reading, written: NewComment) -> Said:
+async def comment(anomaly_id: str, context: HoldingAnomalies, written: NewComment) -> Said:
     """Write something under it."""
     return await _say(context, FeedbackKind.COMMENT, anomaly_id, written.author, text=written.text)
 
@@ -106,7 +111,7 @@ async def comment(anomaly_id: str, context: Reading, written: NewComment) -> Sai
 @router.post("/verdict")
 async def judge(
     anomaly_id: str,
-    context: Reading,
+    context: HoldingAnomalies,
     judged: NewVerdict,
     preview: Annotated[bool, Query(description="write nothing, but tell what the rule would have hidden")] = False,
 ) -> Judged:

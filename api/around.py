@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import Query
 from pydantic import Field
 
-from api.anomalies import Reading
 from api.anomaly import event_of
+from api.holding import HoldingAnomalies
 from api.json_route import JsonRoute
 from api.numbers import numbers_of
 from api.router import Router
@@ -43,7 +43,7 @@ class Around(Message):
 @router.get("")
 async def read_series_around(
     anomaly_id: str,
-    context: Reading,
+    context: HoldingAnomalies,
     source: Annotated[str, Query(max_length=64, pattern=NO_NUL, description="id of a data source, a Prometheus")],
     before_s: Seconds = BEFORE_S,
     after_s: Seconds = AFTER_S,

@@ -8,13 +8,11 @@ from sqlalchemy import Connection
 
 from api.context import Context
 from api.feedback_rows import read_said
-from api.history_query import Sort, Wanted, find
+from api.history_query import Wanted, latest
 from connectors.errors import Unavailable
 from connectors.feedback import NOTHING, Said, Verdict
 from connectors.messages import Anomaly
 
-LOOKED_AT, LOOKED_BYTES = 1_000, 16 * 1024 * 1024
-"""Of a detector in a time, the latest."""
 DISMISSING = (Verdict.EXPECTED, Verdict.FALSE_ALARM)
 
 
@@ -30,8 +28,7 @@ async def confirmed_within(context: Context, detector: str, times_ms: tuple[int,
 
 def _confirmed(connection: Connection, detector: str, times_ms: tuple[int, int]) -> list[Anomaly]:
     wanted = Wanted(detector=detector, from_ms=times_ms[0], to_ms=times_ms[1] + 1, acknowledged=True)
-    found = find(connection, wanted, Sort.NEWEST, None, LOOKED_AT, LOOKED_BYTES)
-    anomalies = list(map(Anomaly.decode, found.events))
+    anomalies = list(map(Anomaly.decode, latest(connection, wanted)))
     said = read_said(connection, [bytes.fromhex(one.id) for one in anomalies])
     return [one for one in anomalies if not _dismissed(said.get(bytes.fromhex(one.id), NOTHING))]
 

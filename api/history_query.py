@@ -24,6 +24,9 @@ from connectors.messages import Severity
 FEW = 10_000
 """So many rows are sorted in some milliseconds; of more, the first ones of an order are soon found among all."""
 
+LATEST_MOST, LATEST_BYTES = 1_000, 16 * 1024 * 1024
+"""Of what ``latest`` gives: enough to judge by, in some tenths of a second."""
+
 
 class Sort(StrEnum):
     """Orders of a list; a minus puts the greatest first."""
@@ -82,6 +85,11 @@ class _Way(NamedTuple):
     start: Table | None = None
     """another table, of which the rows with ``begin`` name all anomalies that fulfil it"""
     begin: ColumnElement[bool] | None = None
+
+
+def latest(connection: Connection, wanted: Wanted) -> list[bytes]:
+    """The events of the latest ones that are wanted, within the bounds for who looks through them."""
+    return find(connection, wanted, Sort.NEWEST, None, LATEST_MOST, LATEST_BYTES).events
 
 
 def find(

@@ -9,11 +9,11 @@ from pydantic import Field
 
 from api.change import Revisions, existing
 from api.context import Context
+from api.holding import HoldingStatus
 from api.json_route import JsonRoute
 from api.revisions import RevisionLog
 from api.router import Router
 from api.standing import standing_of
-from api.status import Here
 from connectors.messages import Detector, DetectorConfig, Message
 from flows.linter import Finding, Known, LintSeverity, lint
 
@@ -40,7 +40,7 @@ class Lint(Message):
 
 
 @router.post("/lint")
-async def lint_config(asked: LintRequest, context: Here, revisions: Revisions) -> Lint:
+async def lint_config(asked: LintRequest, context: HoldingStatus, revisions: Revisions) -> Lint:
     """What is to be said of a config: whether it is refused, can hardly fire, needs long history, or watches too much.
 
     How many series it would watch is known if a detector has the same selector; else it is said to be unknown.
@@ -51,7 +51,7 @@ async def lint_config(asked: LintRequest, context: Here, revisions: Revisions) -
 @router.get("/{detector_id}/lint")
 async def lint_detector(
     detector_id: str,
-    context: Here,
+    context: HoldingStatus,
     revisions: Revisions,
     horizon_s: Annotated[float | None, Query(gt=0, le=10**9, description="as in POST …/lint")] = None,
 ) -> Lint:

@@ -11,16 +11,13 @@ from pydantic import Field, ValidationError
 from sqlalchemy import Connection
 
 from api.context import Context
-from api.history_query import Sort, Wanted, find
+from api.history_query import LATEST_MOST, Wanted, latest
 from connectors.feedback import MOST_LABELS, Minute, Rule
 from connectors.messages import Anomaly, Message
 from flows.config import ConfigError
 
 WEEK_S = 604_800
 YEAR_S = 366 * 86_400
-LOOKED_AT = 1_000
-"""Anomalies of the history that a preview looks at, the latest of its detector and labels."""
-LOOKED_BYTES = 16 * 1024 * 1024
 NAMED = 100
 
 
@@ -66,7 +63,7 @@ class WouldHide(Message):
 
     count: int
     anomalies: Annotated[list[str], Field(description=f"ids, the latest first, at most {NAMED}")]
-    looked_at: Annotated[int, Field(description=f"of the same detector and labels, the latest {LOOKED_AT} at most")]
+    looked_at: Annotated[int, Field(description=f"of the same detector and labels, the latest {LATEST_MOST} at most")]
 
 
 async def would_hide(context: Context, rule: Rule) -> WouldHide:
@@ -78,7 +75,7 @@ async def would_hide(context: Context, rule: Rule) -> WouldHide:
 
 def _latest(connection: Connection, rule: Rule) -> list[bytes]:
     wanted = Wanted(detector=rule.detector, labels=tuple(rule.labels.items()))
-    return find(connection, wanted, Sort.NEWEST, None, LOOKED_AT, LOOKED_BYTES).events
+    return latest(connection, wanted)
 
 
 def _fitting(rule: Rule, events: Sequence[bytes]) -> list[str]:

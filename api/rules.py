@@ -5,9 +5,10 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import Depends, Query, Request, Response
+from fastapi import Query, Response
 
-from api.context import FEEDBACK, Context
+from api.context import Context
+from api.holding import HoldingRules
 from api.json_route import JSON
 from api.problems import ApiError, Code
 from api.router import Router
@@ -34,18 +35,8 @@ class RuleList(Message):
     rules: list[StandingRule]
 
 
-async def reading(request: Request) -> Context:
-    """All that the process holds, once the log of feedback has been read; raises ``Unavailable`` before."""
-    context: Context = request.app.state.context
-    context.require(FEEDBACK)
-    return context
-
-
-Reading = Annotated[Context, Depends(reading)]
-
-
 @router.get("", response_model=RuleList)
-async def list_rules(context: Reading) -> Response:
+async def list_rules(context: HoldingRules) -> Response:
     """All rules that nobody removed and whose time is not over by this machine's clock; there are at most 1,000."""
     rules = [StandingRule(**one._asdict()) for one in _standing(context)]
     return Response(RuleList(rules=rules).encode(), media_type=JSON)
@@ -54,7 +45,7 @@ async def list_rules(context: Reading) -> Response:
 @router.delete("/{rule_id}", status_code=HTTPStatus.NO_CONTENT)
 async def remove_rule(
     rule_id: str,
-    context: Reading,
+    context: HoldingRules,
     author: Annotated[str, Query(min_length=1, max_length=200, description="who removes it")] = "api",
 ) -> None:
     """Let a rule hold no longer; what it hides and what still goes on then is told with its next event."""

@@ -7,12 +7,13 @@ from hashlib import blake2b
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from api.change import Revisions, existing
-from api.context import STATUS, Context
+from api.context import Context
 from api.detector_health import DetectorHealth, HealthState, health_of
+from api.holding import HoldingStatus
 from api.json_route import JSON, JsonRoute
 from api.standing import Standing, standing_of
 from connectors.messages import Detector, Message
@@ -66,19 +67,9 @@ class StatusPage(Message):
     next: Annotated[str | None, Field(description="give it as ``after`` to get the following page; null at the end")]
 
 
-async def status_context(request: Request) -> Context:
-    """All that is told, once the topic has been read; raises ``Unavailable`` before."""
-    context: Context = request.app.state.context
-    context.require(STATUS)
-    return context
-
-
-Here = Annotated[Context, Depends(status_context)]
-
-
 @router.get("/api/status", response_model=StatusPage)
 async def read_status(
-    context: Here,
+    context: HoldingStatus,
     revisions: Revisions,
     limit: Annotated[int, Query(ge=1, le=LIMIT_MOST, description="detectors on a page")] = LIMIT,
     after: Annotated[str, Query(max_length=64, description="``next`` of the page before")] = "",
@@ -98,7 +89,7 @@ async def read_status(
 @router.get("/api/detectors/{detector_id}/status", response_model=DetectorStatusPage)
 async def read_detector_status(
     detector_id: str,
-    context: Here,
+    context: HoldingStatus,
     revisions: Revisions,
     state: Annotated[SignalState | None, Query(description="of the signals")] = None,
     open: Annotated[bool | None, Query(description="signals with an open episode, or without")] = None,  # noqa: A002
@@ -125,7 +116,7 @@ async def read_detector_status(
 
 
 @router.get("/api/detectors/{detector_id}/health")
-async def read_detector_health(detector_id: str, context: Here, revisions: Revisions) -> DetectorHealth:
+async def read_detector_health(detector_id: str, context: HoldingStatus, revisions: Revisions) -> DetectorHealth:
     """Whether it does its job, and if not why, in one sentence."""
     return _health(context, existing(revisions, detector_id))
 

@@ -7,12 +7,13 @@ from functools import partial
 from typing import Annotated
 
 import numpy as np
-from fastapi import Depends, Query, Request, Response
+from fastapi import Query, Response
 from pydantic import Field, model_validator
 
 from api.change import Revisions, existing
-from api.context import STATUS, Context
+from api.context import Context
 from api.group_history import aligned, fetched_groups, plan_of, sent_groups, signal_of
+from api.holding import HoldingStatus
 from api.json_route import JsonRoute
 from api.problems import ApiError, Code
 from api.router import Router
@@ -53,19 +54,9 @@ class TrainingList(Message):
     trainings: list[Training]
 
 
-async def context_of(request: Request) -> Context:
-    """What the process holds, once the topic of trainings has been read; raises ``Loading`` before."""
-    context: Context = request.app.state.context
-    context.require(STATUS)
-    return context
-
-
-Here = Annotated[Context, Depends(context_of)]
-
-
 @train.post("/{detector_id}/train", status_code=202)
 async def train_detector(
-    detector_id: str, asked: TrainingRequest, revisions: Revisions, context: Here, response: Response
+    detector_id: str, asked: TrainingRequest, revisions: Revisions, context: HoldingStatus, response: Response
 ) -> Training:
     """Let a detector learn history, as if it had met it live; nothing is told of the past.
 
@@ -82,7 +73,7 @@ async def train_detector(
 
 @router.get("")
 async def list_trainings(
-    context: Here,
+    context: HoldingStatus,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     detector: Annotated[str | None, Query(max_length=64, description="detector id")] = None,
     state: TrainingState | None = None,
@@ -97,7 +88,7 @@ async def list_trainings(
 
 
 @router.get("/{training_id}")
-async def read_training(training_id: str, context: Here) -> Training:
+async def read_training(training_id: str, context: HoldingStatus) -> Training:
     """How far a training has come."""
     training = context.trainings.get(training_id)
     if training is None:
@@ -106,7 +97,7 @@ async def read_training(training_id: str, context: Here) -> Training:
 
 
 @router.post("/{training_id}/cancel")
-async def cancel_training(training_id: str, context: Here) -> Training:
+async def cancel_training(training_id: str, context: HoldingStatus) -> Training:
     """End a training; the detector stays as it was. One that has ended stays as it is."""
     head = context.trainings.head_of(training_id)
     if head is None:

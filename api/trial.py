@@ -49,21 +49,6 @@ class Trial(Message):
     drops: Annotated[dict[str, int], Field(description="samples that were not judged, by reason")]
 
 
-class Comparison(Message):
-    """What another config changes. Episodes on the same signal that overlap in time are one."""
-
-    adds: Annotated[list[str], Field(description="ids of anomalies that the other detector did not tell")]
-    removes: Annotated[list[str], Field(description="ids of that detector's anomalies that are not told any more")]
-    keeps: Annotated[int, Field(description="anomalies that both tell")]
-    hides: Annotated[
-        list[str] | None,
-        Field(
-            description="ids of anomalies of the history, told by that detector in this time and acknowledged, that "
-            "would not be told any more; null: the history does not answer"
-        ),
-    ] = None
-
-
 class Trials:
     """Runs one trial after the other."""
 
@@ -123,31 +108,10 @@ def judge(config: DetectorConfig, frames: Sequence[Frame], tell: Callable[[float
     )
 
 
-def compare(
-    before: Sequence[Anomaly], after: Sequence[Anomaly], confirmed: Sequence[Anomaly] | None = None
-) -> Comparison:
-    """What ``after`` tells that ``before`` did not, and the other way round, and what of the ``confirmed`` it hides."""
-    return Comparison(
-        hides=None if confirmed is None else [one.id for one in confirmed if not _is_among(after, one)],
-        adds=[one.id for one in after if not _is_among(before, one)],
-        removes=[one.id for one in before if not _is_among(after, one)],
-        keeps=sum(_is_among(before, one) for one in after),
-    )
-
-
 def times_of(trial: Trial) -> tuple[int, int] | None:
     """Times of the first and the last sample; None without any."""
     times_ms = [time_ms for one in trial.signals for time_ms in (one.times_ms[:1] + one.times_ms[-1:])]
     return (min(times_ms), max(times_ms)) if times_ms else None
-
-
-def _is_among(others: Sequence[Anomaly], anomaly: Anomaly) -> bool:
-    return any(
-        other.signal.labels == anomaly.signal.labels
-        and other.start_ms <= anomaly.time_ms
-        and anomaly.start_ms <= other.time_ms
-        for other in others
-    )
 
 
 def _per_day(alerts: int, frames: Sequence[Frame]) -> float | None:

@@ -11,13 +11,14 @@ from fastapi import Response
 from pydantic import Field
 
 from api.change import Revisions, existing
+from api.comparison import Comparison, compare
 from api.confirmed import confirmed_within
 from api.context import Context
 from api.holding import Holding
 from api.json_route import JSON, JsonRoute
 from api.router import Router
 from api.source_history import History
-from api.trial import Comparison, Trial, compare, times_of
+from api.trial import Trial, times_of
 from api.trial_samples import Samples, SeriesList, Times, check_judgeable, parted
 from connectors.messages import DetectorConfig, Message
 from flows.config import ConfigError

@@ -5,25 +5,20 @@ Source: https://grafana.com/docs/loki/latest/reference/loki-http-api/
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from connectors.clock import wall_clock_ms
 from connectors.errors import SourceRefused, TooLarge
-from connectors.sources.cache import ResultCache
-from connectors.sources.client import SourceClient
 from connectors.sources.decode import (
     BareJsonSink,
     BuildInfo,
     Entry,
     JsonSink,
     Labels,
-    SourceSeries,
     StreamsSink,
     labels_of,
 )
-from connectors.sources.pieces import MAX_POINTS, Range
-from connectors.sources.prometheus import fetch_matrix, read_matrix
+from connectors.sources.matrix import MatrixApi
 
 API = "/loki/api/v1"
 MATRIX_PATH = f"{API}/query_range"
@@ -35,28 +30,13 @@ PAGE_BYTES = 64 * 1024 * 1024
 """Of the lines of one answer; with longer ones fewer are asked for at a time."""
 
 
-class LokiApi:
-    """The questions that Tocsin asks. ``key`` names the source in the cache, which several may share."""
+class LokiApi(MatrixApi):
+    """The questions that Tocsin asks."""
 
-    def __init__(
-        self,
-        client: SourceClient,
-        cache: ResultCache | None = None,
-        key: Hashable = "",
-        now_ms: Callable[[], int] = wall_clock_ms,
-    ) -> None:
-        self.client = client
-        self.cut_total = 0
-        """Nanoseconds that bear more lines than Loki gives at once: the others cannot be asked for."""
-        self._cache = ResultCache() if cache is None else cache
-        self._key = key
-        self._now_ms = now_ms
+    method, path = "GET", MATRIX_PATH
 
-    async def query_range(self, wanted: Range, most_points: int = MAX_POINTS) -> list[SourceSeries]:
-        """All series of a metric query over a range, ordered by their labels."""
-        return await read_matrix(
-            self.client, "GET", MATRIX_PATH, wanted, most_points, self._cache, self._key, self._now_ms
-        )
+    cut_total: int = 0
+    """Nanoseconds that bear more lines than Loki gives at once: the others cannot be asked for."""
 
     async def lines(
         self, query: str, start_ns: int, end_ns: int, most_per_page: int = ENTRIES_PER_REQUEST
@@ -69,10 +49,6 @@ class LokiApi:
         for piece_ns in range(start_ns, end_ns, PIECE_NS):
             async for page in self._pages(query, piece_ns, min(piece_ns + PIECE_NS, end_ns), most_per_page):
                 yield page
-
-    async def fresh_range(self, wanted: Range, most_points: int = MAX_POINTS) -> list[SourceSeries]:
-        """The same for who asks for each range once: nothing is remembered."""
-        return await fetch_matrix(self.client, "GET", MATRIX_PATH, wanted, most_points)
 
     async def series(self, selectors: Sequence[str], start_ms: int, end_ms: int) -> list[Labels]:
         """Labels of the streams that any of the selectors takes."""

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from api import trial as module
+from api.comparison import compare
 from api.meters import ApiMeters
 from api.problems import ApiError, Code
-from api.trial import WAITING_MOST, Trial, Trials, compare, judge
+from api.trial import WAITING_MOST, Trial, Trials, judge
 from connectors.errors import Overloaded, Unavailable
 from connectors.messages import DetectorConfig
 from flows.frame import Frame

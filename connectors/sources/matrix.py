@@ -1,0 +1,78 @@
+"""Series over a range of time, which Prometheus and Loki are asked for and answer in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from functools import partial
+from typing import ClassVar
+
+from connectors.clock import wall_clock_ms
+from connectors.errors import TooLarge
+from connectors.sources.cache import ResultCache
+from connectors.sources.client import SourceClient
+from connectors.sources.decode import Columns, Matrix, MatrixSink, SourceSeries
+from connectors.sources.pieces import MAX_POINTS, Range, seconds
+
+
+class MatrixApi:
+    """One source. ``key`` names it in the cache, which several may share."""
+
+    method: ClassVar[str]
+    path: ClassVar[str]
+    """Of a question for a range"""
+
+    def __init__(
+        self,
+        client: SourceClient,
+        cache: ResultCache | None = None,
+        key: Hashable = "",
+        now_ms: Callable[[], int] = wall_clock_ms,
+    ) -> None:
+        self.client = client
+        self._cache = ResultCache() if cache is None else cache
+        self._key = key
+        self._now_ms = now_ms
+
+    async def query_range(self, wanted: Range, most_points: int = MAX_POINTS) -> list[SourceSeries]:
+        """All series of a range, ordered by their labels, or as they were a moment ago."""
+        place = (self._key, self.path, wanted)
+        known: list[SourceSeries] | None = self._cache.get(place)
+        if known is None:
+            # how long it holds is told by the time at which it was asked, not at which the answer came
+            ttl_s = wanted.ttl_s(self._now_ms(), self._cache.ttl_s)
+            known = await self.fresh_range(wanted, most_points)
+            self._cache.put(place, known, sum(series.size_bytes for series in known), ttl_s)
+        points = sum(len(series.times_ms) for series in known)
+        if points > most_points:
+            message = (
+                f"{points} points, at most {most_points}: shorten the range, or take a longer step or fewer series"
+            )
+            raise TooLarge(reason="points", message=message)
+        return known
+
+    async def fresh_range(self, wanted: Range, most_points: int = MAX_POINTS) -> list[SourceSeries]:
+        """The same for who asks for each range once: nothing is remembered."""
+        return _finished(await self._pieces(wanted, most_points))
+
+    async def _pieces(self, wanted: Range, most_points: int) -> Matrix:
+        found: Matrix = {}
+        left = most_points
+        for start_ms, end_ms in wanted.parts():
+            form = [("query", wanted.query), ("start", seconds(start_ms)), ("end", seconds(end_ms)),
+                    ("step", seconds(wanted.step_ms))]  # fmt: skip
+            piece = await self.client.fetch(self.method, self.path, form, partial(MatrixSink, left))
+            for labels, columns in piece.items():
+                all_of_it = found.setdefault(labels, Columns.empty())
+                all_of_it.times_ms.extend(columns.times_ms)
+                all_of_it.values.extend(columns.values)
+                left -= len(columns.times_ms)
+        return found
+
+
+def _finished(found: Matrix) -> list[SourceSeries]:
+    series = []
+    for labels in sorted(found):
+        one = found.pop(labels).finished(labels)  # the columns are given back one by one, not held twice
+        one.times_ms.flags.writeable = one.values.flags.writeable = False  # the cache shares them
+        series.append(one)
+    return series
