@@ -17,7 +17,7 @@ from api.meters import ApiMeters
 from api.source_config import SourceConfig, SourceKind
 from api.source_table import MAX_SOURCES, DataSource
 from api.store import Store
-from connectors.errors import Overloaded, SourceRefused, SourceUnreachable, TocsinError
+from connectors.errors import Overloaded, Rejected, SourceUnreachable, TocsinError
 from connectors.messages import Message
 from connectors.probes import Status
 from connectors.sources.address import AddressPolicy
@@ -205,7 +205,7 @@ class Sources:
             async with self._counted(config, TEST_DEADLINE_S):
                 await api.check()
                 version = (await api.build_info()).version
-        except (SourceRefused, SourceUnreachable) as error:
+        except (Rejected, SourceUnreachable) as error:  # too much of an answer is one that cannot be used, too
             reason = str(error)
         response_ms = round(1000 * (time.monotonic() - began_s), 3)
         status = Status.DOWN if reason else Status.OK

@@ -161,6 +161,10 @@ def test_a_source_is_tested_before_it_is_kept(api: RunningApi, prometheus: Prome
     assert good["version"].startswith(("2.", "3."))
     bad = api.http.post("/api/datasources/test", json=source("x", f"{prometheus.url}/elsewhere")).json()
     assert (bad["status"], "answered 404" in bad["reason"]) == ("down", True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("connectors.sources.decode.MAX_SMALL_BYTES", 10)
+        much = api.http.post("/api/datasources/test", json=source("x", prometheus.url)).json()
+    assert (much["status"], much["reason"]) == ("down", "an answer of more than 10 bytes: ask for fewer")
     cloud = api.http.post("/api/datasources/test", json=source("x", "http://169.254.169.254/latest")).json()
     assert (cloud["status"], "where no data source may be" in cloud["reason"]) == ("down", True)
     with FakeLoki([Line(1, "a", {"app": "shop"})], tenant="team") as loki:
