@@ -23,6 +23,7 @@ from connectors.bytewax_io import KafkaSinkPart
 from connectors.topics import broker_identity
 from flows import metrics, run
 from flows.block import Block
+from flows.configuration import Configuration
 from flows.settings import FlowSettings
 from flows.warm import warm
 
@@ -98,8 +99,8 @@ POINTS: dict[str, Callable[[Crash], None]] = {
     "updated": lambda crash: crash.on_events(b"updated"),
     "closed": lambda crash: crash.on_events(b"closed"),
     "closing": lambda crash: crash.before(Block, "_close"),
-    "revising": lambda crash: crash.before(Block, "_apply"),
-    "revised": lambda crash: crash.after(Block, "_apply"),
+    "revising": lambda crash: crash.before(Configuration, "_apply"),
+    "revised": lambda crash: crash.after(Configuration, "_apply"),
     "batch": lambda crash: crash.before(metrics.BlockLogic, "on_batch"),
     "merge-snapshot": lambda crash: crash.before(metrics.MergeLogic, "snapshot"),
     "merge": lambda crash: crash.before(metrics.MergeLogic, "on_batch"),
