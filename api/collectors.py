@@ -14,7 +14,7 @@ from api.collector_table import Collector, CollectorConfig
 from api.context import Context
 from api.holding import Holding
 from api.if_match import IfMatch, base_revision, etag
-from api.json_route import JsonRoute
+from api.json_route import JSON, JsonRoute
 from api.problems import ApiError, Code
 from api.router import Router
 from api.source_config import NO_NUL, SourceId
@@ -34,12 +34,17 @@ class CollectorList(Message):
     running: Annotated[bool, Field(description="false: this process was not told an ingest (TOCSIN_API_INGEST)")]
 
 
-@router.get("")
-async def list_collectors(source_id: SourceId, context: Holding) -> CollectorList:
+@router.get("", response_model=CollectorList)
+async def list_collectors(source_id: SourceId, context: Holding) -> Response:
     """The collectors of a data source with their status."""
-    await context.sources.read(source_id)
-    found = await context.store.read(partial(collector_table.of_source, source_id=source_id, now_ms=context.now_ms()))
-    return CollectorList(collectors=found, running=bool(context.settings.api_ingest))
+
+    async def work() -> bytes:
+        await context.sources.read(source_id)
+        listing = partial(collector_table.of_source, source_id=source_id, now_ms=context.now_ms())
+        found = await context.store.read(listing)
+        return CollectorList(collectors=found, running=bool(context.settings.api_ingest)).encode()
+
+    return Response(await context.joined.answer(("collectors", source_id), work), media_type=JSON)
 
 
 @router.post("", status_code=201)

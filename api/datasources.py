@@ -12,7 +12,7 @@ from pydantic import Field
 from api import source_table
 from api.holding import Holding
 from api.if_match import IfMatch, base_revision, etag, is_anything
-from api.json_route import JsonRoute
+from api.json_route import JSON, JsonRoute
 from api.numbers import numbers_of
 from api.problems import ApiError, Code
 from api.router import Router
@@ -60,16 +60,21 @@ class Found(Message):
     series: list[FoundSeries]
 
 
-@router.get("")
+@router.get("", response_model=SourcePage)
 async def list_sources(
     context: Holding,
     limit: Annotated[int, Query(ge=1, le=1000, description="data sources on a page")] = 100,
     after: Annotated[str, Query(max_length=64, pattern=NO_NUL, description="``next`` of the page before")] = "",
     kind: Annotated[SourceKind | None, Query(description="prometheus or loki")] = None,
-) -> SourcePage:
+) -> Response:
     """Data sources ordered by id; their secrets are stars."""
-    found = await context.store.read(partial(source_table.page, after=after, limit=limit + 1, kind=kind))
-    return SourcePage(datasources=found[:limit], next=found[limit - 1].id if len(found) > limit else None)
+
+    async def work() -> bytes:
+        found = await context.store.read(partial(source_table.page, after=after, limit=limit + 1, kind=kind))
+        following = found[limit - 1].id if len(found) > limit else None
+        return SourcePage(datasources=found[:limit], next=following).encode()
+
+    return Response(await context.joined.answer(("sources", after, limit, kind), work), media_type=JSON)
 
 
 @router.post("", status_code=201)
