@@ -204,6 +204,7 @@ def test_an_api_that_is_killed_leaves_all_as_it_was(place: Place, tmp_path: Path
     failed = place.until(training_id, "failed")
     assert "given up: nothing came for 300 s" in failed["reason"]
     assert failed["rows_replaced"] == 0
+    wait_for(lambda: place.training(training_id, place.api)["state"] == "failed", "the other replica to hear of it")
     listed = place.api.http.get("/api/trainings", params={"state": "failed", "detector": place.detectors[1]}).json()
     assert [one["id"] for one in listed["trainings"]] == [training_id]
 
