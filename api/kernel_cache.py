@@ -37,12 +37,24 @@ def forget_stale(root: Path = ROOT) -> list[str]:
 
 def _digests(root: Path) -> Callable[[Path], str]:
     @cache
-    def digest_of(module: Path) -> str:
+    def read(module: Path) -> tuple[bytes, list[Path]]:
         source = module.read_bytes()
-        imported = sorted({digest_of(one) for one in _imports(root, source) if one != module})
-        return blake2b(b"\0".join([source, *map(str.encode, imported)]), digest_size=16).hexdigest()
+        return _digest(source), list(_imports(root, source))
+
+    def digest_of(module: Path) -> str:
+        reached, todo = {module}, [module]
+        while todo:  # not one inside the other: modules may import each other
+            new = {one for one in read(todo.pop())[1] if one not in reached}
+            reached |= new
+            todo += new
+        others = sorted(read(one)[0] for one in reached if one != module)
+        return _digest(b"".join([read(module)[0], *others])).hex()
 
     return digest_of
+
+
+def _digest(content: bytes) -> bytes:
+    return blake2b(content, digest_size=16).digest()
 
 
 def _imports(root: Path, source: bytes) -> Iterator[Path]:

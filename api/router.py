@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
 from starlette.routing import Match
 from starlette.types import Scope
 
@@ -25,3 +25,10 @@ class Router(APIRouter):
         if not scope.get("root_path") and not scope["path"].startswith(self._begins):
             return Match.NONE, {}
         return super().matches(scope)
+
+
+def make_routes(app: FastAPI) -> None:
+    """Let every router make its routes now: FastAPI does so at the first request of each, which would wait for it."""
+    nowhere = {"type": "http", "method": "GET", "path": "/", "root_path": "/nowhere", "headers": []}
+    for route in app.routes:
+        route.matches(nowhere)

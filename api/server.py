@@ -15,11 +15,15 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from api.frames import FRAMES
 from api.problems import MEDIA_TYPE, REQUEST_ID_HEADER, Code, problem_of
+from api.router import make_routes
 from api.settings import ApiSettings
 from connectors.http_answer import Answer
 from connectors.http_protocol import HEADER_TOO_LARGE, BoundedHttpProtocol, Refusal
 from connectors.logs import CONNECTIONS_LOGGER
 
+FAULTS_OF_CLIENTS = logging.getLogger(f"{CONNECTIONS_LOGGER}.faults")
+"""What a connection tells of itself: all that a client does wrong, as an error with its traceback. The client is told;
+the log, which it could fill, is not."""
 SHUTDOWN_S = 5
 """Requests under way get so long to end when the process is asked to stop."""
 
@@ -34,7 +38,8 @@ class CuttingWebSocketProtocol(WebSocketsSansIOProtocol):
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
         # two lines about every connection; they are counted in /metrics instead, as requests are
-        self.logger = self.conn.logger = logging.getLogger(CONNECTIONS_LOGGER)
+        self.logger = logging.getLogger(CONNECTIONS_LOGGER)
+        self.conn.logger = FAULTS_OF_CLIENTS
 
     async def send(self, message: Any) -> None:
         """As uvicorn does; frames (``api.frames``) go out as they are, if the client is still there."""
@@ -66,6 +71,9 @@ class ProblemHttpProtocol(BoundedHttpProtocol):
 
 def make_server(app: FastAPI, settings: ApiSettings) -> uvicorn.Server:
     """A server for the app on the host and port of the settings, logging through the root logger."""
+    FAULTS_OF_CLIENTS.setLevel(logging.CRITICAL)
+    logging.getLogger(CONNECTIONS_LOGGER).addFilter(_is_ours)
+    make_routes(app)
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -88,3 +96,8 @@ def run_server(server: uvicorn.Server) -> None:
     """Serve until SIGINT, SIGTERM or ``server.should_exit``."""
     with suppress(KeyboardInterrupt):
         server.run()
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether it is more than a fault of a client that uvicorn tells of through the same logger as of ours."""
+    return not str(record.msg).startswith("Invalid UTF-8")

@@ -101,7 +101,7 @@ class BearerToken(Message):
     """A token."""
 
     type: Literal["bearer"]
-    token: SendableSecret | None = None
+    token: Annotated[SendableSecret, Field(min_length=1)] | None = None
 
 
 class SourceConfig(Message):

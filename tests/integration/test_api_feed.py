@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,8 @@ from tests.conftest import unique_settings
 pytestmark = pytest.mark.integration
 
 RECV_S = 20.0
+INVALID_DATA = 1007
+"""Code of a close, RFC 6455 7.4.1."""
 
 
 def produce(settings: KafkaSettings, events: list[Anomaly]) -> None:
@@ -201,6 +204,21 @@ def test_bad_messages_are_answered_and_too_large_ones_end_it(api: RunningApi, ka
             client.recv(RECV_S)
     assert caught.value.rcvd is not None
     assert caught.value.rcvd.code == 1009
+
+
+def test_text_that_is_no_utf_8_ends_its_connection_and_fills_no_log(
+    api: RunningApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    handshake = (
+        f"GET /api/ws HTTP/1.1\r\nHost: 127.0.0.1:{api.port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", api.port), timeout=10) as raw, raw.makefile("rb") as answer:
+        raw.sendall(handshake.encode())
+        assert answer.readline().startswith(b"HTTP/1.1 101")
+        raw.sendall(b"\x81\x82" + bytes(4) + b"\xff\xfe")
+        assert INVALID_DATA.to_bytes(2, "big") in answer.read(), "it is closed, and told why"
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 def test_recent_anomalies_are_loaded_at_the_start_and_bounded(kafka_settings: KafkaSettings) -> None:

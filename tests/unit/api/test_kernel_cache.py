@@ -11,7 +11,7 @@ SOURCES = {
     "connectors/codec/walk.py": "from connectors.codec.varint import WIDTH\n",
     "flows/decode.py": "def decode():\n    from connectors.codec import walk\n",
     "flows/routes.py": "import math\nimport flows.slab\n",
-    "flows/slab.py": "",
+    "flows/slab.py": "import flows.routes  # and the other way round\n",
 }
 
 

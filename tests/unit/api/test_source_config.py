@@ -75,6 +75,7 @@ def test_but_not_to_another_server(url: str) -> None:
         ({"headers": {"a b": "x"}}, "must be the name of a header"),
         ({"headers": {"X-A": "a\r\nX-B: c"}}, "printable ASCII"),
         ({"auth": {"type": "bearer", "token": "é"}}, "printable ASCII"),
+        ({"auth": {"type": "bearer", "token": ""}}, "at least 1"),
         ({"auth": {"type": "basic", "username": "a:b", "password": "c"}}, "no colon"),
         ({"timeout_s": 0.5}, "greater than"),
     ],
