@@ -34,7 +34,7 @@ PARTITIONS = 4
 OUTAGE_S = 60.0
 """What clients are told to outlast: more than Kafka takes to stop and to start on a busy machine."""
 RECOVERY_S = 90.0
-"""A broker that was killed leads no partition before its former session has ended, and then others take the processor."""
+"""A broker that was killed leads no partition before its former session has ended; that may take long."""
 
 
 class Flow:
