@@ -13,6 +13,7 @@ from typing import Annotated
 from pydantic import Field
 
 from api import source_table
+from api.joined import Joined
 from api.meters import ApiMeters
 from api.source_config import SourceConfig, SourceKind
 from api.source_table import MAX_SOURCES, DataSource
@@ -83,6 +84,7 @@ class Sources:
     def __init__(self, store: Store, policy: AddressPolicy, meters: ApiMeters, now_ms: Callable[[], int]) -> None:
         self.cache = ResultCache(tell=lambda result: meters.source_cache.labels(result).inc())
         self._store = store
+        self._reading: Joined[DataSource] = Joined()
         self._policy = policy
         self._meters = meters
         self._now_ms = now_ms
@@ -101,7 +103,8 @@ class Sources:
 
     async def read(self, source_id: str) -> DataSource:
         """The data source as it stands; raises ``ApiError`` if there is none."""
-        return await self._store.read(partial(source_table.read, source_id=source_id))
+        work = partial(self._store.read, partial(source_table.read, source_id=source_id))
+        return await self._reading.answer(source_id, work)
 
     @asynccontextmanager
     async def asking(self, source: DataSource, deadline_s: float = DEADLINE_S) -> AsyncIterator[Api]:
