@@ -84,7 +84,7 @@ $(RUNTIME): $(BIN)/python
 	@rm -f $(VENV)/.runtime-* && touch $@
 
 # Whatever changed is compiled before it runs, not by several processes at once while somebody waits for them.
-$(KERNELS): $(RUNTIME) $(wildcard flows/*.py flows/*/*.py connectors/*.py connectors/*/*.py)
+$(KERNELS): $(RUNTIME) api/kernel_cache.py $(wildcard flows/*.py flows/*/*.py connectors/*.py connectors/*/*.py)
 	@echo "compiling the kernels (once)"
 	@$(BIN)/tocsin warm
 	@touch $@
