@@ -5,11 +5,11 @@ from __future__ import annotations
 from itertools import islice
 from typing import Annotated
 
-from fastapi import Query, Request
+from fastapi import Query
 from pydantic import Field
 
 from api.client import Client
-from api.context import Context
+from api.holding import Holding
 from api.router import Router
 from connectors.messages import Message, Severity
 
@@ -50,12 +50,11 @@ class ConnectionPage(Message):
 
 @router.get("")
 async def list_connections(
-    request: Request,
+    context: Holding,
     limit: Annotated[int, Query(ge=1, le=1000, description="connections on a page")] = 100,
     after: Annotated[str | None, Query(max_length=64, description="``next`` of the page before")] = None,
 ) -> ConnectionPage:
     """WebSocket clients of this process: since when, what they want, and whether they keep up."""
-    context: Context = request.app.state.context
     clients = sorted(context.feed.clients, key=_place)
     later = [client for client in clients if after is None or _place(client) > after]
     shown = list(islice(later, limit))

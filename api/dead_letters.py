@@ -6,17 +6,16 @@ import asyncio
 import base64
 from typing import Annotated
 
-from fastapi import Depends, Path, Query, Request, Response
+from fastapi import Path, Query, Response
 from pydantic import Field
 
-from api.context import Context
 from api.dead_letter import DeadLetter, Opened, replay_of, shown_letter
 from api.dead_letter_log import DeadLetterLog
+from api.holding import Holding
 from api.json_route import JSON, JsonRoute
 from api.problems import ApiError, Code
 from api.router import Router
-from connectors.errors import KafkaUnavailable
-from connectors.messages import Message, OutRecord
+from connectors.messages import Message
 from connectors.received import Received
 
 router = Router(prefix="/api/dead-letters", tags=["dead letters"], route_class=JsonRoute)
@@ -49,72 +48,55 @@ class Replayed(Message):
     replay_of: Annotated[str, Field(description="partition and offset of the dead letter; header tocsin-replay-of")]
 
 
-async def dead_letter_log(request: Request) -> DeadLetterLog:
-    """The reader of this process."""
-    context: Context = request.app.state.context
-    return context.dead_letters
-
-
-Log = Annotated[DeadLetterLog, Depends(dead_letter_log)]
-
-
 @router.get("", response_model=DeadLetterPage)
 async def list_dead_letters(
-    log: Log,
-    request: Request,
+    context: Holding,
     limit: Annotated[int, Query(ge=1, le=200, description="dead letters on a page")] = 20,
     before: Annotated[int | None, Query(ge=0, le=MAX_OFFSET, description="``next`` of the page before")] = None,
     reason: Annotated[str | None, Query(max_length=100, description="how the reason begins")] = None,
 ) -> Response:
     """Records that could not be read, newest first, as long as Kafka keeps them; up to a second ago."""
 
+    def wanted(record: Received) -> bool:
+        return shown_letter(record).reason.startswith(reason or "")
+
     async def work() -> bytes:
-        found = await log.newest(before, limit, lambda record: shown_letter(record).reason.startswith(reason or ""))
+        found = await context.dead_letters.newest(
+            before, limit, lambda record: shown_letter(record).reason.startswith(reason or "")
+        )
         return DeadLetterPage(dead_letters=[shown_letter(one) for one in found.records], next=found.next).encode()
 
-    context: Context = request.app.state.context
     key = ("dead letters", limit, before, reason)
     return Response(await context.shared.answer(key, None, work), media_type=JSON)
 
 
 @router.get("/{partition}/{offset}", response_model=OpenedLetter)
-async def read_dead_letter(partition: Partition, offset: Offset, log: Log, request: Request) -> Response:
+async def read_dead_letter(partition: Partition, offset: Offset, context: Holding) -> Response:
     """One of them with its headers and its bytes, and what can be read of these."""
 
     async def work() -> bytes:
-        record = await _existing(log, partition, offset)
+        record = await _existing(context.dead_letters, partition, offset)
         return await asyncio.to_thread(lambda: _opened(record).encode())
 
-    context: Context = request.app.state.context
     return Response(await context.shared.answer(("dead letter", partition, offset), None, work), media_type=JSON)
 
 
 @router.post("/{partition}/{offset}/replay")
-async def replay_dead_letter(partition: Partition, offset: Offset, log: Log, request: Request) -> Replayed:
+async def replay_dead_letter(partition: Partition, offset: Offset, context: Holding) -> Replayed:
     """Write the record to the topic and partition where it came from, once more; answered once Kafka has confirmed.
 
     Of use after an update by which it can be read. It is marked as a replay; should it still not be readable, it comes
     back as a dead letter with ``replay_of``.
     """
-    context: Context = request.app.state.context
-    record = await _existing(log, partition, offset)
+    record = await _existing(context.dead_letters, partition, offset)
     topics = context.settings.topics
     made = replay_of(record, (topics.metrics,))
     if isinstance(made, str):
         message = f"dead letter {partition}/{offset}: {made}"
         raise ApiError(Code.NOT_REPLAYABLE, message)
-    await _write(context, made)
+    async with context.replays.deadline():
+        await context.replays.write(made)
     return Replayed(topic=made.topic, partition=made.partition or 0, replay_of=f"{partition}/{offset}")
-
-
-async def _write(context: Context, record: OutRecord) -> None:
-    timeout_s = context.settings.delivery_timeout_s
-    try:
-        async with asyncio.timeout(timeout_s):
-            await context.replays.write(record)
-    except TimeoutError as error:
-        message = f"Kafka at {context.settings.kafka} (TOCSIN_KAFKA) has not confirmed within {timeout_s:g} s"
-        raise KafkaUnavailable(message) from error
 
 
 async def _existing(log: DeadLetterLog, partition: int, offset: int) -> Received:

@@ -10,10 +10,10 @@ import sys
 from typing import Annotated, Any
 
 import psutil
-from fastapi import Request, Response
+from fastapi import Response
 from pydantic import Field
 
-from api.context import Context
+from api.holding import Holding
 from api.json_route import JSON, JsonRoute
 from api.router import Router
 from api.settings import ApiSettings
@@ -58,9 +58,8 @@ class Level(Message):
 
 
 @router.get("/deployment", response_model=Deployment)
-async def read_deployment(request: Request) -> Response:
+async def read_deployment(context: Holding) -> Response:
     """Version, commit, environment and settings of this process."""
-    context: Context = request.app.state.context
 
     async def work() -> bytes:
         return _deployment(context.settings).encode()
@@ -80,9 +79,8 @@ def _deployment(settings: ApiSettings) -> Deployment:
 
 
 @router.get("/system", response_model=System)
-async def read_system(request: Request) -> Response:
+async def read_system(context: Holding) -> Response:
     """Memory, threads, processor time and the like of this process."""
-    context: Context = request.app.state.context
 
     async def work() -> bytes:
         return _system(context.now_ms()).encode()

@@ -13,7 +13,7 @@ from api.standing import Standing
 from connectors.messages import DetectorConfig, Message
 from flows.budget import PERIOD_S
 from flows.detectors.registry import KINDS, Trait
-from flows.futility import futility_of
+from flows.futility import futility_text
 from flows.models import OF_DETECTOR, OF_PARTITION
 
 UNHEARD_S = 90.0
@@ -90,9 +90,9 @@ def _findings(standing: Standing, config: DetectorConfig, now_ms: int) -> Iterat
     if not config.enabled:
         yield _down(Why.STOPPED, "it is stopped: start it, and it learns anew")
         return
-    futile = futility_of(config)
-    if futile is not None:  # taken by an older version
-        yield _down(Why.NEVER_FIRES, f"it can never fire: {futile.field} = {futile.value!r} {futile.expected}")
+    futile = futility_text(config)
+    if futile:  # taken by an older version
+        yield _down(Why.NEVER_FIRES, futile)
     yield from _heard(standing)
     if not standing.parts:
         return

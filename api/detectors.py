@@ -6,11 +6,11 @@ import secrets
 from math import inf
 from typing import Annotated, Any
 
-from fastapi import Body, Query, Request, Response
+from fastapi import Body, Query, Response
 from pydantic import Field
 
 from api.change import Revisions, create, delete, existing, replace, tagged
-from api.context import Context
+from api.holding import Holding
 from api.if_match import ANYTHING, IfMatch
 from api.json_route import JSON, MERGE_PATCH, JsonRoute, MergePatchRoute
 from api.merge_patch import patched
@@ -35,7 +35,7 @@ class DetectorPage(Message):
 
 @router.get("", response_model=DetectorPage)
 async def list_detectors(
-    request: Request,
+    context: Holding,
     revisions: Revisions,
     limit: Annotated[int, Query(ge=1, le=LIMIT_MOST, description="detectors on a page")] = LIMIT,
     after: Annotated[str, Query(max_length=64, description="``next`` of the page before")] = "",
@@ -56,7 +56,6 @@ async def list_detectors(
         following = f'"{found[limit - 1].id}"' if len(found) > limit else "null"
         return f'{{"detectors":[{",".join(one.text for one in found[:limit])}],"next":{following}}}'.encode()
 
-    context: Context = request.app.state.context
     key = ("detectors", limit, after, state, kind, tuple(label), text)
     return Response(await context.shared.answer(key, revisions.version, work, fresh_s=inf), media_type=JSON)
 

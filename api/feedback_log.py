@@ -86,9 +86,7 @@ class FeedbackLog(StoredTopic[Line]):
             raise Overloaded(message)
         waiter = self._waiting.setdefault(record.id, asyncio.get_running_loop().create_future())
         try:
-            timeout_s = self._kafka.delivery_timeout_s
-            silent = f"Kafka at {self._kafka.kafka} (TOCSIN_KAFKA) has not confirmed within {timeout_s:g} s"
-            async with within(timeout_s, silent):
+            async with self._writer.deadline():
                 await self._writer.write(self._record(record))
             late = f"anomaly {record.anomaly_id}: written to Kafka but not read back in time; read it to see what holds"
             async with within(self._kafka.api_read_back_timeout_s, late):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from api.context import Context
+from api.holding import Holding
 from api.parts import Parts
 from connectors.probes import Alive, Health, Ready
 
@@ -19,9 +19,9 @@ async def alive() -> Alive:
 
 
 @router.get("/ready", responses={503: {"model": Ready}})
-async def ready(request: Request, response: Response) -> Ready:
+async def ready(context: Holding, response: Response) -> Ready:
     """200 once detectors and recent anomalies are loaded and as long as Kafka answers, else 503."""
-    verdict = Ready.of(_context(request).components())
+    verdict = Ready.of(context.components())
     response.status_code = verdict.http_status
     return verdict
 
@@ -36,16 +36,10 @@ async def health(request: Request, response: Response) -> Health:
 
 
 @router.get("/metrics", response_class=Response)
-async def metrics(request: Request) -> Response:
+async def metrics(context: Holding) -> Response:
     """All counters and gauges in Prometheus' text format."""
-    context = _context(request)
 
     async def work() -> bytes:
         return generate_latest(context.meters.registry)
 
     return Response(await context.joined.answer("metrics", work), media_type=CONTENT_TYPE_LATEST)
-
-
-def _context(request: Request) -> Context:
-    context: Context = request.app.state.context
-    return context

@@ -152,9 +152,7 @@ class RevisionLog:
             value=revision.encode(),
             headers=[(WRITE_HEADER, token), (REQUEST_HEADER, REQUEST_ID.get().encode())],
         )
-        timeout_s = self._settings.delivery_timeout_s
-        silent = f"Kafka at {self._settings.kafka} (TOCSIN_KAFKA) has not confirmed within {timeout_s:g} s"
-        async with within(timeout_s, silent):
+        async with self._writer.deadline():
             await self._upkeep.require()
             await self._writer.write(record)
 

@@ -9,7 +9,6 @@ from api.settings import ApiSettings
 from api.training_board import TrainingBoard
 from api.training_sweep import sweep
 from api.writer import Writer
-from connectors.errors import KafkaUnavailable
 from connectors.messages import OutRecord
 from connectors.training import Mark, TrainingHead, mark_record
 
@@ -43,13 +42,8 @@ class TrainingWriter:
 
     async def write(self, record: OutRecord) -> None:
         """Until Kafka has confirmed; raises ``Unavailable``."""
-        timeout_s = self._settings.delivery_timeout_s
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._writer.write(record)
-        except TimeoutError as error:
-            message = f"Kafka at {self._settings.kafka} (TOCSIN_KAFKA) has not confirmed within {timeout_s:g} s"
-            raise KafkaUnavailable(message) from error
+        async with self._writer.deadline():
+            await self._writer.write(record)
 
     async def sweep(self) -> None:
         """Take out of the topic what is old: each training that comes lets one go at least."""

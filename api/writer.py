@@ -11,10 +11,11 @@ import asyncio
 import logging
 import threading
 import time
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
+from api.within import within
 from connectors.errors import Unavailable
 from connectors.kafka_clients import make_producer
 from connectors.line import Line
@@ -63,7 +64,7 @@ class Writer:
         self._thread = threading.Thread(target=self._serve, name=client_id, daemon=True)
 
     async def write(self, record: OutRecord) -> None:
-        """Wait until Kafka has confirmed the record. Raises ``Unavailable``; the caller sets the deadline.
+        """Wait until Kafka has confirmed the record. Raises ``Unavailable``; the caller sets a ``deadline``.
 
         A record that was given up before it could be sent is not written, one given up later may be all the same.
         """
@@ -72,6 +73,13 @@ class Writer:
         job = Job(record, asyncio.get_running_loop().create_future())
         self._jobs.put(job)
         await job.answer
+
+    def deadline(self) -> AbstractAsyncContextManager[None]:
+        """For what ends with a write: ``KafkaUnavailable`` once the delivery time-out is over."""
+        timeout_s = self._settings.delivery_timeout_s
+        return within(
+            timeout_s, f"Kafka at {self._settings.kafka} (TOCSIN_KAFKA) has not confirmed within {timeout_s:g} s"
+        )
 
     def stop(self) -> None:
         """Send what waits, wait a little for its confirmation, and end; a thread that hangs is left behind."""

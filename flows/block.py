@@ -105,7 +105,7 @@ class Block:
         self.counts["histograms"] += samples.histograms
         rows, kept, steps_s = self.intake.admit(samples.series, samples.times_ms, samples.values, self.log_ms)
         if len(kept) < len(rows):
-            samples, rows = _select(samples, kept), rows[kept]
+            samples, rows = samples.part(kept), rows[kept]
         self._step(samples, rows, steps_s, out)
 
     def _gather_histograms(self, found: Histograms) -> None:
@@ -331,8 +331,3 @@ class Block:
             + self.archive.size_bytes
             + (0 if self.teller is None else self.teller.naming.heard.size_bytes)
         )
-
-
-def _select(samples: Samples, kept: Ints) -> Samples:
-    starts_ms = None if samples.starts_ms is None else samples.starts_ms[kept]
-    return Samples(samples.series[kept], samples.times_ms[kept], samples.values[kept], starts_ms)

@@ -32,6 +32,11 @@ class Samples:
     new: tuple[NewSeries, ...] = ()
     histograms: int = 0
 
+    def part(self, at: Ints, new: tuple[NewSeries, ...] = ()) -> Samples:
+        """Those at these places, with these new series."""
+        starts_ms = None if self.starts_ms is None else self.starts_ms[at]
+        return Samples(self.series[at], self.times_ms[at], self.values[at], starts_ms, new)
+
 
 @dataclass(frozen=True, slots=True)
 class Poison:

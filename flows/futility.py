@@ -16,9 +16,20 @@ from flows.selector import SelectorError, parse_selector
 def check_proposal(config: DetectorConfig) -> None:
     """Raise ``ConfigError`` for a config that cannot run, or could never tell anything."""
     check_config(config)
+    refuse_futile(config)
+
+
+def refuse_futile(config: DetectorConfig) -> None:
+    """Raise ``ConfigError`` for a config that runs, but could never tell anything."""
     futile = futility_of(config)
     if futile is not None:
         raise ConfigError(field=futile.field, value=futile.value, expected=futile.expected)
+
+
+def futility_text(config: DetectorConfig) -> str:
+    """Why a config that runs can never fire, in words; empty if nothing speaks against it."""
+    futile = futility_of(config)
+    return "" if futile is None else f"it can never fire: {futile.field} = {futile.value!r} {futile.expected}"
 
 
 def futility_of(config: DetectorConfig) -> Problem | None:

@@ -17,7 +17,7 @@ from pydantic import Field
 from connectors.messages import Detector, DetectorConfig, Message
 from flows.config import CompiledDetector, ConfigError, compile_config
 from flows.detectors.registry import KINDS, Trait
-from flows.futility import check_proposal, futility_of
+from flows.futility import futility_text, refuse_futile
 from flows.gathering import MAX_MEMBERS
 from flows.keys import MAX_KEYS
 from flows.policy import KNOWN_EXTRA, LEAST, WEEK_S, chance_of_each
@@ -90,7 +90,7 @@ def lint(config: DetectorConfig, known: Known = NOTHING_KNOWN) -> list[Finding]:
     try:
         compiled = compile_config(detector)
         code = LintCode.NEVER_FIRES
-        check_proposal(config)
+        refuse_futile(config)
     except ConfigError as error:
         return [Finding(code=code, severity=LintSeverity.REFUSAL, field=error.field, says=str(error), numbers={})]
     order = list(LintSeverity)
@@ -99,9 +99,9 @@ def lint(config: DetectorConfig, known: Known = NOTHING_KNOWN) -> list[Finding]:
 
 def warnings_of(detector: Detector) -> list[str]:
     """What is to be said of a detector that stands, whatever its data: also that it would be refused today."""
-    futile = futility_of(detector.config)
-    if futile is not None:
-        return [f"it can never fire: {futile.field} = {futile.value!r} {futile.expected}"]
+    futile = futility_text(detector.config)
+    if futile:
+        return [futile]
     if detector.config.group is None:  # the cadence of its series decides the rest
         return []
     return [one.says for one in lint(detector.config) if one.severity is LintSeverity.WARNING]

@@ -20,7 +20,7 @@ from connectors.messages import Detector, DetectorRevision, OutRecord
 from flows.block import Block
 from flows.chunks import NewSeries, Samples
 from flows.config import CompiledDetector, ProgramKey
-from flows.detectors.base import Floats, Ints
+from flows.detectors.base import Ints
 from flows.detectors.registry import KINDS, Trait
 from flows.episodes import Lanes
 from flows.families import Families
@@ -114,7 +114,7 @@ class WarmStart:
         Their series may be new. Samples later than the one of their series met live last are left out: they are to
         come live, and would be learned twice; of series never met live those later than log time.
         """
-        samples = part_of(samples, np.flatnonzero(self._met(samples)), samples.new)
+        samples = samples.part(np.flatnonzero(self._met(samples)), samples.new)
         if not len(samples.times_ms):
             return 0
         self._saved = b""
@@ -143,7 +143,7 @@ class WarmStart:
         ends = np.flatnonzero(np.diff(samples.times_ms[order])) + 1
         new = samples.new
         for at in np.split(order, ends):
-            yield part_of(samples, at, new)
+            yield samples.part(at, new)
             new = ()
 
     def unmet(self, most: int) -> Samples:
@@ -177,10 +177,3 @@ class WarmStart:
         _, at_past, at_live = np.intersect1d(theirs, ours, assume_unique=True, return_indices=True)
         live.program.learn_from(live.slots[at_live], past.program.save(past.slots[at_past]))
         return len(at_live)
-
-
-def part_of(samples: Samples, at: Ints, new: tuple[NewSeries, ...]) -> Samples:
-    """Those of the samples, with these new series."""
-    starts_ms = None if samples.starts_ms is None else samples.starts_ms[at]
-    values: Floats = samples.values[at]
-    return Samples(samples.series[at], samples.times_ms[at], values, starts_ms, new)

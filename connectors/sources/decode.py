@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -65,7 +66,7 @@ class Entry(NamedTuple):
     labels: Labels
 
 
-class ItemsSink:
+class ItemsSink(ABC):
     """Parses ``data.result`` item by item; ``_take`` is told each."""
 
     def __init__(self) -> None:
@@ -113,8 +114,8 @@ class ItemsSink:
                 raise ValueError(message) from error
         self._found.clear()
 
-    def _take(self, item: dict[str, Any]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _take(self, item: dict[str, Any]) -> None: ...
 
 
 class MatrixSink(ItemsSink):
