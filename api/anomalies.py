@@ -108,7 +108,8 @@ def _recent(context: Context, listing: Listing) -> bytes:
     page = context.recent.page(wanted, place, listing.limit, PAGE_BYTES)
     if place is not None and not page.anomalies:  # which would read as the end of the history
         raise StoreUnavailable(context.history.incomplete)
-    following = None if page.next is None else f"{page.next.time_ms}-{page.next.id}"
+    rest = page.next or context.recent.oldest  # what is older stands in the history, if anything is
+    following = None if rest is None else f"{rest.time_ms}-{rest.id}"
     return _encode([kept.event for kept in page.anomalies], following)
 
 

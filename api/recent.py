@@ -93,6 +93,11 @@ class RecentAnomalies:
     def __len__(self) -> int:
         return len(self._last)
 
+    @property
+    def oldest(self) -> Place | None:
+        """Where the oldest of them stands."""
+        return self._order[0] if self._order else None
+
     def get(self, anomaly_id: str) -> Kept | None:
         """The last event of an id."""
         return self._last.get(anomaly_id)

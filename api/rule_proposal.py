@@ -10,8 +10,10 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 from sqlalchemy import Connection
 
+from api.anomalies import REACH_S
 from api.context import Context
 from api.history_query import LATEST_MOST, Wanted, latest
+from connectors.errors import StoreUnavailable
 from connectors.feedback import MOST_LABELS, Minute, Rule
 from connectors.messages import Anomaly, Message
 from flows.config import ConfigError
@@ -67,7 +69,9 @@ class WouldHide(Message):
 
 
 async def would_hide(context: Context, rule: Rule) -> WouldHide:
-    """Look at the latest of the history; raises ``Unavailable`` when the store does not answer."""
+    """Look at the latest of the history; raises ``Unavailable`` when the store does not answer or lacks some."""
+    if not await context.history.reach(context.backlog.reached, REACH_S):
+        raise StoreUnavailable(context.history.incomplete)
     events = await context.store.read(partial(_latest, rule=rule))
     fit = await asyncio.to_thread(_fitting, rule, events)  # some 50 ms, for which nobody else is to wait
     return WouldHide(count=len(fit), anomalies=fit[:NAMED], looked_at=len(events))
