@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+UV = Path(sys.executable).with_name("uv")
 PYTHON = Path(".venv") / "bin" / "python"
 ANEW = ".venv does not work here (half made, moved or damaged): making it anew"
 
@@ -36,7 +39,13 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone whose .venv was an empty folder until make came, and works since."""
     folder = tmp_path_factory.mktemp("clone") / "a clone"
     (folder / ".venv").mkdir(parents=True)
-    for name in ("Makefile", "requirements.lock", "requirements-dev.lock", "pyproject.toml"):
+    for name in (
+        "Makefile",
+        "requirements.lock",
+        "requirements-dev.lock",
+        "requirements-install.lock",
+        "pyproject.toml",
+    ):
         shutil.copy(ROOT / name, folder)
     assert ANEW in make(folder)
     return folder
@@ -58,6 +67,30 @@ def test_bytecode_is_kept_even_where_the_environment_forbids_it(clone: Path) -> 
         check=True,
     )
     assert done.stdout.splitlines()[-1] == "False"
+
+
+def a_wheel(folder: Path) -> str:
+    """A package that only this folder has, and the line of a lock that names it."""
+    path = folder / "tocsin_here-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr("tocsin_here.py", "")
+        about = "tocsin_here-1.0.dist-info"
+        wheel.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: tocsin-here\nVersion: 1.0\n")
+        wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{about}/RECORD", "")
+    return f"tocsin-here==1.0 --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+
+
+def test_where_only_pip_knows_the_packages_it_installs_them(clone: Path, tmp_path: Path) -> None:
+    (clone / "here.lock").write_text(a_wheel(tmp_path))
+    (clone / ".venv" / "bin" / "uv").symlink_to(UV)
+    only_pip = {"PIP_FIND_LINKS": str(tmp_path), "PIP_NO_INDEX": "1", "UV_OFFLINE": "1"}
+    subprocess.run(
+        ["make", "--eval", "asked: ; @$(call by_lock,here.lock)", "asked"],
+        cwd=clone, env=os.environ | only_pip, timeout=100, check=True,
+    )  # fmt: skip
+    assert "tocsin-here" in (clone / ".venv" / "uv.log").read_text(), "uv has said what it did not find"
+    subprocess.run([clone / PYTHON, "-c", "import tocsin_here"], check=True)
 
 
 def without_pip(venv: Path) -> None:
