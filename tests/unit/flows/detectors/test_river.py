@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from river import anomaly, compose, feature_extraction, neighbors, preprocessing
 
 from flows.detectors import models
 from flows.detectors.base import SURPRISE_MAX, Scored, Table
@@ -33,61 +32,28 @@ SVM = {"nu": 0.2, "gamma": 0.5, "n_components": 20, "seed": 3}
 LODA = {"n_bins": 8, "n_random_cuts": 10, "seed": 5}
 
 
-def bare_factor() -> Any:
-    engine = neighbors.LazySearch(window_size=40)
-    return preprocessing.StandardScaler() | anomaly.LocalOutlierFactor(n_neighbors=5, engine=engine)
+BARE: dict[str, dict[str, Any]] = {
+    "HalfSpaceTrees": {"model": "HalfSpaceTrees", "model_params": FOREST},
+    "HalfSpaceTrees, filtered": {"model": "HalfSpaceTrees", "model_params": FOREST, "protect_above": 0.95},
+    "LODA": {"model": "LODA", "model_params": LODA},
+    "LocalOutlierFactor": {"model": "LocalOutlierFactor", "model_params": FACTOR},
+    "OneClassSVM": {"model": "OneClassSVM", "model_params": SVM},
+    "OneClassSVM, filtered": {"model": "OneClassSVM", "model_params": SVM, "protect_above": 0.9},
+}
+"""Models whose score is followed: our parameters of what ``tests.bare_river`` says in river's own words."""
+DISTANCES: dict[str, dict[str, Any]] = {
+    "GaussianScorer": {"model": "GaussianScorer"},
+    "GaussianScorer, windowed": {"model": "GaussianScorer", "model_params": {"window_size": 50, "grace_period": 20}},
+    "GaussianScorer, filtered": {"model": "GaussianScorer", "protect_above": 0.99},
+    "StandardAbsoluteDeviation": {"model": "StandardAbsoluteDeviation"},
+}
 
 
-BARE: dict[str, tuple[dict[str, Any], Callable[[], Any]]] = {
-    "HalfSpaceTrees": (
-        {"model": "HalfSpaceTrees", "model_params": FOREST},
-        lambda: preprocessing.MinMaxScaler() | anomaly.HalfSpaceTrees(n_trees=5, height=5, window_size=40, seed=7),
-    ),
-    "HalfSpaceTrees, filtered": (
-        {"model": "HalfSpaceTrees", "model_params": FOREST, "protect_above": 0.95},
-        lambda: compose.Pipeline(
-            preprocessing.MinMaxScaler(),
-            anomaly.QuantileFilter(anomaly.HalfSpaceTrees(n_trees=5, height=5, window_size=40, seed=7), q=0.95),
-        ),
-    ),
-    "LODA": (
-        {"model": "LODA", "model_params": LODA},
-        lambda: preprocessing.StandardScaler() | anomaly.LODA(n_bins=8, n_random_cuts=10, seed=5),
-    ),
-    "LocalOutlierFactor": ({"model": "LocalOutlierFactor", "model_params": FACTOR}, bare_factor),
-    "OneClassSVM": (
-        {"model": "OneClassSVM", "model_params": SVM},
-        lambda: (
-            preprocessing.StandardScaler()
-            | feature_extraction.RBFSampler(gamma=0.5, n_components=20, seed=3)
-            | anomaly.OneClassSVM(nu=0.2)
-        ),
-    ),
-    "OneClassSVM, filtered": (
-        {"model": "OneClassSVM", "model_params": SVM, "protect_above": 0.9},
-        lambda: compose.Pipeline(
-            preprocessing.StandardScaler(),
-            feature_extraction.RBFSampler(gamma=0.5, n_components=20, seed=3),
-            anomaly.QuantileFilter(anomaly.OneClassSVM(nu=0.2), q=0.9),
-        ),
-    ),
-}
-"""Models whose score is followed: our parameters, and river's own words for the same."""
-DISTANCES: dict[str, tuple[dict[str, Any], Callable[[], Any]]] = {
-    "GaussianScorer": ({"model": "GaussianScorer"}, lambda: anomaly.GaussianScorer(grace_period=60)),
-    "GaussianScorer, windowed": (
-        {"model": "GaussianScorer", "model_params": {"window_size": 50, "grace_period": 20}},
-        lambda: anomaly.GaussianScorer(window_size=50, grace_period=20),
-    ),
-    "GaussianScorer, filtered": (
-        {"model": "GaussianScorer", "protect_above": 0.99},
-        lambda: anomaly.QuantileFilter(anomaly.GaussianScorer(grace_period=60), q=0.99),
-    ),
-    "StandardAbsoluteDeviation": (
-        {"model": "StandardAbsoluteDeviation"},
-        anomaly.StandardAbsoluteDeviation,
-    ),
-}
+def bare_model(name: str) -> Any:
+    """River is imported where it runs: all workers collect these tests, which takes 2 s with it, and one runs them."""
+    from tests.bare_river import BARE_MODELS
+
+    return BARE_MODELS[name]()
 
 
 LEVELS = [(10.0, 2.0), (1e12, 1.0), (1e-9, 1e-10)]
@@ -129,8 +95,7 @@ def feed_bare(bare: Any, values: Floats) -> None:
 def test_a_model_scores_exactly_as_the_bare_one(
     name: str, level: float, spread: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    params, make = BARE[name]
-    detector = River(RiverParams(**params, warmup=30))
+    detector = River(RiverParams(**BARE[name], warmup=30))
     said: list[float] = []
     read = detector.spec.read
     monkeypatch.setitem(
@@ -138,7 +103,7 @@ def test_a_model_scores_exactly_as_the_bare_one(
     )
     values = stream(level, spread)
     scored = feed(detector, detector.allocate(1), values)
-    bare, raws = make(), []
+    bare, raws = bare_model(name), []
     for value in values.tolist():
         raws.append(bare.score_one({"value": value}))
         bare.learn_one({"value": value})
@@ -154,16 +119,15 @@ def test_a_model_scores_exactly_as_the_bare_one(
 def test_a_model_of_distance_scores_as_the_bare_one_where_that_has_an_end(
     name: str, level: float, spread: float
 ) -> None:
-    params, make = DISTANCES[name]
     values = stream(level, spread)
-    scored = run(lambda: River(RiverParams(**params)), values)
-    bare = make()
+    scored = run(lambda: River(RiverParams(**DISTANCES[name])), values)
+    bare = bare_model(name)
     ended = 0
     for i, value in enumerate(values.tolist()):
         raw = bare.score_one(None, value)
         model = getattr(bare, "anomaly_detector", bare)
         if i >= 60:
-            is_gaussian = isinstance(model, anomaly.GaussianScorer)
+            is_gaussian = name.startswith("GaussianScorer")
             z = abs(value - model.gaussian.mu) / model.gaussian.sigma if is_gaussian else raw
             assert scored.score[i] == pytest.approx(naive.surprise(z), rel=1e-9)
             if is_gaussian and raw < 1.0 - 1e-9:
@@ -291,7 +255,7 @@ def test_a_model_that_fails_begins_anew_and_is_counted() -> None:
     assert state["faults"][0] > 0
     assert np.isnan(scored.score[21:150]).any()
     assert not np.isnan(scored.score[-100:]).any()
-    bare = anomaly.GaussianScorer(window_size=30, grace_period=10)
+    bare = bare_model("GaussianScorer, short")
     with pytest.raises(TypeError):
         feed_bare(bare, values)
 
