@@ -11,8 +11,9 @@ from sqlalchemy import Connection
 
 from api.context import Context
 from api.history_place import parse_place, place_text
-from api.history_query import Sort, Wanted, find
+from api.history_query import find
 from api.history_rows import INT64
+from api.history_wanted import Sort, Wanted
 from api.holding import HoldingAnomalies
 from api.recent import Filter, Place, State
 from api.router import Router

@@ -8,7 +8,8 @@ from sqlalchemy import Connection
 
 from api.context import Context
 from api.feedback_rows import read_said
-from api.history_query import Wanted, latest
+from api.history_query import latest
+from api.history_wanted import Wanted
 from connectors.errors import Unavailable
 from connectors.feedback import NOTHING, Said, Verdict
 from connectors.messages import Anomaly

@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any
 
-from api.history_query import Sort
+from api.history_wanted import Sort
 from api.problems import ApiError, Code
 
 SHAPES = {

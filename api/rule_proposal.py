@@ -12,7 +12,8 @@ from sqlalchemy import Connection
 
 from api.anomalies import REACH_S
 from api.context import Context
-from api.history_query import LATEST_MOST, Wanted, latest
+from api.history_query import LATEST_MOST, latest
+from api.history_wanted import Wanted
 from connectors.errors import StoreUnavailable
 from connectors.feedback import MOST_LABELS, Minute, Rule
 from connectors.messages import Anomaly, Message

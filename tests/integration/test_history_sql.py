@@ -15,11 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, func, select
 
-from api import history_query
+from api import history_query, history_statements
 from api.feedback_rows import Line, read_said, write_lines
 from api.history_place import parse_place, place_text
-from api.history_query import Sort, Wanted, find
+from api.history_query import find
 from api.history_rows import Row, forget_offsets, read_offsets_of, severity_number, write_rows
+from api.history_wanted import Sort, Wanted
 from api.problems import ApiError
 from api.recent import State
 from api.retention import Retention, first_too_many, forget_before, forget_to, rows_kept
@@ -161,11 +162,12 @@ WANTED = (
 )
 
 
-@pytest.mark.parametrize("few", [0, 10])
+@pytest.mark.parametrize(("few", "looks"), [(0, ()), (10, (2, 5))])
 def test_every_question_in_every_order_is_answered_as_by_looking_at_all(
-    engine: Engine, few: int, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, few: int, looks: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(history_query, "FEW", few)  # by the index of the order, of the condition, or either
+    monkeypatch.setattr(history_query, "LOOKS", looks)
     events = EVENTS
     write(engine, *events)
     speak(engine, [Line(0, offset, record) for offset, record in enumerate(spoken_of(events))])
@@ -173,6 +175,17 @@ def test_every_question_in_every_order_is_answered_as_by_looking_at_all(
         for sort in Sort:
             expected = sorted(filter(lambda one: accepts(wanted, one), events), key=lambda one: rank(sort, one))
             assert found(engine, wanted, sort) == (expected[::-1] if sort.descending else expected), (wanted, sort)
+
+
+def test_a_question_with_other_values_needs_no_new_statement(engine: Engine) -> None:
+    made = history_statements.page, history_statements.count, history_statements.ways_of
+    write(engine, *EVENTS)
+    for sort in Sort:
+        assert found(engine, Wanted(labels=(("job", "x"),), from_ms=START_MS), sort)
+    before = [one.cache_info().misses for one in made]
+    for sort in Sort:
+        assert found(engine, Wanted(labels=(("job", "y"),), from_ms=START_MS + MINUTE_MS), sort)
+    assert [one.cache_info().misses for one in made] == before
 
 
 def test_an_event_is_kept_once_and_only_a_later_one_replaces_it(engine: Engine) -> None:
