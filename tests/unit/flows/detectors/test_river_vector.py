@@ -17,13 +17,13 @@ from flows.detectors.river import RiverParams
 from flows.detectors.river_vector import ENTITY, MAX_FEATURES, SERIES, TOP, RiverVector, vectors_of
 from tests.checks import at, same
 from tests.examples import examples
-from tests.unit.flows.detectors.test_river import BARE, MODELS, usual
+from tests.unit.flows.detectors.test_river import BARE, MODELS, bare_model, usual
 
 pytestmark = pytest.mark.long
 
 GROUPS, MEMBERS, STEPS = 2, 4, 150
 WIDTH = MEMBERS + 1
-FACTOR = BARE["LocalOutlierFactor"][0]
+FACTOR = BARE["LocalOutlierFactor"]
 
 
 def vector(**params: Any) -> RiverVector:
@@ -52,8 +52,7 @@ def stream(steps: int = STEPS) -> tuple[Ints, Ints, Floats]:
 
 @pytest.mark.parametrize("name", BARE)
 def test_it_scores_as_the_bare_model_on_the_same_vectors(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    params, make = BARE[name]
-    detector = vector(**params)
+    detector = vector(**BARE[name])
     river, said = detector.river, list[float]()
     read = river.spec.read
     noted = river.spec._replace(read=lambda raw, own: (said.append(raw), read(raw, own))[1])
@@ -61,7 +60,7 @@ def test_it_scores_as_the_bare_model_on_the_same_vectors(name: str, monkeypatch:
     rows, times_ms, values = stream()
     mine = rows < WIDTH
     _, scored = detector.judge(state_of(detector), rows[mine], times_ms[mine], values[mine])
-    bare, raws = make(), []
+    bare, raws = bare_model(name), []
     for step in values[mine].reshape(STEPS, WIDTH)[:, :MEMBERS].tolist():
         features = {1000 - row: value for row, value in reversed(list(enumerate(step))) if not math.isnan(value)}
         raws.append(bare.score_one(features))
@@ -126,7 +125,7 @@ def test_steps_may_be_cut_between_steps_and_members_come_in_any_order() -> None:
 @pytest.mark.parametrize("name", BARE)
 def test_it_goes_on_from_a_snapshot_in_other_rows(name: str) -> None:
     rows, times_ms, values = stream(100)
-    detector = vector(**BARE[name][0])
+    detector = vector(**BARE[name])
     whole = detector.step(state_of(detector), rows, times_ms, values)
     half = 60 * GROUPS * WIDTH
     old = state_of(detector)
