@@ -68,7 +68,7 @@ compiled: $(COLLECTED) $(KERNELS)
 # The tests of the kernels (tests/conftest.py says which) once more with numba's compiler off, so that the kernels' lines
 # are seen. They run beside the others, on what these leave of the machine, which may be nothing for a while.
 interpreted: $(COLLECTED)
-	@NUMBA_DISABLE_JIT=1 nice -n 19 $(PYTEST) --numprocesses=2 --dist=worksteal --timeout=600 -q -m 'not long' \
+	@NUMBA_DISABLE_JIT=1 nice -n 19 $(PYTEST) --timeout=600 -q -m 'not long' \
 	  tests/unit >$(VENV)/interpreted.log 2>&1; \
 	ended=$$?; echo; echo "the kernels' tests without numba's compiler:"; cat $(VENV)/interpreted.log; exit $$ended
 
