@@ -1,4 +1,4 @@
-"""How long a consumer's fetch waits at the broker when there is nothing: short while data flows, long when idle.
+"""How long a consumer's fetch waits at the broker when there is nothing: short at first and while data flows.
 
 Apache Kafka answers a waiting fetch as soon as a record arrives, the embedded broker only when the wait is over. There
 a wait of a second would be felt in every anomaly, and one of 50 ms would cost an idle process 5 % of a core.
@@ -17,7 +17,10 @@ BUSY_S = 5.0
 """A consumer counts as busy for so long after it saw data."""
 BUSY_POLL_MS, IDLE_POLL_MS = 500, 1500
 """How long a poll may last. One that ends without a record costs as much as a fetch, so an idle one outlasts the wait
-of its fetch; the price is that stopping takes so long."""
+of its fetch."""
+FIRST_POLL_MS = 100
+"""How long a poll lasts until the ends of all topics are known: whoever starts waits for them, and in a topic that has
+nothing new only the answer to a fetch that is over tells."""
 
 
 class FetchWait:
@@ -27,18 +30,24 @@ class FetchWait:
         # kafka-python has no public way to change the wait of a living consumer; its fetcher reads this per request
         self._config: dict[str, Any] = consumer._fetcher.config  # noqa: SLF001
         self._clock_s = clock_s
+        self._starting_until_s = clock_s() + BUSY_S
         self._busy_until_s = 0.0
+        self._starting = True
         self.busy = False
+        self._config["fetch_max_wait_ms"] = BUSY_WAIT_MS
 
     @property
     def poll_ms(self) -> int:
         """How long the next poll may last."""
+        if self._starting:
+            return FIRST_POLL_MS
         return BUSY_POLL_MS if self.busy else IDLE_POLL_MS
 
-    def saw(self, data: bool) -> None:
-        """A poll is over; ``data`` tells whether it gave more than control records."""
+    def saw(self, data: bool, at_end: bool = True) -> None:
+        """A poll is over; whether it gave more than control records, and whether all topics were read to their ends."""
         now_s = self._clock_s()
         if data:
             self._busy_until_s = now_s + BUSY_S
+        self._starting = self._starting and not at_end and now_s < self._starting_until_s
         self.busy = now_s < self._busy_until_s
-        self._config["fetch_max_wait_ms"] = BUSY_WAIT_MS if self.busy else FETCH_WAIT_MS
+        self._config["fetch_max_wait_ms"] = BUSY_WAIT_MS if self.busy or self._starting else FETCH_WAIT_MS

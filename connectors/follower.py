@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import OffsetOutOfRangeError
+from kafka.errors import KafkaError, OffsetOutOfRangeError
 
 from connectors.answers import Answers
 from connectors.errors import ForeignOffsets, Overloaded, Unavailable
@@ -66,6 +66,8 @@ class Follower:
         self._ends: dict[TopicPartition, int] = {}
         self._empty_polls = 0
         self._stopping = threading.Event()
+        self._consumer: KafkaConsumer | None = None
+        self._closing = threading.Lock()
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name=f"follow-{self.topic}", daemon=True)
         self._thread.start()
@@ -127,8 +129,9 @@ class Follower:
             raise Unavailable(message)
 
     def stop(self) -> None:
-        """Stop reading and wait for the thread."""
+        """Stop reading and wait for the thread; what is being fetched is not waited for."""
         self._stopping.set()
+        self._close()
         self._thread.join()
 
     def __enter__(self) -> Self:
@@ -136,6 +139,13 @@ class Follower:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
+
+    def _close(self) -> None:
+        """Close the consumer, once. In another thread than that which reads this ends its poll."""
+        with self._closing:
+            if self._consumer is not None:
+                self._consumer.close()
+                self._consumer = None
 
     def _run(self) -> None:
         try:
@@ -147,16 +157,16 @@ class Follower:
             self._changed.notify_all()
 
     def _read(self) -> None:
-        consumer = self._connect()
+        consumer = self._consumer = self._connect()
         if consumer is None:
             return
         try:
             self._answers.listen(consumer)
             wait = FetchWait(consumer)
             while not self._stopping.is_set():
-                wait.saw(data=self._poll(consumer, wait.poll_ms))
+                wait.saw(data=self._poll(consumer, wait.poll_ms), at_end=self.caught_up())
         finally:
-            consumer.close()
+            self._close()
 
     def _connect(self) -> KafkaConsumer | None:
         """A consumer where reading begins, however long the broker takes; None when stopped meanwhile."""
@@ -194,8 +204,13 @@ class Follower:
 
     def _poll(self, consumer: KafkaConsumer, timeout_ms: int) -> bool:
         """Hand on what came; whether anything did."""
-        with _held():
-            polled = consumer.poll(timeout_ms)
+        try:
+            with _held():
+                polled = consumer.poll(timeout_ms)
+        except (KafkaError, RuntimeError):  # RuntimeError is what a closed selector raises
+            if self._stopping.is_set():
+                return False
+            raise
         received = [receive(record) for records in polled.values() for record in records]
         if received:
             self._on_records(received)

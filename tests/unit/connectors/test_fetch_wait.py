@@ -1,6 +1,6 @@
 from types import SimpleNamespace
 
-from connectors.fetch_wait import BUSY_POLL_MS, BUSY_S, BUSY_WAIT_MS, IDLE_POLL_MS, FetchWait
+from connectors.fetch_wait import BUSY_POLL_MS, BUSY_S, BUSY_WAIT_MS, FIRST_POLL_MS, IDLE_POLL_MS, FetchWait
 from connectors.kafka_clients import FETCH_WAIT_MS
 from connectors.settings import KafkaSettings
 
@@ -21,6 +21,29 @@ def test_short_while_data_flows_long_when_idle() -> None:
     wait.saw(data=False)
     assert (config["fetch_max_wait_ms"], wait.busy, wait.poll_ms) == (FETCH_WAIT_MS, False, IDLE_POLL_MS)
     assert IDLE_POLL_MS > FETCH_WAIT_MS
+
+
+def test_short_until_the_ends_of_topics_are_known() -> None:
+    now_s = 100.0
+    config = {"fetch_max_wait_ms": FETCH_WAIT_MS}
+    wait = FetchWait(SimpleNamespace(_fetcher=SimpleNamespace(config=config)), lambda: now_s)
+
+    for _ in range(2):
+        assert (config["fetch_max_wait_ms"], wait.busy, wait.poll_ms) == (BUSY_WAIT_MS, False, FIRST_POLL_MS)
+        wait.saw(data=False, at_end=False)
+    wait.saw(data=False, at_end=True)
+    assert (config["fetch_max_wait_ms"], wait.poll_ms) == (FETCH_WAIT_MS, IDLE_POLL_MS)
+    wait.saw(data=False, at_end=False)
+    assert wait.poll_ms == IDLE_POLL_MS
+
+
+def test_a_broker_that_tells_no_end_is_not_asked_often_for_long() -> None:
+    now_s = 100.0
+    config = {"fetch_max_wait_ms": FETCH_WAIT_MS}
+    wait = FetchWait(SimpleNamespace(_fetcher=SimpleNamespace(config=config)), lambda: now_s)
+    now_s += BUSY_S
+    wait.saw(data=False, at_end=False)
+    assert (config["fetch_max_wait_ms"], wait.poll_ms) == (FETCH_WAIT_MS, IDLE_POLL_MS)
 
 
 def test_a_real_consumer_asks_with_the_wait_that_was_set(kafka_settings: KafkaSettings) -> None:

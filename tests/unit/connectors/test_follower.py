@@ -121,3 +121,19 @@ def test_a_reading_that_ended_says_why(consumer: FakeConsumer) -> None:
     with following() as follower:
         wait_until(lambda: not follower.alive(), 10, "the thread's end")
         assert follower.missing_reason() == "a, b: reading has ended: a bug"
+
+
+def test_who_stops_waits_for_no_poll(consumer: FakeConsumer) -> None:
+    polls, closed = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        polls.set()
+        closed.wait()
+        message = "NetworkSelector closed!"  # as kafka-python says where a consumer was closed
+        raise RuntimeError(message)
+
+    consumer.polling, consumer.close = wait, closed.set  # type: ignore[method-assign]
+    with following() as follower:
+        assert polls.wait(10)
+    assert not follower.alive()
+    follower.check()
