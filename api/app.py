@@ -31,11 +31,12 @@ from api import (
     trials,
 )
 from api.context import Context
-from api.docs import REFUSALS, install_docs, openapi_with_problems
+from api.docs import install_docs, openapi_with_problems
 from api.gate import Gate, Limit
 from api.literal_paths import keep_literal_paths
 from api.parts import Parts
 from api.refusal import install_problems
+from api.router import add_routes
 from api.server import make_server, run_server
 from api.settings import ApiSettings
 from api.version import version_text
@@ -83,11 +84,9 @@ def create_app(
     advising = (lint.router, templates.router)
     operating = (datasources.router, collectors.router, connections.router, dead_letters.router, deployment.router)
     routers = (*showing, *advising, *steering, *operating)
-    for router in routers:
-        app.include_router(router, responses=REFUSALS)
+    for router in (*routers, health.router, socket.router):
+        add_routes(app, router)
     keep_literal_paths(app, routers)
-    app.include_router(health.router)
-    app.include_router(socket.router)
     install_docs(app)
     return app
 

@@ -19,7 +19,8 @@ from starlette.staticfiles import StaticFiles
 
 from api.asyncapi import ASYNCAPI_PATH, asyncapi_document
 from api.json_route import JSON
-from api.problems import MEDIA_TYPE, Problem
+from api.problems import MEDIA_TYPE
+from api.router import add_routes
 from api.schema import SCHEMA_PATH
 
 OPENAPI_PATH = "/api/docs"
@@ -38,7 +39,7 @@ def install_docs(app: FastAPI) -> None:
         """OpenAPI document, written once: it never changes while the process runs."""
         return Response(whole(), media_type=JSON)
 
-    app.include_router(router)
+    add_routes(app, router)
     assets = Path(str(files("fastapi_offline"))) / "static"
     app.mount(ASSETS_PATH, StaticFiles(directory=assets), name="docs-assets")
 
@@ -53,13 +54,6 @@ def openapi_with_problems(app: FastAPI) -> dict[str, Any]:
                 if content.get("application/json", {}).get("schema") == {"$ref": PROBLEM_REF}:
                     answer["content"] = {MEDIA_TYPE: content["application/json"]}
     return document
-
-
-REFUSALS: dict[int | str, dict[str, Any]] = {
-    422: {"model": Problem, "description": "a value is not allowed"},
-    "default": {"model": Problem, "description": "any other refusal, told apart by its code"},
-}
-"""For ``include_router(responses=…)``."""
 
 
 @router.get("/api/docs/ui", include_in_schema=False)

@@ -9,9 +9,9 @@ from email.message import Message
 from typing import Any
 
 from fastapi import Request, Response
-from fastapi.routing import APIRoute
 
 from api.problems import ApiError, Code
+from api.router import Route
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -20,7 +20,7 @@ HALF_OF_A_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 """How JSON writes half of a surrogate pair, mostly beside the other half."""
 
 
-class JsonRoute(APIRoute):
+class JsonRoute(Route):
     """A route that reads no body but JSON in UTF-8; ``Content-Type`` missing altogether is FastAPI's to refuse."""
 
     reads = JSON

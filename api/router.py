@@ -1,34 +1,49 @@
-"""Routers that pass over requests to other addresses without a look at each of their routes."""
+"""Routers whose routes are made once for the process, and pass over requests to other addresses at a glance.
+
+FastAPI makes the routes of a router anew for each application that includes it, at its first request, which takes a
+quarter of a second of all those of the api; and it asks one router after the other and each of them all of its routes,
+twice, which costs more than most answers.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 from starlette.routing import Match
 from starlette.types import Scope
 
+from api.problems import Problem
 
-class Router(APIRouter):
-    """A router for addresses that all begin alike: by as much of ``prefix`` as is no parameter.
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    422: {"model": Problem, "description": "a value is not allowed"},
+    "default": {"model": Problem, "description": "any other refusal, told apart by its code"},
+}
+"""What every route of a ``Router`` may answer besides its own."""
 
-    FastAPI asks one router after the other and each of them all of its routes, twice, which costs more than most
-    answers.
-    """
 
-    def __init__(self, *, prefix: str, **more: Any) -> None:
-        super().__init__(prefix=prefix, **more)
-        self._begins = prefix.partition("{")[0]
+class Route(APIRoute):
+    """A route for addresses that all begin alike: by as much of its path as is no parameter."""
+
+    def __init__(self, path: str, *arguments: Any, **more: Any) -> None:
+        super().__init__(path, *arguments, **more)
+        self._begins = path.partition("{")[0]
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Whether it has a route for this request."""
+        """Whether this request is for it."""
         if not scope.get("root_path") and not scope["path"].startswith(self._begins):
             return Match.NONE, {}
         return super().matches(scope)
 
 
-def make_routes(app: FastAPI) -> None:
-    """Let every router make its routes now: FastAPI does so at the first request of each, which would wait for it."""
-    nowhere = {"type": "http", "method": "GET", "path": "/", "root_path": "/nowhere", "headers": []}
-    for route in app.routes:
-        route.matches(nowhere)
+class Router(APIRouter):
+    """Makes such routes, for an application to take as they are (``add_routes``)."""
+
+    def __init__(self, *, prefix: str, route_class: type[Route] = Route, **more: Any) -> None:
+        super().__init__(prefix=prefix, route_class=route_class, responses=REFUSALS, **more)
+
+
+def add_routes(app: FastAPI, router: APIRouter) -> None:
+    """Let the application answer by the routes of a router."""
+    app.router.routes.extend(router.routes)

@@ -15,7 +15,6 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from api.frames import FRAMES
 from api.problems import MEDIA_TYPE, REQUEST_ID_HEADER, Code, problem_of
-from api.router import make_routes
 from api.settings import ApiSettings
 from connectors.http_answer import Answer
 from connectors.http_protocol import HEADER_TOO_LARGE, BoundedHttpProtocol, Refusal
@@ -73,7 +72,6 @@ def make_server(app: FastAPI, settings: ApiSettings) -> uvicorn.Server:
     """A server for the app on the host and port of the settings, logging through the root logger."""
     FAULTS_OF_CLIENTS.setLevel(logging.CRITICAL)
     logging.getLogger(CONNECTIONS_LOGGER).addFilter(_is_ours)
-    make_routes(app)
     config = uvicorn.Config(
         app,
         host=settings.host,

@@ -7,7 +7,7 @@ from hashlib import blake2b
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from pydantic import Field
 
 from api.change import Revisions, existing
@@ -15,11 +15,12 @@ from api.context import Context
 from api.detector_health import DetectorHealth, HealthState, health_of
 from api.holding import HoldingStatus
 from api.json_route import JSON, JsonRoute
+from api.router import Router
 from api.standing import Standing, standing_of
 from connectors.messages import Detector, Message
 from connectors.status import PartitionStatus, SignalState, SignalStatus
 
-router = APIRouter(tags=["status"], route_class=JsonRoute)
+router = Router(prefix="/api", tags=["status"], route_class=JsonRoute)
 
 LIMIT, LIMIT_MOST = 100, 1000
 PLACE_CHARS = 150
@@ -67,7 +68,7 @@ class StatusPage(Message):
     next: Annotated[str | None, Field(description="give it as ``after`` to get the following page; null at the end")]
 
 
-@router.get("/api/status", response_model=StatusPage)
+@router.get("/status", response_model=StatusPage)
 async def read_status(
     context: HoldingStatus,
     revisions: Revisions,
@@ -86,7 +87,7 @@ async def read_status(
     return Response(await context.shared.answer(("status", limit, after), version, work), media_type=JSON)
 
 
-@router.get("/api/detectors/{detector_id}/status", response_model=DetectorStatusPage)
+@router.get("/detectors/{detector_id}/status", response_model=DetectorStatusPage)
 async def read_detector_status(
     detector_id: str,
     context: HoldingStatus,
@@ -115,7 +116,7 @@ async def read_detector_status(
     return Response(orjson.dumps(answer), media_type=JSON)
 
 
-@router.get("/api/detectors/{detector_id}/health")
+@router.get("/detectors/{detector_id}/health")
 async def read_detector_health(detector_id: str, context: HoldingStatus, revisions: Revisions) -> DetectorHealth:
     """Whether it does its job, and if not why, in one sentence."""
     return _health(context, existing(revisions, detector_id))
