@@ -6,7 +6,8 @@ it another goes on after the lease. Each function is work in one transaction.
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Annotated, NamedTuple, Self
 
 from pydantic import AfterValidator, Field
 from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
@@ -88,10 +89,30 @@ class Outcome(NamedTuple):
     error: str = ""
 
 
-def of_source(connection: Connection, source_id: str, now_ms: int) -> list[Collector]:
-    """All collectors of a source, ordered by id."""
-    wanted = select(collectors).where(collectors.c.source == source_id).order_by(collectors.c.id)
-    return [_of(row, now_ms) for row in connection.execute(wanted)]
+class StoredCollectors:
+    """All collectors of a moment, by source; each source's are written as JSON when they are first asked for."""
+
+    def __init__(self, rows: Mapping[str, Sequence[Row[tuple[object, ...]]]], now_ms: int) -> None:
+        self._rows, self._now_ms = rows, now_ms
+        self._texts: dict[str, bytes] = {}
+
+    @classmethod
+    def read(cls, connection: Connection, now_ms: int) -> Self:
+        """Of each source those that it has, ordered by id."""
+        found: dict[str, list[Row[tuple[object, ...]]]] = {one: [] for one in connection.scalars(select(sources.c.id))}
+        for row in connection.execute(select(collectors).order_by(collectors.c.id)):
+            if row.source in found:  # else it was deleted in between
+                found[row.source].append(row)
+        return cls(found, now_ms)
+
+    def text(self, source_id: str) -> bytes:
+        """Those of a source as a list of JSON; raises ``ApiError`` if there is no such source."""
+        if source_id not in self._rows:
+            raise no_source(source_id)
+        if source_id not in self._texts:
+            some = (_of(row, self._now_ms).encode() for row in self._rows[source_id])
+            self._texts[source_id] = b"[%s]" % b",".join(some)
+        return self._texts[source_id]
 
 
 def read(connection: Connection, source_id: str, collector_id: str, now_ms: int) -> Collector:

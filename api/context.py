@@ -25,6 +25,7 @@ from api.shared import Shared
 from api.socket_messages import SYSTEM, TRAINING
 from api.sources import Sources
 from api.store import Store
+from api.stored_sources import StoredSources
 from api.told import Told
 from api.topic_mark import learn_mark
 from api.trainer import Trainer
@@ -65,7 +66,8 @@ class Context:
         self.joined: Joined[bytes] = Joined()
         self.upkeep = Upkeep(settings.api_broker_health)
         self.revisions = RevisionLog(settings, self.meters, now_ms, self.upkeep)
-        self.sources = Sources(self.store, AddressPolicy.parse(settings.api_source_networks), self.meters, now_ms)
+        self.stored = StoredSources(self.store, now_ms)
+        self.sources = Sources(self.stored, AddressPolicy.parse(settings.api_source_networks), self.meters, now_ms)
         self.collecting = Collecting(self.store, self.sources, settings.api_ingest, self.meters, now_ms)
         self.trials = Trials(self.meters)
         self.dead_letters = DeadLetterLog(settings, self.meters)

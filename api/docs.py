@@ -6,7 +6,7 @@ files; FastAPI's own page would load them from a content delivery network.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from fastapi.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
 from api.asyncapi import ASYNCAPI_PATH, asyncapi_document
+from api.document import Document
 from api.json_route import JSON
 from api.problems import MEDIA_TYPE
 from api.router import add_routes
@@ -32,12 +33,18 @@ router = APIRouter()
 
 def install_docs(app: FastAPI) -> None:
     """Add the page, its files and the schemas to the app."""
-    whole = cache(lambda: orjson.dumps(app.openapi()))
+    openapi = Document(lambda: orjson.dumps(app.openapi()), JSON)
+    page = Document(partial(_page, app.title), "text/html; charset=utf-8")
 
     @app.get(OPENAPI_PATH, include_in_schema=False)
-    async def read_openapi() -> Response:
-        """OpenAPI document, written once: it never changes while the process runs."""
-        return Response(whole(), media_type=JSON)
+    async def read_openapi(request: Request) -> Response:
+        """OpenAPI document."""
+        return await openapi.answer(request)
+
+    @app.get(f"{OPENAPI_PATH}/ui", include_in_schema=False)
+    async def swagger_ui(request: Request) -> Response:
+        """Swagger UI."""
+        return await page.answer(request)
 
     add_routes(app, router)
     assets = Path(str(files("fastapi_offline"))) / "static"
@@ -56,30 +63,29 @@ def openapi_with_problems(app: FastAPI) -> dict[str, Any]:
     return document
 
 
-@router.get("/api/docs/ui", include_in_schema=False)
-async def swagger_ui(request: Request) -> Response:
-    """Swagger UI."""
-    return get_swagger_ui_html(
-        openapi_url=OPENAPI_PATH,
-        title=f"{request.app.title} API",
-        swagger_js_url=f"{ASSETS_PATH}/swagger-ui-bundle.js",
-        swagger_css_url=f"{ASSETS_PATH}/swagger-ui.css",
-        swagger_favicon_url=f"{ASSETS_PATH}/favicon.png",
-    )
+ASYNCAPI = Document(lambda: orjson.dumps(asyncapi_document()), JSON)
+ANOMALY_SCHEMA = Document(SCHEMA_PATH.read_bytes, "application/schema+json")
 
 
 @router.get(ASYNCAPI_PATH, include_in_schema=False)
-async def read_asyncapi() -> Response:
+async def read_asyncapi(request: Request) -> Response:
     """AsyncAPI document of the WebSocket."""
-    return Response(_asyncapi(), media_type=JSON)
-
-
-@cache
-def _asyncapi() -> bytes:
-    return orjson.dumps(asyncapi_document())
+    return await ASYNCAPI.answer(request)
 
 
 @router.get("/api/schemas/anomaly.v1.json", tags=["schemas"], response_class=FileResponse)
-async def read_anomaly_schema() -> FileResponse:
+async def read_anomaly_schema(request: Request) -> Response:
     """JSON Schema (2020-12) of an anomaly: values of the topic, answers of REST and data of the WebSocket."""
-    return FileResponse(SCHEMA_PATH, media_type="application/schema+json")
+    return await ANOMALY_SCHEMA.answer(request)
+
+
+def _page(title: str) -> bytes:
+    return bytes(
+        get_swagger_ui_html(
+            openapi_url=OPENAPI_PATH,
+            title=f"{title} API",
+            swagger_js_url=f"{ASSETS_PATH}/swagger-ui-bundle.js",
+            swagger_css_url=f"{ASSETS_PATH}/swagger-ui.css",
+            swagger_favicon_url=f"{ASSETS_PATH}/favicon.png",
+        ).body
+    )

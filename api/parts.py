@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 import psutil
 
 from api.context import Context
 from api.joined import Joined
-from api.source_table import DataSource, page
+from api.source_table import DataSource
 from connectors.errors import TocsinError
 from connectors.probes import OK, Component, Status, degraded_if, down_if
 
@@ -121,12 +121,13 @@ class Parts:
     async def _sources(self) -> dict[str, Component]:
         """Each that is stored, asked now; nothing while the store, which has a part of its own, does not answer."""
         try:
-            listing = partial(page, after="", limit=SOURCES_MOST, kind=None)
-            stored = await self._context.store.read(listing, CONNECT_S)
-        except TocsinError:
+            async with asyncio.timeout(CONNECT_S):
+                stored = await self._context.stored.sources()
+        except (TimeoutError, TocsinError):
             return {}
-        parts = await asyncio.gather(*map(self._source, stored))
-        return {f"{source.config.kind}/{source.id}": part for source, part in zip(stored, parts, strict=True)}
+        some = [one.source for one in islice(stored.values(), SOURCES_MOST)]
+        parts = await asyncio.gather(*map(self._source, some))
+        return {f"{source.config.kind}/{source.id}": part for source, part in zip(some, parts, strict=True)}
 
     async def _source(self, source: DataSource) -> Component:
         began_s = time.monotonic()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, NamedTuple
 
 from pydantic import Field
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.problems import ApiError, Code
-from api.source_config import SourceConfig, SourceKind
+from api.source_config import SourceConfig
 from api.store_tables import collectors, sources
 from connectors.messages import Message
 
@@ -26,20 +27,22 @@ class DataSource(Message):
     updated_ms: int
 
 
-def page(connection: Connection, after: str, limit: int, kind: SourceKind | None) -> list[DataSource]:
-    """Sources ordered by id."""
-    wanted = select(sources).where(sources.c.id > after).order_by(sources.c.id).limit(limit)
-    if kind is not None:
-        wanted = wanted.where(sources.c.kind == kind.value)
-    return [_of(row) for row in connection.execute(wanted)]
+class StoredSource(NamedTuple):
+    """What stands in a row, and what is made of it."""
+
+    row: tuple[object, ...]
+    source: DataSource
+    text: bytes
+    """as it is answered"""
 
 
-def read(connection: Connection, source_id: str) -> DataSource:
-    """One source; raises ``ApiError`` if there is none."""
-    row = connection.execute(select(sources).where(sources.c.id == source_id)).first()
-    if row is None:
-        raise no_source(source_id)
-    return _of(row)
+def everything(connection: Connection, known: Mapping[str, StoredSource]) -> dict[str, StoredSource]:
+    """All sources, ordered by id; of ``known`` what still stands as it did."""
+    found = {}
+    for row in connection.execute(select(sources).order_by(sources.c.id)):
+        before = known.get(row.id)
+        found[row.id] = before if before is not None and before.row == tuple(row) else _stored(row)
+    return found
 
 
 def create(connection: Connection, source: DataSource) -> None:
@@ -82,6 +85,11 @@ def _columns(source: DataSource) -> dict[str, object]:
     config = source.config
     return {"name": config.name, "kind": config.kind.value, "revision": source.revision, "config": config.revealed(),
             "updated_ms": source.updated_ms}  # fmt: skip
+
+
+def _stored(row: Row[tuple[object, ...]]) -> StoredSource:
+    source = _of(row)
+    return StoredSource(tuple(row), source, source.encode())
 
 
 def _of(row: Row[tuple[object, ...]]) -> DataSource:

@@ -7,17 +7,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated
 
 from pydantic import Field
 
-from api import source_table
-from api.joined import Joined
 from api.meters import ApiMeters
 from api.source_config import SourceConfig, SourceKind
 from api.source_table import MAX_SOURCES, DataSource
-from api.store import Store
+from api.stored_sources import StoredSources
 from connectors.errors import Overloaded, Rejected, SourceUnreachable, TocsinError
 from connectors.messages import Message
 from connectors.probes import Status
@@ -81,10 +78,11 @@ class _Open:
 class Sources:
     """All of one process."""
 
-    def __init__(self, store: Store, policy: AddressPolicy, meters: ApiMeters, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, stored: StoredSources, policy: AddressPolicy, meters: ApiMeters, now_ms: Callable[[], int]
+    ) -> None:
         self.cache = ResultCache(tell=lambda result: meters.source_cache.labels(result).inc())
-        self._store = store
-        self._reading: Joined[DataSource] = Joined()
+        self._stored = stored
         self._policy = policy
         self._meters = meters
         self._now_ms = now_ms
@@ -103,8 +101,7 @@ class Sources:
 
     async def read(self, source_id: str) -> DataSource:
         """The data source as it stands; raises ``ApiError`` if there is none."""
-        work = partial(self._store.read, partial(source_table.read, source_id=source_id))
-        return await self._reading.answer(source_id, work)
+        return (await self._stored.source(source_id)).source
 
     @asynccontextmanager
     async def asking(self, source: DataSource, deadline_s: float = DEADLINE_S) -> AsyncIterator[Api]:

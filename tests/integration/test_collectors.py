@@ -242,7 +242,11 @@ def test_a_source_that_is_deleted_at_that_moment_takes_a_new_collector_with_it(s
         await asyncio.to_thread(made.wait, 10)
         assert await other.write(remove)
         await creating
-        assert await one.read(lambda connection: collector_table.of_source(connection, "s", NOW_MS)) == []
+        found = await one.read(lambda connection: collector_table.StoredCollectors.read(connection, NOW_MS))
+        with pytest.raises(ApiError, match="data source 's' does not exist"):
+            found.text("s")
+        with pytest.raises(ApiError, match="has no collector 'c'"):
+            await one.read(lambda connection: collector_table.read(connection, "s", "c", NOW_MS))
         with pytest.raises(ApiError, match="data source 's' does not exist"):
             await one.write(lambda connection: collector_table.create(connection, "c", "s", config, NOW_MS))
         await one.stop()

@@ -16,6 +16,7 @@ from api.source_config import SourceConfig, SourceKind
 from api.source_table import MAX_SOURCES, DataSource
 from api.sources import Sources
 from api.store import Store
+from api.stored_sources import StoredSources
 from connectors.sources.address import AddressPolicy
 from connectors.sources.client import SourceClient
 
@@ -56,7 +57,7 @@ def with_sources(main: Callable[[Sources], Awaitable[None]], folder: Path, monke
     async def run() -> None:
         Watch.made, Watch.may_close = [], asyncio.Event()
         store = Store(f"sqlite:///{folder / 'store.sqlite'}", ApiMeters())
-        sources = Sources(store, AddressPolicy(), ApiMeters(), lambda: 1)
+        sources = Sources(StoredSources(store, lambda: 1), AddressPolicy(), ApiMeters(), lambda: 1)
         await main(sources)
         Watch.may_close.set()
         await sources.stop()
