@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
 from api.embedded import EmbeddedBroker
@@ -23,7 +24,8 @@ from tests.processes import stopped
 ROOT = Path(__file__).parents[1]
 POM = Path(__file__).parent / "kafka" / "pom.xml"
 COPY_GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
-KAFKA_START_S = 60.0
+CLASSES = "classes.jsa"
+KAFKA_START_S, KAFKA_STOP_S = 60.0, 60.0
 READ_S = 30.0
 FETCH_WAIT_MS = 10
 """The embedded broker holds a fetch for so long, also when it knows that nothing is there."""
@@ -133,10 +135,11 @@ def frozen(broker: EmbeddedBroker) -> Iterator[None]:
 class ApacheKafka:
     """One Kafka node, broker and controller, that keeps its data in ``home`` over restarts."""
 
-    def __init__(self, port: int, home: Path) -> None:
+    def __init__(self, port: int, home: Path, jars: Path | None = None) -> None:
         self.bootstrap = f"127.0.0.1:{port}"
         self._home = home
-        self._jars = kafka_jars()
+        self._jars = jars or kafka_jars()
+        self._sharing = "SharedArchiveFile"
         self._process: subprocess.Popen[bytes] | None = None
         self._properties = home / "server.properties"
         self.logs = home / "logs"
@@ -178,7 +181,7 @@ class ApacheKafka:
     def _reap(self) -> None:
         assert self._process is not None
         try:
-            self._process.wait(30)
+            self._process.wait(KAFKA_STOP_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -196,7 +199,8 @@ class ApacheKafka:
 
     def _java(self, main: str, *arguments: str) -> list[str]:
         small = ["-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
-        return ["java", *small, "-cp", f"{self._jars}/*", main, *arguments]
+        sharing = f"-XX:{self._sharing}={self._jars / CLASSES}"
+        return ["java", *small, sharing, "-cp", f"{self._jars}/*", main, *arguments]
 
 
 def missing_for_kafka() -> str | None:
@@ -215,7 +219,19 @@ def kafka_jars() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
             _fetch_jars(folder)
+        if not (folder / CLASSES).exists():
+            _archive_classes(folder)
     return folder
+
+
+def _archive_classes(jars: Path) -> None:
+    """Let one Kafka leave its classes as a JVM maps them: those after it start in half the processor time."""
+    with TemporaryDirectory() as home:
+        kafka = ApacheKafka(free_port(), Path(home), jars)
+        kafka._sharing = "ArchiveClassesAtExit"
+        kafka.start()
+        kafka.stop()
+    (jars / CLASSES).touch()  # a JVM that cannot make an archive does without, and is not asked again
 
 
 def _fetch_jars(folder: Path) -> None:
