@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from api.accepting import AcceptingServer
 from api.frames import FRAMES
 from api.problems import MEDIA_TYPE, REQUEST_ID_HEADER, Code, problem_of
 from api.settings import ApiSettings
@@ -87,7 +88,7 @@ def make_server(app: FastAPI, settings: ApiSettings) -> uvicorn.Server:
         ws_per_message_deflate=False,  # 300 kB and a compression per client and message, for loopback and LAN
         timeout_graceful_shutdown=SHUTDOWN_S,
     )
-    return uvicorn.Server(config)
+    return AcceptingServer(config)
 
 
 def run_server(server: uvicorn.Server) -> None:
