@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 if __name__ == "__main__":
-    gc.disable()  # nothing that is imported is garbage, and to look for some takes a sixth of the start
+    gc.disable()  # until ``collect_garbage``
 
 from fastapi import FastAPI
 
@@ -45,6 +45,7 @@ from api.server import make_server, run_server
 from api.settings import ApiSettings
 from api.version import version_text
 from connectors.clock import wall_clock_ms
+from connectors.process import collect_garbage
 from connectors.startup import start_process
 
 
@@ -109,8 +110,7 @@ def main() -> int:
     context: Context = app.state.context
     server = make_server(app, settings)
     context.on_death = partial(setattr, server, "should_exit", True)
-    gc.freeze()
-    gc.enable()
+    collect_garbage()
     run_server(server)
     return 1 if context.death else 0
 

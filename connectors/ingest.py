@@ -6,12 +6,16 @@ Run as ``python -m connectors.ingest``. See docs/ingest.md for every answer.
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
+
+if __name__ == "__main__":
+    gc.disable()  # until ``collect_garbage``
 
 import uvicorn
 
@@ -35,7 +39,7 @@ from connectors.job import Batch, Piece
 from connectors.messages import OutRecord
 from connectors.metadata import MetadataNews
 from connectors.probes import Component, degraded_if, down_if
-from connectors.process import keep_freed_memory
+from connectors.process import collect_garbage, keep_freed_memory
 from connectors.startup import start_process
 from connectors.warm import warm_kernels
 
@@ -62,11 +66,11 @@ class Write(NamedTuple):
 class Ingest:
     """The ASGI application and what it runs on: the courier to Kafka and the control records."""
 
-    def __init__(self, settings: IngestSettings) -> None:
+    def __init__(self, settings: IngestSettings, warm: Callable[[], None] = warm_kernels) -> None:
         self.settings = settings
         self.meters = IngestMeters()
         self.budget = Budget(settings.ingest_max_in_flight_bytes)
-        self.courier = Courier(settings, warm_kernels)
+        self.courier = Courier(settings, warm)
         self.control: Control | None = None
         self._ticking: asyncio.Task[None] | None = None
         self._gate = BrokerGate(settings.broker_status_file)
@@ -209,11 +213,17 @@ async def serve(app: Ingest, server: uvicorn.Server) -> None:
             await asyncio.to_thread(app.stop)
 
 
+def start_warm() -> None:
+    """Have the kernels ready, and all that a process holds then for good."""
+    warm_kernels()
+    collect_garbage()
+
+
 def main() -> int:
     """Run ingest with the settings of the environment; 1 when it should be started anew."""
     settings = start_process("ingest", IngestSettings)
     keep_freed_memory()
-    app = Ingest(settings)
+    app = Ingest(settings, start_warm)
     server = make_server(app, settings)
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises what it caught once more at its end
         signal.signal(number, lambda *_: None)

@@ -29,6 +29,7 @@ from connectors.follower import Received, TopicLog
 from connectors.logs import configure_logging
 from connectors.messages import Detector, DetectorRevision, OutRecord
 from connectors.probes import Component, Probes, degraded_if, down_if
+from connectors.process import collect_garbage
 from connectors.settings import read_settings
 from flows.block import Block
 from flows.chunks import Chunk, ReadFeedback, ReadRevisions
@@ -118,9 +119,8 @@ def build() -> Dataflow:
     configure_logging("flow")
     settings = read_settings(FlowSettings)
     warm()
-    gc.collect()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    gc.freeze()  # what numba left is never garbage: looking through it took 100 ms at a time
+    collect_garbage()  # not among what numba left: looking through it took 100 ms at a time
     gc.set_threshold(YOUNG_OBJECTS)
     compiled, notices = CompileOnce(), Notices()
     detectors = TopicLog(

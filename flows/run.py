@@ -9,6 +9,7 @@ cluster (``-i N -a host:port;host:port``) process 0 prepares and the others wait
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import logging
 import os
@@ -20,6 +21,10 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from runpy import run_module
+
+if __name__ == "__main__":
+    gc.disable()  # until ``collect_garbage``, when the flow is built
 
 from bytewax.recovery import init_db_dir
 
@@ -104,10 +109,10 @@ def await_store(store: Path, identity: str, sleep: Callable[[float], None] = tim
         sleep(0.1)
 
 
-def command(settings: FlowSettings, options: Sequence[str]) -> list[str]:
-    """The command line that this process becomes."""
+def arguments(settings: FlowSettings, options: Sequence[str]) -> list[str]:
+    """What bytewax is to be told, as on its command line."""
     recovery = ["-r", str(settings.recovery), "-s", str(settings.flow_snapshot_interval_s), "-b", "0"]
-    return [sys.executable, "-m", "bytewax.run", "flows.metrics:build()", *recovery, *options]
+    return ["flows.metrics:build()", *recovery, *options]
 
 
 def process_id(options: Sequence[str]) -> int:
@@ -119,7 +124,7 @@ def process_id(options: Sequence[str]) -> int:
 
 
 def main(options: Sequence[str]) -> int:
-    """Prepare, then exec; returns 1, having said why, when that cannot be."""
+    """Prepare, then run the flow for as long as it runs; returns 1, having said why, when that cannot be."""
     settings = start_process("flow", FlowSettings)
     try:
         identity = broker_identity(settings)
@@ -133,8 +138,9 @@ def main(options: Sequence[str]) -> int:
     except OSError as error:
         _log.critical("TOCSIN_HOME=%s: the recovery store cannot be kept there: %s", settings.home, error)
         return 1
-    line = command(settings, options)
-    os.execv(line[0], line)  # noqa: S606 - our own interpreter with our own arguments
+    sys.argv[1:] = arguments(settings, options)
+    run_module("bytewax.run", run_name="__main__", alter_sys=True)  # nothing needs to be imported once more
+    return 0
 
 
 if __name__ == "__main__":

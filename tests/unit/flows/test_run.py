@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import sys
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 
 from connectors.errors import Unavailable
 from flows import run
-from flows.run import KEPT_ASIDE, LABEL, PAGE_BYTES, await_store, command, prepare, process_id
+from flows.run import KEPT_ASIDE, LABEL, PAGE_BYTES, arguments, await_store, prepare, process_id
 from flows.saved import VERSION
 from flows.settings import FlowSettings
 
@@ -121,9 +120,9 @@ def test_they_do_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_it_becomes_bytewax_with_recovery(tmp_path: Path) -> None:
     settings = FlowSettings(home=tmp_path, flow_snapshot_interval_s=7)
-    line = command(settings, ["-w", "2"])
-    assert line[:4] == [sys.executable, "-m", "bytewax.run", "flows.metrics:build()"]
-    assert line[4:] == ["-r", str(tmp_path / "recovery" / "metrics"), "-s", "7", "-b", "0", "-w", "2"]
+    first, *more = arguments(settings, ["-w", "2"])
+    assert first == "flows.metrics:build()"
+    assert more == ["-r", str(tmp_path / "recovery" / "metrics"), "-s", "7", "-b", "0", "-w", "2"]
 
 
 def test_which_process_of_a_cluster_this_is(monkeypatch: pytest.MonkeyPatch) -> None:
