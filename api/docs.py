@@ -20,13 +20,12 @@ from starlette.staticfiles import StaticFiles
 from api.asyncapi import ASYNCAPI_PATH, asyncapi_document
 from api.document import Document
 from api.json_route import JSON
-from api.problems import MEDIA_TYPE
-from api.router import add_routes
+from api.problems import Problem
+from api.router import SCHEMA_REF, add_routes
 from api.schema import SCHEMA_PATH
 
 OPENAPI_PATH = "/api/docs"
 ASSETS_PATH = "/api/docs/assets"
-PROBLEM_REF = "#/components/schemas/Problem"
 
 router = APIRouter()
 
@@ -52,14 +51,12 @@ def install_docs(app: FastAPI) -> None:
 
 
 def openapi_with_problems(app: FastAPI) -> dict[str, Any]:
-    """OpenAPI document in which refusals have the media type that they really have."""
+    """OpenAPI document with the schema of refusals, which routes only name (``api.router.REFUSALS``)."""
     document = FastAPI.openapi(app)
-    for operations in document["paths"].values():
-        for operation in operations.values():
-            for answer in operation["responses"].values():
-                content = answer.get("content", {})
-                if content.get("application/json", {}).get("schema") == {"$ref": PROBLEM_REF}:
-                    answer["content"] = {MEDIA_TYPE: content["application/json"]}
+    problem = Problem.model_json_schema(mode="serialization", ref_template=SCHEMA_REF)
+    added = {**problem.pop("$defs"), Problem.__name__: problem}
+    schemas = document["components"]["schemas"]
+    document["components"]["schemas"] = dict(sorted({**schemas, **added}.items()))
     return document
 
 

@@ -14,13 +14,16 @@ from fastapi.routing import APIRoute
 from starlette.routing import Match
 from starlette.types import Scope
 
-from api.problems import Problem
+from api.problems import MEDIA_TYPE, Problem
 
+SCHEMA_REF = "#/components/schemas/{model}"
+"""Where OpenAPI has the schema of a model."""
+_PROBLEM = {MEDIA_TYPE: {"schema": {"$ref": SCHEMA_REF.format(model=Problem.__name__)}}}
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    422: {"model": Problem, "description": "a value is not allowed"},
-    "default": {"model": Problem, "description": "any other refusal, told apart by its code"},
+    422: {"content": _PROBLEM, "description": "a value is not allowed"},
+    "default": {"content": _PROBLEM, "description": "any other refusal, told apart by its code"},
 }
-"""What every route of a ``Router`` may answer besides its own."""
+"""What every route of a ``Router`` may answer besides its own; for a ``model`` FastAPI makes a validator for each."""
 
 
 class Route(APIRoute):

@@ -25,7 +25,8 @@ def collect_garbage() -> None:
     """Look for garbage from now on, and never among what the process was started with.
 
     Modules and compiled kernels are none: to go through them took a sixth of the start, and a quarter of a second at
-    the end. So a process switches the search off (``gc.disable``) before it imports what is large, and calls this later.
+    the end. So a process switches the search off (``gc.disable``) before it imports what is large, and calls this
+    later.
     """
     gc.freeze()
     gc.enable()
