@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from itertools import islice
 from math import inf
 from typing import Annotated, Any
 
@@ -52,7 +53,7 @@ async def list_detectors(
     wanted = Filter(state=state, kind=kind, labels=parse_labels(label), text=text)
 
     async def work() -> bytes:
-        found = revisions.page(after, limit + 1, wanted.takes)
+        found = list(islice(wanted.of(revisions.after(after)), limit + 1))
         following = f'"{found[limit - 1].id}"' if len(found) > limit else "null"
         return f'{{"detectors":[{",".join(one.text for one in found[:limit])}],"next":{following}}}'.encode()
 

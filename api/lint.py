@@ -63,12 +63,12 @@ async def lint_detector(
 def _like(revisions: RevisionLog, config: DetectorConfig) -> Detector | None:
     """A running detector that watches the same series."""
     wanted = (config.selector.strip(), config.tenant, config.group)
-    found = revisions.page(
-        "",
-        1,
-        lambda one: one.config.enabled and (one.config.selector.strip(), one.config.tenant, one.config.group) == wanted,
+    like = (
+        one
+        for one in revisions.after("")
+        if one.config.enabled and (one.config.selector.strip(), one.config.tenant, one.config.group) == wanted
     )
-    return found[0] if found else None
+    return next(like, None)
 
 
 def _linted(context: Context, config: DetectorConfig, told_of: Detector | None, horizon_s: float | None) -> Lint:

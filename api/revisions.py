@@ -11,8 +11,9 @@ import asyncio
 import logging
 import secrets
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
+from operator import attrgetter
 from typing import NamedTuple
 
 from api.kept_revisions import KeptRevisions
@@ -57,7 +58,7 @@ class RevisionLog:
         self._now_ms = now_ms
         self._upkeep = upkeep
         self._table = DetectorTable()
-        self._ids: list[str] | None = None
+        self._order: list[Detector] | None = None
         self.version = 0
         """Counts changes of the detectors."""
         self.kept = KeptRevisions(meters.revisions_dropped.inc)
@@ -72,13 +73,11 @@ class RevisionLog:
         compiled = self._table.compiled.get(detector_id)
         return compiled.source if compiled is not None else None
 
-    def page(self, after: str, limit: int, wanted: Callable[[Detector], bool]) -> list[Detector]:
-        """The first ``limit`` wanted detectors whose id comes after one, ordered by id."""
-        if self._ids is None:
-            self._ids = sorted(self._table.compiled)
-        later = islice(self._ids, bisect_right(self._ids, after), None)
-        found = (self._table.compiled[detector_id].source for detector_id in later)
-        return list(islice(filter(wanted, found), limit))
+    def after(self, detector_id: str) -> Iterator[Detector]:
+        """The detectors whose ids come after one, ordered by id."""
+        if self._order is None:
+            self._order = [self._table.compiled[one].source for one in sorted(self._table.compiled)]
+        return islice(self._order, bisect_right(self._order, detector_id, key=attrgetter("id")), None)
 
     def twin_of(self, detector_id: str, config: DetectorConfig) -> Detector | None:
         """Another detector that computes the same as ``config`` would; raises ``ConfigError`` for a bad one."""
@@ -111,7 +110,7 @@ class RevisionLog:
         return Written(outcome, None, refusal)
 
     def _applied(self, detector_id: str) -> Written:
-        self._ids = None
+        self._order = None
         detector = self.get(detector_id)
         if detector is None:
             self.kept.remove(detector_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -26,15 +26,21 @@ class Filter:
     labels: tuple[tuple[str, str], ...] = ()
     text: str = ""
 
-    def takes(self, detector: Detector) -> bool:
-        """Whether it meets all of it."""
-        config = detector.config
-        return (
-            (not self.text or self.text.casefold() in detector.read)  # first: of all it leaves the fewest
-            and (self.state is None or config.enabled is (self.state is RunState.RUNNING))
-            and (self.kind is None or config.kind == self.kind)
-            and all(config.labels.get(name) == value for name, value in self.labels)
-        )
+    def of(self, detectors: Iterable[Detector]) -> Iterator[Detector]:
+        """Those that meet all of it; by one thing after the other, for each look at all has its price."""
+        found = iter(detectors)
+        if self.text:  # first: of all it leaves the fewest
+            text = self.text.casefold()
+            found = (one for one in found if text in one.read)
+        if self.state is not None:
+            runs = self.state is RunState.RUNNING
+            found = (one for one in found if one.config.enabled is runs)
+        if self.kind is not None:
+            kind = self.kind
+            found = (one for one in found if one.config.kind == kind)
+        if self.labels:
+            found = (one for one in found if all(one.config.labels.get(n) == value for n, value in self.labels))
+        return found
 
 
 def parse_labels(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:

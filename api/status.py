@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from hashlib import blake2b
+from itertools import islice
 from typing import Annotated, Any
 
 import orjson
@@ -78,7 +79,7 @@ async def read_status(
     """How the flow and the detectors do, as they told of themselves; nothing is guessed."""
 
     async def work() -> bytes:
-        found = revisions.page(after, limit + 1, lambda _: True)
+        found = list(islice(revisions.after(after), limit + 1))
         following = found[limit - 1].id if len(found) > limit else None
         summaries = [_summary(context, one) for one in found[:limit]]
         return StatusPage(flow=_flow(context), detectors=summaries, next=following).encode()

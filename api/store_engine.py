@@ -107,10 +107,23 @@ def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin(connection: Connection) -> None:
-    """Python's driver would begin when it likes; here, and with the lock if something will be written."""
+def lift_deadline(connection: Connection) -> None:
+    """Let the statements of this transaction take as long as they take."""
+    if connection.dialect.name == "sqlite":
+        _driver(connection).set_progress_handler(None, 0)
+    else:
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+
+
+def _driver(connection: Connection) -> sqlite3.Connection:
     driver = connection.connection.driver_connection
     assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - the engine is SQLite's
+    return driver
+
+
+def _begin(connection: Connection) -> None:
+    """Python's driver would begin when it likes; here, and with the lock if something will be written."""
+    driver = _driver(connection)
     deadline_s = time.monotonic() + STATEMENT_TIMEOUT_S
     driver.set_progress_handler(lambda: time.monotonic() > deadline_s, STEPS_BETWEEN_LOOKS)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(WRITING) else "BEGIN")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from sqlalchemy import Connection, Table, insert, select, text, update
+from sqlalchemy import Connection, Index, Table, insert, select, text, update
 
+from api.store_engine import lift_deadline
 from api.store_tables import (
+    BY_SURPRISE,
     anomalies,
     anomaly_events,
     anomaly_feedback,
@@ -34,11 +36,22 @@ def creating(*tables: Table) -> Step:
     return create
 
 
+def making_anew(index: Index) -> Step:
+    """The step that puts an index in place of another of its name."""
+
+    def make(connection: Connection) -> None:
+        index.drop(connection, checkfirst=True)
+        index.create(connection)
+
+    return make
+
+
 STEPS: tuple[Step, ...] = (
     creating(anomalies, anomaly_events, anomaly_labels, read_offsets),
     creating(sources),
     creating(anomaly_feedback),
     creating(collectors),
+    making_anew(BY_SURPRISE),
 )
 """Never change or remove one that was released: append."""
 
@@ -46,7 +59,8 @@ STEPS: tuple[Step, ...] = (
 def upgrade(connection: Connection, steps: Sequence[Step] = STEPS) -> int:
     """Take the steps that this database lacks; returns how many that were.
 
-    Runs in a transaction that writes. Raises ``Unavailable`` when a newer version of Tocsin has been here.
+    Runs in a transaction that writes, and takes as long as it takes: there may be millions of rows. Raises
+    ``Unavailable`` when a newer version of Tocsin has been here.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
@@ -58,6 +72,7 @@ def upgrade(connection: Connection, steps: Sequence[Step] = STEPS) -> int:
     if taken > len(steps):
         message = f"its tables are of version {taken}, this Tocsin knows them up to {len(steps)}: run the newer one"
         raise StoreUnavailable(message)
+    lift_deadline(connection)
     for step in steps[taken:]:
         step(connection)
     connection.execute(update(versions).values(version=len(steps)))

@@ -9,15 +9,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Column, Connection, Integer, MetaData, Table, func, insert, select, text
+from sqlalchemy import Column, Connection, Integer, MetaData, Table, func, insert, inspect, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from api import store as module
+from api import store_engine
 from api.meters import ApiMeters
 from api.store import Store
 from api.store_engine import shown, store_url
 from api.store_steps import STEPS, upgrade
-from api.store_tables import versions
+from api.store_tables import BY_SURPRISE, versions
 from connectors.errors import Overloaded, Unavailable
 from connectors.probes import Status
 from tests.postgres import PASSWORD, Postgres
@@ -96,6 +97,41 @@ def test_each_step_is_taken_once_and_a_newer_database_is_left_alone(store_url: s
             await store.read(count)
 
     with_store(store_url, again)
+
+
+def test_an_index_of_before_is_made_anew_however_long_that_takes(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a database that has taken the first four steps: its rows stay, and the order of surprise has times."""
+    timeout_s, long = 1.0, "SELECT pg_sleep(1.5)"
+    if store_url.startswith("sqlite"):
+        timeout_s = 0.05
+        long = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1000000) SELECT max(i) FROM n"
+
+    def columns(connection: Connection) -> list[str | None]:
+        found = inspect(connection).get_indexes("anomalies")
+        return next(one["column_names"] for one in found if one["name"] == "anomalies_by_surprise")
+
+    def as_before(connection: Connection) -> None:
+        BY_SURPRISE.drop(connection)
+        connection.execute(text("CREATE INDEX anomalies_by_surprise ON anomalies (surprise, id)"))
+        connection.execute(update(versions).values(version=4))
+
+    async def main(store: Store) -> None:
+        await store.write(as_before)
+        assert await store.read(columns) == ["surprise", "id"]
+
+    async def later(store: Store) -> None:
+        assert await store.read(columns) == ["surprise", "id", "time_ms"]
+        assert await store.read(lambda connection: connection.scalar(select(versions.c.version))) == len(STEPS)
+        with pytest.raises(Unavailable, match=r"interrupted|statement timeout"):
+            await store.write(lambda connection: connection.execute(text(long)))
+        slow = (*STEPS, lambda connection: connection.execute(text(long)))
+        assert await store.write(lambda connection: upgrade(connection, slow)) == 1
+
+    with_store(store_url, main)
+    monkeypatch.setattr(store_engine, "STATEMENT_TIMEOUT_S", timeout_s)
+    with_store(store_url, later)
 
 
 def test_who_waits_too_long_is_told_and_the_loop_goes_on(store_url: str) -> None:

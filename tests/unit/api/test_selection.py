@@ -35,12 +35,14 @@ def detector(*, enabled: bool = True) -> Detector:
     ],
 )
 def test_all_that_is_asked_for_must_hold(wanted: Filter, takes: bool) -> None:
-    assert wanted.takes(detector()) is takes
+    one = detector()
+    assert list(wanted.of([one, one])) == [one, one] * takes
 
 
 def test_what_is_stopped_can_be_found() -> None:
-    assert Filter(state=RunState.STOPPED).takes(detector(enabled=False))
-    assert not Filter(state=RunState.RUNNING).takes(detector(enabled=False))
+    stopped = detector(enabled=False)
+    assert list(Filter(state=RunState.STOPPED).of([stopped, detector()])) == [stopped]
+    assert list(Filter(state=RunState.RUNNING).of([stopped])) == []
 
 
 def test_labels_are_name_and_value() -> None:
