@@ -26,6 +26,9 @@ FAULTS_OF_CLIENTS = logging.getLogger(f"{CONNECTIONS_LOGGER}.faults")
 the log, which it could fill, is not."""
 SHUTDOWN_S = 5
 """Requests under way get so long to end when the process is asked to stop."""
+KEEP_ALIVE_S = 75
+"""As nginx: clients and proxies give up idle connections after 5 to 60 s. Were the api first, as uvicorn is after 5 s, a
+request that is sent meanwhile would be lost, and nobody could tell whether a write had been taken."""
 
 
 class CuttingWebSocketProtocol(WebSocketsSansIOProtocol):
@@ -87,6 +90,7 @@ def make_server(app: FastAPI, settings: ApiSettings) -> uvicorn.Server:
         ws_ping_timeout=settings.api_ping_timeout_s,
         ws_per_message_deflate=False,  # 300 kB and a compression per client and message, for loopback and LAN
         timeout_graceful_shutdown=SHUTDOWN_S,
+        timeout_keep_alive=KEEP_ALIVE_S,
     )
     return AcceptingServer(config)
 
