@@ -27,8 +27,8 @@ the log, which it could fill, is not."""
 SHUTDOWN_S = 5
 """Requests under way get so long to end when the process is asked to stop."""
 KEEP_ALIVE_S = 75
-"""As nginx: clients and proxies give up idle connections after 5 to 60 s. Were the api first, as uvicorn is after 5 s, a
-request that is sent meanwhile would be lost, and nobody could tell whether a write had been taken."""
+"""As nginx: clients and proxies give up idle connections after 5 to 60 s. Were the api first, as uvicorn is after 5 s,
+a request that is sent meanwhile would be lost, and nobody could tell whether a write had been taken."""
 
 
 class CuttingWebSocketProtocol(WebSocketsSansIOProtocol):
