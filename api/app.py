@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -36,6 +37,7 @@ from api import (
 )
 from api.context import Context
 from api.docs import install_docs, openapi_with_problems
+from api.document import prepare_later
 from api.gate import Gate, Limit
 from api.literal_paths import keep_literal_paths
 from api.parts import Parts
@@ -59,9 +61,11 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await context.start()
+        preparing = asyncio.create_task(prepare_later(documents))
         try:
             yield
         finally:
+            preparing.cancel()
             await context.stop()
 
     app = FastAPI(
@@ -92,7 +96,7 @@ def create_app(
     for router in (*routers, health.router, socket.router):
         add_routes(app, router)
     keep_literal_paths(app, routers)
-    install_docs(app)
+    documents = install_docs(app)
     return app
 
 

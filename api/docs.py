@@ -6,6 +6,7 @@ files; FastAPI's own page would load them from a content delivery network.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -30,8 +31,8 @@ ASSETS_PATH = "/api/docs/assets"
 router = APIRouter()
 
 
-def install_docs(app: FastAPI) -> None:
-    """Add the page, its files and the schemas to the app."""
+def install_docs(app: FastAPI) -> Sequence[Document]:
+    """Add the page, its files and the schemas to the app; returns the documents."""
     openapi = Document(lambda: orjson.dumps(app.openapi()), JSON)
     page = Document(partial(_page, app.title), "text/html; charset=utf-8")
 
@@ -48,6 +49,7 @@ def install_docs(app: FastAPI) -> None:
     add_routes(app, router)
     assets = Path(str(files("fastapi_offline"))) / "static"
     app.mount(ASSETS_PATH, StaticFiles(directory=assets), name="docs-assets")
+    return openapi, page, ASYNCAPI, ANOMALY_SCHEMA
 
 
 def openapi_with_problems(app: FastAPI) -> dict[str, Any]:

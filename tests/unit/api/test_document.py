@@ -3,7 +3,7 @@ import threading
 
 from fastapi import Request, Response
 
-from api.document import Document
+from api.document import Document, prepare_later
 
 TEXT = b'{"a":1}'
 
@@ -40,3 +40,16 @@ def test_who_has_it_already_is_told_so() -> None:
         assert (answer.status_code, answer.body, answer.headers["etag"]) == (304, b"", etag), known
     for other in ('"other"', "nonsense", etag.strip('"')):
         assert asyncio.run(document.answer(request(other))).status_code == 200, other
+
+
+def test_what_nobody_asks_for_is_made_later_and_only_once() -> None:
+    made: list[str] = []
+
+    async def main() -> None:
+        one, other = (Document(lambda name=name: made.append(name) or TEXT, "text/plain") for name in "ab")
+        await other.answer(request())
+        await prepare_later([one, other], 0.0)
+        await one.answer(request())
+
+    asyncio.run(main())
+    assert made == ["b", "a"]
