@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pythonjsonlogger.json import JsonFormatter
 
+from connectors.log_lines import LineHandler
 from connectors.settings import Settings, read_settings
 
 FIELDS = ["levelname", "name", "message"]
@@ -44,7 +45,7 @@ def configure_logging(process: str, settings: LogSettings | None = None) -> None
     Raises ``TocsinError`` for a bad setting.
     """
     settings = settings or read_settings(LogSettings)
-    handler = logging.StreamHandler(sys.stderr)
+    handler = LineHandler(sys.stderr)
     handler.setFormatter(
         JsonFormatter(FIELDS, rename_fields=RENAMED, static_fields={"process": process}, timestamp="time")
     )
