@@ -16,7 +16,6 @@ from api.socket_messages import CLOSE_BUSY, CLOSE_SLOW, SOCKET_VERSION, ClientMe
 from api.version import version_text
 from connectors.messages import Message
 
-ASYNCAPI_PATH = "/api/docs/asyncapi.json"
 SCHEMAS = "#/components/schemas/"
 CHANNEL = "#/channels/socket"
 DESCRIPTION = f"""

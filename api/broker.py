@@ -6,11 +6,15 @@ The broker holds all records in memory only. What must outlive it, the detector 
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import sys
 import threading
 from pathlib import Path
+
+if __name__ == "__main__":
+    gc.disable()  # until ``collect_garbage``
 
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -23,6 +27,7 @@ from api.journal import FILE_NAME, KEPT, Journal, Keeper, publish
 from connectors.clock import wall_clock_ms
 from connectors.errors import TocsinError, Unavailable
 from connectors.probes import OK, Component, Probes, degraded_if, down_if
+from connectors.process import collect_garbage
 from connectors.settings import KafkaSettings, read_settings
 from connectors.startup import start_process
 from connectors.topics import create_topics_anew
@@ -140,6 +145,7 @@ def serve(settings: BrokerSettings, stopping: threading.Event) -> int:
 def main() -> int:
     """Run until SIGTERM or SIGINT."""
     settings = start_process("broker", BrokerSettings)
+    collect_garbage()
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())

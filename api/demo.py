@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import sys
 import threading
 import time
+
+if __name__ == "__main__":
+    gc.disable()  # until ``collect_garbage``
 
 import httpx
 from prometheus_client import CollectorRegistry, Gauge
@@ -19,6 +23,7 @@ from api.sample import Sample
 from api.shop import FAULT_S, Fault, Shop
 from connectors.answers import SILENT_S
 from connectors.probes import Component, Probes, down_if
+from connectors.process import collect_garbage
 from connectors.startup import start_process
 
 log = logging.getLogger(__name__)
@@ -103,6 +108,7 @@ def run(settings: DemoSettings, stopping: threading.Event) -> None:
 def main() -> int:
     """Run until SIGTERM or SIGINT."""
     settings = start_process("demo", DemoSettings)
+    collect_garbage()
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())

@@ -18,7 +18,6 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
-from api.asyncapi import ASYNCAPI_PATH, asyncapi_document
 from api.document import Document
 from api.json_route import JSON
 from api.problems import Problem
@@ -26,6 +25,7 @@ from api.router import SCHEMA_REF, add_routes
 from api.schema import SCHEMA_PATH
 
 OPENAPI_PATH = "/api/docs"
+ASYNCAPI_PATH = "/api/docs/asyncapi.json"
 ASSETS_PATH = "/api/docs/assets"
 
 router = APIRouter()
@@ -62,7 +62,13 @@ def openapi_with_problems(app: FastAPI) -> dict[str, Any]:
     return document
 
 
-ASYNCAPI = Document(lambda: orjson.dumps(asyncapi_document()), JSON)
+def _asyncapi() -> bytes:
+    from api.asyncapi import asyncapi_document  # its examples would take 30 ms of each start, and few ask for them
+
+    return orjson.dumps(asyncapi_document())
+
+
+ASYNCAPI = Document(_asyncapi, JSON)
 ANOMALY_SCHEMA = Document(SCHEMA_PATH.read_bytes, "application/schema+json")
 
 

@@ -32,6 +32,8 @@ from flows.persistence import load, save
 SIMPLEST = "threshold"
 STEPS = 70
 """More than the default window, so that full windows are met too."""
+STEPS_AT_ONCE = 10
+"""So many between two control records: what is judged at once costs hardly more than what is judged alone."""
 
 
 class _Record(NamedTuple):
@@ -61,8 +63,10 @@ def warm_shapes(kinds: Sequence[str] = ()) -> None:
         return Block(Topics(), BlockLimits(), lambda start, end: revisions[start:end])
 
     block = new_block()
-    for step in range(STEPS):
-        records = [_samples(step), _control(step * 1000, len(revisions))]
+    block.take(decoder.decode([_control(0, len(revisions))])[0][1])
+    for step in range(0, STEPS, STEPS_AT_ONCE):
+        steps = range(step, step + STEPS_AT_ONCE)
+        records = [*map(_samples, steps), _control(1000 * steps[-1], len(revisions))]
         for _, chunks in decoder.decode(records):
             block.take(chunks)
     load(save(block), new_block()).take(decoder.decode([_control((STEPS + 7200) * 1000, len(revisions))])[0][1])

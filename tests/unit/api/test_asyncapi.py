@@ -4,7 +4,8 @@ from typing import Any, get_args
 import jsonschema
 import pytest
 
-from api.asyncapi import ASYNCAPI_PATH, FROM_CLIENT, asyncapi_document
+from api.asyncapi import FROM_CLIENT, asyncapi_document
+from api.docs import ASYNCAPI_PATH
 from api.socket_messages import CLIENT_MESSAGE, SERVER_MESSAGE, ClientMessage, ServerMessage
 from tests.unit.api.test_docs import get
 
