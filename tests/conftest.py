@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import logging
+import os
 import socket
 import warnings
 from collections import Counter
@@ -42,7 +43,7 @@ INTERPRETED = {
 VARIANTS = 2
 """So many variants of a test run without the compiler."""
 MEASURING = "COVERAGE_PROCESS_CONFIG"
-"""Environment variable by which coverage reaches processes that tests start."""
+"""Environment variable by which coverage reaches processes that tests start; it is set whenever measuring starts."""
 KILLING = (
     *("flow_kill", "broker_death", "ingest_outage", "answers", "noise", "prometheus"),
     *("api_outage", "source_outage"),
@@ -61,6 +62,8 @@ REPEATING = (
 SPARED = {f"test_{name}.py" for name in (*KILLING, *REPEATING)}
 """Tests of which measuring shows next to nothing: processes are killed, or do what those of others do."""
 
+_coverage = coverage.Coverage.current()
+"""What measures this process, if anything does."""
 _prefixes = itertools.count()
 _variant = pytest.StashKey[int]()
 
@@ -122,18 +125,9 @@ def pytest_collection_finish() -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     # pytest-xdist kills a worker that has not ended 10 s after it finished, and what it measured would go with it
-    measuring = coverage.Coverage.current()
-    if measuring is not None and hasattr(session.config, "workerinput"):
-        measuring.stop()
-        measuring.save()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _processes_spared(request: pytest.FixtureRequest) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        if request.path.name in SPARED:
-            patch.delenv(MEASURING, raising=False)
-        yield
+    if _coverage is not None and hasattr(session.config, "workerinput"):
+        _coverage.stop()
+        _coverage.save()
 
 
 @pytest.fixture(autouse=True)
@@ -158,14 +152,19 @@ def _shows_lines(item: pytest.Item) -> bool:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    measuring = coverage.Coverage.current()
-    if measuring is None or _shows_lines(item):
-        return (yield)
-    measuring.stop()
-    try:
-        return (yield)
-    finally:
+    if _coverage is not None:
+        _measure(_coverage, wanted=_shows_lines(item))
+    return (yield)
+
+
+def _measure(measuring: coverage.Coverage, wanted: bool) -> None:
+    """Measure what follows, with the processes that it starts, or do not; a change of mind takes milliseconds."""
+    measures = coverage.Coverage.current() is measuring
+    if wanted and not measures:
         measuring.start()
+    elif measures and not wanted:
+        measuring.stop()
+        os.environ.pop(MEASURING, None)
 
 
 def unique_settings(bootstrap: str, partitions: int = 4) -> KafkaSettings:
