@@ -29,7 +29,7 @@ def record(detector_id: str, base: int, config: DetectorConfig | None, offset: i
 
 
 def every(log: RevisionLog) -> list[Detector]:
-    return log.page("", 1000, lambda _: True)
+    return list(log.after(""))
 
 
 def test_records_are_applied_in_order_and_counted_by_outcome() -> None:
@@ -124,20 +124,18 @@ def test_who_wrote_an_invalid_revision_is_told_what_is_wrong() -> None:
     assert (written.refusal.field, written.refusal.value) == ("kind", "nonsense")
 
 
-def test_pages_are_ordered_by_id_and_take_what_is_wanted() -> None:
+def test_what_follows_an_id_is_ordered_by_it() -> None:
     log, _ = make_log()
     log.handle([record(name, 0, make_config(name, threshold=9 + n)) for n, name in enumerate("dbeac")])
 
-    def ids(after: str, limit: int, unwanted: str = "") -> str:
-        return "".join(detector.id for detector in log.page(after, limit, lambda one: one.id != unwanted))
+    def ids(after: str) -> str:
+        return "".join(detector.id for detector in log.after(after))
 
-    assert ids("", 9) == "abcde"
-    assert ids("", 2) == "ab"
-    assert ids("b", 2) == "cd"
-    assert ids("bb", 2, unwanted="d") == "ce"
-    assert ids("e", 2) == ""
+    assert ids("") == "abcde"
+    assert ids("b") == ids("bb") == "cde"
+    assert ids("e") == ""
     log.handle([record("c", 1, None), record("f", 0, make_config("f"))])
-    assert ids("b", 9) == "def"
+    assert ids("b") == "def"
 
 
 def test_what_a_detector_was_is_kept_until_it_is_deleted() -> None:
