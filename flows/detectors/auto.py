@@ -24,9 +24,7 @@ from flows.detectors.auto_kernel import auto_step
 from flows.detectors.auto_state import COLUMNS, WARMUP, records_of
 from flows.detectors.auto_words import take_notes, words
 from flows.detectors.base import Floats, Ints, Scored, Table
-from flows.detectors.holding import HoldParams, hold_column
-
-NO_HOLDS: Ints = np.zeros(1, np.int64)
+from flows.detectors.holding import HoldParams, hold_column, holds_of
 
 
 class AutoParams(HoldParams):
@@ -52,8 +50,7 @@ class Auto:
     def step(self, state: Table, rows: Ints, times_ms: Ints, values: Floats) -> Scored:
         """Score then learn."""
         out = Scored.empty(len(rows))
-        held_ms = state["held_ms"] if self.params.hold_ms else NO_HOLDS
-        hold = (held_ms, self.params.hold_ms, self.params.hold_from)
+        hold = (holds_of(state, self.params), self.params.hold_ms, self.params.hold_from)
         auto_step(records_of(state), *hold, rows, times_ms, values, *out)
         return out
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from flows.detectors.base import BAND_SURPRISE, SURPRISE_MAX, VALUE_LIMIT, Column, Floats, Ints, Scored, Table
-from flows.detectors.holding import HoldParams, hold_column, learns
+from flows.detectors.holding import HoldParams, hold_column, holds_of, learns
 from flows.detectors.rungs import (
     RUNG_COLUMNS,
     Widths,
@@ -87,7 +87,7 @@ class Changepoint:
         changepoint_step(
             state["origin"], state["mean"], state["variance"], state["seen"], state["level_count"],
             state["up"], state["up_mean"], state["up_count"], state["down"], state["down_mean"], state["down_count"],
-            state["rungs"], state["learned"], state["held_ms"], rows, times_ms, values,
+            state["rungs"], state["learned"], holds_of(state, self.params), rows, times_ms, values,
             p.slack, p.alpha if p.method == "cusum" else 0.0, p.settle, p.warmup, p.floor_ratio, p.hold_ms, p.hold_from,
             *out,
         )  # fmt: skip

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from flows.detectors.base import BAND_Z, VALUE_LIMIT, Column, Floats, Ints, Scored, Table
 from flows.detectors.gaussian import deviations, gaussian_surprise
-from flows.detectors.holding import HoldParams, hold_column, learns
+from flows.detectors.holding import HoldParams, hold_column, holds_of, learns
 from flows.detectors.window import COUNT_LIMIT, samples_needed
 
 
@@ -52,7 +52,8 @@ class Ewma:
         out = Scored.empty(len(rows))
         p = self.params
         ewma_step(
-            state["mean"], state["rest"], state["variance"], state["seen"], state["held_ms"], rows, times_ms, values,
+            state["mean"], state["rest"], state["variance"], state["seen"], holds_of(state, self.params),
+            rows, times_ms, values,
             p.alpha, p.warmup, p.floor_ratio, p.hold_ms, p.hold_from, *out,
         )  # fmt: skip
         return out

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from flows.detectors.base import BAND_Z, VALUE_LIMIT, Column, Floats, Ints, Scored, Table
 from flows.detectors.gaussian import deviations, gaussian_surprise
-from flows.detectors.holding import HoldParams, hold_column, learns
+from flows.detectors.holding import HoldParams, hold_column, holds_of, learns
 from flows.detectors.period import Search, search_columns, search_of, seek
 from flows.detectors.robust import cut, deviation, next_variance
 from flows.detectors.window import COUNT_LIMIT, samples_needed
@@ -97,7 +97,8 @@ class Forecast:
         p = self.params
         season = Season(*(state[name] for name in Season._fields))
         forecast_step(
-            state["origin"], state["level"], state["trend"], state["variance"], state["seen"], state["held_ms"],
+            state["origin"], state["level"], state["trend"], state["variance"], state["seen"],
+            holds_of(state, self.params),
             season, search_of(state), rows, times_ms, values,
             -1 if p.period_s is None else round(p.period_s * 1000), p.alpha, p.beta, p.gamma, p.delta, p.warmup,
             p.floor_ratio, p.hold_ms, p.hold_from, *out,

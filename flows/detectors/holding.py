@@ -13,10 +13,12 @@ import numpy as np
 from numba import njit
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows.detectors.base import Column, Ints
+from flows.detectors.base import Column, Ints, Table
 
 HOLD_S = Field(ge=0, le=604_800, description="s for which an incident is not learned; 0: everything is")
 HOLD_FROM = Field(gt=0, le=300, description="surprise from which a sample is not learned while the hold lasts")
+
+NO_HOLDS: Ints = np.zeros(1, np.int64)
 
 
 class HoldParams(BaseModel):
@@ -36,6 +38,11 @@ class HoldParams(BaseModel):
 def hold_column(params: HoldParams) -> Column:
     """When the hold of each row began; a narrow column that no snapshot carries if there are no holds."""
     return Column("held_ms", np.int64) if params.hold_ms else Column("held_ms", np.int8, derived=True)
+
+
+def holds_of(state: Table, params: HoldParams) -> Ints:
+    """When the hold of each row began, for kernels, which are compiled for one type of it; unread without holds."""
+    return state["held_ms"] if params.hold_ms else NO_HOLDS
 
 
 @njit(cache=True, inline="always")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from flows.detectors.base import BAND_Z, VALUE_LIMIT, Floats, Ints, Scored, Table
 from flows.detectors.gaussian import deviations, gaussian_surprise
-from flows.detectors.holding import hold_column, learns
+from flows.detectors.holding import hold_column, holds_of, learns
 from flows.detectors.ordered import (
     learn,
     median_of,
@@ -53,7 +53,7 @@ class Mad:
         out = Scored.empty(len(rows))
         mad_step(
             state["ring"], state["sorted"], state["coarse"], state["origin"], state["seen"],
-            state["held_ms"], rows, times_ms, values,
+            holds_of(state, self.params), rows, times_ms, values,
             self.params.needed, self.params.floor_ratio, self.params.hold_ms, self.params.hold_from, *out,
         )  # fmt: skip
         return out

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from flows.detectors.base import BAND_Z, VALUE_LIMIT, Floats, Ints, Scored, Table
 from flows.detectors.gaussian import deviations, gaussian_surprise
-from flows.detectors.holding import hold_column, learns
+from flows.detectors.holding import hold_column, holds_of, learns
 from flows.detectors.ordered import (
     learn,
     median_of,
@@ -56,7 +56,7 @@ class Quantile:
         p = self.params
         quantile_step(
             state["ring"], state["sorted"], state["coarse"], state["origin"], state["seen"],
-            state["held_ms"], rows, times_ms, values,
+            holds_of(state, self.params), rows, times_ms, values,
             p.needed, p.low, p.high, -NormalDist().inv_cdf(p.low), NormalDist().inv_cdf(p.high), p.floor_ratio,
             p.hold_ms, p.hold_from, *out,
         )  # fmt: skip

@@ -37,7 +37,7 @@ from flows.detectors.calendar import (
 )  # fmt: skip
 from flows.detectors.cells import MOST_VISITS, Cells, attend, believed, freedom_of, turn
 from flows.detectors.gaussian import deviations, gaussian_surprise
-from flows.detectors.holding import HoldParams, hold_column, learns
+from flows.detectors.holding import HoldParams, hold_column, holds_of, learns
 from flows.detectors.period import Search, restart, search_columns, search_of, seek
 from flows.detectors.robust import cut, deviation, next_variance
 from flows.detectors.student import gaussian_of, student_of
@@ -137,7 +137,7 @@ class Seasonal:
         cells = Cells(*(state["visit_mean" if name == "mean" else name] for name in Cells._fields))
         seasonal_step(
             Level(*(state[name] for name in Level._fields)), cells,
-            search_of(state), p.calendar(), state["held_ms"], rows, times_ms, values,
+            search_of(state), p.calendar(), holds_of(state, self.params), rows, times_ms, values,
             -1 if p.period_s is None else round(p.period_s * 1000), p.memory, p.warmup, p.floor_ratio, p.hold_ms,
             p.hold_from, *out,
         )  # fmt: skip

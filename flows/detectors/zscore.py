@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from flows.detectors.base import BAND_Z, VALUE_LIMIT, Column, Floats, Ints, Scored, Table
 from flows.detectors.gaussian import deviations, gaussian_surprise
-from flows.detectors.holding import hold_column, learns
+from flows.detectors.holding import hold_column, holds_of, learns
 from flows.detectors.window import WindowParams, coarseness, grain_of, next_count, samples_needed, window_columns
 
 COLLAPSE = 1e-3
@@ -46,7 +46,7 @@ class Zscore:
         out = Scored.empty(len(rows))
         zscore_step(
             state["ring"], state["mean"], state["squares"], state["origin"], state["coarse"], state["seen"],
-            state["held_ms"], rows, times_ms, values, self.params.needed, self.params.floor_ratio,
+            holds_of(state, self.params), rows, times_ms, values, self.params.needed, self.params.floor_ratio,
             self.params.hold_ms, self.params.hold_from, *out,
         )  # fmt: skip
         return out

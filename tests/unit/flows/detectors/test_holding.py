@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.detectors.holding import HoldParams, hold_column, learns
+from flows.detectors.holding import HoldParams, hold_column, holds_of, learns
 from flows.detectors.registry import KINDS
 from tests import naive
 from tests.checks import run
@@ -71,3 +71,12 @@ def test_kernels_hold_as_their_twins(hold_s: int) -> None:
         agree(run(lambda kind=kind, params=params: KINDS[kind].make(params), values), expected)
     params = KINDS["ewma"].params(alpha=0.1, warmup=10, **hold)
     agree(run(lambda: KINDS["ewma"].make(params), values), naive.ewma(values, 0.1, 10, 1e-3, twin()))
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_kernels_are_compiled_for_one_type_of_holds(kind: str) -> None:
+    entry = KINDS[kind]
+    for hold_s in (0, 40):
+        params = entry.params(**SMALL[kind], hold_s=hold_s)
+        held_ms = holds_of(entry.make(params).allocate(2), params)
+        assert (held_ms.dtype, held_ms.ndim, held_ms.flags.writeable) == (np.int64, 1, True)
