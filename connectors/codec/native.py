@@ -95,7 +95,9 @@ def _time_of(buf, pos, end):  # type: ignore[no-untyped-def]
 def wider(table):  # type: ignore[no-untyped-def]
     """A copy of ``table`` with twice the columns."""
     out = np.empty((table.shape[0], 2 * table.shape[1]), table.dtype)
-    out[:, : table.shape[1]] = table
+    for row in range(table.shape[0]):
+        for column in range(table.shape[1]):
+            out[row, column] = table[row, column]
     return out
 
 
