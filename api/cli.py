@@ -85,26 +85,31 @@ def warm_kernels() -> None:
 
     from api.kernel_cache import forget_stale
     from connectors.warm import warm_kernels as warm_ingest
-    from flows.detectors.registry import KINDS, Trait
     from flows.warm import warm as warm_flow
-    from flows.warm import warm_kind, warm_shapes
+    from flows.warm import warm_groups, warm_kinds, warm_shapes
 
     forget_stale()
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as processes:
-        tasks = [
-            processes.submit(warm_ingest),
-            processes.submit(warm_shapes),
-            *(processes.submit(warm_kind, kind) for kind in KINDS if Trait.OBJECTS not in KINDS[kind].traits),
-        ]
-        for task in tasks:
+    with ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=_look_for_little_garbage) as processes:
+        # what calls the same kernels is compiled in the same process, and the longest is begun first
+        for task in [processes.submit(warm) for warm in (warm_kinds, warm_ingest, warm_shapes, warm_groups)]:
             task.result()
-    warm_flow()  # all kernels, most from the cache by now
+    warm_flow()  # all kernels, from the cache by now
 
 
 @app.command("version")
 def print_version() -> None:
     """Print the version."""
     typer.echo(version_text())
+
+
+def _look_for_little_garbage() -> None:
+    """Among the many objects that a compiler keeps, looking for garbage takes a tenth of its time."""
+    import gc
+
+    import numba  # noqa: F401  # most of what lives as long as the process
+
+    gc.freeze()
+    gc.set_threshold(100_000, 10, 10)
 
 
 def _told(error: TocsinError) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 
 from connectors.catalogue import Topics
 from connectors.codec.encode import encode_write_request
+from connectors.codec.lean_compiler import finish_entries_only
 from connectors.codec.lean_numba import leave_out_matrices
 from connectors.codec.native import find_histograms
 from connectors.messages import (
@@ -29,6 +30,7 @@ from flows.detectors.registry import KINDS, Trait
 from flows.limits import BlockLimits
 from flows.persistence import load, save
 
+COMPILED = tuple(kind for kind in KINDS if Trait.OBJECTS not in KINDS[kind].traits)
 SIMPLEST = "threshold"
 STEPS = 70
 """More than the default window, so that full windows are met too."""
@@ -47,14 +49,13 @@ class _Record(NamedTuple):
 
 def warm() -> None:
     """Run a spike through every kind and every shape, alone and in groups, with a snapshot in the middle."""
-    warm_shapes([kind for kind in KINDS if Trait.OBJECTS not in KINDS[kind].traits])
-    _judge_together()
-    find_histograms(_samples(0).value or b"", 0)
+    warm_shapes(COMPILED)
+    warm_groups()
 
 
 def warm_shapes(kinds: Sequence[str] = ()) -> None:
     """Run a spike through these kinds and, for the simplest kind, every shape, alone and in groups."""
-    leave_out_matrices()
+    _make_numba_lean()
     revisions = [_revision(kind, Shape.RAW) for kind in kinds]
     revisions += [_revision(SIMPLEST, shape, group) for shape in Shape for group in (None, Group(step_s=1))]
     decoder = Decoder(announce_every_s=60, max_series=16)
@@ -72,18 +73,20 @@ def warm_shapes(kinds: Sequence[str] = ()) -> None:
     load(save(block), new_block()).take(decoder.decode([_control((STEPS + 7200) * 1000, len(revisions))])[0][1])
 
 
-def warm_kind(kind: str) -> None:
-    """Run some samples through one kind: what compiles longest, and what several processes may compile side by side."""
-    leave_out_matrices()
-    entry = KINDS[kind]
-    detector = entry.make(entry.params.model_validate(entry.example))
-    state, rows = detector.allocate(4), np.arange(4)
-    for step in range(3):
-        detector.step(state, rows, np.full(4, 1000 * step), rows.astype(np.float64))
+def warm_kinds() -> None:
+    """Run some samples through each kind, without a block: what compiles longest, beside shapes and groups."""
+    _make_numba_lean()
+    for kind in COMPILED:
+        entry = KINDS[kind]
+        detector = entry.make(entry.params.model_validate(entry.example))
+        state, rows = detector.allocate(4), np.arange(4)
+        for step in range(3):
+            detector.step(state, rows, np.full(4, 1000 * step), rows.astype(np.float64))
 
 
-def _judge_together() -> None:
-    """Groups are judged by another step, which is not run here: only its kernels are."""
+def warm_groups() -> None:
+    """Compile what the steps after a block call, which judge groups or look for native histograms."""
+    _make_numba_lean()
     for kind in KINDS.values():
         if Trait.TOGETHER in kind.traits:
             detector = kind.make(kind.params())
@@ -92,6 +95,12 @@ def _judge_together() -> None:
                 detector.step(state, rows, np.full(STEPS, step), rows.astype(np.float64))
     rows, values = np.arange(2), np.zeros(2)
     entity.combine(Table(entity.COLUMNS, 2), rows, rows, values, Scored(*(values.copy() for _ in Scored._fields)))
+    find_histograms(_samples(0).value or b"", 0)
+
+
+def _make_numba_lean() -> None:
+    leave_out_matrices()
+    finish_entries_only()
 
 
 def _revision(kind: str, shape: Shape, group: Group | None = None) -> DetectorRevision:
