@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError, OffsetOutOfRangeError
+from kafka.errors import OffsetOutOfRangeError
 
 from connectors.answers import Answers
 from connectors.errors import ForeignOffsets, Overloaded, Unavailable
@@ -207,8 +207,8 @@ class Follower:
         try:
             with _held():
                 polled = consumer.poll(timeout_ms)
-        except (KafkaError, RuntimeError):  # RuntimeError is what a closed selector raises
-            if self._stopping.is_set():
+        except Exception:
+            if self._stopping.is_set():  # the consumer was closed meanwhile, at whatever it was doing
                 return False
             raise
         received = [receive(record) for records in polled.values() for record in records]
