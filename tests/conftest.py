@@ -27,6 +27,7 @@ with warnings.catch_warnings():
     from kafka.net.inet import KafkaNetSocket
 
 from api.kernel_cache import forget_stale
+from connectors.codec.lean_compiler import finish_entries_only
 from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
 from tests.brokers import ApacheKafka, Embedded, free_port, missing_for_kafka
@@ -93,6 +94,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    finish_entries_only()  # tests call kernels by themselves that only kernels call else, and compile them for it
     if not numba.config.DISABLE_JIT and not hasattr(config, "workerinput") and not config.option.collectonly:
         forget_stale()  # who runs pytest by hand has not made anything before
 
