@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.config import CompiledDetector
+from flows.crowd import Crowd
 from flows.detectors.base import Ints
 from flows.families import Families
 from flows.label_columns import LabelColumn, LabelColumns, Verdicts
@@ -44,22 +44,19 @@ class Audiences:
         self._all: dict[str, tuple[Ints, LabelColumns]] = {}
         self._used = False
 
-    def add(self, detectors: Mapping[int, CompiledDetector]) -> Iterator[Audience]:
-        """Take in detectors by number, and tell which of the present series they watch; stopped ones watch none."""
-        added: dict[str, list[int]] = {}
-        for number, detector in detectors.items():
-            config = detector.source.config
-            if config.enabled:
-                tenant = self._tenants[number] = config.tenant
-                if tenant not in self._matchings:
-                    self._matchings[tenant] = Matching()
-                self._matchings[tenant].add(number, detector)
-                added.setdefault(tenant, []).append(number)
-        for tenant, numbers in added.items():
+    def add(self, numbers: Ints, crowd: Crowd) -> Iterator[Audience]:
+        """Take in detectors with these numbers, and tell which of the present series they watch; stopped ones none."""
+        for tenant, at, asking in crowd.tenants:
+            mine = numbers[at]
+            self._tenants.update(dict.fromkeys(mine.tolist(), tenant))
+            if tenant not in self._matchings:
+                self._matchings[tenant] = Matching()
+            self._matchings[tenant].add_all(mine, asking)
+        for tenant, at, _ in crowd.tenants:
             matching = self._matchings[tenant]
             rows, columns = self._present(tenant, matching)
             if len(rows):
-                yield Audience(tenant, rows, columns, matching.wanted_by(numbers, columns))
+                yield Audience(tenant, rows, columns, matching.wanted_by(numbers[at], columns))
 
     def remove(self, number: int) -> None:
         """Forget a detector."""
@@ -91,7 +88,10 @@ class Audiences:
 
     def forget(self) -> None:
         """Series came or went."""
-        self._all.clear()
+        if self._all:
+            self._all.clear()
+            for matching in self._matchings.values():
+                matching.forget_choices()
 
     def forget_idle(self) -> None:
         """Free columns that were not used since this was last called: no output depends on whether they are kept."""
@@ -102,15 +102,15 @@ class Audiences:
     @property
     def size_bytes(self) -> int:
         """Memory of the columns that are kept."""
-        return sum(rows.nbytes + columns.size_bytes for rows, columns in list(self._all.values()))
+        columns = sum(rows.nbytes + columns.size_bytes for rows, columns in list(self._all.values()))
+        return columns + sum(matching.size_bytes for matching in list(self._matchings.values()))
 
     def _present(self, tenant: str, matching: Matching) -> tuple[Ints, LabelColumns]:
         self._used = True
         known = self._all.get(tenant)
         if known is None:
-            rows = np.array(
-                [row for row in self._series.live().tolist() if self._series.tenant(row) == tenant], np.int64
-            )
+            tenants = self._series.tenants
+            rows = np.array([row for row, one in enumerate(tenants) if one == tenant], np.int64)  # "" where free
             known = self._all[tenant] = rows, self._columns(rows.tolist(), matching)
         rows, columns = known
         missing = set(matching.names) - columns.names

@@ -119,7 +119,10 @@ class CompiledDetector:
 
     def work_out(self) -> None:
         """Have ready what blocks will ask for."""
-        _ = self.digest, self.programs, self.addresses, self.asked, self.policy, self.singly
+        _ = self.digest, self.programs, self.asked, self.policy, self.singly
+        for addresses in self.addresses:
+            for address in addresses:
+                address.work_out()
 
     @cached_property
     def policy(self) -> bytes:

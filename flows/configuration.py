@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from connectors.messages import DetectorRevision, OutRecord
 from flows.chunks import ReadRevisions
 from flows.config import Compile, CompiledDetector
+from flows.crowd import newcomers
 from flows.revisions import DetectorTable, Outcome
-from flows.watch import Watch
+from flows.watch import GatheringState, Watch
 from flows.work import WORK_PER_REVISION
 
 REVISIONS = {outcome: f"revisions_{outcome}" for outcome in Outcome}
-CROWD, CROWD_PAIRS = 128, 1 << 18
+CROWD, CROWD_PAIRS = 128, 3 << 17
 """Revisions that are applied together: their detectors meet the series in one go. Fewer where series are many."""
 Added = tuple[CompiledDetector, int]
 """A detector to be added, and the offset in the detector log since which it computes what it does."""
@@ -41,30 +42,36 @@ class Configuration:
         A bound in time would make it depend on the machine after which sample a detector is there.
         """
         until = self._watch.work + work
-        crowd = max(1, min(CROWD, CROWD_PAIRS // max(1, len(self._watch.series)))) if work > 0 else 1
+        crowd = crowd_of(len(self._watch.series)) if work > 0 else 1
         while self.offset < self.announced:
-            self._apply(min(self.announced, self.offset + crowd), log_ms, out)
+            self._apply(min(self.announced, (self.offset // crowd + 1) * crowd), log_ms, out)
             if self._watch.work >= until:
                 break
 
     def _apply(self, until: int, log_ms: int, out: list[OutRecord]) -> None:
         self._watch.work += WORK_PER_REVISION * (until - self.offset)
+        revisions = self._read(self.offset, until)
+        crowd = newcomers(revisions, self.revisions.compile)
+        if crowd is not None and self.revisions.put_new(crowd):
+            self._counts[REVISIONS[Outcome.APPLIED]] += len(crowd)
+            added = {crowd.ids[at]: (crowd.detectors[at], self.offset + at) for at in crowd.planned}
+            self._watch.add_crowd(crowd, _gathered(added, log_ms))
+        else:
+            self._revise_all(revisions, log_ms, out)
+        self.offset = until
+
+    def _revise_all(self, revisions: Sequence[DetectorRevision | None], log_ms: int, out: list[OutRecord]) -> None:
+        """The same of revisions of any kind, one by one."""
         added: dict[str, Added] = {}
         outcomes: list[Outcome] = []
-        for offset, revision in enumerate(self._read(self.offset, until), self.offset):
+        for offset, revision in enumerate(revisions, self.offset):
             if revision is None:
                 self._counts["revisions_unreadable"] += 1
             else:
                 outcomes.append(self._revise(revision, offset, added, out))
         for outcome, n in Counter(outcomes).items():
             self._counts[REVISIONS[outcome]] += n
-        gathered = {
-            key: (since, detector.plan.first_step(log_ms), False, False)
-            for key, (detector, since) in added.items()
-            if detector.plan is not None
-        }
-        self._watch.add_detectors([detector for detector, _ in added.values()], gathered)
-        self.offset = until
+        self._watch.add_detectors([detector for detector, _ in added.values()], _gathered(added, log_ms))
 
     def _revise(
         self, revision: DetectorRevision, offset: int, added: dict[str, Added], out: list[OutRecord]
@@ -75,20 +82,33 @@ class Configuration:
         if outcome is not Outcome.APPLIED:
             return outcome
         after = compiled.get(detector_id)
-        if before is None:  # nearly all, where they come in crowds
-            if after is not None:
-                added[detector_id] = after, offset
-            return outcome
         was_added = added.pop(detector_id, None)
-        goes_on = after is not None and _same(before, after)
+        goes_on = before is not None and after is not None and _same(before, after)
         if goes_on and not was_added and after:
             self._watch.swap_detector(after)
             return outcome
-        if not was_added:
+        if before is not None and not was_added:
             self._remove(self._watch.numbers[detector_id], out)
         if after:
             added[detector_id] = after, was_added[1] if goes_on and was_added else offset
         return outcome
+
+
+def crowd_of(series: int) -> int:
+    """How many revisions are applied together where there are so many series.
+
+    A power of two, so that all blocks cut the log at the same places, and work out what is common to them once.
+    """
+    return 1 << (min(CROWD, max(1, CROWD_PAIRS // max(1, series))).bit_length() - 1)
+
+
+def _gathered(added: Mapping[str, Added], log_ms: int) -> dict[str, GatheringState]:
+    """From where on the groups of new detectors are gathered."""
+    return {
+        key: (since, detector.plan.first_step(log_ms), False, False)
+        for key, (detector, since) in added.items()
+        if detector.plan is not None
+    }
 
 
 def _same(before: CompiledDetector, after: CompiledDetector) -> bool:

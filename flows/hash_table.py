@@ -38,6 +38,13 @@ class HashTable:
         insert(self.keys, self.rows, np.uint64(series), row)
         self.size += 1
 
+    def add_all(self, series: Hashes, rows: Ints) -> None:
+        """Insert different hashes that are absent."""
+        while 2 * (self.size + len(series)) > len(self.keys):
+            self._grow()
+        insert_all(self.keys, self.rows, series, rows.astype(np.int32))
+        self.size += len(series)
+
     def remove(self, series: int) -> None:
         """Take a hash out; does nothing if it is absent."""
         if remove(self.keys, self.rows, np.uint64(series)):

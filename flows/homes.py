@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from connectors.codec.series_hash import hash_bytes
 from flows.pattern import MAX_PATTERNS, homes_of
 from flows.selector import Matcher, Op, Selector
 
@@ -20,12 +25,54 @@ class Street(NamedTuple):
     exact: bool
 
 
-class Address(NamedTuple):
+EQUAL, NOT_EQUAL, TRIED = range(3)
+"""What a test is to a kernel: two compare hashes, the others are left to Python."""
+_CODES = {Op.EQUAL: EQUAL, Op.NOT_EQUAL: NOT_EQUAL, Op.REGEX: TRIED, Op.NOT_REGEX: TRIED}
+
+
+class Tests(NamedTuple):
+    """Matchers as columns, (n,) each: hash of the label's name, ``EQUAL`` and the like, hash of the value or 0."""
+
+    names: NDArray[np.uint64]
+    codes: NDArray[np.int8]
+    values: NDArray[np.uint64]
+
+
+@dataclass(frozen=True, eq=False)
+class Address:
     """Homes of a selector, and the matchers to be tried on who lives there."""
 
     street: Street
     texts: tuple[str, ...]
     tests: tuple[Matcher, ...]
+
+    @cached_property
+    def columns(self) -> Tests:
+        """Its tests; worked out once for the blocks of all partitions."""
+        codes = [_CODES[matcher.op] for matcher in self.tests]
+        values = [0 if code == TRIED else text_hash(m.value) for m, code in zip(self.tests, codes, strict=True)]
+        names = [text_hash(matcher.name) for matcher in self.tests]
+        return Tests(np.array(names, np.uint64), np.array(codes, np.int8), np.array(values, np.uint64))
+
+    @cached_property
+    def tried(self) -> tuple[tuple[int, str, Matcher], ...]:
+        """Those of its tests that no kernel can do: where they stand, and their text, by which equal ones are known."""
+        return tuple((at, str(one), one) for at, one in enumerate(self.tests) if _CODES[one.op] == TRIED)
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Labels that it looks at."""
+        return frozenset({self.street.name, *(matcher.name for matcher in self.tests)} - {EVERYONE})
+
+    def work_out(self) -> None:
+        """Have ready what blocks will ask for."""
+        _ = self.columns, self.tried, self.names
+
+
+@lru_cache(maxsize=MAX_PATTERNS)
+def text_hash(text: str) -> int:
+    """By which values of labels are told apart (``flows.label_columns``): 0 of the empty one, as of one that lacks."""
+    return hash_bytes(text.encode(), 0) if text else 0
 
 
 @lru_cache(maxsize=MAX_PATTERNS)

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from connectors.codec.labels import parse_labels
+from connectors.codec.plain_labels import are_plain
 from connectors.errors import Rejected
 from flows.chunks import NewSeries
 from flows.detectors.base import Floats, Ints
 from flows.hash_table import Hashes
 from flows.labels_archive import LabelsArchive
 from flows.limits import BlockLimits
-from flows.series import DROPS, NEVER_MS, SeriesTable, admit
+from flows.series import DROPS, NEVER_MS, OBJECT_BYTES, SeriesTable, admit
 from flows.watch import Watch
 
 EVER_MS = (1 << 63) - 1
@@ -36,27 +37,42 @@ class Intake:
         """Take in those that are new, as far as there is room."""
         if announced:
             known = self._series.index.find(np.array([new.series for new in announced], np.uint64))
-            met = [
-                row for new in itertools.compress(announced, known < 0) if (row := self._meet(new, log_ms)) is not None
-            ]
-            if met:
-                self._watch.add_series(met)
+            self._meet(list(itertools.compress(announced, (known < 0).tolist())), log_ms)
 
-    def _meet(self, new: NewSeries, log_ms: int) -> int | None:
-        """The row of a new series; None if it gets none."""
-        full = len(self._series) >= self._limits.max_series
-        if full or self._series.label_bytes + len(new.labels) > self._limits.max_label_bytes:
-            self._counts["series_refused"] += 1
-            self._counts["labels_refused"] += not full
-            return None
-        try:
-            parse_labels(new.labels)
-        except Rejected:  # its samples will be counted as unlabelled
-            self._counts["labels_unreadable"] += 1
-            return None
-        row = self._series.add(new, log_ms // 1000)
-        self._archive.changed(row)
-        return row
+    def _meet(self, new: list[NewSeries], log_ms: int) -> None:
+        """Give those a row that can be read and find room, in their order."""
+        if not new:
+            return
+        readable = are_plain([one.labels for one in new])
+        for at in np.flatnonzero(~readable).tolist():
+            readable[at] = _can_be_read(new[at])
+        total = sum(len(one.labels) for one in new)
+        if len(self._series) + len(new) > self._limits.max_series or (
+            self._series.label_bytes + total + OBJECT_BYTES * len(new) > self._limits.max_label_bytes
+        ):
+            met = self._squeeze(new, readable.tolist(), log_ms // 1000)
+        else:
+            if not readable.all():
+                self._counts["labels_unreadable"] += len(new) - int(readable.sum())
+            met = self._series.add_all(list(itertools.compress(new, readable.tolist())), log_ms // 1000)
+        for row in met:
+            self._archive.changed(row)
+        if met:
+            self._watch.add_series(met)
+
+    def _squeeze(self, new: list[NewSeries], readable: list[bool], log_s: int) -> list[int]:
+        """Rows of those of these series that find room, where not all may."""
+        met: list[int] = []
+        for one, can_be_read in zip(new, readable, strict=True):
+            full = len(self._series) >= self._limits.max_series
+            if full or self._series.label_bytes + len(one.labels) > self._limits.max_label_bytes:
+                self._counts["series_refused"] += 1
+                self._counts["labels_refused"] += not full
+            elif can_be_read:
+                met.append(self._series.add(one, log_s))
+            else:
+                self._counts["labels_unreadable"] += 1
+        return met
 
     def _window_ms(self, log_ms: int) -> tuple[int, int]:
         """Sample times that are believed; everything until the first control record tells the time."""
@@ -95,3 +111,12 @@ class Intake:
     def stale_markers(self) -> int:
         """Stale markers met since the process started."""
         return int(self._drops[-1])
+
+
+def _can_be_read(new: NewSeries) -> bool:
+    """Samples of a series whose labels cannot be read will be counted as unlabelled."""
+    try:
+        parse_labels(new.labels)
+    except Rejected:
+        return False
+    return True

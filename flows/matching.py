@@ -1,66 +1,83 @@
 """Which detectors want which series, for many of both at a time.
 
 Each selector has *homes*: values of one label, or beginnings of values, that every series of its choice must have
-(``homes``). So most pairs of selector and series are never looked at. The remaining matchers are tried once per value
-of a label, not once per series (``label_columns``).
+(``homes``). So most pairs of selector and series are never looked at. What it asks besides of who lives at its address
+is a *flat*; detectors with equal selectors share one. Flats are tried many at a time (``conditions``).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 
+from flows.choices import Choices
+from flows.conditions import Conditions, Visits
 from flows.config import CompiledDetector
-from flows.detectors.base import Ints
-from flows.homes import EVERYONE, Address, Street
-from flows.label_columns import LabelColumn, LabelColumns
-from flows.selector import Matcher
+from flows.detectors.base import Column, Ints, Table
+from flows.homes import EVERYONE, Address
+from flows.homes import Street as StreetName
+from flows.label_columns import LabelColumn, LabelColumns, Site
 
-FEW = 4
-"""So few series are looked at one by one: columns pay for more."""
 NOBODY = np.zeros(0, np.int64)
 PLACE_BITS, PLACE_MASK = 32, (1 << 32) - 1
-Tests = tuple[Matcher, ...]
+NONE = -1
+Addresses = tuple[Address, ...]
 
 
-class Flat:
-    """What one selector asks of who lives at its address, and the detectors that have it: their numbers and roles."""
+class Asking(NamedTuple):
+    """What detectors that come together ask for; the same for the blocks of all partitions.
 
-    __slots__ = ("_high", "address", "addresses", "keys")
+    Selectors by the identities of their addresses: equal ones have the same (``flows.homes``), and to hash them takes
+    long.
+    """
 
-    def __init__(self, address: Address, addresses: tuple[Address, ...]) -> None:
-        self.address, self.addresses = address, addresses
-        self.keys: dict[tuple[int, int], None] = {}
-        self._high: Ints | None = None
+    first: tuple[int, ...]
+    """of the first role of each detector"""
+    others: tuple[tuple[int, tuple[int, ...]], ...]
+    """which of the detectors have further roles, and of these"""
+    selectors: dict[int, Addresses]
 
-    def add(self, key: tuple[int, int]) -> None:
-        """One more asks."""
-        self.keys[key] = None
-        self._high = None
+    @classmethod
+    def of(cls, detectors: Sequence[CompiledDetector]) -> Asking:
+        """Of these detectors, in their order."""
+        asked = [detector.addresses for detector in detectors]
+        others = ((at, tuple(map(id, mine[1:]))) for at, mine in enumerate(asked) if len(mine) > 1)
+        selectors = {id(addresses): addresses for mine in asked for addresses in mine}
+        return cls(tuple(id(mine[0]) for mine in asked), tuple(others), selectors)
 
-    def remove(self, key: tuple[int, int]) -> None:
-        """One asks no more."""
-        del self.keys[key]
-        self._high = None
+
+class Home:
+    """Where flats are: one value of a label, or one beginning of values."""
+
+    __slots__ = ("_column", "flats")
+
+    def __init__(self) -> None:
+        self.flats: dict[int, None] = {}
+        self._column: Ints | None = None
+
+    def add(self, flat: int) -> None:
+        """One more."""
+        self.flats[flat] = None
+        self._column = None
+
+    def remove(self, flat: int) -> None:
+        """One less."""
+        del self.flats[flat]
+        self._column = None
 
     @property
-    def high(self) -> Ints:
-        """Numbers of the detectors in the high half of a pair."""
-        if self._high is None:
-            self._high = np.array([number for number, _ in self.keys], np.int64) << PLACE_BITS
-        return self._high
-
-    @property
-    def names(self) -> set[str]:
-        """Labels that the selector looks at."""
-        return {self.address.street.name, *(matcher.name for matcher in self.address.tests)} - {EVERYONE}
+    def column(self) -> Ints:
+        """Its flats."""
+        if self._column is None:
+            self._column = np.fromiter(self.flats, np.int64, len(self.flats))
+        return self._column
 
 
-Home = dict[int, Flat]
-"""By the identity of the addresses: equal selectors have the same (``flows.homes``), and to hash them takes long."""
+Street = dict[str, Home]
 
 
 class Wanted(NamedTuple):
@@ -70,9 +87,9 @@ class Wanted(NamedTuple):
     places: Ints
 
     @classmethod
-    def of(cls, parts: list[Ints]) -> Wanted:
+    def of(cls, pairs: Ints) -> Wanted:
         """Of pairs that hold the number in their high half, in any order."""
-        pairs = np.unique(np.concatenate(parts)) if parts else NOBODY
+        pairs = np.unique(pairs)
         return cls(pairs >> PLACE_BITS, pairs & PLACE_MASK)
 
 
@@ -80,179 +97,233 @@ class Matching:
     """Detectors of one tenant, by number."""
 
     def __init__(self) -> None:
-        self._streets: dict[Street, dict[str, Home]] = {}
-        self._flats: dict[int, Flat] = {}
-        """by the identity of a selector's addresses, which flats keep: who has the selector of another is soon added"""
-        self._places: dict[int, list[Flat]] = {}
-        """by the number of a detector, one for each role"""
-        self._names: Counter[str] = Counter()
+        self._streets: dict[StreetName, Street] = {}
+        self._flats: dict[int, int] = {}
+        """by the identity of a selector's addresses: who has the selector of another is soon added"""
+        self._selectors: list[tuple[Addresses, Address]] = []
+        """by flat: its addresses, which are kept so that their identity stays theirs, and that which it is at"""
+        self._vacant: list[int] = []
+        self._conditions = Conditions()
+        self._asking = Table((Column("detectors", np.int64),))
+        """by flat"""
+        self._detectors = Table((Column("flat", np.int64),))
+        """by number, one more than that of its first role, 0 for none"""
+        self._others: dict[int, list[int]] = {}
+        """by number, flats of further roles"""
+        self._names: Counter[frozenset[str]] = Counter()
+        self._size = 0
+        self._residents: tuple[Ints, Ints] | None = None
+        self._choices: tuple[LabelColumns | None, Choices] = None, Choices()
 
     def __len__(self) -> int:
-        return len(self._places)
+        return self._size
 
     @property
     def numbers(self) -> Iterable[int]:
         """Of the detectors that are there."""
-        return self._places.keys()
+        return map(int, np.flatnonzero(self._detectors["flat"]))
 
     @property
     def names(self) -> Iterable[str]:
         """Labels that matchers look at."""
-        return self._names.keys()
+        return frozenset().union(*self._names)
 
     def add(self, number: int, detector: CompiledDetector) -> None:
         """Let the series that this detector watches be found under its number."""
-        mine: list[Flat] = []
-        for role, addresses in enumerate(detector.addresses):
-            flat = self._flats.get(id(addresses))
-            if flat is None:
-                flat = self._settle(addresses)
-            flat.add((number, role))
-            mine.append(flat)
-        self._places[number] = mine
+        self.add_all(np.array([number]), Asking.of([detector]))
 
-    def _settle(self, addresses: tuple[Address, ...]) -> Flat:
-        """A flat for a selector that nobody has yet."""
-        address = addresses[0] if len(addresses) == 1 else self._quietest(addresses)
-        flat = self._flats[id(addresses)] = Flat(address, addresses)
-        homes = self._streets.setdefault(address.street, {})
+    def add_all(self, numbers: Ints, asking: Asking) -> None:
+        """The same of many, (n,)."""
+        known = self._flats
+        new = [addresses for key, addresses in asking.selectors.items() if key not in known]
+        if new:
+            self._settle(new)
+        flats = list(map(known.__getitem__, asking.first))
+        self._detectors.reserve(int(numbers.max()) + 1)
+        self._detectors["flat"][numbers] = np.array(flats) + 1
+        for at, more in asking.others:
+            mine = self._others[int(numbers[at])] = list(map(known.__getitem__, more))
+            flats += mine
+        np.add.at(self._asking["detectors"], flats, 1)
+        self._size += len(numbers)
+        self._residents = None
+
+    def _settle(self, new: Sequence[Addresses]) -> None:
+        """Flats for selectors that nobody has yet."""
+        flats: list[int] = []
+        chosen: list[Address] = []
+        for addresses in new:
+            address = addresses[0] if len(addresses) == 1 else self._quietest(addresses)
+            if self._vacant:
+                flat = self._vacant.pop()
+                self._selectors[flat] = addresses, address
+            else:
+                flat = len(self._selectors)
+                self._selectors.append((addresses, address))
+            self._flats[id(addresses)] = flat
+            self._move_in(flat, address)
+            flats.append(flat)
+            chosen.append(address)
+        self._conditions.put(flats, chosen)
+        self._names.update([address.names for address in chosen])
+        self._asking.reserve(len(self._selectors))
+
+    def _move_in(self, flat: int, address: Address) -> None:
+        homes = self._streets.get(address.street)
+        if homes is None:
+            homes = self._streets[address.street] = {}
         for text in address.texts:
-            homes.setdefault(text, {})[id(addresses)] = flat
-        self._names.update(flat.names)
-        return flat
+            home = homes.get(text)
+            if home is None:
+                home = homes[text] = Home()
+            home.add(flat)
 
     def remove(self, number: int) -> None:
         """Forget a detector."""
-        for role, flat in enumerate(self._places.pop(number)):
-            flat.remove((number, role))
-            if not flat.keys:
+        flats = self._detectors["flat"]
+        if number >= len(flats) or not flats[number]:
+            raise KeyError(number)
+        for flat in (int(flats[number]) - 1, *self._others.pop(number, ())):
+            self._asking["detectors"][flat] -= 1
+            if not self._asking["detectors"][flat]:
                 self._leave(flat)
+        flats[number] = 0
+        self._size -= 1
+        self._residents = None
 
-    def _leave(self, flat: Flat) -> None:
+    def _leave(self, flat: int) -> None:
         """Nobody has its selector any more."""
-        del self._flats[id(flat.addresses)]
-        homes = self._streets[flat.address.street]
-        for text in flat.address.texts:
-            del homes[text][id(flat.addresses)]
-            if not homes[text]:
+        addresses, address = self._selectors[flat]
+        del self._flats[id(addresses)]
+        self._conditions.drop(flat)
+        self._choices[1].forget(flat)
+        homes = self._streets[address.street]
+        for text in address.texts:
+            homes[text].remove(flat)
+            if not homes[text].flats:
                 del homes[text]
         if not homes:
-            del self._streets[flat.address.street]
-        self._names.subtract(flat.names)
-        for name in flat.names:
-            if not self._names[name]:
-                del self._names[name]
+            del self._streets[address.street]
+        self._names[address.names] -= 1
+        if not self._names[address.names]:
+            del self._names[address.names]
+        self._vacant.append(flat)
 
     def wanted(self, columns: LabelColumns) -> Wanted:
         """Who watches which of these series."""
-        found: list[Ints] = []
-        for home, places in self._occupied(columns):
-            choices = _tried(home, columns, places) if len(places) <= FEW else _chosen_by(home, columns, places)
-            found += [(flat.high[:, None] | chosen).ravel() for flat, chosen in choices]
-        return Wanted.of(found)
+        flats: list[Ints] = []
+        spans: list[tuple[int, int, int, int]] = []
+        n = 0
+        for home, begin, end in self._occupied(columns):
+            mine = home.column
+            flats.append(mine)
+            spans.append((n, n + len(mine), begin, end))
+            n += len(mine)
+        if not spans:
+            return Wanted(NOBODY, NOBODY)
+        found, places = self._conditions.fulfilled(columns, Visits(np.concatenate(flats), np.array(spans)))
+        return Wanted.of(_spread(found, places, *self._detectors_of_flats()))
+
+    def _detectors_of_flats(self) -> tuple[Ints, Ints]:
+        """Numbers of the detectors flat by flat, and where those of each flat begin; one more at the end."""
+        if self._residents is None:
+            numbers = np.flatnonzero(self._detectors["flat"])
+            flats = self._detectors["flat"][numbers] - 1
+            more = [(number, flat) for number, mine in self._others.items() for flat in mine]
+            if more:
+                numbers, flats = (np.concatenate(both) for both in zip((numbers, flats), np.array(more).T, strict=True))
+            starts = np.concatenate([[0], np.cumsum(np.bincount(flats, minlength=len(self._selectors)))])
+            self._residents = numbers[np.argsort(flats, kind="stable")], starts
+        return self._residents
 
     def wanted_by(self, numbers: Iterable[int], columns: LabelColumns) -> Wanted:
         """The same for these detectors, where they are few."""
-        mine: list[int] = []
-        found: list[Ints] = []
-        for number in sorted(numbers):
-            first, *others = self._places[number]
-            chosen = _chosen_of(first, columns)
-            if others:
-                chosen = np.unique(np.concatenate([chosen, *(_chosen_of(other, columns) for other in others)]))
-            if len(chosen):
-                mine.append(number)
-                found.append(chosen)
-        if not found:
-            return Wanted(NOBODY, NOBODY)
-        return Wanted(np.repeat(mine, [len(chosen) for chosen in found]), np.concatenate(found))
+        mine = np.array(sorted(numbers), np.int64)
+        flats = self._detectors["flat"][mine] - 1
+        more = [(number, flat) for number in mine.tolist() for flat in self._others.get(number, ())]
+        if more:
+            mine, flats = (np.concatenate(both) for both in zip((mine, flats), np.array(more).T, strict=True))
+        choices = self._choices_of(columns)
+        unknown = choices.unknown(flats)
+        if len(unknown):
+            choices.keep(unknown, *self._chosen_by(unknown, columns))
+        sizes, places = choices.of(flats)
+        if more:  # a series may have several roles with a detector
+            return Wanted.of(np.repeat(mine, sizes) << PLACE_BITS | places)
+        return Wanted(np.repeat(mine, sizes), places)
 
-    def _quietest(self, addresses: tuple[Address, ...]) -> Address:
+    def _choices_of(self, columns: LabelColumns) -> Choices:
+        if self._choices[0] is not columns:
+            self._choices = columns, Choices()
+        return self._choices[1]
+
+    def forget_choices(self) -> None:
+        """Free what is remembered of the series that were asked about last."""
+        self._choices = None, Choices()
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory of what is remembered of them."""
+        return self._choices[1].size_bytes
+
+    def _chosen_by(self, flats: Ints, columns: LabelColumns) -> tuple[Ints, Ints]:
+        """Pairs of one of these flats, ascending, and a place that it chooses, ascending, each once."""
+        spans: list[tuple[int, int, int, int]] = []
+        sites: dict[StreetName, Site] = {}
+        for at, flat in enumerate(flats.tolist()):
+            address = self._selectors[flat][1]
+            site = sites.get(address.street)
+            if site is None:
+                site = sites[address.street] = columns.site(address.street)
+            start, living = site
+            for text in address.texts:
+                begin, end = living(text)
+                if end > begin:
+                    spans.append((at, at + 1, start + begin, start + end))
+        if not spans:
+            return NOBODY, NOBODY
+        found, places = self._conditions.fulfilled(columns, Visits(flats, np.array(spans)))
+        chosen = Wanted.of(found << PLACE_BITS | places)
+        return chosen.numbers, chosen.places
+
+    def _quietest(self, addresses: Addresses) -> Address:
         """That with the fewest others in the home; each has one."""
-        return min(addresses, key=lambda one: len(self._streets.get(one.street, {}).get(one.texts[0], ())))
+        return min(addresses, key=lambda one: self._neighbours(one.street, one.texts[0]))
 
-    def _occupied(self, columns: LabelColumns) -> Iterator[tuple[Home, Ints]]:
-        """Homes with the series that live there."""
+    def _neighbours(self, street: StreetName, text: str) -> int:
+        home = self._streets.get(street, {}).get(text)
+        return 0 if home is None else len(home.flats)
+
+    def _occupied(self, columns: LabelColumns) -> Iterator[tuple[Home, int, int]]:
+        """Homes with the series that live there: where these begin and end in the ground of the columns."""
         for street, homes in self._streets.items():
-            if street.name == EVERYONE and EVERYONE in homes:
-                yield homes[EVERYONE], np.arange(columns.size)
-            column = columns[street.name]
-            occupied = _exactly(homes, column) if street.exact else _beginning(homes, column)
-            for text, places in occupied:
-                yield homes[text], places
+            start, living = columns.site(street)
+            for text in _inhabited(street, homes, columns[street.name]):
+                begin, end = living(text)
+                if end > begin:
+                    yield homes[text], start + begin, start + end
 
 
-def _chosen_of(flat: Flat, columns: LabelColumns) -> Ints:
-    """Series of its homes that fulfil its conditions, ascending."""
-    chosen = columns.choices.get(flat.addresses)
-    if chosen is None:
-        street, texts, tests = flat.address
-        found = [_chosen(tests, columns, _living(street, text, columns)) for text in texts]
-        chosen = found[0] if len(found) == 1 else np.unique(np.concatenate(found))
-        columns.choices.keep(flat.addresses, chosen)
-    return chosen
-
-
-def _living(street: Street, text: str, columns: LabelColumns) -> Ints:
-    """Series that live in a home."""
-    if street.name == EVERYONE:
-        return np.arange(columns.size)
-    column = columns[street.name]
+def _inhabited(street: StreetName, homes: Mapping[str, Home], column: LabelColumn) -> Iterable[str]:
+    """Homes of a street where somebody may live: looked for from whichever side is smaller."""
+    if street.name == EVERYONE or len(homes) < len(column.values):
+        return list(homes)
     if street.exact:
-        code = column.numbers.get(text)
-        return NOBODY if code is None or not text else column.places(code)
-    codes = column.beginning_with(text)
-    return column.places_of(codes) if codes else NOBODY
-
-
-def _exactly(homes: Mapping[str, Home], column: LabelColumn) -> Iterator[tuple[str, Ints]]:
-    numbers = column.numbers
-    texts = homes if len(homes) < len(numbers) else numbers
-    for text in texts:
-        if text and text in homes and text in numbers:
-            yield text, column.places(numbers[text])
-
-
-def _beginning(homes: Mapping[str, Home], column: LabelColumn) -> Iterator[tuple[str, Ints]]:
-    if len(homes) < len(column.values):
-        for text in homes:
-            codes = column.beginning_with(text)
-            if codes:
-                yield text, column.places_of(codes)
-        return
+        return [text for text in column.values if text in homes]
     lengths = sorted({len(text) for text in homes})
-    codes_of: dict[str, list[int]] = {}
-    for value, code in column.numbers.items():
-        for length in lengths:
-            if length > len(value):
-                break
-            if value[:length] in homes:
-                codes_of.setdefault(value[:length], []).append(code)
-    for text, codes in codes_of.items():
-        yield text, column.places_of(codes)
+    return {value[:length] for value in column.values for length in lengths if value[:length] in homes}
 
 
-def _tried(home: Home, columns: LabelColumns, places: Ints) -> Iterator[tuple[Flat, Ints]]:
-    """Which of these few series fulfil the conditions of each flat, one by one."""
-    for at in places.tolist():
-        labels, alone = columns.labels(at), np.array([at])
-        for flat in home.values():
-            if all(matcher.matches(labels.get(matcher.name, "")) for matcher in flat.address.tests):
-                yield flat, alone
-
-
-def _chosen_by(home: Home, columns: LabelColumns, places: Ints) -> Iterator[tuple[Flat, Ints]]:
-    """The same of many."""
-    for flat in home.values():
-        chosen = _chosen(flat.address.tests, columns, places)
-        if len(chosen):
-            yield flat, chosen
-
-
-def _chosen(tests: Tests, columns: LabelColumns, places: Ints) -> Ints:
-    """Which of these series fulfil all conditions."""
-    for matcher in tests:
-        if not len(places):
-            break
-        places = columns[matcher.name].choose(matcher, places)
-    return places
+@njit(cache=True)
+def _spread(flats: Ints, places: Ints, numbers: Ints, starts: Ints) -> Ints:
+    """Pairs of flat and place to pairs of a detector's number, in the high half, and place."""
+    n = 0
+    for i in range(flats.shape[0]):
+        n += starts[flats[i] + 1] - starts[flats[i]]
+    pairs = np.empty(n, np.int64)
+    n = 0
+    for i in range(flats.shape[0]):
+        for at in range(starts[flats[i]], starts[flats[i] + 1]):
+            pairs[n] = numbers[at] << PLACE_BITS | places[i]
+            n += 1
+    return pairs

@@ -90,6 +90,12 @@ def homes_of(pattern: str) -> tuple[Home, ...]:
     return tuple(Home(one.text, one.after is None) for one in plain)
 
 
+def beginnings_of(pattern: str) -> tuple[Plain, ...] | None:
+    """The alternatives if each of them is a text, or says with which texts begin; else None."""
+    plain = plain_of(pattern)
+    return plain if plain is not None and all(one.before is None for one in plain) else None
+
+
 def texts_of(pattern: str) -> tuple[str, ...] | None:
     """All texts that match; None if they cannot be listed, or are too many."""
     plain = plain_of(pattern)

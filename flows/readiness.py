@@ -39,6 +39,17 @@ class Needing(NamedTuple):
         return f"needs {self.needs} more sample{'s' * (self.needs != 1)}"
 
 
+class Most(NamedTuple):
+    """Signals that need most, as columns, (n,) each: numbers of their detectors, what they need, and label bytes."""
+
+    numbers: Ints
+    needs: Ints
+    labels: Sequence[bytes]
+
+
+NOBODY_NEEDS = Most(NONE_YET, NONE_YET, ())
+
+
 class Counted:
     """What was counted of all detectors, as columns: to name each takes long, and is done only if somebody asks."""
 
@@ -47,17 +58,24 @@ class Counted:
         detectors: Sequence[CompiledDetector | None] = (),
         numbers: Ints = NONE_YET,
         needs: Ints = NONE_YET,
-        needing: Sequence[Needing] = (),
+        needing: Most = NOBODY_NEEDS,
     ) -> None:
         """``numbers`` (n,) of the detector of each lane that is judged here, ``needs`` (n,) of its series."""
         self._detectors = detectors
-        self.needing = needing
-        """signals that are not judged yet, at most ``MAX_NAMED``"""
+        self._needing = needing
         signals = np.bincount(numbers)
         self._there = np.flatnonzero(signals)
         warming, most = np.bincount(numbers, needs > 0).astype(np.int64), np.zeros(len(signals), np.int64)
         np.maximum.at(most, numbers, needs)
         self._columns = [column[self._there] for column in (signals, warming, most)]
+
+    @property
+    def needing(self) -> list[Needing]:
+        """Signals that are not judged yet, at most ``MAX_NAMED``."""
+        columns = (column.tolist() for column in (self._needing.numbers, self._needing.needs))
+        named = zip(*columns, self._needing.labels, strict=True)
+        detectors = self._detectors
+        return [Needing(one.source.id, labels, needs) for at, needs, labels in named if (one := detectors[at])]
 
     def items(self) -> Iterator[tuple[str, Readiness]]:
         """By detector id; detectors without signals, and those whose groups are judged elsewhere, are left out."""
@@ -76,18 +94,18 @@ def readiness_of(watch: Watch) -> Counted:
     known = needs >= 0
     used, needs = used[known], needs[known]
     numbers = detectors[used].astype(np.int64)
-    return Counted(list(watch.detectors), numbers, needs, list(_needing(watch, used, needs)))
+    return Counted(list(watch.detectors), numbers, needs, _most(watch, used, needs))
 
 
-def _needing(watch: Watch, lanes: Ints, needs: Ints) -> Iterator[Needing]:
+def _most(watch: Watch, lanes: Ints, needs: Ints) -> Most:
     """The lanes that need most, of these."""
     most = np.flatnonzero(needs > 0)
     if len(most) > MAX_NAMED:
         most = most[np.argpartition(-needs[most], MAX_NAMED)[:MAX_NAMED]]
     rows = watch.routes.entries["row"][watch.routes.lanes["entry"][lanes[most]]]
-    numbers = watch.routes.lanes["detector"][lanes[most]]
-    for number, row, needed in zip(numbers.tolist(), rows.tolist(), needs[most].tolist(), strict=True):
-        yield Needing(watch.detector(number).source.id, watch.series.labels[row] or b"", needed)
+    labels = watch.series.labels
+    named = [labels[row] or b"" for row in rows.tolist()]
+    return Most(watch.routes.lanes["detector"][lanes[most]].astype(np.int64), needs[most], named)
 
 
 def _needs(watch: Watch) -> Ints:

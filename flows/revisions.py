@@ -10,6 +10,7 @@ import cramjam
 
 from connectors.messages import Detector, DetectorRevision
 from flows.config import Compile, CompiledDetector, ConfigError, compile_config
+from flows.crowd import Crowd
 
 MAX_DETECTORS = 10_000
 LEVEL = 3
@@ -58,7 +59,7 @@ class DetectorTable:
     """Detectors by id, after all revisions applied so far."""
 
     def __init__(self, detectors: Iterable[Detector] = (), compiled: Compile = compile_config) -> None:
-        self._compile = compiled
+        self.compile = compiled
         self.compiled: dict[str, CompiledDetector] = {}
         self._by_computation: dict[bytes, str] = {}
         """by digests, which know their hash: tuples reckon theirs anew each time"""
@@ -81,7 +82,7 @@ class DetectorTable:
         if detector is None:
             return self._delete(detector_id)
         try:
-            compiled = self._compile(detector)
+            compiled = self.compile(detector)
         except ConfigError:
             return Outcome.INVALID
         if current is None and len(self.compiled) >= MAX_DETECTORS:
@@ -90,6 +91,19 @@ class DetectorTable:
             return Outcome.DUPLICATE
         self._put(detector_id, compiled)
         return Outcome.APPLIED
+
+    def put_new(self, crowd: Crowd) -> bool:
+        """Let all of a crowd stand, if none is known here by its id or as a twin, and there is room for them.
+
+        As ``apply`` of each, which is to be asked if this says no.
+        """
+        new = self.compiled.keys().isdisjoint(crowd.ids) and self._by_computation.keys().isdisjoint(crowd.digests)
+        if not new or len(self.compiled) + len(crowd) > MAX_DETECTORS:
+            return False
+        self._packed = None
+        self.compiled.update(zip(crowd.ids, crowd.detectors, strict=True))
+        self._by_computation.update(zip(crowd.digests, crowd.ids, strict=True))
+        return True
 
     def twin_of(self, compiled: CompiledDetector) -> Detector | None:
         """Another detector that would say the same of the same series."""

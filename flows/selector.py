@@ -22,7 +22,7 @@ import re2
 
 from connectors.errors import Rejected
 from flows.contradiction import contradiction
-from flows.pattern import Home, check_pattern, homes_of, matches_pattern, texts_of, texts_without
+from flows.pattern import Home, Plain, beginnings_of, check_pattern, homes_of, matches_pattern, texts_of, texts_without
 
 NAME_LABEL = "__name__"
 MAX_MATCHERS = 64
@@ -85,6 +85,13 @@ class Matcher:
     def homes(self) -> Sequence[Home]:
         """Values, or begins of values, that fulfil the condition; none where that cannot be told."""
         return homes_of(self.value) if self.op is Op.REGEX else ()
+
+    def beginnings(self) -> tuple[Sequence[Plain] | None, bool]:
+        """For an expression all texts, or beginnings of texts, that it matches, and whether those fulfil the condition.
+
+        None where that cannot be told.
+        """
+        return beginnings_of(self.value), self.op is Op.REGEX
 
     def __str__(self) -> str:
         return f"{label_name(self.name)}{self.op}{quote(self.value)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 from numba import njit
@@ -47,19 +48,25 @@ class SeriesTable:
 
     def add(self, new: NewSeries, log_s: int) -> int:
         """Give a series a row."""
-        row = self._free.pop() if self._free else len(self.labels)
-        if row == len(self.labels):
-            self.labels.append(None)
-            self.tenants.append("")
-            self.table.reserve(row + 1)
-        self.labels[row] = new.labels
-        self.label_bytes += len(new.labels) + OBJECT_BYTES
-        self.tenants[row] = sys.intern(new.tenant)  # one object per tenant, freed with its last series
-        table = self.table
-        table["series"][row], table["last_ms"][row], table["active_s"][row] = new.series, NEVER_MS, log_s
-        table["head"][row], table["step_s"][row] = -1, 0.0
-        self.index.add(new.series, row)
-        return row
+        return self.add_all([new], log_s)[0]
+
+    def add_all(self, new: Sequence[NewSeries], log_s: int) -> list[int]:
+        """Give different series a row each."""
+        rows = [self._free.pop() for _ in range(min(len(self._free), len(new)))]
+        first, fresh = len(self.labels), len(new) - len(rows)
+        rows += range(first, first + fresh)
+        self.labels += [None] * fresh
+        self.tenants += [""] * fresh
+        self.table.reserve(len(self.labels))
+        for row, (_, tenant, labels) in zip(rows, new, strict=True):
+            self.labels[row] = labels
+            self.tenants[row] = sys.intern(tenant)  # one object per tenant, freed with its last series
+            self.label_bytes += len(labels) + OBJECT_BYTES
+        series, table = np.array([one.series for one in new], np.uint64), self.table
+        table["series"][rows], table["last_ms"][rows], table["active_s"][rows] = series, NEVER_MS, log_s
+        table["head"][rows], table["step_s"][rows] = -1, 0.0
+        self.index.add_all(series, np.array(rows, np.int64))
+        return rows
 
     def remove(self, row: int) -> None:
         """Give the row back."""

@@ -9,6 +9,8 @@ import numpy as np
 
 from flows.budget import Budgets
 from flows.config import CompiledDetector
+from flows.crowd import Crowd
+from flows.detectors.base import Ints
 from flows.keys import Keys
 from flows.policy import POLICY, Policies, chance_of_each
 from flows.program import Program
@@ -27,14 +29,13 @@ class Thresholds:
         """Make room for so many detectors, more than before."""
         self.policies = np.concatenate([self.policies, np.zeros(detectors - len(self.policies), POLICY)])
 
-    def set(self, added: Mapping[int, CompiledDetector]) -> None:
-        """Begin as the configs of new detectors have it."""
-        packed = b"".join([detector.policy for detector in added.values()])
-        self.policies[list(added)] = np.frombuffer(packed, POLICY)
-        for number, detector in added.items():
-            budget = detector.source.config.budget
-            if budget is not None and detector.plan is None:
-                self.budgets.begin(number, budget, self.policies)
+    def set(self, numbers: Ints, crowd: Crowd) -> None:
+        """Begin as the configs of new detectors with these numbers have it."""
+        self.policies[numbers] = crowd.policies
+        for at in crowd.budgeted:
+            budget = crowd.detectors[at].source.config.budget
+            assert budget is not None  # noqa: S101 - as of all of them
+            self.budgets.begin(int(numbers[at]), budget, self.policies)
 
     def share_chance(self, partitions: int) -> None:
         """Let thresholds by chance follow how many signals a detector has, if all partitions have as many as this one.

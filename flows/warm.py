@@ -32,6 +32,8 @@ from flows.persistence import load, save
 
 COMPILED = tuple(kind for kind in KINDS if Trait.OBJECTS not in KINDS[kind].traits)
 SIMPLEST = "threshold"
+SELECTOR = 'warm{n!="",n=~".+"}'
+"""A home, a comparison, and an expression to be tried."""
 STEPS = 70
 """More than the default window, so that full windows are met too."""
 STEPS_AT_ONCE = 10
@@ -107,14 +109,15 @@ def _revision(kind: str, shape: Shape, group: Group | None = None) -> DetectorRe
     params = dict(KINDS[kind].example)
     if Trait.TOGETHER in KINDS[kind].traits:
         group = Group(aggregate=Aggregate.MEMBERS, step_s=1)
-    config = DetectorConfig(name=kind, kind=kind, selector="warm", shape=shape, params=params, group=group)
+    config = DetectorConfig(name=kind, kind=kind, selector=SELECTOR, shape=shape, params=params, group=group)
     key = f"{kind}-{shape}-{'group' if group else 'series'}"
     return DetectorRevision(detector_id=key, base_revision=0, config=config, author="", time_ms=0)
 
 
 def _samples(step: int) -> _Record:
     value = float(step % 5) if step < STEPS - 1 else 1e6
-    series = [({"__name__": "warm", "n": str(n)}, [(step * 1000 + 1, value + n)]) for n in range(2)]
+    numbers = range(2 if step < STEPS // 2 else 3)  # the third comes when detectors are there
+    series = [({"__name__": "warm", "n": str(n)}, [(step * 1000 + 1, value + n)]) for n in numbers]
     return _Record("warm", 0, 2 * step, None, encode_write_request(series), [])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -10,6 +11,7 @@ import numpy as np
 from connectors.messages import MetricType, Shape
 from flows.audience import Audience, Audiences
 from flows.config import CompiledDetector, GatherKey, ProgramKey
+from flows.crowd import Crowd
 from flows.detectors.base import Ints
 from flows.episodes import Lanes
 from flows.families import Families
@@ -52,7 +54,9 @@ class Watch:
         self.budgets = self.thresholds.budgets
         self._singly = np.zeros(0, np.bool_)
         """whether the series of a detector are added one by one"""
-        self._asking: dict[str, int] = {}
+        self._pairs = np.zeros(0, np.int64)
+        """identity of the pair of a detector's keys, as ``Crowd.programs``"""
+        self._asking: Counter[str] = Counter()
         """how many detectors have a selector"""
         self._audiences = Audiences(series)
         self._vacant: list[int] = []
@@ -66,38 +70,46 @@ class Watch:
 
         ``gathered`` says by detector id from where on groups are gathered.
         """
-        added: dict[int, CompiledDetector] = {}
-        new = 0
-        for detector in detectors:
-            number = self._vacant.pop() if self._vacant else len(self.detectors)
-            if number == len(self.detectors):
-                self.detectors.append(None)
-            added[number] = self.detectors[number] = detector
-            self.numbers[detector.source.id] = number
-            self.revised[number] = True
-            new += self._ask(detector)
-        self._make_room()
-        self.thresholds.set(added)
-        self._singly[list(added)] = [detector.singly for detector in added.values()]
-        for number, detector in added.items():
-            if detector.plan is not None and detector.source.config.enabled:
-                state = gathered.get(detector.source.id, (0, 0, False, False))
-                self.gatherings[number] = Gathering(detector, detector.plan, *state, notices=self._group_notices)
-        self.work += work_to_try(new, len(self.series))
-        hashes = self.series.table["series"]
-        self._attend(self._audiences.add(added), lambda row: int(hashes[row]))  # a restart does not change this order
+        self.add_crowd(Crowd(tuple(detectors)), gathered)
 
-    def _ask(self, detector: CompiledDetector) -> int:
-        """Count its selectors; gives how many of them no other detector has.
+    def add_crowd(self, crowd: Crowd, gathered: Mapping[str, GatheringState] = NOBODY) -> None:
+        """The same."""
+        if not len(crowd):
+            return
+        numbers = self._number(crowd)
+        self.thresholds.set(numbers, crowd)
+        self._singly[numbers], self._pairs[numbers] = crowd.singly, crowd.programs
+        for at in crowd.planned:
+            self._gather_from(int(numbers[at]), crowd.detectors[at], gathered)
+        self.work += work_to_try(self._ask(crowd), len(self.series))
+        hashes = self.series.table["series"]
+        self._attend(self._audiences.add(numbers, crowd), lambda row: int(hashes[row]))  # a restart keeps this order
+
+    def _number(self, crowd: Crowd) -> Ints:
+        """Give detectors their numbers."""
+        reused = [self._vacant.pop() for _ in range(min(len(self._vacant), len(crowd)))]
+        for number, detector in zip(reused, crowd.detectors, strict=False):
+            self.detectors[number] = detector
+        numbers = reused + list(range(len(self.detectors), len(self.detectors) + len(crowd) - len(reused)))
+        self.detectors.extend(crowd.detectors[len(reused) :])
+        self.numbers.update(zip(crowd.ids, numbers, strict=True))
+        self.revised.update(dict.fromkeys(numbers, True))
+        self._make_room()
+        return np.array(numbers, np.int64)
+
+    def _gather_from(self, number: int, detector: CompiledDetector, gathered: Mapping[str, GatheringState]) -> None:
+        if detector.plan is not None and detector.source.config.enabled:
+            state = gathered.get(detector.source.id, (0, 0, False, False))
+            self.gatherings[number] = Gathering(detector, detector.plan, *state, notices=self._group_notices)
+
+    def _ask(self, crowd: Crowd) -> int:
+        """Count the selectors; gives how many of them no other detector has.
 
         What columns remember of selectors is no measure of that: a restart forgets it.
         """
-        new = 0
-        for asked in detector.asked:
-            others = self._asking.get(asked, 0)
-            self._asking[asked] = others + 1
-            new += not others
-        return new
+        before = len(self._asking)
+        self._asking.update(crowd.asked)
+        return len(self._asking) - before
 
     def swap_detector(self, detector: CompiledDetector) -> None:
         """Put a detector that computes the same in the place of its older revision: name and author may differ."""
@@ -182,19 +194,18 @@ class Watch:
 
     def _programs_of(self, numbers: Ints, sizes: Ints, audience: Audience, places: Ints) -> Ints:
         """Numbers of the programs of all lanes, made where missing: of each of these detectors so many places."""
-        grows = audience.counters(self.families, places)
-        which = 2 * np.repeat(np.arange(len(numbers)), sizes) + grows
+        which = 2 * np.repeat(np.arange(len(numbers)), sizes) + audience.counters(self.families, places)
+        there = np.flatnonzero(np.bincount(which, minlength=2 * len(numbers)))
+        _, pairs = np.unique(self._pairs[numbers], return_inverse=True)
+        _, first, again = np.unique(2 * pairs[there >> 1] + (there & 1), return_index=True, return_inverse=True)
+        made = np.empty(len(first), np.int64)
+        for at in np.argsort(first).tolist():  # numbers of programs in the order of those of detectors
+            number, grows = int(numbers[there[first[at]] >> 1]), int(there[first[at]] & 1)
+            made[at] = self._program_number(self.detector(number).programs[grows], number)
         programs = np.full(2 * len(numbers), NONE, np.int64)
-        known: dict[int, int] = {}
-        """by the identity of their keys, which are the same objects for most detectors: to compare keys takes long"""
-        for at in np.flatnonzero(np.bincount(which, minlength=len(programs))).tolist():
-            number = int(numbers[at >> 1])
-            key = self.detector(number).programs[at & 1]
-            made = known.get(id(key))
-            if made is None:
-                made = known[id(key)] = self._program_number(key, number)
-            programs[at] = made
-        return programs[which]
+        programs[there] = made[again]
+        found: Ints = programs[which]
+        return found
 
     def retype(self, row: int) -> None:
         """Choose anew what ``auto`` means for a series; its lanes of such detectors have no episodes any more."""
@@ -283,6 +294,7 @@ class Watch:
         if more > 0:
             more = max(16, more, len(self._singly))
             self._singly = np.concatenate([self._singly, np.zeros(more, np.bool_)])
+            self._pairs = np.concatenate([self._pairs, np.zeros(more, np.int64)])
             self.thresholds.reserve(len(self._singly))
             self.keys.reserve(len(self._singly))
 

@@ -160,7 +160,7 @@ def test_what_is_announced_is_applied_in_bounded_slices() -> None:
     for chunk in log.chunks():
         block.take([chunk])
         offsets.append(block.configuration.offset)
-    assert [offset for offset, _ in groupby(offsets)] == [0, 1, 129, 200, 201, 267]
+    assert [offset for offset, _ in groupby(offsets)] == [0, 1, 128, 200, 201, 256, 267]
     assert block.configuration.announced == 267
     at_once, _ = log.run(max_work=10**9)
     assert block.revisions.detectors == at_once.revisions.detectors

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from connectors.codec.encode import encode_labels
 from connectors.codec.labels import parse_labels
 from flows import label_columns
-from flows.label_columns import CHOICE_PLACES, FEW_VALUES, MAX_CHOSEN, VERDICT_VALUES, Choices, LabelColumns
+from flows.label_columns import UNKNOWN, VERDICT_VALUES, LabelColumns
 from flows.selector import Matcher, Op
 from tests.examples import examples
 
@@ -27,7 +27,13 @@ def test_columns_say_what_the_labels_say(series: list[dict[str, str]], names: se
         assert len(set(column.values)) == len(column.values)
         for value, code in column.numbers.items():
             expected = [i for i, labels in enumerate(series) if labels.get(name, "") == value]
-            assert column.places(code).tolist() == expected
+            begin, end = column.living_at(value)
+            assert column.by_code[begin:end].tolist() == (expected if value else [])
+            assert column.codes[expected].tolist() == [code] * len(expected)
+        for text in ("1", "v", "v" * 299, "w"):
+            begin, end = column.living_below(text)
+            expected = [i for i, labels in enumerate(series) if labels.get(name, "").startswith(text)]
+            assert sorted(column.by_text[begin:end].tolist()) == expected
     assert {name for name, _ in columns.columns()} == {n for n in names if any(labels.get(n) for labels in series)}
 
 
@@ -41,28 +47,31 @@ def test_fields_in_any_order_and_names_that_stand_twice() -> None:
     assert np.array_equal(LabelColumns([], ["a"])["a"].codes, [])
 
 
-def test_choices_are_kept_by_addresses_up_to_a_bound() -> None:
-    choices, mine, others = Choices(), ("a",), ("b",)
-    assert choices.get(mine) is None
-    choices.keep(mine, np.array([1, 2]))
-    assert (choices.get(mine) is not None, choices.get(others)) == (True, None)
-    choices.keep(others, np.zeros(MAX_CHOSEN - CHOICE_PLACES, np.int64))
-    assert choices.get(mine) is None, "all before is forgotten"
-    assert choices.get(others) is not None
-    assert choices.places == MAX_CHOSEN
-
-
-@pytest.mark.parametrize("values", [FEW_VALUES, FEW_VALUES + 1, 60])
+@pytest.mark.parametrize("values", [1, 60])
 def test_what_is_remembered_of_conditions_is_bounded_and_counted(values: int, monkeypatch: pytest.MonkeyPatch) -> None:
     bound = 3 * (values + VERDICT_VALUES)
     monkeypatch.setattr(label_columns, "MAX_VERDICTS", bound)
     columns = LabelColumns([encode_labels({"a": f"v{n}"}) for n in range(values)], ["a"])
-    bare, everywhere = columns.size_bytes, np.arange(values)
+    bare = columns.size_bytes
     for n in range(20):
-        matcher = Matcher("a", Op.REGEX, f"v{n}.*")
-        for _ in range(2):
-            chosen = columns["a"].choose(matcher, everywhere)
-            assert [columns["a"].values[columns["a"].codes[at]] for at in chosen.tolist()] == [
-                name for name in (f"v{m}" for m in range(values)) if matcher.matches(name)
-            ]
+        matcher = Matcher("a", Op.REGEX, f".*v{n}")
+        verdicts = columns["a"].verdicts(str(matcher), matcher)
+        assert set(verdicts.tolist()) == {UNKNOWN}
+        verdicts[:] = 1
+        assert set(columns["a"].verdicts(str(matcher), matcher).tolist()) == {1}, "what was written is known"
         assert bare < columns.size_bytes <= bare + bound
+
+
+@pytest.mark.parametrize("pattern", ["1.*", "1.+", "(1|22|4.*)", "1.*|11.+|x", "22|", "é.*"])
+@pytest.mark.parametrize("op", [Op.REGEX, Op.NOT_REGEX])
+def test_beginnings_are_looked_up_in_the_order_of_the_values(pattern: str, op: Op) -> None:
+    values = ["", "1", "10", "11", "110", "2", "22", "222", "4", "é", "éa", "ü"]
+    column = LabelColumns([encode_labels({"n": "m", "a": value}) for value in values], ["a"])["a"]
+    matcher = Matcher("a", op, pattern)
+    assert column.verdicts(str(matcher), matcher).tolist() == [matcher.matches(value) for value in column.values]
+
+
+def test_what_is_no_beginning_is_left_to_be_tried() -> None:
+    column = LabelColumns([encode_labels({"a": f"{n}"}) for n in range(9)], ["a"])["a"]
+    for pattern in (".*1", "1[0-9]", ".*1.*|2", ".+"):
+        assert set(column.verdicts(pattern, Matcher("a", Op.REGEX, pattern)).tolist()) == {UNKNOWN}

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from connectors.codec.encode import encode_labels
 from connectors.messages import Aggregate, Detector, Group
+from flows.conditions import Conditions
 from flows.config import CompiledDetector, compile_config
-from flows.label_columns import LabelColumn, LabelColumns
+from flows.label_columns import LabelColumns
 from flows.matching import Matching, Wanted
 from tests.examples import examples
 from tests.streams import config
@@ -71,6 +72,14 @@ def test_it_finds_what_trying_all_finds(
     for number in removed & set(detectors):
         matching.remove(number)
         del detectors[number]
+    columns = LabelColumns([encode_labels(labels) for labels in series], ["__name__", "a", "b"])
+    assert by_number(matching.wanted_by(detectors, columns)) == naive(detectors, series)
+    for number in removed:  # in the places of those that are gone
+        detectors[number] = compiled(number, *CONFIGS[(7 * number) % len(CONFIGS)])
+        if number < len(configs):
+            matching.add(number, detectors[number])
+    detectors = {number: one for number, one in detectors.items() if number < len(configs)}
+    assert by_number(matching.wanted_by(detectors, columns)) == naive(detectors, series)
     assert wanted(matching, series) == naive(detectors, series)
     assert len(matching) == len(detectors)
     assert set(matching.names) == {m.name for d in detectors.values() for s in d.watches for m in s.matchers}
@@ -95,7 +104,7 @@ def test_what_an_equal_selector_chose_is_not_tried_again(monkeypatch: pytest.Mon
         matching.add(number, compiled(number, ('m{a=~"1|2.*"}', 'm{a!="1"}')[number % 2]))
     columns = LabelColumns([encode_labels(labels) for labels in series], matching.names)
     first = by_number(matching.wanted_by([0, 1], columns))
-    monkeypatch.setattr(LabelColumn, "choose", None)
+    monkeypatch.setattr(Conditions, "fulfilled", None)
     found = by_number(matching.wanted_by([5, 2, 4, 3], columns))
     assert found == {2: first[0], 3: first[1], 4: first[0], 5: first[1]}
 
