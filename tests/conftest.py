@@ -25,6 +25,7 @@ with warnings.catch_warnings():
     from kafka import KafkaConsumer, KafkaProducer  # noqa: F401
     from kafka.admin import KafkaAdminClient  # noqa: F401
     from kafka.net.inet import KafkaNetSocket
+    from kafka.net.selector import NetworkSelector
 
 from api.kernel_cache import forget_stale
 from connectors.codec.lean_compiler import finish_entries_only
@@ -41,7 +42,7 @@ INTERPRETED = {
     *(UNIT / "flows" / f"test_{name}.py" for name in WITH_KERNELS),
 }
 """Tests of kernels, which run twice: with numba's compiler, and without it, when alone they are measured."""
-VARIANTS = 2
+VARIANTS = 1
 """So many variants of a test run without the compiler."""
 MEASURING = "COVERAGE_PROCESS_CONFIG"
 """Environment variable by which coverage reaches processes that tests start; it is set whenever measuring starts."""
@@ -69,8 +70,13 @@ _prefixes = itertools.count()
 _variant = pytest.StashKey[int]()
 
 
-async def _connect(self: KafkaNetSocket, net: Any, sock: socket.socket, *args: Any, **options: Any) -> socket.socket:
-    """kafka-python drops the socket of a connection that is refused, or still under way when its client is closed."""
+_opened: dict[NetworkSelector, list[socket.socket]] = {}
+"""Sockets of the networks of kafka-python's clients. It drops that of a connection that is refused, or that is still
+under way when its client is closed."""
+
+
+async def _connect(self: KafkaNetSocket, net: NetworkSelector, sock: socket.socket, *args: Any, **options: Any) -> Any:
+    _opened.setdefault(net, []).append(sock)
     try:
         return await _connect_or_drop(self, net, sock, *args, **options)
     except BaseException:
@@ -78,7 +84,14 @@ async def _connect(self: KafkaNetSocket, net: Any, sock: socket.socket, *args: A
         raise
 
 
+def _close(self: NetworkSelector) -> None:
+    _close_all_but_some(self)
+    for sock in _opened.pop(self, ()):
+        sock.close()
+
+
 _connect_or_drop, KafkaNetSocket.sock_connect = KafkaNetSocket.sock_connect, _connect
+_close_all_but_some, NetworkSelector.close = NetworkSelector.close, _close
 
 
 class _ByServers(LoadFileScheduling):  # type: ignore[misc]

@@ -85,7 +85,7 @@ class Cut:
             self.told.append((data["id"], data["sequence"]))
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 def test_a_client_that_is_cut_gets_every_event_once_and_in_order(
     apis: list[RunningApi], kafka: KafkaSettings, seed: int
 ) -> None:

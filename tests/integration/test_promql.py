@@ -281,7 +281,7 @@ def of_two_versions(feed: Feed, made: DetectorConfig, shape: Shape, time_ms: int
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("seed", [3, 4])
+@pytest.mark.parametrize("seed", [3])
 def test_signals_are_those_of_prometheus(receiver: Receiver, seed: int) -> None:
     feed = Feed(receiver, {key: made for key, (made, _) in SIGNALS.items()})
     postman = world(feed, seed)

@@ -75,7 +75,7 @@ MINUTES = st.lists(
 )  # fmt: skip
 
 
-@examples(100)
+@examples(60)
 @given(MINUTES, st.sampled_from([(Period.HOUR, 2.0), (Period.DAY, 3.0), (Period.WEEK, 0.5)]), st.sampled_from([1, 8]))
 def test_thresholds_agree_with_their_twin(
     minutes: list[tuple[float, int, int, list[int]]], given_budget: tuple[Period, float], partitions: int

@@ -35,7 +35,7 @@ def one_by_one(table: DetectorTable, revisions: Sequence[DetectorRevision]) -> l
     return [table.apply(revision) for revision in revisions]
 
 
-@examples(200)
+@examples(120)
 @given(st.lists(st.lists(REVISIONS, min_size=1, max_size=4), max_size=4))
 def test_a_crowd_stands_as_if_each_had_come_by_itself(crowds: list[list[DetectorRevision]]) -> None:
     table, twin = DetectorTable(), DetectorTable()

@@ -97,7 +97,7 @@ ENTRIES = st.tuples(*(st.lists(POLICIES, max_size=4) for _ in range(3)))
 
 
 @pytest.mark.long
-@examples(300)
+@examples(200)
 @given(ENTRIES, VERDICTS, st.lists(st.integers(0, 60), max_size=4), st.integers(1, 4), st.sets(st.integers(0, 9)))
 def test_they_agree_with_their_twin(
     entries: tuple[list[Policy], ...],
@@ -135,7 +135,7 @@ def test_they_agree_with_their_twin(
         assert table.told == sum(episode.told for episode in twin.open.values())
 
 
-@examples(100)
+@examples(60)
 @given(ENTRIES, VERDICTS, st.lists(st.integers(0, 60), max_size=6))
 def test_batches_may_be_cut_anywhere(
     entries: tuple[list[Policy], ...], verdicts: list[tuple[int, int, float, int, float]], cuts: list[int]

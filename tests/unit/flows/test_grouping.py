@@ -379,7 +379,7 @@ FAULTS = st.lists(
 
 
 @pytest.mark.long
-@examples(14)
+@examples(9)
 @given(
     st.lists(st.integers(0, PARTITIONS - 1), min_size=len(FEW), max_size=len(FEW)),
     FAULTS,

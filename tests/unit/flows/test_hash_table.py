@@ -17,7 +17,7 @@ def row_of(table: HashTable, key: int) -> int:
     return int(table.find(np.array([key], np.uint64))[0])
 
 
-@examples(150)
+@examples(100)
 @given(st.lists(st.tuples(st.booleans(), KEYS), max_size=60))
 def test_it_is_a_dict(steps: list[tuple[bool, int]]) -> None:
     table, twin = HashTable(), dict[int, int]()

@@ -64,7 +64,7 @@ histograms = st.tuples(st.sampled_from([b"", FITTING]), st.lists(fields, max_siz
 )
 
 
-@examples(250)
+@examples(150)
 @given(histograms)
 def test_what_ingest_accepts_can_be_used(raw: bytes) -> None:
     if not accepts(raw):

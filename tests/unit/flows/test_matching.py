@@ -55,7 +55,7 @@ def by_number(found: Wanted) -> dict[int, list[int]]:
 
 
 @pytest.mark.long
-@examples(300)
+@examples(200)
 @given(
     st.lists(st.sampled_from(CONFIGS), max_size=20),
     st.sets(st.integers(0, 20)),

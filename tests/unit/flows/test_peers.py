@@ -91,7 +91,7 @@ def whole_of(logs: Callable[[], list[Log]]) -> Partitions:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(1))
 def test_neither_order_nor_restarts_matter(seed: int) -> None:
     whole, other = whole_of(logs_of_outliers), Partitions(logs_of_outliers())
     other.run(np.random.default_rng(seed), restarts=0.2)
@@ -153,7 +153,7 @@ def test_an_anomaly_of_several_signals_is_the_entity_s() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(1))
 def test_entities_do_not_depend_on_order_or_restarts(seed: int) -> None:
     whole, other = whole_of(logs_of_vectors), Partitions(logs_of_vectors())
     other.run(np.random.default_rng(seed), restarts=0.1)

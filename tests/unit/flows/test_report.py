@@ -129,7 +129,7 @@ states = st.fixed_dictionaries(
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 
 
-@examples(200)
+@examples(120)
 @given(
     states, st.sampled_from([OPENED, UPDATED, ESCALATED, REMINDED, CLOSED]), st.sampled_from(list(ClosedBy)),
     st.dictionaries(words, words, max_size=4), words, st.sampled_from(list(Shape)),

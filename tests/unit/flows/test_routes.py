@@ -37,7 +37,7 @@ LANES = st.sets(st.tuples(st.integers(0, 4), st.integers(0, 2), st.integers(0, 3
 
 
 @pytest.mark.long
-@examples(150)
+@examples(100)
 @given(st.lists(st.tuples(st.booleans(), LANES), max_size=8))
 def test_crowds_of_lanes_come_and_go(steps: list[tuple[bool, set[tuple[int, int, int]]]]) -> None:
     """Against a set of (row, program, detector); entries are there as long as they have lanes."""

@@ -100,7 +100,7 @@ VALUES = st.lists(st.sampled_from(["a", "b", "|", ".*", ".+", "(", ")", "[ab]", 
 )
 
 
-@examples(600)
+@examples(400)
 @given(st.lists(st.tuples(st.sampled_from(Op), VALUES), min_size=1, max_size=4))
 def test_what_is_refused_can_really_not_be_fulfilled(drawn: list[tuple[Op, str]]) -> None:
     matchers = ",".join(f"a{op}{quote(value)}" for op, value in drawn)
@@ -170,7 +170,7 @@ NAMES = st.one_of(st.sampled_from(["job", "__name__", "_x9"]), st.text(min_size=
 MATCHERS = st.builds(Matcher, NAMES, st.sampled_from([Op.EQUAL, Op.NOT_EQUAL]), st.text(max_size=8))
 
 
-@examples(150)
+@examples(100)
 @given(st.lists(MATCHERS, max_size=4))
 def test_what_is_printed_reads_back(matchers: list[Matcher]) -> None:
     matchers = list({m.name: m for m in matchers if m.name != "sure"}.values())  # none may exclude another

@@ -66,7 +66,7 @@ SCORES = st.one_of(st.sampled_from([math.nan, 0.0, 2.0, 4.0, 5.0, 6.25, 10.0, 30
 VERDICTS = st.lists(st.tuples(st.sampled_from([1, 900, 5000, 61_000]), SCORES), max_size=60)
 
 
-@examples(300)
+@examples(200)
 @given(
     st.lists(POLICIES, min_size=1, max_size=3), VERDICTS, st.sampled_from([0.5, 15.0]),
     st.lists(st.integers(0, 60), max_size=4),

@@ -25,14 +25,14 @@ def is_plain(raw: bytes) -> bool:
     )
 
 
-@examples(200)
+@examples(120)
 @given(st.lists(LABELS, max_size=6))
 def test_labels_as_senders_write_them(series: list[dict[str, str]]) -> None:
     raws = [encode_labels(labels) for labels in series]
     assert are_plain(raws).tolist() == [is_plain(raw) for raw in raws]
 
 
-@examples(300)
+@examples(200)
 @given(st.lists(st.tuples(LABELS, st.lists(CHANGES, max_size=2), st.integers(0, 3)), min_size=1, max_size=4))
 def test_what_is_called_plain_can_be_read(series: list[tuple[dict[str, str], list[tuple[int, int]], int]]) -> None:
     raws = []

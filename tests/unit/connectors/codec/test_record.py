@@ -75,19 +75,19 @@ def check_against_twin(record: bytes) -> None:
         assert digest == series_hash(met[digest], "anonymous")
 
 
-@examples(200)
+@examples(120)
 @given(records())
 def test_as_the_twin(record: bytes) -> None:
     check_against_twin(record)
 
 
-@examples(500)
+@examples(300)
 @given(records(), st.integers(0, 2**32))
 def test_damaged_as_the_twin(record: bytes, seed: int) -> None:
     check_against_twin(changed(record, seed))
 
 
-@examples(200)
+@examples(120)
 @given(st.binary(max_size=50))
 def test_any_bytes_as_the_twin(record: bytes) -> None:
     check_against_twin(record)

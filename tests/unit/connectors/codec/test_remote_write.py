@@ -191,26 +191,26 @@ def changed(body: bytes, seed: int) -> bytes:
     return bytes(raw)
 
 
-@examples(150)
+@examples(100)
 @given(requests_1())
 def test_1_as_the_twin(body: bytes) -> None:
     check_against_twin(body, Version.V1)
 
 
-@examples(150)
+@examples(100)
 @given(requests_2())
 def test_2_as_the_twin(body: bytes) -> None:
     check_against_twin(body, Version.V2)
 
 
-@examples(300)
+@examples(200)
 @given(requests_1(), st.integers(0, 2**32))
 def test_1_damaged_as_the_twin(body: bytes, seed: int) -> None:
     check_against_twin(changed(body, seed), Version.V1)
 
 
 @pytest.mark.long
-@examples(300)
+@examples(200)
 @given(requests_2(), st.integers(0, 2**32))
 def test_2_damaged_as_the_twin(body: bytes, seed: int) -> None:
     damaged = changed(body, seed)
@@ -225,7 +225,7 @@ def test_2_damaged_as_the_twin(body: bytes, seed: int) -> None:
     check_against_twin(damaged, Version.V2)
 
 
-@examples(300)
+@examples(200)
 @given(st.binary(max_size=60), st.sampled_from(list(Version)))
 def test_any_bytes_as_the_twin(body: bytes, version: Version) -> None:
     if version is Version.V2:

@@ -85,7 +85,7 @@ calls_strategy = st.lists(
 )
 
 
-@examples(300)
+@examples(200)
 @given(calls_strategy, st.sampled_from([1, 2, 3, 7, 1000]))
 def test_any_order_tenants_and_damage_give_what_no_memory_gives(
     drawn: list[tuple[list[int], int, int | None, int]], max_runs: int

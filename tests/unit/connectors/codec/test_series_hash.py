@@ -9,7 +9,7 @@ from connectors.codec.series_hash import MAX_TENANTS, hash_bytes, series_hash, t
 from tests.examples import examples
 
 
-@examples(300)
+@examples(200)
 @given(st.binary(max_size=300), st.integers(0, 2**64 - 1))
 def test_as_the_xxhash_package(value: bytes, seed: int) -> None:
     assert hash_bytes(value, seed) == xxhash.xxh64_intdigest(value, seed)

@@ -13,7 +13,7 @@ from connectors.sources.inflate import Inflater
 from tests.examples import examples
 
 
-@examples(100)
+@examples(60)
 @given(
     text=st.binary(max_size=200) | st.builds(bytes.__mul__, st.binary(max_size=3), st.integers(0, 5000)),
     encoding=st.sampled_from(["gzip", "x-gzip", "deflate", "GZIP", "", "identity"]),

@@ -31,7 +31,7 @@ def feed(text: bytes, size: int) -> None:
         nesting.feed(text[start : start + size])
 
 
-@examples(100)
+@examples(60)
 @given(tree=TREES, size=st.integers(1, 40), escaped=st.booleans())
 def test_brackets_in_strings_do_not_count(tree: object, size: int, *, escaped: bool) -> None:
     around = MAX_DEPTH - depth_of(tree)

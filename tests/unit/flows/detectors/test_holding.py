@@ -17,7 +17,7 @@ from tests.unit.flows.detectors.twins import agree
 SCORES = st.lists(st.sampled_from([0.0, 7.9, 8.0, 300.0, np.nan]), max_size=60)
 
 
-@examples(100)
+@examples(60)
 @given(SCORES, st.integers(0, 12), st.integers(0, 3))
 def test_it_agrees_with_its_twin(scores: list[float], hold_s: int, first: int) -> None:
     twin, held_ms = naive.Hold(1000 * hold_s), np.zeros(1, np.int64)

@@ -27,7 +27,7 @@ def test_it_agrees_with_its_twin(family: Callable[[np.random.Generator, int], Fl
     agree(run(lambda: Mad(params), values), expected)
 
 
-@examples(150)
+@examples(100)
 @given(st.lists(st.integers(-8, 8), min_size=1, max_size=24))
 def test_median_and_mad_are_exact(values: list[int]) -> None:
     """Small integers: every tie and every split between the wings occurs, and float32 holds them exactly."""

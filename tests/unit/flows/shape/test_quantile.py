@@ -44,7 +44,7 @@ def test_counts_never_fall_and_rounding_is_no_step() -> None:
     assert monotonic([1.0, 0.5, 2.0, 2.0 + 1e-13, 3.0]) == [1.0, 1.0, 2.0, 2.0, 3.0]
 
 
-@examples(200)
+@examples(120)
 @given(st.floats(0, 1), st.lists(st.integers(0, 50), min_size=1, max_size=8), st.floats(-5, 5))
 def test_it_agrees_with_its_twin(q: float, counts: list[int], first: float) -> None:
     bounds = [first + i for i in range(len(counts) - 1)] + [INF]
