@@ -18,7 +18,7 @@ from api.frames import FRAMES
 from api.problems import MEDIA_TYPE, REQUEST_ID_HEADER, Code, problem_of
 from api.settings import ApiSettings
 from connectors.http_answer import Answer
-from connectors.http_protocol import HEADER_TOO_LARGE, BoundedHttpProtocol, Refusal
+from connectors.http_protocol import HEADER_TOO_LARGE, KEEP_ALIVE_S, BoundedHttpProtocol, Refusal
 from connectors.logs import CONNECTIONS_LOGGER
 
 FAULTS_OF_CLIENTS = logging.getLogger(f"{CONNECTIONS_LOGGER}.faults")
@@ -26,9 +26,6 @@ FAULTS_OF_CLIENTS = logging.getLogger(f"{CONNECTIONS_LOGGER}.faults")
 the log, which it could fill, is not."""
 SHUTDOWN_S = 5
 """Requests under way get so long to end when the process is asked to stop."""
-KEEP_ALIVE_S = 75
-"""As nginx: clients and proxies give up idle connections after 5 to 60 s. Were the api first, as uvicorn is after 5 s,
-a request that is sent meanwhile would be lost, and nobody could tell whether a write had been taken."""
 
 
 class CuttingWebSocketProtocol(WebSocketsSansIOProtocol):

@@ -18,6 +18,10 @@ MAX_HEADER_BYTES = 64 * 1024
 """Request line and headers; also whatever else is no body: chunk sizes and trailers between two pieces of it."""
 SEPARATOR_BYTES = 4
 """Colon, space and line end of a header."""
+KEEP_ALIVE_S = 75
+"""An idle connection is kept for so long, as nginx does: clients and proxies give theirs up after 5 to 60 s. Were the
+server first, as uvicorn is after 5 s (the ``batch_send_deadline`` of Prometheus, and what httpx keeps), a request that
+is sent meanwhile would be lost, and nobody could tell whether a write had been taken."""
 
 
 class Refusal(NamedTuple):

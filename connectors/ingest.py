@@ -31,7 +31,7 @@ from connectors.control import Control
 from connectors.courier import Courier
 from connectors.errors import Rejected, TocsinError, Unavailable
 from connectors.http_answer import Answer
-from connectors.http_protocol import BoundedHttpProtocol
+from connectors.http_protocol import KEEP_ALIVE_S, BoundedHttpProtocol
 from connectors.ingest_answers import WRITE, error_answer, other_answer, written_answer
 from connectors.ingest_meters import IngestMeters
 from connectors.ingest_settings import IngestSettings
@@ -47,9 +47,6 @@ MAX_KNOWN_SERIES = 200_000
 """Series whose labels are remembered, at most some 100 MB; what comes beyond is checked and hashed each time."""
 WATCH_S = 0.5
 SHUTDOWN_S = 5
-KEEP_ALIVE_S = 75
-"""An idle connection is kept for so long, as nginx does. At uvicorn's 5 s, the ``batch_send_deadline`` of Prometheus,
-it is closed just when a quiet sender writes again."""
 
 Scope = dict[str, Any]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
