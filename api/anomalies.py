@@ -18,9 +18,10 @@ from api.holding import HoldingAnomalies
 from api.recent import Filter, Place, State
 from api.router import Router
 from api.selection import parse_labels
+from connectors.anomaly import Anomaly, Severity
 from connectors.errors import StoreUnavailable, Unavailable
 from connectors.feedback import Verdict
-from connectors.messages import Anomaly, Message, Severity
+from connectors.messages import Message
 
 router = Router(prefix="/api/anomalies", tags=["anomalies"])
 

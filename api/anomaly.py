@@ -21,9 +21,10 @@ from api.problems import ApiError, Code
 from api.router import Router
 from api.rule_proposal import RuleProposal, WouldHide, would_hide
 from api.store_tables import anomaly_events
+from connectors.anomaly import Anomaly
 from connectors.errors import StoreUnavailable, Unavailable
 from connectors.feedback import NOTHING, Author, FeedbackKind, Rule, Said, Text, Verdict, feedback
-from connectors.messages import Anomaly, Message
+from connectors.messages import Message
 from flows.rules import MOST_RULES
 
 router = Router(prefix="/api/anomalies/{anomaly_id}", tags=["anomalies"], route_class=JsonRoute)

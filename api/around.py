@@ -14,7 +14,9 @@ from api.numbers import numbers_of
 from api.router import Router
 from api.source_config import NO_NUL, SourceKind
 from api.trial_samples import MAX_SAMPLES
-from connectors.messages import MAX_TIME_MS, Anomaly, Message, Shape
+from connectors.anomaly import Anomaly
+from connectors.detector import Shape
+from connectors.messages import MAX_TIME_MS, Message
 from connectors.sources.decode import SourceSeries
 from connectors.sources.pieces import Range
 from flows.config import ConfigError

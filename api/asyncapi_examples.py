@@ -19,19 +19,19 @@ from api.socket_messages import (
     Unsubscribe,
 )
 from api.training import Training
-from connectors.messages import (
+from connectors.anomaly import (
     Anomaly,
     AnomalyDetector,
     AnomalySignal,
     Change,
     Direction,
     EventType,
-    Message,
     Notice,
     Peak,
     Severity,
-    Shape,
 )
+from connectors.detector import Shape
+from connectors.messages import Message
 from connectors.probes import Status
 from connectors.status import DetectorStatus, PartitionStatus
 from connectors.training import TrainingState

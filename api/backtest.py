@@ -19,8 +19,8 @@ from api.backtest_prometheus import file_name, make_range, read_range
 from api.backtest_summary import Summary
 from connectors.clock import wall_clock_ms
 from connectors.codec.labels import parse_labels
+from connectors.detector import DetectorConfig, Group
 from connectors.errors import Rejected, TocsinError
-from connectors.messages import DetectorConfig, Group
 from connectors.refusals import expected_of, place_of
 from connectors.sources.pieces import Range
 from flows.config import ConfigError, refuse_aggregates

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from connectors.anomaly import Anomaly, Severity
 from connectors.errors import Rejected
-from connectors.messages import Anomaly, Severity
 from flows.frame import Frame
 from flows.replay import Replayed
 

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from connectors.messages import Severity
+from connectors.anomaly import Severity
 from flows.frame import Frame
 from flows.replay import Replayed
 

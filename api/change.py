@@ -11,8 +11,8 @@ from api.context import DETECTORS, Context
 from api.if_match import base_revision, etag, is_anything
 from api.problems import ApiError, Code
 from api.revisions import RevisionLog, Written
+from connectors.detector import Detector, DetectorConfig
 from connectors.errors import Rejected
-from connectors.messages import Detector, DetectorConfig
 from flows.futility import check_proposal
 from flows.revisions import MAX_DETECTORS, Outcome
 

@@ -10,7 +10,8 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
-from connectors.messages import Anomaly, Message
+from connectors.anomaly import Anomaly
+from connectors.messages import Message
 
 Signal = frozenset[tuple[str, str]]
 

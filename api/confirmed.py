@@ -10,9 +10,9 @@ from api.context import Context
 from api.feedback_rows import read_said
 from api.history_query import latest
 from api.history_wanted import Wanted
+from connectors.anomaly import Anomaly
 from connectors.errors import Unavailable
 from connectors.feedback import NOTHING, Said, Verdict
-from connectors.messages import Anomaly
 
 DISMISSING = (Verdict.EXPECTED, Verdict.FALSE_ALARM)
 

@@ -11,7 +11,8 @@ from pydantic import Field
 from api.client import Client
 from api.holding import Holding
 from api.router import Router
-from connectors.messages import Message, Severity
+from connectors.anomaly import Severity
+from connectors.messages import Message
 
 router = Router(prefix="/api/connections", tags=["operation"])
 

@@ -11,9 +11,9 @@ import sys
 
 from api.journal import publish
 from connectors.clock import wall_clock_ms
+from connectors.detector import DetectorConfig, DetectorRevision, Shape
 from connectors.errors import TocsinError
 from connectors.follower import TopicLog
-from connectors.messages import DetectorConfig, DetectorRevision, Shape
 from connectors.settings import KafkaSettings
 from connectors.startup import start_process
 

@@ -10,7 +10,8 @@ from typing import Annotated
 from pydantic import Field
 
 from api.standing import Standing
-from connectors.messages import DetectorConfig, Message
+from connectors.detector import DetectorConfig
+from connectors.messages import Message
 from flows.budget import PERIOD_S
 from flows.detectors.registry import KINDS, Trait
 from flows.futility import futility_text

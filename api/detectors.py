@@ -17,7 +17,8 @@ from api.json_route import JSON, MERGE_PATCH, JsonRoute, MergePatchRoute
 from api.merge_patch import patched
 from api.router import Router
 from api.selection import Filter, RunState, parse_labels
-from connectors.messages import Detector, DetectorConfig, Message
+from connectors.detector import Detector, DetectorConfig
+from connectors.messages import Message
 
 router = Router(prefix="/api/detectors", tags=["detectors"], route_class=JsonRoute)
 patches = Router(prefix="/api/detectors", tags=["detectors"], route_class=MergePatchRoute)

@@ -19,9 +19,10 @@ from api.meters import ApiMeters
 from api.recent import Change, Kept, RecentAnomalies
 from api.socket_messages import anomaly_text, published_text, topics_of
 from api.subscription import Wanted
+from connectors.anomaly import Anomaly
 from connectors.errors import Overloaded, Rejected
 from connectors.follower import Received
-from connectors.messages import Anomaly, Message
+from connectors.messages import Message
 
 log = logging.getLogger(__name__)
 

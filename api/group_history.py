@@ -12,7 +12,7 @@ from api.source_table import DataSource
 from api.sources import Sources
 from api.training_history import PastSeries, TrainingHistory
 from api.training_range import TrainingRange, fetched_parts
-from connectors.messages import Aggregate, Detector, Shape
+from connectors.detector import Aggregate, Detector, Shape
 from connectors.workers import Workers
 from flows.config import ConfigError, compile_config
 from flows.group import GroupPlan

@@ -13,9 +13,9 @@ from api.retention import Retention, first_too_many, forget_before, forget_to, r
 from api.settings import ApiSettings
 from api.store import Store
 from api.stored_topic import Copied, StoredTopic
+from connectors.anomaly import Anomaly
 from connectors.errors import Overloaded, Rejected, Unavailable
 from connectors.follower import Received
-from connectors.messages import Anomaly
 
 log = logging.getLogger(__name__)
 

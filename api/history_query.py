@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from api.history_rows import severity_number
 from api.history_statements import AFTER, BY_SEVERITY, BY_TIME, MOST, Walk, count, index_of, page, ways_of
 from api.history_wanted import Sort, Wanted
-from connectors.messages import Severity
+from connectors.anomaly import Severity
 
 FEW = 10_000
 """So many rows are sorted in some milliseconds; of more, the first ones of an order are soon found among all."""

@@ -17,8 +17,8 @@ from sqlalchemy import bindparam as bind
 from api.store_tables import anomalies as table
 from api.store_tables import anomaly_events as events
 from api.store_tables import anomaly_labels, read_offsets
+from connectors.anomaly import Anomaly, Severity
 from connectors.errors import Rejected
-from connectors.messages import Anomaly, Severity
 
 MOST_LABELS = 64
 """By so many labels an anomaly is found; Prometheus' own targets have about twenty."""

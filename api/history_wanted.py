@@ -13,8 +13,8 @@ from sqlalchemy import Column
 from api.history_rows import detector_text, pair_of, severity_number
 from api.recent import State
 from api.store_tables import anomalies as table
+from connectors.anomaly import Severity
 from connectors.feedback import Verdict
-from connectors.messages import Severity
 
 
 class Sort(StrEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
-from connectors.messages import Detector
+from connectors.detector import Detector
 
 PER_DETECTOR = 100
 IN_ALL = 50_000

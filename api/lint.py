@@ -14,7 +14,8 @@ from api.json_route import JsonRoute
 from api.revisions import RevisionLog
 from api.router import Router
 from api.standing import standing_of
-from connectors.messages import Detector, DetectorConfig, Message
+from connectors.detector import Detector, DetectorConfig
+from connectors.messages import Message
 from flows.linter import Finding, Known, LintSeverity, lint
 
 router = Router(prefix="/api/detectors", tags=["detectors"], route_class=JsonRoute)

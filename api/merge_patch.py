@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
 from api.problems import ApiError, Code
-from connectors.messages import DetectorConfig
+from connectors.detector import DetectorConfig
 
 MAX_DEPTH = 32
 """No config is nested deeper, and what is a hundred times deeper would end the stack."""

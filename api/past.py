@@ -14,7 +14,8 @@ from api.kept_revisions import PER_DETECTOR
 from api.problems import ApiError, Code
 from api.revisions import RevisionLog
 from api.router import Router
-from connectors.messages import Detector, Message
+from connectors.detector import Detector
+from connectors.messages import Message
 
 router = Router(prefix="/api/detectors/{detector_id}/revisions", tags=["detectors"], route_class=JsonRoute)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from connectors.messages import Anomaly, Severity
+from connectors.anomaly import Anomaly, Severity
 
 
 class Change(StrEnum):

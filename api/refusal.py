@@ -24,8 +24,8 @@ from api.problems import (
     shown,
 )
 from api.secrecy import without_secrets
+from connectors.detector import DetectorConfig
 from connectors.errors import Overloaded, Rejected, SourceRefused, TooLarge, Unavailable
-from connectors.messages import DetectorConfig
 from connectors.refusals import expected_of, place_of
 
 log = logging.getLogger(__name__)

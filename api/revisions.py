@@ -22,10 +22,11 @@ from api.settings import ApiSettings
 from api.upkeep import Upkeep
 from api.within import within
 from api.writer import Writer
+from connectors.detector import Detector, DetectorConfig, DetectorRevision
 from connectors.errors import Overloaded, Rejected
 from connectors.follower import Received
 from connectors.logs import REQUEST_ID
-from connectors.messages import Detector, DetectorConfig, DetectorRevision, OutRecord
+from connectors.messages import OutRecord
 from flows.config import ConfigError, compile_config
 from flows.revisions import DetectorTable, Outcome
 

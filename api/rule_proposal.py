@@ -14,9 +14,10 @@ from api.anomalies import REACH_S
 from api.context import Context
 from api.history_query import LATEST_MOST, latest
 from api.history_wanted import Wanted
+from connectors.anomaly import Anomaly
 from connectors.errors import StoreUnavailable
 from connectors.feedback import MOST_LABELS, Minute, Rule
-from connectors.messages import Anomaly, Message
+from connectors.messages import Message
 from flows.config import ConfigError
 
 WEEK_S = 604_800

@@ -1,4 +1,4 @@
-"""The published JSON Schema of an anomaly, made from ``connectors.messages``; ``python -m api.schema`` writes it."""
+"""The published JSON Schema of an anomaly, made from ``connectors.anomaly``; ``python -m api.schema`` writes it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic.json_schema import GenerateJsonSchema
 
-from connectors.messages import Anomaly
+from connectors.anomaly import Anomaly
 
 SCHEMA_PATH = Path(__file__).parent / "schemas" / "anomaly.v1.json"
 SCHEMA_ID = "urn:tocsin:schema:anomaly:v1"

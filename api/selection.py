@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from api.problems import ApiError, Code
-from connectors.messages import Detector
+from connectors.detector import Detector
 
 
 class RunState(StrEnum):

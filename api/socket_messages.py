@@ -9,7 +9,8 @@ from pydantic import Field, TypeAdapter
 
 from api.cursor import PATTERN
 from api.training import Training
-from connectors.messages import Anomaly, Message, Severity
+from connectors.anomaly import Anomaly, Severity
+from connectors.messages import Message
 from connectors.probes import Status
 from connectors.status import DetectorStatus, PartitionStatus
 

@@ -10,7 +10,8 @@ from pydantic import Field, model_validator
 from api.source_config import NO_NUL, SourceKind
 from api.sources import Sources
 from api.trial_samples import MAX_ROWS, MAX_SAMPLES, MAX_SERIES
-from connectors.messages import MAX_TIME_MS, Aggregate, Detector, DetectorConfig, Message, Shape
+from connectors.detector import Aggregate, Detector, DetectorConfig, Shape
+from connectors.messages import MAX_TIME_MS, Message
 from connectors.sources.decode import SourceSeries
 from connectors.sources.pieces import Range
 from flows.config import ConfigError, compile_config

@@ -8,7 +8,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from connectors.messages import Detector, Message
+from connectors.detector import Detector
+from connectors.messages import Message
 from connectors.status import DetectorStatus, PartitionStatus
 
 Count = Annotated[int | None, Field(ge=0)]

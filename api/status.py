@@ -18,7 +18,8 @@ from api.holding import HoldingStatus
 from api.json_route import JSON, JsonRoute
 from api.router import Router
 from api.standing import Standing, standing_of
-from connectors.messages import Detector, Message
+from connectors.detector import Detector
+from connectors.messages import Message
 from connectors.status import PartitionStatus, SignalState, SignalStatus
 
 router = Router(prefix="/api", tags=["status"], route_class=JsonRoute)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from api.backlog import Entry
-from connectors.messages import Severity
+from connectors.anomaly import Severity
 from flows.selector import Selector
 
 

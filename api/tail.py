@@ -29,7 +29,7 @@ from api.socket_messages import (
     Subscribe,
     Subscribed,
 )
-from connectors.messages import Anomaly, Severity
+from connectors.anomaly import Anomaly, Severity
 
 OPEN_TIMEOUT_S = 5.0
 LOOK_S = 1.0

@@ -12,7 +12,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from connectors.messages import Aggregate, DetectorConfig, Group, Message, Shape
+from connectors.detector import Aggregate, DetectorConfig, Group, Shape
+from connectors.messages import Message
 
 HOUR_OF_SAMPLES = 240
 """At one every 15 s."""

@@ -13,8 +13,8 @@ from api.training import Training
 from api.training_board import TrainingBoard
 from api.training_sender import Fetch, Sender
 from api.training_writer import TrainingWriter
+from connectors.detector import Detector, Shape
 from connectors.errors import Overloaded
-from connectors.messages import Detector, Shape
 from connectors.training import ENDED, TrainingBegin, TrainingCancel, TrainingHead, TrainingState, home_of
 from connectors.workers import Workers
 

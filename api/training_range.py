@@ -15,8 +15,9 @@ from api.source_config import NO_NUL, SourceKind
 from api.source_table import DataSource
 from api.sources import Sources
 from api.training_history import PastSeries, TrainingHistory, history_of
+from connectors.detector import Detector, LabelName, LabelText
 from connectors.errors import Overloaded, SourceUnreachable
-from connectors.messages import MAX_TIME_MS, Detector, LabelName, LabelText, Message
+from connectors.messages import MAX_TIME_MS, Message
 from connectors.sources.decode import SourceSeries
 from connectors.sources.pieces import Range
 from connectors.sources.prometheus import PrometheusApi

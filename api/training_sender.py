@@ -17,8 +17,8 @@ from functools import partial
 from api.training_board import Entry
 from api.training_history import Piece, TrainingHistory, pieces, whole_steps
 from api.training_writer import TrainingWriter
+from connectors.detector import Detector
 from connectors.errors import TocsinError, Unavailable
-from connectors.messages import Detector
 from connectors.training import (
     PartState,
     TrainingBegin,

@@ -22,7 +22,8 @@ from api.training_history import PastSeries, TrainingHistory, history_of
 from api.training_range import TrainingRange, check_source, fetched
 from api.training_sender import Fetch
 from api.trial_samples import Samples
-from connectors.messages import Detector, Message
+from connectors.detector import Detector
+from connectors.messages import Message
 from connectors.training import TrainingState
 from flows.config import ConfigError, compile_config
 from flows.group import GroupPlan

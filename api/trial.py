@@ -14,8 +14,10 @@ from pydantic import Field
 from api.meters import ApiMeters
 from api.numbers import Numbers, numbers_of
 from api.problems import ApiError, Code
+from connectors.anomaly import Anomaly
+from connectors.detector import DetectorConfig
 from connectors.errors import Unavailable
-from connectors.messages import Anomaly, DetectorConfig, Message
+from connectors.messages import Message
 from connectors.workers import Workers
 from flows.frame import Frame
 

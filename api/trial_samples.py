@@ -7,7 +7,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from connectors.messages import MAX_TIME_MS, DetectorConfig, Group, Message
+from connectors.detector import DetectorConfig, Group
+from connectors.messages import MAX_TIME_MS, Message
 from flows.config import ConfigError, refuse_aggregates
 from flows.frame import Frame, entities_of
 from flows.selector import NAME_LABEL

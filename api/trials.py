@@ -20,7 +20,8 @@ from api.router import Router
 from api.source_history import History
 from api.trial import Trial, times_of
 from api.trial_samples import Samples, SeriesList, Times, check_judgeable, parted
-from connectors.messages import DetectorConfig, Message
+from connectors.detector import DetectorConfig
+from connectors.messages import Message
 from flows.config import ConfigError
 from flows.frame import Frame
 from flows.futility import check_proposal

@@ -9,5 +9,6 @@ Words used throughout:
 * **control record** – the second hand that ingest writes into every partition: log time and configuration offsets;
 * **partition**, **offset** – Kafka's; an offset kept by us is always that of the *next* record.
 
-``messages`` and ``codec`` are pure (bytes and values); all other modules here do I/O.
+The records (``messages``, ``detector``, ``anomaly``, ``feedback``, ``training``, ``status``), ``catalogue``,
+``errors``, ``refusals`` and ``codec`` are pure (bytes and values); all other modules here do I/O.
 """

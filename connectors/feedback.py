@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from connectors.messages import MAX_TIME_MS, Direction, Record
+from connectors.anomaly import Direction
+from connectors.messages import MAX_TIME_MS, Record
 
 MOST_COMMENTS = 100
 """Of one anomaly; the latest stay. Kafka has them all."""

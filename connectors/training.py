@@ -14,8 +14,9 @@ from zlib import crc32
 
 from pydantic import AfterValidator, Field
 
+from connectors.detector import DETECTOR_ID, Detector, Shape
 from connectors.errors import Rejected
-from connectors.messages import DETECTOR_ID, Detector, Header, OutRecord, Record, Shape
+from connectors.messages import Header, OutRecord, Record
 
 TRAINING_HEADER = "tocsin-training"
 """Kafka header that marks what belongs to a training; its value is the training's id."""

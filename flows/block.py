@@ -10,12 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from connectors.anomaly import ClosedBy
 from connectors.catalogue import Topics
-from connectors.messages import (
-    ClosedBy,
-    ControlRecord,
-    OutRecord,
-)
+from connectors.messages import ControlRecord, OutRecord
 from flows.chunks import Chunk, Histograms, Poison, ReadFeedback, ReadRevisions, Samples, Types
 from flows.config import Compile, compile_config
 from flows.configuration import Configuration

@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numba import njit
 
-from connectors.messages import Budget, Period
+from connectors.detector import Budget, Period
 from flows.detectors.base import Column, Floats, Ints, Table
 from flows.policy import LEAST, Policies
 from flows.trials import LEVELS, N_LEVELS

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from connectors.detector import DetectorRevision
 from connectors.feedback import Feedback
-from connectors.messages import ControlRecord, DetectorRevision, Header, MetricType
+from connectors.messages import ControlRecord, Header, MetricType
 from connectors.training import Mark
 from flows.detectors.base import Floats, Ints
 from flows.hash_table import Hashes

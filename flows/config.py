@@ -11,8 +11,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from connectors.detector import Aggregate, Detector, DetectorConfig, Shape
 from connectors.errors import Rejected
-from connectors.messages import TENANT_RULE, Aggregate, Detector, DetectorConfig, Shape, is_tenant
+from connectors.messages import TENANT_RULE, is_tenant
 from connectors.refusals import expected_of, place_of
 from flows.detectors import base
 from flows.detectors.registry import KINDS, Trait

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from connectors.messages import DetectorRevision, OutRecord
+from connectors.detector import DetectorRevision
+from connectors.messages import OutRecord
 from flows.chunks import ReadRevisions
 from flows.config import Compile, CompiledDetector
 from flows.crowd import newcomers

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from connectors.messages import Aggregate, Group
+from connectors.detector import Aggregate, Group
 from flows.detectors.base import Column, Floats, Ints, Table
 from flows.partial import Leader
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from connectors.messages import DetectorRevision
+from connectors.detector import DetectorRevision
 from flows.config import Compile, CompiledDetector, ConfigError
 from flows.detectors.base import Ints
 from flows.matching import Asking

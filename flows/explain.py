@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-from connectors.messages import Change
+from connectors.anomaly import Change
 from flows.config import ProgramKey
 from flows.detectors.base import Silent
 from flows.detectors.registry import KINDS, Trait

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from connectors.messages import Group, Shape
+from connectors.detector import Group, Shape
 from flows.detectors.base import Floats, Ints
 from flows.peers import name_of
 from flows.selector import NAME_LABEL

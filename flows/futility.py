@@ -6,7 +6,7 @@ detectors is reduced: what stands there and compiles is obeyed, whatever a later
 
 from __future__ import annotations
 
-from connectors.messages import Aggregate, DetectorConfig, Shape
+from connectors.detector import Aggregate, DetectorConfig, Shape
 from flows.config import ConfigError, check_config
 from flows.detectors.registry import KINDS, Trait
 from flows.group import Problem

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from connectors.messages import Aggregate, DetectorConfig, Group, Shape
+from connectors.detector import Aggregate, DetectorConfig, Group, Shape
 from flows.promql import (
     Aggregated,
     Aggregator,

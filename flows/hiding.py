@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from connectors.messages import Direction
+from connectors.anomaly import Direction
 from flows.episode import CLOSED, OPENED
 from flows.report import Watched, anomaly_id
 from flows.rules import Rules

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from connectors.messages import Detector
+from connectors.detector import Detector
 from flows.detectors.base import Column, Ints, Table
 from flows.notices import Notices
 

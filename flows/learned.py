@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from connectors.messages import Detector, OutRecord, Shape
+from connectors.detector import Detector, Shape
+from connectors.messages import OutRecord
 from connectors.training import PartState, TrainingPart
 
 

@@ -14,7 +14,8 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from connectors.messages import Detector, DetectorConfig, Message
+from connectors.detector import Detector, DetectorConfig
+from connectors.messages import Message
 from flows.config import CompiledDetector, ConfigError, compile_config
 from flows.detectors.registry import KINDS, Trait
 from flows.futility import futility_text, refuse_futile

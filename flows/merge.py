@@ -12,8 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from connectors.anomaly import ClosedBy
 from connectors.catalogue import Topics
-from connectors.messages import Aggregate, ClosedBy, Detector, OutRecord, Shape
+from connectors.detector import Aggregate, Detector, Shape
+from connectors.messages import OutRecord
 from connectors.training import PartState
 from flows.block import Block
 from flows.config import ConfigError, compile_config, compile_merged

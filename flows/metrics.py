@@ -23,11 +23,12 @@ from prometheus_client.process_collector import ProcessCollector
 
 from connectors.bytewax_io import KafkaSink, KafkaSource
 from connectors.catalogue import Topics
+from connectors.detector import Detector, DetectorRevision
 from connectors.errors import Rejected, TocsinError
 from connectors.feedback import Feedback
 from connectors.follower import Received, TopicLog
 from connectors.logs import configure_logging
-from connectors.messages import Detector, DetectorRevision, OutRecord
+from connectors.messages import OutRecord
 from connectors.probes import Component, Probes, degraded_if, down_if
 from connectors.process import collect_garbage
 from connectors.settings import read_settings

@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from connectors.anomaly import ClosedBy
 from connectors.codec.labels import parse_labels
-from connectors.messages import ClosedBy, OutRecord, Shape
+from connectors.detector import Shape
+from connectors.messages import OutRecord
 from flows.contributions import Contributors
 from flows.episode import CLOSED, OPENED
 from flows.episodes import Events

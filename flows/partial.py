@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from connectors.codec.native import NativeHistogram
-from connectors.messages import Aggregate, Detector, Group, Shape
+from connectors.detector import Aggregate, Detector, Group, Shape
 from flows.detectors.base import Floats, Ints
 from flows.group import DENOMINATOR
 from flows.rules import Standing

@@ -8,7 +8,7 @@ import numpy as np
 
 from connectors.codec.encode import encode_labels
 from connectors.codec.labels import parse_labels
-from connectors.messages import Aggregate, DetectorConfig, Group
+from connectors.detector import Aggregate, DetectorConfig, Group
 from flows.detectors.registry import KINDS, Trait
 from flows.group import labels_kept
 from flows.numbering import Numbering

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from connectors.messages import Shape
+from connectors.detector import Shape
 from flows.block import Block
 from flows.chunks import NewSeries
 from flows.config import GatherKey, ProgramKey

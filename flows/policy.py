@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from connectors.messages import DetectorConfig
+from connectors.detector import DetectorConfig
 from flows.detectors.registry import KINDS
 
 WEEK_S = 604_800.0

@@ -13,20 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from connectors.anomaly import Anomaly
 from connectors.catalogue import Topics
 from connectors.codec.encode import encode_labels
 from connectors.codec.series_hash import series_hash
-from connectors.messages import (
-    DEFAULT_TENANT,
-    MAX_TIME_MS,
-    Aggregate,
-    Anomaly,
-    ControlRecord,
-    DetectorConfig,
-    DetectorRevision,
-    Group,
-    OutRecord,
-)
+from connectors.detector import Aggregate, DetectorConfig, DetectorRevision, Group
+from connectors.messages import DEFAULT_TENANT, MAX_TIME_MS, ControlRecord, OutRecord
 from flows.block import Block
 from flows.chunks import NewSeries, Samples
 from flows.config import check_config, compile_config, compile_merged

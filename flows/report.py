@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from connectors.messages import AnomalyDetector, ClosedBy, Direction, EventType, Notice, OutRecord, Severity, Shape
+from connectors.anomaly import AnomalyDetector, ClosedBy, Direction, EventType, Notice, Severity
+from connectors.detector import Shape
+from connectors.messages import OutRecord
 from flows.config import CompiledDetector
 from flows.episode import CLOSED, ESCALATED, OPENED, REMINDED, UPDATED, Episode
 from flows.explain import Manner, borne_out, chance_per_week, change_of, is_long

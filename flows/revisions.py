@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import cramjam
 
-from connectors.messages import Detector, DetectorRevision
+from connectors.detector import Detector, DetectorRevision
 from flows.config import Compile, CompiledDetector, ConfigError, compile_config
 from flows.crowd import Crowd
 

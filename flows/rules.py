@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from connectors.anomaly import Direction
 from connectors.feedback import Feedback, FeedbackKind, Rule
-from connectors.messages import Direction
 
 MOST_RULES = 1_000
 """At a time. Each is looked at when an episode opens, some 0.3 ms for all of them."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from connectors.messages import Detector
+from connectors.detector import Detector
 from flows.block import Block
 from flows.config import ProgramKey, remembered
 from flows.detectors.base import Ints

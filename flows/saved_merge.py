@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from connectors.codec.native import NativeHistogram
-from connectors.messages import Detector, Shape
+from connectors.detector import Detector, Shape
 from flows.config import ConfigError, compile_config
 from flows.contributions import load_leaders, save_leaders
 from flows.group import GroupPlan

@@ -6,7 +6,7 @@ import json
 import struct
 from typing import Any
 
-from connectors.messages import Detector, Shape
+from connectors.detector import Detector, Shape
 from flows.block import Block
 from flows.config import ConfigError
 from flows.persistence import load, save

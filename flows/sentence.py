@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from connectors.messages import Change, Shape
+from connectors.anomaly import Change
+from connectors.detector import Shape
 from flows.episode import Episode
 from flows.explain import Manner, chance_per_week, change_of
 from flows.selector import NAME_LABEL, quote

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from connectors.codec.histogram import CUSTOM_BUCKETS
 from connectors.codec.native import NativeHistogram, is_stale, read_histogram
+from connectors.detector import Shape
 from connectors.errors import Rejected
-from connectors.messages import Shape
 from flows.detectors.base import Ints
 from flows.partial import GroupName
 from flows.shape.native import add, change

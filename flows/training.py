@@ -12,7 +12,8 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from connectors.messages import ControlRecord, Detector, OutRecord, Shape
+from connectors.detector import Detector, Shape
+from connectors.messages import ControlRecord, OutRecord
 from connectors.training import PartState, TrainingBegin, TrainingCancel, TrainingEnd, TrainingPart
 from flows.block import Block
 from flows.chunks import Chunk, Lesson, Samples

@@ -12,16 +12,8 @@ from connectors.codec.encode import encode_write_request
 from connectors.codec.lean_compiler import finish_entries_only
 from connectors.codec.lean_numba import leave_out_matrices
 from connectors.codec.native import find_histograms
-from connectors.messages import (
-    CONTROL_HEADER,
-    Aggregate,
-    ControlRecord,
-    DetectorConfig,
-    DetectorRevision,
-    Group,
-    Header,
-    Shape,
-)
+from connectors.detector import Aggregate, DetectorConfig, DetectorRevision, Group, Shape
+from connectors.messages import CONTROL_HEADER, ControlRecord, Header
 from flows import entity
 from flows.block import Block
 from flows.decode import Decoder

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from connectors.codec.encode import encode_labels
 from connectors.codec.labels import parse_labels
 from connectors.codec.series_hash import series_hash
+from connectors.detector import Aggregate, Detector
 from connectors.errors import Rejected
-from connectors.messages import Aggregate, Detector
 from connectors.training import NO_LABELS
 from flows.block import Block
 from flows.chunks import Chunk, NewSeries, Samples

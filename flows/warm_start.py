@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from connectors.catalogue import Topics
-from connectors.messages import Detector, DetectorRevision, OutRecord
+from connectors.detector import Detector, DetectorRevision
+from connectors.messages import OutRecord
 from flows.block import Block
 from flows.chunks import NewSeries, Samples
 from flows.config import CompiledDetector, ProgramKey

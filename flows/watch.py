@@ -8,7 +8,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from connectors.messages import MetricType, Shape
+from connectors.detector import Shape
+from connectors.messages import MetricType
 from flows.audience import Audience, Audiences
 from flows.config import CompiledDetector, GatherKey, ProgramKey
 from flows.crowd import Crowd

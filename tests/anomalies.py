@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from connectors.messages import (
+from connectors.anomaly import (
     Anomaly,
     AnomalyDetector,
     AnomalySignal,
@@ -18,8 +18,8 @@ from connectors.messages import (
     Notice,
     Peak,
     Severity,
-    Shape,
 )
+from connectors.detector import Shape
 
 START_MS = 1_700_000_000_000
 

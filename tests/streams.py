@@ -11,22 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from connectors.anomaly import Anomaly
 from connectors.catalogue import Topics
 from connectors.codec.encode import encode_write_request
 from connectors.codec.varint import encode_varint
+from connectors.detector import Detector, DetectorConfig, DetectorRevision, Shape
 from connectors.feedback import Feedback, FeedbackKind, Rule, feedback
-from connectors.messages import (
-    CONTROL_HEADER,
-    MAX_TIME_MS,
-    Anomaly,
-    ControlRecord,
-    Detector,
-    DetectorConfig,
-    DetectorRevision,
-    Header,
-    OutRecord,
-    Shape,
-)
+from connectors.messages import CONTROL_HEADER, MAX_TIME_MS, ControlRecord, Header, OutRecord
 from connectors.training import Mark, history_record, mark_record
 from flows.block import Block
 from flows.chunks import Chunk, Samples

@@ -21,8 +21,8 @@ import pytest
 import yaml
 
 from connectors.catalogue import Topics
+from connectors.detector import DetectorConfig
 from connectors.http_protocol import MALFORMED
-from connectors.messages import DetectorConfig
 from connectors.settings import KafkaSettings
 from flows.config import ConfigError, check_config
 from flows.detectors.registry import KINDS

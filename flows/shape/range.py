@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from connectors.messages import Shape
+from connectors.detector import Shape
 from flows.detectors.base import VALUE_LIMIT, Column, Floats, Ints, Table
 from flows.shape.rate import CHANGES, MAX_GAP_MS
 

@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from connectors.messages import Shape
+from connectors.detector import Shape
 from flows.detectors.base import Column, Floats, Ints, Table
 from flows.series import steadied
 

@@ -23,7 +23,7 @@ from typing import Any
 import psutil
 
 from api.settings import ApiSettings
-from connectors.messages import Severity
+from connectors.anomaly import Severity
 from tests.apis import RunningApi, api_process, api_settings
 from tests.benchmarks.api_fill import SERIES, START_MS, STEP_MS, detector_of, fill
 from tests.benchmarks.api_topics import add_by_rest, write_topics

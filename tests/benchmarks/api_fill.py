@@ -23,8 +23,9 @@ from api.store_engine import WRITING, make_engine, store_url
 from api.store_steps import upgrade
 from api.store_tables import anomalies as table
 from api.store_tables import anomaly_events, anomaly_feedback, anomaly_labels
+from connectors.anomaly import AnomalyDetector, AnomalySignal, Severity
+from connectors.detector import Shape
 from connectors.feedback import NOTHING, FeedbackKind, Verdict, feedback
-from connectors.messages import AnomalyDetector, AnomalySignal, Severity, Shape
 from tests.anomalies import closed, make_anomaly
 from tests.benchmarks.matching import labels_of
 

@@ -7,14 +7,9 @@ from collections.abc import Iterator
 import httpx
 
 from connectors.catalogue import Topics
+from connectors.detector import DetectorConfig, DetectorRevision
 from connectors.kafka_clients import confirm, make_producer, send
-from connectors.messages import (
-    DEAD_LETTER_ORIGIN_HEADER,
-    DEAD_LETTER_REASON_HEADER,
-    DetectorConfig,
-    DetectorRevision,
-    OutRecord,
-)
+from connectors.messages import DEAD_LETTER_ORIGIN_HEADER, DEAD_LETTER_REASON_HEADER, OutRecord
 from connectors.settings import KafkaSettings
 from connectors.status import (
     DetectorStatus,

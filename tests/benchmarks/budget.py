@@ -20,7 +20,8 @@ from numba import njit
 from connectors.catalogue import Topics
 from connectors.codec.encode import encode_labels
 from connectors.codec.series_hash import series_hash
-from connectors.messages import DEFAULT_TENANT, Budget, ControlRecord, DetectorConfig, DetectorRevision, Period
+from connectors.detector import Budget, DetectorConfig, DetectorRevision, Period
+from connectors.messages import DEFAULT_TENANT, ControlRecord
 from flows.block import Block
 from flows.budget import PERIOD_S
 from flows.chunks import Chunk, NewSeries, Samples

@@ -21,7 +21,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from connectors.messages import Aggregate, Group, Shape
+from connectors.detector import Aggregate, Group, Shape
 from flows.config import ProgramKey
 from flows.detectors.base import Floats
 from flows.detectors.registry import KINDS, Trait

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from connectors.messages import Aggregate, Detector, DetectorConfig, Group, Shape
+from connectors.detector import Aggregate, Detector, DetectorConfig, Group, Shape
 from flows.config import compile_config
 from flows.detectors.base import Ints
 from flows.detectors.registry import KINDS, Trait

@@ -15,8 +15,9 @@ from typing import NamedTuple, Self
 import httpx
 import psutil
 
+from connectors.detector import DetectorConfig, DetectorRevision
 from connectors.kafka_clients import confirm, make_producer
-from connectors.messages import CONTROL_HEADER, ControlRecord, DetectorConfig, DetectorRevision
+from connectors.messages import CONTROL_HEADER, ControlRecord
 from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
 from tests.brokers import ROOT, Embedded, free_port

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from connectors.messages import Anomaly
+from connectors.anomaly import Anomaly
 from tests.brokers import ROOT
 
 SECONDS = 60.0

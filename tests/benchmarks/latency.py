@@ -25,7 +25,7 @@ import httpx
 import numpy as np
 from websockets.asyncio.client import connect
 
-from connectors.messages import DetectorConfig
+from connectors.detector import DetectorConfig
 from connectors.settings import KafkaSettings
 from tests.benchmarks.flow_process import FlowProcess, await_judged, broker_with_topics
 from tests.benchmarks.load import Record, labels_of

@@ -28,7 +28,8 @@ import httpx
 import psutil
 from websockets.asyncio.client import ClientConnection, connect
 
-from connectors.messages import Anomaly, DetectorConfig, EventType
+from connectors.anomaly import Anomaly, EventType
+from connectors.detector import DetectorConfig
 from flows.detectors.auto_state import WARMUP
 from tests.benchmarks import injection
 from tests.benchmarks.flow_process import FlowProcess, broker_with_topics

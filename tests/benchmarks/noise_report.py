@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from connectors.messages import Anomaly
+from connectors.anomaly import Anomaly
 from tests.benchmarks.injection import tells_of
 
 MOST_UNCAUSED = 3

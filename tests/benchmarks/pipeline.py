@@ -19,7 +19,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from connectors.messages import DetectorConfig
+from connectors.detector import DetectorConfig
 from connectors.settings import KafkaSettings
 from tests.benchmarks.flow_process import Cost, Feeder, FlowProcess, await_judged, broker_with_topics
 from tests.benchmarks.load import SHARDS, START_MS, STEP_MS, Load

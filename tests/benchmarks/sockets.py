@@ -20,8 +20,9 @@ from pathlib import Path
 
 import psutil
 
+from connectors.anomaly import Contributor
 from connectors.kafka_clients import confirm, make_producer
-from connectors.messages import Contributor, OutRecord
+from connectors.messages import OutRecord
 from connectors.settings import KafkaSettings
 from tests.anomalies import make_anomaly
 from tests.apis import api_process, api_settings

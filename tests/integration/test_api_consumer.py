@@ -12,8 +12,8 @@ import pytest
 from hypothesis import Phase, given, seed, settings
 
 from api.schema import SCHEMA_PATH
+from connectors.anomaly import Anomaly
 from connectors.kafka_clients import confirm, make_producer
-from connectors.messages import Anomaly
 from connectors.settings import KafkaSettings
 from tests import consumer
 from tests.anomalies import anomalies, closed, make_anomaly

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from api.revisions import AUTHOR
-from connectors.messages import DetectorConfig, DetectorRevision
+from connectors.detector import DetectorConfig, DetectorRevision
 from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
 from tests.apis import RunningApi, api_process, api_settings, running_api, wait_for

@@ -17,8 +17,9 @@ from websockets.http11 import Response
 from websockets.sync.client import ClientConnection, connect
 from websockets.uri import parse_uri
 
+from connectors.anomaly import Anomaly, AnomalySignal, Severity
+from connectors.detector import Shape
 from connectors.kafka_clients import confirm, make_producer
-from connectors.messages import Anomaly, AnomalySignal, Severity, Shape
 from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
 from tests.anomalies import closed, make_anomaly

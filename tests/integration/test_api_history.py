@@ -17,9 +17,9 @@ from websockets.sync.client import connect
 
 from api import rule_proposal
 from api.settings import ApiSettings
+from connectors.anomaly import Anomaly, AnomalyDetector, Direction
 from connectors.clock import wall_clock_ms
 from connectors.feedback import Rule
-from connectors.messages import Anomaly, AnomalyDetector, Direction
 from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
 from tests.anomalies import START_MS, closed, make_anomaly

@@ -13,8 +13,9 @@ import pytest
 
 from api.source_table import MAX_SOURCES
 from api.store_tables import sources as table
+from connectors.anomaly import AnomalyDetector, AnomalySignal
 from connectors.codec.encode import encode_write_request
-from connectors.messages import AnomalyDetector, AnomalySignal, Shape
+from connectors.detector import Shape
 from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
 from tests.anomalies import make_anomaly

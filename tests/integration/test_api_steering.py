@@ -11,7 +11,7 @@ import pytest
 from api.journal import publish
 from api.kept_revisions import PER_DETECTOR
 from api.revisions import REQUEST_HEADER
-from connectors.messages import DetectorConfig, DetectorRevision
+from connectors.detector import DetectorConfig, DetectorRevision
 from connectors.topics import create_topics
 from tests.apis import RunningApi, api_settings, running_api, wait_for
 from tests.brokers import read_all

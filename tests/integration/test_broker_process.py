@@ -22,8 +22,8 @@ import pytest
 from api.child import ANNOUNCE, parse_event
 from api.default_detectors import DEFAULTS, write_defaults
 from api.journal import FILE_NAME, Journal, publish
+from connectors.detector import DetectorRevision
 from connectors.follower import TopicLog
-from connectors.messages import DetectorRevision
 from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
 from tests.apis import api_settings, running_api

@@ -27,9 +27,10 @@ from api.retention import Retention, first_too_many, forget_before, forget_to, r
 from api.store_engine import WRITING, make_engine, store_url
 from api.store_steps import upgrade
 from api.store_tables import anomaly_events, anomaly_labels
+from connectors.anomaly import Anomaly, AnomalyDetector, AnomalySignal, Peak, Severity
+from connectors.detector import Shape
 from connectors.errors import Rejected
 from connectors.feedback import Feedback, FeedbackKind, Said, Verdict, feedback
-from connectors.messages import Anomaly, AnomalyDetector, AnomalySignal, Peak, Severity, Shape
 from tests.anomalies import START_MS, anomalies, closed, make_anomaly
 
 pytestmark = pytest.mark.integration

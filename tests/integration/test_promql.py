@@ -21,7 +21,8 @@ import pytest
 from connectors.codec.remote_write import Version, split_request
 from connectors.codec.runs import Runs
 from connectors.codec.series_hash import tenant_seed
-from connectors.messages import DEFAULT_TENANT, Detector, DetectorConfig, Group, Shape
+from connectors.detector import Detector, DetectorConfig, Group, Shape
+from connectors.messages import DEFAULT_TENANT
 from flows.config import compile_config
 from flows.selector import parse_selector
 from tests import naive_groups

@@ -11,8 +11,8 @@ import pytest
 
 from api.default_detectors import first_revisions
 from api.journal import publish
+from connectors.detector import DetectorRevision
 from connectors.errors import Unavailable
-from connectors.messages import DetectorRevision
 from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
 from tests.brokers import Embedded, free_port, frozen, read_all

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from api.template_catalogue import TEMPLATES
+from connectors.anomaly import Anomaly
 from connectors.codec.encode import encode_labels
 from connectors.codec.series_hash import series_hash
-from connectors.messages import DEFAULT_TENANT, Anomaly, ControlRecord, DetectorRevision
+from connectors.detector import DetectorRevision
+from connectors.messages import DEFAULT_TENANT, ControlRecord
 from flows.block import Block
 from flows.chunks import NewSeries, Samples
 from flows.limits import BlockLimits

@@ -23,6 +23,8 @@ PURE = (
     "connectors.errors",
     "connectors.refusals",
     "connectors.messages",
+    "connectors.detector",
+    "connectors.anomaly",
     "connectors.catalogue",
     "connectors.status",
     "connectors.codec",

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from api.around import around, query_of, range_around
-from connectors.messages import Anomaly, AnomalySignal, Shape
+from connectors.anomaly import Anomaly, AnomalySignal
+from connectors.detector import Shape
 from connectors.sources.decode import SourceSeries
 from flows.config import ConfigError
 from tests.anomalies import make_anomaly

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from api.backtest_plot import DPI, SIZE_INCHES, check_plotting, write_plot
+from connectors.detector import DetectorConfig
 from connectors.errors import Rejected
-from connectors.messages import DetectorConfig
 from flows.frame import Frame
 from flows.policy import threshold_of
 from flows.replay import EVERYTHING, replay

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from api.backtest_summary import LOUDEST, WEEK_MS, Summary
-from connectors.messages import DetectorConfig
+from connectors.detector import DetectorConfig
 from flows.frame import Frame
 from flows.replay import EVERYTHING, replay
 

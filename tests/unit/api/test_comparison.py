@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.comparison import compare
-from connectors.messages import Anomaly, AnomalySignal, Shape
+from connectors.anomaly import Anomaly, AnomalySignal
+from connectors.detector import Shape
 from tests.anomalies import make_anomaly
 
 MANY = 20_000

@@ -7,7 +7,7 @@ import pytest
 
 from api.detector_health import DetectorHealth, HealthState, Why, health_of
 from api.standing import standing_of
-from connectors.messages import Budget, Detector, DetectorConfig, Group, Period
+from connectors.detector import Budget, Detector, DetectorConfig, Group, Period
 from connectors.status import DetectorStatus
 from tests.told import NOW_MS, detector_status, partition_status
 

@@ -21,9 +21,10 @@ from api.socket_messages import (
     TrainingEvent,
 )
 from api.subscription import ALL, Wanted
+from connectors.anomaly import AnomalySignal, Severity
+from connectors.detector import Shape
 from connectors.errors import Overloaded
 from connectors.follower import Received
-from connectors.messages import AnomalySignal, Severity, Shape
 from connectors.probes import Status
 from flows.selector import parse_selector
 from tests.anomalies import make_anomaly

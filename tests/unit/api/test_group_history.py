@@ -10,7 +10,7 @@ import pytest
 from api.group_history import aligned, group_history, plan_of, query_of, sent_groups, signal_of
 from api.training_history import PastSeries, whole_steps
 from api.training_range import TrainingRange
-from connectors.messages import Aggregate, Detector, Group, Shape
+from connectors.detector import Aggregate, Detector, Group, Shape
 from connectors.training import NO_LABELS
 from flows.config import ConfigError
 from flows.group import GroupPlan

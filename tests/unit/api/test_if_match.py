@@ -2,7 +2,7 @@ import pytest
 
 from api.if_match import base_revision
 from api.problems import ApiError, Code
-from connectors.messages import Detector, DetectorConfig
+from connectors.detector import Detector, DetectorConfig
 
 config = DetectorConfig(name="n", kind="mad", selector="up")
 detector = Detector(id="d-1", revision=3, config=config, author="a", updated_ms=1)

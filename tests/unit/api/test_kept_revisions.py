@@ -1,5 +1,5 @@
 from api.kept_revisions import KeptRevisions
-from connectors.messages import Detector, DetectorConfig
+from connectors.detector import Detector, DetectorConfig
 
 
 def detector(detector_id: str, revision: int) -> Detector:

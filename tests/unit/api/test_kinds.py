@@ -6,7 +6,7 @@ import pytest
 
 from api.app import create_app
 from api.settings import ApiSettings
-from connectors.messages import DetectorConfig
+from connectors.detector import DetectorConfig
 from flows.config import check_config
 from flows.detectors.registry import KINDS
 from tests.apis import ask

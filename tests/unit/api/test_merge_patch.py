@@ -6,7 +6,7 @@ from fastapi.exceptions import RequestValidationError
 
 from api.merge_patch import MAX_DEPTH, merged, patched
 from api.problems import ApiError, Code
-from connectors.messages import DetectorConfig
+from connectors.detector import DetectorConfig
 
 CONFIG = DetectorConfig(
     name="n", kind="mad", selector="up", params={"window": 60, "hold_s": 5.0}, threshold=9.0, labels={"team": "web"}

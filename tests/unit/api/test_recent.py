@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.recent import Change, Filter, Kept, RecentAnomalies, State, place
-from connectors.messages import Anomaly, Severity
+from connectors.anomaly import Anomaly, Severity
 from tests.anomalies import closed, make_anomaly
 
 ALL = Filter()

@@ -7,9 +7,9 @@ from api.meters import ApiMeters
 from api.revisions import WRITE_HEADER, RevisionLog, Written
 from api.settings import ApiSettings
 from api.upkeep import Upkeep
+from connectors.detector import Detector, DetectorConfig, DetectorRevision
 from connectors.errors import Overloaded, Unavailable
 from connectors.follower import Received
-from connectors.messages import Detector, DetectorConfig, DetectorRevision
 from flows.config import ConfigError
 from flows.revisions import Outcome
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from jsonschema import Draft202012Validator
 
 from api.schema import DIALECT, SCHEMA_ID, SCHEMA_PATH, anomaly_schema
-from connectors.messages import Anomaly
+from connectors.anomaly import Anomaly
 from tests.anomalies import anomalies, closed, make_anomaly
 
 DOC = Path(__file__).parents[3] / "docs" / "anomalies.md"

@@ -2,7 +2,7 @@ import pytest
 
 from api.problems import ApiError, Code
 from api.selection import Filter, RunState, parse_labels
-from connectors.messages import Detector, DetectorConfig
+from connectors.detector import Detector, DetectorConfig
 
 CONFIG = DetectorConfig(
     name="Checkout latency", kind="mad", selector='{job="shop"}', labels={"team": "web", "tier": "1"}

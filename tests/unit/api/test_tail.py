@@ -12,7 +12,7 @@ from websockets.sync.server import ServerConnection, serve
 
 from api.socket_messages import CLOSE_SLOW, AnomalyEvent, ErrorCode, SocketError, Subscribed
 from api.tail import MAX_LINE, Interrupts, Line, run_tail, socket_url
-from connectors.messages import Notice, Severity
+from connectors.anomaly import Notice, Severity
 from tests.anomalies import make_anomaly
 
 plain = Line(colour=False, zone=UTC)

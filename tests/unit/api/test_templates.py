@@ -8,7 +8,7 @@ from api.app import create_app
 from api.settings import ApiSettings
 from api.template_catalogue import TEMPLATES
 from api.templates import narrowed
-from connectors.messages import DetectorConfig
+from connectors.detector import DetectorConfig
 from flows.config import ConfigError, check_config
 from flows.selector import parse_selector
 from tests.apis import ask

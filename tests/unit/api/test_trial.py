@@ -9,8 +9,8 @@ from api.comparison import compare
 from api.meters import ApiMeters
 from api.problems import ApiError, Code
 from api.trial import WAITING_MOST, Trial, Trials, judge
+from connectors.detector import DetectorConfig
 from connectors.errors import Overloaded, Unavailable
-from connectors.messages import DetectorConfig
 from flows.frame import Frame
 from flows.replay import replay
 

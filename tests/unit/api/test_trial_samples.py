@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from api.trial_samples import MAX_SAMPLES, Samples, check_judgeable, parted
-from connectors.messages import DetectorConfig, Group
+from connectors.detector import DetectorConfig, Group
 from flows.config import ConfigError
 
 T0 = 1_700_000_000_000

@@ -7,7 +7,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from connectors.messages import AnomalySignal, Shape
+from connectors.anomaly import AnomalySignal
+from connectors.detector import Shape
 from tests.anomalies import make_anomaly
 from tests.benchmarks.injection import LOADS, tells_of, transfer, write
 from tests.benchmarks.noise_report import FOUND_WITHIN_S, MOST_UNCAUSED, Heard, Injected, Outcome

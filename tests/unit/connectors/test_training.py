@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from connectors.detector import Detector, DetectorConfig
 from connectors.errors import Rejected
-from connectors.messages import DEFAULT_TENANT, Detector, DetectorConfig, OutRecord
+from connectors.messages import DEFAULT_TENANT, OutRecord
 from connectors.training import (
     TRAINING_DETECTOR_HEADER,
     TRAINING_HEADER,

@@ -12,17 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.anomaly import Anomaly, ClosedBy, EventType
 from connectors.codec.encode import encode_labels
+from connectors.detector import Shape
 from connectors.kafka_clients import MAX_REQUEST_BYTES
 from connectors.messages import (
     DEAD_LETTER_BYTES_HEADER,
     DEAD_LETTER_ORIGIN_HEADER,
     DEAD_LETTER_REASON_HEADER,
-    Anomaly,
-    ClosedBy,
-    EventType,
     MetricType,
-    Shape,
 )
 from flows.chunks import Chunk, NewSeries, Samples, Types
 from flows.persistence import load, save

@@ -9,18 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.anomaly import EventType
 from connectors.codec.encode import encode_labels
-from connectors.messages import (
-    Budget,
-    ControlRecord,
-    Detector,
-    DetectorConfig,
-    EventType,
-    Group,
-    OutRecord,
-    Period,
-    Shape,
-)
+from connectors.detector import Budget, Detector, DetectorConfig, Group, Period, Shape
+from connectors.messages import ControlRecord, OutRecord
 from flows.block import Block
 from flows.budget import LEARN_S, PERIOD_S, Budgets, level_of
 from flows.chunks import Chunk, Samples

@@ -8,7 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from connectors.messages import CONTROL_HEADER, ControlRecord, DetectorConfig
+from connectors.detector import DetectorConfig
+from connectors.messages import CONTROL_HEADER, ControlRecord
 from flows.block import Block
 from flows.detectors.registry import KINDS
 from flows.persistence import load, save

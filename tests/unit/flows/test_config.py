@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from connectors.detector import Budget, Detector, DetectorConfig, DetectorRevision, Group, Period, Shape
 from connectors.errors import Rejected
-from connectors.messages import Budget, Detector, DetectorConfig, DetectorRevision, Group, Period, Shape
 from flows.config import CompiledDetector, ConfigError, GatherKey, check_config, compile_config
 from flows.detectors.mad import Mad
 from flows.detectors.registry import KINDS, Trait

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from connectors.messages import Aggregate, Anomaly, Group, Shape
+from connectors.anomaly import Anomaly
+from connectors.detector import Aggregate, Group, Shape
 from flows import contributions
 from flows.contributions import COLUMNS, TOP, Contributors, heaviest, stand_out
 from flows.detectors.base import Table

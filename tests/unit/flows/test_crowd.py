@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import flows.revisions
-from connectors.messages import DetectorConfig, DetectorRevision
+from connectors.detector import DetectorConfig, DetectorRevision
 from flows.config import compile_config
 from flows.crowd import newcomers
 from flows.revisions import DetectorTable, Outcome

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.messages import DetectorConfig
+from connectors.detector import DetectorConfig
 from flows.detectors.base import Scored
 from flows.episode import CLOSED, ESCALATED, OPENED, REMINDED, UPDATED
 from flows.episodes import EVENTS_PER_CALL, EpisodeTable, Events, Lanes

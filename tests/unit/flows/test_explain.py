@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from connectors.messages import Change, Shape
+from connectors.anomaly import Change
+from connectors.detector import Shape
 from flows.config import ProgramKey
 from flows.detectors.registry import KINDS
 from flows.episode import Episode

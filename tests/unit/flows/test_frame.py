@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from connectors.messages import Shape
+from connectors.detector import Shape
 from flows.frame import Frame, fresh_samples, joined, shaped, with_entity
 
 NAN = np.nan

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from connectors.messages import DetectorConfig, Group, MetricType, Shape
+from connectors.detector import DetectorConfig, Group, Shape
+from connectors.messages import MetricType
 from flows import gathering as module
 from flows.chunks import Types
 from flows.group import GroupPlan

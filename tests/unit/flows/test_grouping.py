@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.messages import DetectorConfig, Group, Shape
+from connectors.detector import DetectorConfig, Group, Shape
 from flows.chunks import Samples
 from tests import naive_groups
 from tests.examples import examples

@@ -14,8 +14,8 @@ from connectors.codec.remote_write import Version, split_request
 from connectors.codec.runs import Runs
 from connectors.codec.series_hash import tenant_seed
 from connectors.codec.varint import encode_varint
+from connectors.detector import Shape
 from connectors.errors import Rejected
-from connectors.messages import Shape
 from flows.shape.native import add, change, native_quantile
 from flows.shown import Shown
 from tests.examples import examples

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.messages import Budget, DetectorConfig, Group, Period, Shape
+from connectors.detector import Budget, DetectorConfig, Group, Period, Shape
 from flows.detectors.registry import KINDS, Trait
 from tests.examples import examples
 from tests.groups import Partitions, Sample, record_of, sharing_logs

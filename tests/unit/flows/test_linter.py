@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from connectors.messages import Detector, DetectorConfig, Group
+from connectors.detector import Detector, DetectorConfig, Group
 from flows.config import ConfigError, check_config
 from flows.detectors.registry import KINDS, Trait
 from flows.futility import check_proposal

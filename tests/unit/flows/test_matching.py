@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.codec.encode import encode_labels
-from connectors.messages import Aggregate, Detector, Group
+from connectors.detector import Aggregate, Detector, Group
 from flows.conditions import Conditions
 from flows.config import CompiledDetector, compile_config
 from flows.label_columns import LabelColumns

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from connectors.anomaly import ClosedBy, EventType
 from connectors.codec.encode import encode_labels
 from connectors.codec.native import NativeHistogram
+from connectors.detector import Detector, DetectorConfig, Group, Shape
 from connectors.feedback import Rule
-from connectors.messages import ClosedBy, Detector, DetectorConfig, EventType, Group, Shape
 from flows import config as flows_config
 from flows import merge
 from flows.config import ConfigError

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from connectors.detector import Detector
 from connectors.errors import TocsinError
 from connectors.follower import Received
-from connectors.messages import Detector
 from connectors.reader import ReaderStats
 from flows.config import CompiledDetector, compile_config
 from flows.decode import Decoder

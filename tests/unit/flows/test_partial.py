@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from connectors.codec.encode import encode_labels
-from connectors.messages import Aggregate, Group, Shape
+from connectors.detector import Aggregate, Group, Shape
 from flows.partial import NO_BOUND, GroupName, Portion, aggregate_members, merge_portions
 
 A, B = encode_labels({"x": "a"}), encode_labels({"x": "b"})

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from connectors.anomaly import Anomaly
 from connectors.codec.encode import encode_labels
 from connectors.codec.series_hash import series_hash
-from connectors.messages import Anomaly, Group
+from connectors.detector import Group
 from flows.chunks import NewSeries, Samples
 from flows.detectors.outlier import GROUP, Outlier, OutlierParams
 from flows.peers import Peers

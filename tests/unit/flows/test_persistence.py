@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from connectors.messages import Budget, ClosedBy, Detector, EventType, Shape
+from connectors.anomaly import ClosedBy, EventType
+from connectors.detector import Budget, Detector, Shape
 from flows.block import Block
 from flows.config import CompiledDetector, ConfigError, compile_config
 from flows.limits import BlockLimits

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from connectors.messages import Budget, DetectorConfig, Period
+from connectors.detector import Budget, DetectorConfig, Period
 from flows.policy import (
     DEFAULT_THRESHOLD,
     NO_BUDGET,

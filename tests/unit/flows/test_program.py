@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from connectors.messages import Shape
+from connectors.detector import Shape
 from flows.calibration import allocate_tails, calibrate
 from flows.config import ProgramKey
 from flows.program import Program

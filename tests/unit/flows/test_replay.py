@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from connectors.anomaly import Anomaly
 from connectors.codec.encode import encode_labels
-from connectors.messages import Aggregate, Anomaly, Budget, DetectorConfig, Group, Period
+from connectors.detector import Aggregate, Budget, DetectorConfig, Group, Period
 from flows import replay as replay_module
 from flows.config import ConfigError
 from flows.detectors.base import STALE_MARKER

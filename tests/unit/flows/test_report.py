@@ -11,21 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import flows.report
-from connectors.codec.encode import encode_labels
-from connectors.messages import (
+from connectors.anomaly import (
     Anomaly,
     AnomalyDetector,
     AnomalySignal,
     ClosedBy,
-    Detector,
     Direction,
     EventType,
     Notice,
-    OutRecord,
     Peak,
     Severity,
-    Shape,
 )
+from connectors.codec.encode import encode_labels
+from connectors.detector import Detector, Shape
+from connectors.messages import OutRecord
 from flows.config import compile_config
 from flows.episode import CLOSED, EPISODE, ESCALATED, OPENED, REMINDED, UPDATED, Episode
 from flows.explain import Manner, chance_per_week, change_of

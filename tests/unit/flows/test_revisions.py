@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import flows.revisions
-from connectors.messages import Detector, DetectorConfig, DetectorRevision
+from connectors.detector import Detector, DetectorConfig, DetectorRevision
 from flows.config import CompiledDetector, compile_config
 from flows.revisions import CompileOnce, DetectorTable, Outcome
 from tests.streams import config

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from connectors.anomaly import Anomaly, Direction, EventType
 from connectors.feedback import FeedbackKind, Rule, feedback
-from connectors.messages import MAX_TIME_MS, Anomaly, Direction, EventType
+from connectors.messages import MAX_TIME_MS
 from flows import rules as module
 from flows.block import Block
 from flows.persistence import load, save

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.messages import Shape
+from connectors.detector import Shape
 from flows.explain import Manner
 from flows.sentence import MAX_SIGNAL, deviation, duration, how_often, number, sentence, signal_text
 from tests.episodes import episode

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from connectors.codec.native import NativeHistogram
-from connectors.messages import Shape
+from connectors.detector import Shape
 from flows.shown import Seen, Shown
 from tests.groups import Partitions, histogram_record, sharing_logs
 from tests.series import START_MS

@@ -8,8 +8,10 @@ from itertools import pairwise
 
 import pytest
 
+from connectors.anomaly import Anomaly, ClosedBy, EventType
 from connectors.codec.encode import encode_labels
-from connectors.messages import Anomaly, ClosedBy, ControlRecord, EventType, Shape
+from connectors.detector import Shape
+from connectors.messages import ControlRecord
 from flows.chunks import Chunk
 from flows.persistence import load, save
 from tests.series import START_MS

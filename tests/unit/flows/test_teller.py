@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from connectors.messages import Budget, DetectorConfig, Group, OutRecord, Period
+from connectors.detector import Budget, DetectorConfig, Group, Period
+from connectors.messages import OutRecord
 from connectors.status import DetectorStatus, PartitionStatus, SignalState, SignalStatus, place_of
 from flows import teller
 from flows.block import Block

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from connectors.messages import Detector, DetectorConfig, OutRecord
+from connectors.detector import Detector, DetectorConfig
+from connectors.messages import OutRecord
 from connectors.training import PartState, TrainingBegin, TrainingCancel, TrainingEnd, TrainingPart
 from flows import training
 from flows.block import Block

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from connectors.messages import Aggregate, Detector, DetectorConfig, Group, OutRecord, Shape
+from connectors.detector import Aggregate, Detector, DetectorConfig, Group, Shape
+from connectors.messages import OutRecord
 from connectors.training import NO_LABELS, PartState, TrainingBegin, TrainingEnd, TrainingPart
 from flows.block import Block
 from flows.chunks import Chunk

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.messages import DetectorConfig
+from connectors.detector import DetectorConfig
 from flows.episodes import Lanes
 from flows.policy import POLICY, policy_of
 from flows.trials import LEVELS, N_LEVELS, Trials

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from connectors.messages import Detector, Group
+from connectors.detector import Detector, Group
 from connectors.reader import ReaderStats
 from connectors.training import TrainingBegin, TrainingCancel
 from flows.config import compile_config

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from connectors.messages import Aggregate, Anomaly, DetectorConfig, Group
+from connectors.anomaly import Anomaly
+from connectors.detector import Aggregate, DetectorConfig, Group
 from flows.block import Block
 from flows.chunks import NewSeries, Samples
 from flows.config import compile_merged

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from connectors.codec.encode import encode_labels
-from connectors.messages import Detector
+from connectors.detector import Detector
 from flows.chunks import NewSeries
 from flows.config import CompiledDetector, compile_config
 from flows.policy import policy_of

@@ -12,7 +12,7 @@ import annotated_types
 import pytest
 from pydantic.fields import FieldInfo
 
-from connectors.messages import DetectorConfig, Group, Shape
+from connectors.detector import DetectorConfig, Group, Shape
 from flows.budget import LEARN_S, MEMORY_ALARMS, STORM_SHARE
 from flows.config import check_config
 from flows.course import TELL_EVERY_MS

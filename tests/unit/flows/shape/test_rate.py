@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.messages import Shape
+from connectors.detector import Shape
 from flows.shape.rate import MAX_GAP_MS, allocate_rates, rates
 from tests import naive
 from tests.examples import examples
