@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from api.backlog import Entry
 from api.cursor import Offsets
-from api.socket_messages import topics_of
-from api.subscription import Wanted
+from api.frames import Write, frames_of
+from api.subscription import Wanted, wish_of
 
 
 class Replay:
@@ -37,17 +37,31 @@ class Client:
         self.id = secrets.token_hex(8)
         self.peer = peer
         self.since_ms = since_ms
-        self.topics: dict[str, Wanted] = {}
+        self.topics = {}
         self.ahead: Offsets = {}
         """Where it has been told more already, by another replica, than this one has read."""
         self.missed: Replay | None = None
         """What it is to get behind the answer to its ``subscribe``."""
         self.sent = 0
+        self.write: Write | None = None
+        """Puts frames onto its connection at once; None where that cannot be."""
         self.slow = asyncio.Event()
         self._limit = queue_limit
         self._queue: deque[str | Replay] = deque()
         self._awake = asyncio.Event()
+        self._resting = False
+        """Whether it waits for the next message, all before having been handed to the connection."""
         self._replay: Replay | None = None
+
+    @property
+    def topics(self) -> Mapping[str, Wanted]:
+        """What it is subscribed to; replaced when that changes."""
+        return self._topics
+
+    @topics.setter
+    def topics(self, topics: Mapping[str, Wanted]) -> None:
+        self._topics = topics
+        self.wish = wish_of(topics)
 
     @property
     def waiting(self) -> int:
@@ -58,14 +72,6 @@ class Client:
     def replaying(self) -> int:
         """Events that it has missed and not got yet."""
         return sum(replay.left for replay in (self.missed, self._replay) if replay is not None)
-
-    def wants(self, entry: Entry) -> bool:
-        """Whether an event is on a topic of it, and meets what that was subscribed with."""
-        return self.wants_of(topics_of(entry.kept.severity, entry.kept.detector), entry)
-
-    def wants_of(self, topics: Collection[str], entry: Entry) -> bool:
-        """The same, of an event whose topics are known."""
-        return any(wanted.takes(entry) for topic, wanted in self.topics.items() if topic in topics)
 
     def was_told(self, entry: Entry) -> bool:
         """Whether it has got the event from another replica."""
@@ -82,33 +88,54 @@ class Client:
             if 2 * len(self._queue) > self._limit:  # in a storm there is no time to gather
                 self._awake.set()
 
-    def wake(self) -> None:
-        """Let what waits be sent."""
-        if self._queue:
+    def wake(self) -> int:
+        """Let what waits be sent: now, if the connection takes it, or by the client's own task.
+
+        Returns how many messages were sent now.
+        """
+        if not self._queue:
+            return 0
+        sent = self._write_all() if self._resting else 0
+        if not sent:
             self._awake.set()
+        return sent
+
+    def _write_all(self) -> int:
+        if self.write is None or self.missed is not None or len(self._queue) > MOST_AT_ONCE:
+            return 0
+        texts: tuple[str, ...] = tuple(self._queue)  # type: ignore[arg-type]  # nothing missed is among them
+        if not self.write(frames_of(texts)):
+            return 0
+        self._queue.clear()
+        self.sent += len(texts)
+        return len(texts)
 
     def answer(self, text: str) -> None:
         """Queue an answer, and behind it what was missed, to be sent now."""
         self.offer(text)
         if self.missed is not None:
             self.offer(self.missed)
-        self.wake()
+        self._awake.set()
 
-    async def taken(self) -> list[str]:
+    async def taken(self) -> tuple[str, ...]:
         """The next messages, at least one, in the order of the offers."""
         while True:
             missed = self._replay.next() if self._replay is not None else None
             if missed is not None:
-                return [missed]
+                return (missed,)
             self._replay = None
             texts = self._texts()
             if texts:
-                return texts
+                return tuple(texts)
             if self._queue:
                 self._replay, self.missed = self._queue.popleft(), None  # type: ignore[assignment]  # no text is first
                 continue
             self._awake.clear()
-            await self._awake.wait()
+            self._resting = True
+            try:
+                await self._awake.wait()
+            finally:
+                self._resting = False
 
     def _texts(self) -> list[str]:
         """What is at the head of the queue, up to what was missed."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 
 from api.backlog import Backlog, Entry, Gone
 from api.client import Client, Replay
@@ -18,7 +18,7 @@ from api.cursor import Cursor, Offsets
 from api.meters import ApiMeters
 from api.recent import Change, Kept, RecentAnomalies
 from api.socket_messages import anomaly_text, published_text, topics_of
-from api.subscription import Wanted
+from api.subscription import Wanted, Wish, is_wished
 from connectors.anomaly import Anomaly
 from connectors.errors import Overloaded, Rejected
 from connectors.follower import Received
@@ -75,8 +75,7 @@ class Feed:
         while True:
             await self._told.wait()
             self._told.clear()
-            for client in self.clients:
-                client.wake()
+            self._meters.sent_messages.inc(sum(client.wake() for client in self.clients))
             await asyncio.sleep(GATHER_S)
 
     def publish(self, topic: str, data: Message) -> None:
@@ -104,10 +103,10 @@ class Feed:
             message = "the cursor is of another topic or broker"
             raise Gone(message)
         missed = self._backlog.since(since.offsets)
-        client.topics.update(topics)
+        client.topics = {**client.topics, **topics}
         reached = self._backlog.reached
         client.ahead = {part: told for part, told in since.offsets.items() if told > reached.get(part, 0)}
-        wanted = [entry for entry in missed if client.wants(entry)]
+        wanted = [entry for entry in missed if is_wished(client.wish, _topics(entry), entry)]
         if wanted:
             client.missed = Replay(wanted, partial(_missed_text, self.mark, dict(since.offsets)))
         return len(wanted)
@@ -139,8 +138,13 @@ class Feed:
 
     def _tell(self, entry: Entry) -> None:
         """Offer one event, which is JSON already, to every subscriber."""
-        topics = topics_of(entry.kept.severity, entry.kept.detector)
-        subscribers = [client for client in self.clients if client.wants_of(topics, entry)]
+        topics = _topics(entry)
+
+        @cache
+        def is_for(wish: Wish) -> bool:
+            return is_wished(wish, topics, entry)
+
+        subscribers = [client for client in self.clients if is_for(client.wish)]
         if not subscribers:
             return
         self._told.set()
@@ -152,6 +156,10 @@ class Feed:
             elif not client.was_told(entry):
                 client.ahead = {part: told for part, told in client.ahead.items() if told > reached.get(part, 0)}
                 client.offer(anomaly_text(entry.kept.event, self.cursor(client)))
+
+
+def _topics(entry: Entry) -> frozenset[str]:
+    return topics_of(entry.kept.severity, entry.kept.detector)
 
 
 def _furthest(first: Offsets, second: Offsets) -> Offsets:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import socket
 from contextlib import suppress
 from typing import Any
 
@@ -24,6 +25,8 @@ from connectors.logs import CONNECTIONS_LOGGER
 FAULTS_OF_CLIENTS = logging.getLogger(f"{CONNECTIONS_LOGGER}.faults")
 """What a connection tells of itself: all that a client does wrong, as an error with its traceback. The client is told;
 the log, which it could fill, is not."""
+UNSENT_BYTES = 1 << 18
+"""What the kernel holds for a WebSocket client beside what is under way to it; some fifty long anomalies."""
 SHUTDOWN_S = 5
 """Requests under way get so long to end when the process is asked to stop."""
 
@@ -47,9 +50,28 @@ class CuttingWebSocketProtocol(WebSocketsSansIOProtocol):
             await super().send(message)
             return
         await self.writable.wait()
-        if self.close_sent or self.disconnected or self.transport.is_closing():
+        if not self.write_frames(message[FRAMES]):
             raise ClientDisconnected
-        self.transport.write(message[FRAMES])
+
+    def write_frames(self, frames: bytes) -> bool:
+        """Write them now (``api.frames.Write``), unless the client does not read what it has, or is gone."""
+        if self.close_sent or self.disconnected or not self.writable.is_set() or self.transport.is_closing():
+            return False
+        self.transport.write(frames)
+        return True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take no more of what a client does not read than it takes to keep it busy: the kernel would hold 4 MB."""
+        super().connection_made(transport)
+        wire = transport.get_extra_info("socket")
+        if wire is not None and wire.family in {socket.AF_INET, socket.AF_INET6}:
+            wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+
+    async def run_asgi(self) -> None:
+        """Run the application, which may write frames at once."""
+        extensions: Any = self.scope["extensions"]
+        extensions[FRAMES] = self.write_frames
+        await super().run_asgi()
 
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
         """The application has ended for this connection."""

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Response, WebSocket, WebSocketDisconnect
 
 from api.client import Client
 from api.context import Context
-from api.frames import send_frames
+from api.frames import send_frames, write_of
 from api.problems import MEDIA_TYPE, REQUEST_ID_HEADER, Code, problem_of
 from api.socket_answers import answer_to
 from api.socket_messages import CLOSE_BUSY, CLOSE_SLOW
@@ -36,6 +36,7 @@ async def serve(socket: WebSocket) -> None:
         context.meters.closed_clients.labels("too_many").inc()
         await socket.close(CLOSE_BUSY, str(error)[:120])
         return
+    client.write = write_of(socket)
     try:
         await _converse(socket, client, context)
     finally:

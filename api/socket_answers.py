@@ -46,8 +46,7 @@ def _obey(message: ClientMessage, client: Client, context: Context) -> Message:
         case Subscribe():
             return _subscribe(message, client, context)
         case Unsubscribe(topics=topics):
-            for topic in topics:
-                client.topics.pop(topic, None)
+            client.topics = {topic: wanted for topic, wanted in client.topics.items() if topic not in topics}
             return _subscribed(client, context)
 
 
@@ -62,7 +61,7 @@ def _subscribe(message: Subscribe, client: Client, context: Context) -> Message:
     except SelectorError as error:
         return SocketError(code=ErrorCode.BAD_SELECTOR, detail=str(error)[:1000])
     if message.since is None:
-        client.topics.update(dict.fromkeys(message.topics, wanted))
+        client.topics = {**client.topics, **dict.fromkeys(message.topics, wanted)}
         return _subscribed(client, context)
     return _resume(message, message.since, wanted, client, context)
 

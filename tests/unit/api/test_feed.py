@@ -1,5 +1,6 @@
 import asyncio
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from api.backlog import Backlog, Gone
 from api.client import Client
 from api.cursor import Cursor
 from api.feed import Feed
+from api.frames import frames_of
 from api.meters import ApiMeters
 from api.recent import RecentAnomalies
 from api.socket_messages import (
@@ -26,7 +28,7 @@ from connectors.detector import Shape
 from connectors.errors import Overloaded
 from connectors.follower import Received
 from connectors.probes import Status
-from flows.selector import parse_selector
+from flows.selector import Selector, parse_selector
 from tests.anomalies import make_anomaly
 
 MARK = "0123abcd"
@@ -273,7 +275,7 @@ def test_a_client_that_nothing_waits_for_waits() -> None:
     feed, _ = make_feed()
     client = subscribed(feed)
 
-    async def main() -> list[str]:
+    async def main() -> tuple[str, ...]:
         taking, waking = asyncio.create_task(client.taken()), asyncio.create_task(feed.wake_clients())
         await asyncio.sleep(0)
         assert not taking.done()
@@ -283,3 +285,111 @@ def test_a_client_that_nothing_waits_for_waits() -> None:
         return found
 
     assert len(asyncio.run(main())) == 1
+
+
+class Wire:
+    """A connection that takes frames at once, or not."""
+
+    def __init__(self, *, takes: bool = True) -> None:
+        self.takes = takes
+        self.written: list[bytes] = []
+        self.told = asyncio.Event()
+
+    def write(self, frames: bytes) -> bool:
+        if self.takes:
+            self.written.append(frames)
+            self.told.set()
+        return self.takes
+
+
+async def resting(client: Client, wire: Wire) -> asyncio.Task[tuple[str, ...]]:
+    """The task of a client that has been sent all there was."""
+    client.write = wire.write
+    taking = asyncio.create_task(client.taken())
+    await asyncio.sleep(0)
+    return taking
+
+
+def test_what_waits_is_written_at_once_where_the_connection_takes_it() -> None:
+    async def main() -> tuple[int, bool]:
+        client, wire = Client(10), Wire()
+        taking = await resting(client, wire)
+        for text in ("a", "b"):
+            client.offer(text)
+        sent = client.wake()
+        await asyncio.sleep(0)
+        taking.cancel()
+        assert wire.written == [frames_of(("a", "b"))]
+        assert (client.waiting, client.sent) == (0, 2)
+        assert client.wake() == 0
+        return sent, taking.done()
+
+    assert asyncio.run(main()) == (2, False)
+
+
+@pytest.mark.parametrize("count", [1, 65])
+def test_what_is_not_written_at_once_is_left_to_the_task_of_the_client(count: int) -> None:
+    async def main() -> tuple[str, ...]:
+        client, wire = Client(100), Wire(takes=count > 1)
+        taking = await resting(client, wire)
+        texts = [str(number) for number in range(count)]
+        for text in texts:
+            client._queue.append(text)
+        assert client.wake() == 0
+        assert wire.written == []
+        return await asyncio.wait_for(taking, 10)
+
+    assert asyncio.run(main()) == tuple(str(number) for number in range(min(count, 64)))
+
+
+def test_what_comes_while_something_missed_is_sent_stays_behind_it() -> None:
+    feed, _ = make_feed()
+    feed.handle([received(make_anomaly(number).encode(), number) for number in range(3)])
+
+    async def main() -> list[str]:
+        client, wire = feed.join(), Wire()
+        taking = await resting(client, wire)
+        feed.resume(client, {ALL_ANOMALIES: ALL}, Cursor.parse(f"{MARK}-1"))
+        client.answer("answer")
+        feed.handle([received(make_anomaly(3).encode(), 3)])
+        assert client.wake() == 0
+        assert wire.written == []
+        return [*await asyncio.wait_for(taking, 10), *await everything(client)]
+
+    answer, *events = asyncio.run(main())
+    assert answer == "answer"
+    assert [json.loads(text)["cursor"] for text in events] == [f"{MARK}-{number}" for number in (2, 3, 4)]
+
+
+def test_what_is_written_at_once_is_counted() -> None:
+    feed, meters = make_feed()
+
+    async def main() -> None:
+        client, wire = subscribed(feed), Wire()
+        taking, waking = await resting(client, wire), asyncio.create_task(feed.wake_clients())
+        feed.handle([received(make_anomaly(number).encode(), number) for number in range(3)])
+        await asyncio.wait_for(wire.told.wait(), 10)
+        await asyncio.sleep(0)
+        waking.cancel()
+        taking.cancel()
+
+    asyncio.run(main())
+    assert meters.registry.get_sample_value("tocsin_api_socket_messages_sent_total") == 3
+
+
+def test_what_many_wish_alike_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    feed = feed_of(Backlog(5, 1 << 20, dict), ApiMeters())
+    judged: list[Selector] = []
+    matches = Selector.matches
+
+    def counted(self: Selector, labels: Mapping[str, str]) -> bool:
+        judged.append(self)
+        return matches(self, labels)
+
+    monkeypatch.setattr(Selector, "matches", counted)
+    clients = [feed.join() for _ in range(6)]
+    for number, client in enumerate(clients):
+        client.topics = {ALL_ANOMALIES: Wanted(selector=parse_selector(f'{{job="{"shop" if number % 2 else "web"}"}}'))}
+    feed.handle([received(make_anomaly(1).encode())])
+    assert [client.waiting for client in clients] == [0, 1] * 3
+    assert len(judged) == 2

@@ -142,13 +142,13 @@ def test_whatever_a_client_sends_is_answered_in_the_protocol(text: str) -> None:
 
 
 def test_answers_queue_behind_events() -> None:
-    async def main() -> list[str]:
+    async def main() -> tuple[str, ...]:
         client = Client(10)
         client.offer("event")
         client.offer("answer")
         return await client.taken()
 
-    assert asyncio.run(main()) == ["event", "answer"]
+    assert asyncio.run(main()) == ("event", "answer")
 
 
 class Flood:
