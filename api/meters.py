@@ -109,6 +109,12 @@ class ApiMeters:
         self.sources_asked = Gauge(
             "tocsin_api_source_requests_in_flight", "questions to data sources not answered yet", registry=self.registry
         )
+        self.source_samples_amended = Counter(
+            "tocsin_api_source_samples_amended",
+            "samples of data sources that were left out (outside the range, duplicate) or put in order (unsorted)",
+            ["reason"],
+            registry=self.registry,
+        )
         self.collector_runs = Counter(
             "tocsin_api_collector_runs",
             "runs of collectors, by what became of them",

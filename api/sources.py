@@ -197,7 +197,10 @@ class Sources:
     def _made(self, config: SourceConfig, key: Hashable, retry: Retry) -> Api:
         client = SourceClient(config.endpoint(), self._policy, retry)
         made = PrometheusApi if config.kind is SourceKind.PROMETHEUS else LokiApi
-        return made(client, self.cache, key, self._now_ms)
+        return made(client, self.cache, key, self._now_ms, self._amended)
+
+    def _amended(self, reason: str, samples: int) -> None:
+        self._meters.source_samples_amended.labels(reason).inc(samples)
 
     async def _tested(self, config: SourceConfig, api: Api) -> SourceTest:
         began_s, version, reason = time.monotonic(), "", ""

@@ -101,7 +101,12 @@ class LokiApi(MatrixApi):
 
     async def _page(self, query: str, start_ns: int, end_ns: int, limit: int) -> list[Entry]:
         form = [("query", query), *_bounds(start_ns, end_ns), ("limit", str(limit)), ("direction", "forward")]
-        return await self.client.fetch("GET", MATRIX_PATH, form, lambda: StreamsSink(PAGE_BYTES))
+        page = await self.client.fetch("GET", MATRIX_PATH, form, lambda: StreamsSink(PAGE_BYTES))
+        astray = next((entry.time_ns for entry in page if not start_ns <= entry.time_ns < end_ns), None)
+        if astray is not None:  # where a page ends says where the next one begins: it could go round for ever
+            message = f"it gave a line of {astray} ns, outside what was asked for, {start_ns} to before {end_ns} ns"
+            raise SourceRefused(reason="not_the_api", message=message)
+        return page
 
 
 class _ListSink(BareJsonSink):

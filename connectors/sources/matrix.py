@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from connectors.clock import wall_clock_ms
 from connectors.errors import TooLarge
+from connectors.sources.asked import as_asked
 from connectors.sources.cache import ResultCache
 from connectors.sources.client import SourceClient
 from connectors.sources.decode import Columns, Matrix, MatrixSink, SourceSeries
@@ -15,7 +16,7 @@ from connectors.sources.pieces import MAX_POINTS, Range, seconds
 
 
 class MatrixApi:
-    """One source. ``key`` names it in the cache, which several may share."""
+    """One source. ``key`` names it in the cache, which several may share; ``tell`` hears of samples amended."""
 
     method: ClassVar[str]
     path: ClassVar[str]
@@ -27,14 +28,19 @@ class MatrixApi:
         cache: ResultCache | None = None,
         key: Hashable = "",
         now_ms: Callable[[], int] = wall_clock_ms,
+        tell: Callable[[str, int], None] = lambda _reason, _samples: None,
     ) -> None:
         self.client = client
         self._cache = ResultCache() if cache is None else cache
         self._key = key
         self._now_ms = now_ms
+        self._tell = tell
 
     async def query_range(self, wanted: Range, most_points: int = MAX_POINTS) -> list[SourceSeries]:
-        """All series of a range, ordered by their labels, or as they were a moment ago."""
+        """All series of a range, ordered by their labels, or as they were a moment ago.
+
+        Whatever the server does, samples lie in the range and ascend in time: nothing is learned or judged twice.
+        """
         place = (self._key, self.path, wanted)
         known: list[SourceSeries] | None = self._cache.get(place)
         if known is None:
@@ -52,7 +58,7 @@ class MatrixApi:
 
     async def fresh_range(self, wanted: Range, most_points: int = MAX_POINTS) -> list[SourceSeries]:
         """The same for who asks for each range once: nothing is remembered."""
-        return _finished(await self._pieces(wanted, most_points))
+        return self._finished(await self._pieces(wanted, most_points), wanted)
 
     async def _pieces(self, wanted: Range, most_points: int) -> Matrix:
         found: Matrix = {}
@@ -68,11 +74,14 @@ class MatrixApi:
                 left -= len(columns.times_ms)
         return found
 
-
-def _finished(found: Matrix) -> list[SourceSeries]:
-    series = []
-    for labels in sorted(found):
-        one = found.pop(labels).finished(labels)  # the columns are given back one by one, not held twice
-        one.times_ms.flags.writeable = one.values.flags.writeable = False  # the cache shares them
-        series.append(one)
-    return series
+    def _finished(self, found: Matrix, wanted: Range) -> list[SourceSeries]:
+        series = []
+        for labels in sorted(found):
+            # the columns are given back one by one, not held twice
+            one, amended = as_asked(found.pop(labels).finished(labels), wanted.start_ms, wanted.end_ms)
+            one.times_ms.flags.writeable = one.values.flags.writeable = False  # the cache shares them
+            series.append(one)
+            for reason, samples in amended._asdict().items():
+                if samples:
+                    self._tell(reason, samples)
+        return series

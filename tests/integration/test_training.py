@@ -47,6 +47,7 @@ MAD: dict[str, Any] = {
 RANGED: dict[str, Any] = {**MAD, "name": "ranged", "selector": '{__name__="queue",zone="a"}'}
 SUMMED: dict[str, Any] = {**MAD, "name": "sum", "group": {"aggregate": "sum", "step_s": STEP_MS // 1000}}
 SUM_QUERY = "sum by () (queue)"
+CARELESS = "/careless"
 MISSING: dict[str, Any] = {"name": "silent", "kind": "missing", "selector": "queue", "quiet_s": 60}
 
 
@@ -256,7 +257,7 @@ def send_live(settings: KafkaSettings) -> None:
 
 
 class FakePrometheus(BaseHTTPRequestHandler):
-    """Has ``queue`` of the past, and answers ranges of it alone."""
+    """Has ``queue`` of the past, and answers ranges of it alone; below ``/careless`` with more than that."""
 
     asked: ClassVar[list[str]] = []
 
@@ -264,7 +265,7 @@ class FakePrometheus(BaseHTTPRequestHandler):
         form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
         (query,), start_s, end_s = form["query"], float(form["start"][0]), float(form["end"][0])
         self.asked.append(query)
-        known = query in ("queue", SUM_QUERY) and self.path == "/api/v1/query_range"
+        known = query in ("queue", SUM_QUERY) and self.path.removeprefix(CARELESS) == "/api/v1/query_range"
         steps = range(round((start_s * 1000 - START_MS) / STEP_MS), round((end_s * 1000 - START_MS) / STEP_MS) + 1)
         result = [
             {"metric": labels_of(n), "values": [[time_of(at) / 1000, str(VALUES[at, n])] for at in steps]}
@@ -273,6 +274,10 @@ class FakePrometheus(BaseHTTPRequestHandler):
         if query == SUM_QUERY:
             sums = [[time_of(at) / 1000, str(VALUES[at].sum())] for at in steps]
             result = [{"metric": dict[str, str](), "values": sums}]
+        if self.path.startswith(CARELESS):
+            wrong = [[time_of(at) / 1000, "1e9"] for at in (steps[0], steps[0] - 1, steps[-1] + 1)]
+            for one in result:
+                one["values"] = one["values"][::-1] + wrong
         told: dict[str, Any] = {"status": "success", "data": {"resultType": "matrix", "result": result}}
         if not known:
             told = {"status": "error", "errorType": "bad_data", "error": f"not known: {query}"}
@@ -334,6 +339,27 @@ def test_a_range_is_fetched_part_by_part_under_the_labels_that_are_missing_there
         answer = http.post(path, json=body)
         errors = answer.json()["errors"]
         assert (answer.status_code, errors[0]["field"] if errors else None) == (status, field), answer.text
+
+
+def test_samples_that_were_not_asked_for_are_neither_learned_nor_tried(place: Place, prometheus: str) -> None:
+    """A source answers backwards, with another value at a time that it gave already, and beyond both ends."""
+    http, steps = place.api.http, 300
+    trials = []
+    for path in ("", CARELESS):
+        made = http.post("/api/datasources", json={"name": f"at{path}", "kind": "prometheus", "url": prometheus + path})
+        asked = {"source": made.json()["id"], "from_ms": time_of(NOW - steps), "to_ms": time_of(NOW - 1)}
+        history = {**asked, "step_s": STEP_MS // 1000}
+        answer = http.post("/api/detectors/preview", json={"config": MAD, "history": history})
+        assert answer.status_code == 200, answer.text
+        trials.append(answer.json()["trial"])
+    assert trials[0] == trials[1]
+    for reason, samples in (("outside", 2 * SERIES), ("duplicate", SERIES), ("unsorted", (steps - 1) * SERIES)):
+        assert place.api.metric("tocsin_api_source_samples_amended_total", reason=reason) == samples
+
+    train = f"/api/detectors/{place.detectors[2]}/train"
+    answer = http.post(train, json={"history": {**history, "labels": {"zone": "a"}}})
+    done = place.until(answer.json()["id"], "done")
+    assert (done["samples"], done["learned"], done["duplicates"]) == (steps * SERIES, steps * SERIES, 0)
 
 
 @pytest.mark.parametrize("of_a_source", [False, True])

@@ -69,6 +69,15 @@ def test_with_long_lines_fewer_are_asked_for(monkeypatch: pytest.MonkeyPatch) ->
             lines_of(server, '{app="shop"}', T0, T0 + HOUR)
 
 
+@pytest.mark.parametrize("astray_ns", [-1, 10])
+def test_a_server_that_does_not_keep_to_the_range_is_refused(monkeypatch: pytest.MonkeyPatch, astray_ns: int) -> None:
+    kept = [Line(T0, "in time", SHOP), Line(T0 + astray_ns, "astray", SHOP)]
+    with FakeLoki(kept) as server:
+        monkeypatch.setattr(server, "_within", lambda _query: kept)
+        with pytest.raises(SourceRefused, match=rf"a line of {T0 + astray_ns} ns, outside .* {T0} to before"):
+            lines_of(server, '{app="shop"}', T0, T0 + 10)
+
+
 def test_what_loki_says_is_told() -> None:
     with FakeLoki([], max_entries=5) as server:
         with pytest.raises(SourceRefused, match="answered 400: parse error at line 1"):
