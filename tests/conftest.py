@@ -110,6 +110,13 @@ def pytest_configure(config: pytest.Config) -> None:
     finish_entries_only()  # tests call kernels by themselves that only kernels call else, and compile them for it
     if not numba.config.DISABLE_JIT and not hasattr(config, "workerinput") and not config.option.collectonly:
         forget_stale()  # who runs pytest by hand has not made anything before
+    if _coverage is not None and not _shows_imports(config):
+        _measure(_coverage, wanted=False)
+
+
+def _shows_imports(config: pytest.Config) -> bool:
+    """Whether to measure what is imported before the first test: all workers import the same, one of them shows it."""
+    return not hasattr(config, "workerinput") or bool(config.workerinput["workerid"] == "gw0")
 
 
 def _is_interpreted(path: Path) -> bool:
