@@ -28,7 +28,7 @@ from flows.routes import NONE, Routes
 from flows.selector import NAME_LABEL
 from flows.series import SeriesTable
 from flows.thresholds import Thresholds
-from flows.work import WORK_PER_LANE, WORK_PER_SINGLE, work_to_try
+from flows.work import WORK_PER_LANE, WORK_PER_REMOVAL, WORK_PER_SINGLE, work_to_try
 
 GatheringState = tuple[int, int, bool, bool]
 """Of a gathering: incarnation, next step, whether it has begun, whether it overflowed."""
@@ -137,6 +137,7 @@ class Watch:
         self.detectors[number] = None
         self.revised[number] = True
         self._vacant.append(number)
+        self.work += WORK_PER_REMOVAL
 
     def add_series(self, rows: Sequence[int]) -> None:
         """Let every detector that wants one of these new series watch it."""

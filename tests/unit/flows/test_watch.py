@@ -13,6 +13,7 @@ from flows.policy import policy_of
 from flows.programs import Key
 from flows.series import SeriesTable
 from flows.watch import Watch
+from flows.work import WORK_PER_REMOVAL
 from tests.streams import config
 
 
@@ -73,6 +74,14 @@ def test_a_program_ends_with_the_last_detector_that_needs_it() -> None:
     assert (len(watch.routes.entries), len(watch.routes.lanes)) == (0, 0)
     assert watch.series.table["head"][0] == -1
     assert pairs(watch) == set()
+
+
+def test_to_take_a_detector_away_is_work_too() -> None:
+    watch = watch_of()
+    watch.add_detectors([detector("a")])
+    before = watch.work
+    watch.remove_detector(watch.numbers["a"])
+    assert watch.work == before + WORK_PER_REMOVAL
 
 
 def test_numbers_are_used_again() -> None:
