@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from connectors.codec.encode import encode_write_request
-from connectors.codec.lean_compiler import finish_entries_only
-from connectors.codec.lean_numba import leave_out_matrices
+from connectors.codec.lean_numba import make_numba_lean
 from connectors.codec.remote_write import Version, split_request
 from connectors.codec.runs import Runs
 from connectors.codec.series_hash import tenant_seed
@@ -15,8 +14,7 @@ WARM_2 = b'"\0"\x08__name__"\x04warm*\x0a\x0a\x02\x01\x02\x12\x04\x10\x01\x18\x0
 
 def warm_kernels() -> None:
     """Compile, or load from numba's cache, what requests need, so that the first one does not wait."""
-    leave_out_matrices()
-    finish_entries_only()
+    make_numba_lean()
     usual, unsorted = {"__name__": "warm"}, {"z": "1", "__name__": "warm"}
     bodies = {Version.V1: encode_write_request([(usual, [(1, 1.0)]), (unsorted, [(1, 1.0)])]), Version.V2: WARM_2}
     for version, body in bodies.items():

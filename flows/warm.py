@@ -9,8 +9,7 @@ import numpy as np
 
 from connectors.catalogue import Topics
 from connectors.codec.encode import encode_write_request
-from connectors.codec.lean_compiler import finish_entries_only
-from connectors.codec.lean_numba import leave_out_matrices
+from connectors.codec.lean_numba import make_numba_lean
 from connectors.codec.native import find_histograms
 from connectors.detector import Aggregate, DetectorConfig, DetectorRevision, Group, Shape
 from connectors.messages import CONTROL_HEADER, ControlRecord, Header
@@ -49,7 +48,7 @@ def warm() -> None:
 
 def warm_shapes(kinds: Sequence[str] = ()) -> None:
     """Run a spike through these kinds and, for the simplest kind, every shape, alone and in groups."""
-    _make_numba_lean()
+    make_numba_lean()
     revisions = [_revision(kind, Shape.RAW) for kind in kinds]
     revisions += [_revision(SIMPLEST, shape, group) for shape in Shape for group in (None, Group(step_s=1))]
     decoder = Decoder(announce_every_s=60, max_series=16)
@@ -69,7 +68,7 @@ def warm_shapes(kinds: Sequence[str] = ()) -> None:
 
 def warm_kinds() -> None:
     """Run some samples through each kind, without a block: what compiles longest, beside shapes and groups."""
-    _make_numba_lean()
+    make_numba_lean()
     for kind in COMPILED:
         entry = KINDS[kind]
         detector = entry.make(entry.params.model_validate(entry.example))
@@ -80,7 +79,7 @@ def warm_kinds() -> None:
 
 def warm_groups() -> None:
     """Compile what the steps after a block call, which judge groups or look for native histograms."""
-    _make_numba_lean()
+    make_numba_lean()
     for kind in KINDS.values():
         if Trait.TOGETHER in kind.traits:
             detector = kind.make(kind.params())
@@ -90,11 +89,6 @@ def warm_groups() -> None:
     rows, values = np.arange(2), np.zeros(2)
     entity.combine(Table(entity.COLUMNS, 2), rows, rows, values, Scored(*(values.copy() for _ in Scored._fields)))
     find_histograms(_samples(0).value or b"", 0)
-
-
-def _make_numba_lean() -> None:
-    leave_out_matrices()
-    finish_entries_only()
 
 
 def _revision(kind: str, shape: Shape, group: Group | None = None) -> DetectorRevision:

@@ -1,4 +1,4 @@
-"""Numba without the part of SciPy that it loads for matrix products, of which our kernels have none."""
+"""Numba without what our kernels do not need: SciPy's matrix products, and entries to what only kernels call."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from importlib import import_module
 
 import numba
 
+from connectors.codec.lean_compiler import finish_entries_only
+
 UNUSED = "scipy.linalg"
+
+
+def make_numba_lean() -> None:
+    """Before the first kernel of a process is compiled or loaded."""
+    leave_out_matrices()
+    finish_entries_only()
 
 
 def leave_out_matrices() -> None:
