@@ -34,7 +34,8 @@ from connectors.topics import create_topics
 from tests.brokers import ApacheKafka, Embedded, free_port, missing_for_kafka
 from tests.postgres import Postgres, missing_for_postgres
 
-UNIT = Path(__file__).parent / "unit"
+TESTS = Path(__file__).parent
+UNIT = TESTS / "unit"
 WITH_KERNELS = ("budget", "calibration", "chance", "entity", "episodes", "hash_table", "label_columns", "program",
                 "routes", "series", "trials")  # fmt: skip
 INTERPRETED = {
@@ -58,10 +59,20 @@ WITH_APACHE = {
     )
 }
 REPEATING = (
-    *("promql", "backtest", "local_run", "broker", "broker_process", "training", "collectors"),
+    *("promql", "backtest", "local_run", "broker", "broker_process", "training", "collectors", "history_sql"),
     *("api_conflicts", "api_contract", "api_history", "api_races", "api_real_flow", "api_resume", "api_steering"),
+    *("api_consumer", "api_feed", "api_process"),
 )
-SPARED = {f"test_{name}.py" for name in (*KILLING, *REPEATING)}
+WHOLE_FLOWS = ("block", "contributions", "grouping", "peers", "replay", "silence", "teller", "warm_start")
+"""Tests of the parts of a flow show all but some hundred of the lines that these pass through for long."""
+SPARED = {
+    *(TESTS / "integration" / f"test_{name}.py" for name in (*KILLING, *REPEATING)),
+    *(UNIT / "flows" / f"test_{name}.py" for name in WHOLE_FLOWS),
+    *(TESTS / "pipeline" / f"test_{name}.py" for name in ("shop", "templates")),
+    UNIT / "test_architecture.py",
+    UNIT / "connectors" / "test_startup.py",
+    TESTS / "test_docs.py",
+}
 """Tests of which measuring shows next to nothing: processes are killed, or do what those of others do."""
 
 _coverage = coverage.Coverage.current()
@@ -169,7 +180,7 @@ def _shows_lines(item: pytest.Item) -> bool:
     if numba.config.DISABLE_JIT:
         return True
     repeating = item.stash[_variant] > 0 or "long" in item.keywords or is_hypothesis_test(getattr(item, "obj", None))
-    return not (repeating or _is_interpreted(item.path) or item.path.name in SPARED)
+    return not (repeating or _is_interpreted(item.path) or item.path in SPARED)
 
 
 @pytest.hookimpl(wrapper=True)
