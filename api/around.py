@@ -19,9 +19,9 @@ from connectors.detector import Shape
 from connectors.messages import MAX_TIME_MS, Message
 from connectors.sources.decode import SourceSeries
 from connectors.sources.pieces import Range
-from flows.config import ConfigError
 from flows.promql import Change, Changing, Series, quoted
 from flows.selector import parse_selector
+from flows.validator import ConfigError
 
 router = Router(prefix="/api/anomalies/{anomaly_id}/series", tags=["anomalies"], route_class=JsonRoute)
 

@@ -23,13 +23,13 @@ from connectors.detector import DetectorConfig, Group
 from connectors.errors import Rejected, TocsinError
 from connectors.refusals import expected_of, place_of
 from connectors.sources.pieces import Range
-from flows.config import ConfigError, refuse_aggregates
 from flows.detectors.registry import KINDS, Trait
 from flows.frame import Frame, entities_of
 from flows.futility import check_proposal
 from flows.policy import threshold_of
 from flows.replay import EVERYTHING, TOGETHER, replay
 from flows.selector import NAME_LABEL
+from flows.validator import ConfigError, refuse_aggregates
 
 MAX_CONFIG_BYTES = 65_536
 """As the api's bound of a request body (``TOCSIN_API_MAX_BODY_BYTES``)."""

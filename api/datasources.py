@@ -24,7 +24,7 @@ from api.sources import SourceHealth, SourceTest
 from api.trial_samples import MAX_SAMPLES, MAX_SERIES
 from connectors.messages import Message
 from connectors.sources.decode import SourceSeries
-from flows.config import ConfigError
+from flows.validator import ConfigError
 
 router = Router(prefix="/api/datasources", tags=["data sources"], route_class=JsonRoute)
 

@@ -14,12 +14,13 @@ from api.training_history import PastSeries, TrainingHistory
 from api.training_range import TrainingRange, fetched_parts
 from connectors.detector import Aggregate, Detector, Shape
 from connectors.workers import Workers
-from flows.config import ConfigError, compile_config
+from flows.config import compile_config
 from flows.group import GroupPlan
 from flows.promql import Vector
 from flows.selector import NAME_LABEL, Selector
 from flows.shape.counter import is_counter
 from flows.shape.rate import CHANGES
+from flows.validator import ConfigError
 
 
 def signal_of(plan: GroupPlan) -> Shape:

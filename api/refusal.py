@@ -61,7 +61,7 @@ async def _on_rejected(request: Request, error: Exception) -> Response:
 
 
 def field_problems(error: Exception) -> list[FieldProblem]:
-    """The bad field of a ``flows.config.ConfigError``; nothing for errors that name none."""
+    """The bad field of a ``flows.validator.ConfigError``; nothing for errors that name none."""
     field, expected = getattr(error, "field", None), getattr(error, "expected", None)
     if field is None or expected is None:
         return []

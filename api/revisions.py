@@ -27,8 +27,9 @@ from connectors.errors import Overloaded, Rejected
 from connectors.follower import Received
 from connectors.logs import REQUEST_ID
 from connectors.messages import OutRecord
-from flows.config import ConfigError, compile_config
+from flows.config import compile_config
 from flows.revisions import DetectorTable, Outcome
+from flows.validator import ConfigError
 
 log = logging.getLogger(__name__)
 

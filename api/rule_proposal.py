@@ -18,7 +18,7 @@ from connectors.anomaly import Anomaly
 from connectors.errors import StoreUnavailable
 from connectors.feedback import MOST_LABELS, Minute, Rule
 from connectors.messages import Message
-from flows.config import ConfigError
+from flows.validator import ConfigError
 
 WEEK_S = 604_800
 YEAR_S = 366 * 86_400

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from api.settings import http_url
 from connectors.messages import Message
 from connectors.sources.client import Endpoint
-from flows.config import ConfigError
+from flows.validator import ConfigError
 
 KEPT = "**********"
 """How secrets are read (as pydantic shows them). Written, it stands for the secret that is stored."""

@@ -14,11 +14,12 @@ from connectors.detector import Aggregate, Detector, DetectorConfig, Shape
 from connectors.messages import MAX_TIME_MS, Message
 from connectors.sources.decode import SourceSeries
 from connectors.sources.pieces import Range
-from flows.config import ConfigError, compile_config
+from flows.config import compile_config
 from flows.frame import Frame
 from flows.promql import Series, Vector
 from flows.selector import NAME_LABEL, parse_selector
 from flows.shape.counter import is_counter
+from flows.validator import ConfigError
 
 
 class Span(Message):

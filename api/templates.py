@@ -10,9 +10,9 @@ from api.problems import ApiError, Code
 from api.router import Router
 from api.template_catalogue import TEMPLATES, Template
 from connectors.messages import Message
-from flows.config import ConfigError
 from flows.futility import check_proposal
 from flows.selector import Matcher, Selector, SelectorError, parse_selector
+from flows.validator import ConfigError
 
 router = Router(prefix="/api/detector-templates", tags=["detectors"])
 

@@ -22,9 +22,10 @@ from connectors.sources.decode import SourceSeries
 from connectors.sources.pieces import Range
 from connectors.sources.prometheus import PrometheusApi
 from connectors.workers import Workers
-from flows.config import ConfigError, compile_config
+from flows.config import compile_config
 from flows.promql import Series
 from flows.selector import Selector
+from flows.validator import ConfigError
 
 MAX_STEPS = 1_000_000
 """Of the whole range: two months of steps of 5 s."""

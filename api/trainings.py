@@ -25,8 +25,9 @@ from api.trial_samples import Samples
 from connectors.detector import Detector
 from connectors.messages import Message
 from connectors.training import TrainingState
-from flows.config import ConfigError, compile_config
+from flows.config import compile_config
 from flows.group import GroupPlan
+from flows.validator import ConfigError
 
 router = Router(prefix="/api/trainings", tags=["trainings"], route_class=JsonRoute)
 train = Router(prefix="/api/detectors", tags=["trainings"], route_class=JsonRoute)

@@ -9,9 +9,9 @@ from pydantic import Field
 
 from connectors.detector import DetectorConfig, Group
 from connectors.messages import MAX_TIME_MS, Message
-from flows.config import ConfigError, refuse_aggregates
 from flows.frame import Frame, entities_of
 from flows.selector import NAME_LABEL
+from flows.validator import ConfigError, refuse_aggregates
 
 MAX_ROWS, MAX_SERIES = 20_000, 100
 MAX_SAMPLES = 100_000

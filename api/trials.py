@@ -22,9 +22,9 @@ from api.trial import Trial, times_of
 from api.trial_samples import Samples, SeriesList, Times, check_judgeable, parted
 from connectors.detector import DetectorConfig
 from connectors.messages import Message
-from flows.config import ConfigError
 from flows.frame import Frame
 from flows.futility import check_proposal
+from flows.validator import ConfigError
 
 router = Router(prefix="/api/detectors", tags=["trials"], route_class=JsonRoute)
 

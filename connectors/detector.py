@@ -78,7 +78,7 @@ LabelText = Annotated[str, Field(max_length=200)]
 
 
 class DetectorConfig(Message):
-    """What an operator writes. Kind, selector and params are checked by ``flows.config.compile_config``."""
+    """What an operator writes. Kind, selector and params are checked by ``flows.validator``."""
 
     name: Annotated[str, Field(min_length=1, max_length=200, description="for people; free to change")]
     kind: Annotated[str, Field(description="which detector, see docs/detectors.md")] = "auto"

@@ -1,37 +1,23 @@
-"""From what an operator wrote to what a block runs; one validator for api and flow."""
+"""From what an operator wrote to what a block runs."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from hashlib import blake2b
-from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
-from connectors.detector import Aggregate, Detector, DetectorConfig, Shape
-from connectors.errors import Rejected
-from connectors.messages import TENANT_RULE, is_tenant
-from connectors.refusals import expected_of, place_of
+from connectors.detector import Aggregate, Detector, Shape
 from flows.detectors import base
 from flows.detectors.registry import KINDS, Trait
-from flows.group import GroupPlan, problem_of
+from flows.group import GroupPlan
 from flows.homes import Address, addresses_of
 from flows.policy import policy_of, threshold_of, unusual_of
-from flows.selector import Selector, SelectorError, parse_selector
+from flows.selector import Selector
+from flows.validator import check_config
 
 EVERYTHING = Selector(())
 """Selects whatever it is asked about; no operator can write it."""
-
-
-class ConfigError(Rejected):
-    """A detector config that cannot run: which field, its value, and what would be right."""
-
-    def __init__(self, *, field: str, value: object, expected: str) -> None:
-        super().__init__(reason="bad_config", message=f"{field} = {value!r}: {expected}")
-        self.field, self.value, self.expected = field, value, expected
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,81 +152,15 @@ def _programs_of(program: ProgramKey) -> tuple[ProgramKey, ProgramKey]:
 
 
 def compile_config(detector: Detector) -> CompiledDetector:
-    """Check kind, params, selectors, tenant and group; raises ``ConfigError``.
-
-    Every revision in the log is read by it, so what it takes once it must take for ever: else a flow that resumes from
-    a snapshot and a reader that begins at the log's start disagree on what stands. What is merely unwise to propose is
-    refused by ``flows.futility``.
-    """
+    """What blocks run of a detector; raises ``ConfigError`` for one that cannot run."""
     config = detector.config
-    if not is_tenant(config.tenant):
-        raise ConfigError(field="tenant", value=config.tenant, expected=f"must be {TENANT_RULE}")
-    selector = _selector("selector", config.selector)
-    params = _params(config).model_dump_json()
-    _check_sense(config)
-    program = ProgramKey(config.kind, params, config.shape, config.calibrate and KINDS[config.kind].calibrable)
-    if Trait.OBJECTS in KINDS[config.kind].traits:
+    params, watches = check_config(config)
+    kind = KINDS[config.kind]
+    program = ProgramKey(config.kind, params.model_dump_json(), config.shape, config.calibrate and kind.calibrable)
+    if Trait.OBJECTS in kind.traits:
         program = replace(program, owner=detector.id)
-    problem = problem_of(config)
-    if problem is not None:
-        raise ConfigError(field=problem.field, value=problem.value, expected=problem.expected)
-    if config.threshold is not None and config.chance_per_week is not None:
-        expected = f"must be left out beside threshold = {config.threshold:g}: one decides when it fires"
-        raise ConfigError(field="chance_per_week", value=config.chance_per_week, expected=expected)
-    _check_budget(config)
-    _check_together(config)
-    if config.group is None:
-        return CompiledDetector(detector, selector, program, (selector,))
-    watches: tuple[Selector, ...] = (selector,)
-    if config.group.denominator is not None:
-        watches = (selector, _selector("group.denominator", config.group.denominator))
-    return CompiledDetector(detector, selector, program, watches, GroupPlan(config.group, config.shape, watches))
-
-
-def _check_sense(config: DetectorConfig) -> None:
-    """What could be computed but would say nothing."""
-    if config.kind == "missing" and config.shape not in (Shape.AUTO, Shape.RAW):
-        expected = "missing judges when samples come, not how they change: leave shape out"
-        raise ConfigError(field="shape", value=str(config.shape), expected=expected)
-    if config.kind in {"auto", "river"} and "hold_from" in config.params and not config.params.get("hold_s"):
-        expected = "does nothing without hold_s, the seconds for which such samples are not learned: give both"
-        raise ConfigError(field="params.hold_from", value=config.params["hold_from"], expected=expected)
-
-
-def _check_budget(config: DetectorConfig) -> None:
-    """A budget sets the threshold, so none may be given; and it needs surprises that tell more from less."""
-    if config.budget is None:
-        return
-    value = f"{config.budget.alarms:g} per {config.budget.per}"
-    for field in ("threshold", "chance_per_week"):
-        if getattr(config, field) is not None:
-            expected = f"must be left out beside {field} = {getattr(config, field):g}: one decides when it fires"
-            raise ConfigError(field="budget", value=value, expected=expected)
-    if Trait.STATED in KINDS[config.kind].traits:
-        expected = f"must be left out: {config.kind} alarms at what you state, and nothing of that is by chance"
-        raise ConfigError(field="budget", value=value, expected=expected)
-
-
-def _check_together(config: DetectorConfig) -> None:
-    """Kinds that judge the members of a group together need them; pauses are those of each series."""
-    traits = KINDS[config.kind].traits
-    aggregate = None if config.group is None else config.group.aggregate
-    if Trait.TOGETHER in traits and aggregate is not Aggregate.MEMBERS:
-        field, value = ("group", None) if aggregate is None else ("group.aggregate", str(aggregate))
-        expected = f"{config.kind} compares the members of a group: give group with aggregate members"
-        raise ConfigError(field=field, value=value, expected=expected)
-    if Trait.PAUSES in traits and aggregate is Aggregate.MEMBERS:
-        expected = (
-            f"{config.kind} judges when samples come, each series by itself: leave group out, or choose sum or the like"
-        )
-        raise ConfigError(field="group.aggregate", value="members", expected=expected)
-
-
-def refuse_aggregates(config: DetectorConfig, where: str, instead: str) -> None:
-    """Raise ``ConfigError`` if groups become one value, where nobody runs the step that merges partitions."""
-    if config.group is not None and config.group.aggregate is not Aggregate.MEMBERS:
-        expected = f"must be members {where}, or group left out: {instead}"
-        raise ConfigError(field="group.aggregate", value=str(config.group.aggregate), expected=expected)
+    plan = None if config.group is None else GroupPlan(config.group, config.shape, watches)
+    return CompiledDetector(detector, watches[0], program, watches, plan)
 
 
 Compile = Callable[[Detector], CompiledDetector]
@@ -249,36 +169,3 @@ Compile = Callable[[Detector], CompiledDetector]
 def compile_merged(detector: Detector) -> CompiledDetector:
     """As ``compile_config``, for the step that judges groups."""
     return compile_config(detector).merged()
-
-
-def _selector(field: str, text: str) -> Selector:
-    try:
-        return parse_selector(text)
-    except SelectorError as error:
-        raise ConfigError(field=field, value=text, expected=str(error)) from error
-
-
-def check_config(config: DetectorConfig) -> None:
-    """Raise ``ConfigError`` for a config that cannot run."""
-    compile_config(Detector(id="check", revision=1, config=config, author="", updated_ms=0))
-
-
-@lru_cache(maxsize=256)
-def _read_params(model: type[BaseModel], params: str) -> BaseModel:
-    """The same few again and again, where detectors are many; they are frozen. Raises ``ValidationError``."""
-    return model.model_validate_json(params, strict=True)
-
-
-def _params(config: DetectorConfig) -> BaseModel:
-    kind = KINDS.get(config.kind)
-    if kind is None:
-        raise ConfigError(field="kind", value=config.kind, expected=f"must be one of {', '.join(sorted(KINDS))}")
-    try:
-        return _read_params(kind.params, json.dumps(config.params))
-    except ValidationError as error:
-        first: Any = error.errors()[0]
-        field = place_of(["params", *first["loc"]])
-        known = ", ".join(sorted(kind.params.model_fields)) or "no parameters"
-        extra = first["type"] == "extra_forbidden"
-        expected = f"{config.kind} takes {known}" if extra else expected_of(kind.params, first)
-        raise ConfigError(field=field, value=first["input"], expected=expected) from error

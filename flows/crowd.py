@@ -8,10 +8,11 @@ from functools import lru_cache
 import numpy as np
 
 from connectors.detector import DetectorRevision
-from flows.config import Compile, CompiledDetector, ConfigError
+from flows.config import Compile, CompiledDetector
 from flows.detectors.base import Ints
 from flows.matching import Asking
 from flows.policy import POLICY, Policies
+from flows.validator import ConfigError
 
 MAX_CROWDS = 128
 """Crowds that are remembered for blocks that have not come so far: all detectors that there may be."""

@@ -7,10 +7,10 @@ detectors is reduced: what stands there and compiles is obeyed, whatever a later
 from __future__ import annotations
 
 from connectors.detector import Aggregate, DetectorConfig, Shape
-from flows.config import ConfigError, check_config
 from flows.detectors.registry import KINDS, Trait
 from flows.group import Problem
 from flows.selector import SelectorError, parse_selector
+from flows.validator import ConfigError, check_config
 
 
 def check_proposal(config: DetectorConfig) -> None:

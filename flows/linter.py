@@ -16,12 +16,13 @@ from pydantic import Field
 
 from connectors.detector import Detector, DetectorConfig
 from connectors.messages import Message
-from flows.config import CompiledDetector, ConfigError, compile_config
+from flows.config import CompiledDetector, compile_config
 from flows.detectors.registry import KINDS, Trait
 from flows.futility import futility_text, refuse_futile
 from flows.gathering import MAX_MEMBERS
 from flows.keys import MAX_KEYS
 from flows.policy import KNOWN_EXTRA, LEAST, WEEK_S, chance_of_each
+from flows.validator import ConfigError
 
 MUCH_MEMORY = 1 << 30
 """Of one detector's state, bytes."""

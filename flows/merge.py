@@ -18,7 +18,7 @@ from connectors.detector import Aggregate, Detector, Shape
 from connectors.messages import OutRecord
 from connectors.training import PartState
 from flows.block import Block
-from flows.config import ConfigError, compile_config, compile_merged
+from flows.config import compile_config, compile_merged
 from flows.gathering import MAX_GROUPS
 from flows.group import GroupPlan
 from flows.learned import Learned
@@ -27,6 +27,7 @@ from flows.partial import Part, merge_portions
 from flows.peers import has_entities, with_entities
 from flows.step import samples_of, ticks
 from flows.teller import Teller, Telling
+from flows.validator import ConfigError
 from flows.warm_groups import WarmGroups
 
 MAX_QUEUED = 2048

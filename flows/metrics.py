@@ -34,7 +34,7 @@ from connectors.process import collect_garbage
 from connectors.settings import read_settings
 from flows.block import Block
 from flows.chunks import Chunk, ReadFeedback, ReadRevisions
-from flows.config import Compile, ConfigError
+from flows.config import Compile
 from flows.decode import Decoder
 from flows.learned import Learned
 from flows.linter import warnings_of
@@ -48,6 +48,7 @@ from flows.saved_trainings import load_trained, save_trained
 from flows.settings import FlowSettings
 from flows.teller import Teller, Telling
 from flows.training import Trainings
+from flows.validator import ConfigError
 from flows.vitals import Vitals
 from flows.warm import warm
 

@@ -21,7 +21,7 @@ from connectors.detector import Aggregate, DetectorConfig, DetectorRevision, Gro
 from connectors.messages import DEFAULT_TENANT, MAX_TIME_MS, ControlRecord, OutRecord
 from flows.block import Block
 from flows.chunks import NewSeries, Samples
-from flows.config import check_config, compile_config, compile_merged
+from flows.config import compile_config, compile_merged
 from flows.detectors.base import Floats, Ints, Scored, Silent
 from flows.detectors.registry import KINDS, Trait
 from flows.episodes import Lanes
@@ -30,6 +30,7 @@ from flows.limits import BlockLimits
 from flows.peers import has_entities
 from flows.program import Judged
 from flows.selector import NAME_LABEL
+from flows.validator import check_config
 
 ROWS_PER_CHUNK = 256
 CONTROL_EVERY_MS = 10_000

@@ -9,8 +9,9 @@ from enum import StrEnum
 import cramjam
 
 from connectors.detector import Detector, DetectorRevision
-from flows.config import Compile, CompiledDetector, ConfigError, compile_config
+from flows.config import Compile, CompiledDetector, compile_config
 from flows.crowd import Crowd
+from flows.validator import ConfigError
 
 MAX_DETECTORS = 10_000
 LEVEL = 3

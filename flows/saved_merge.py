@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from connectors.codec.native import NativeHistogram
 from connectors.detector import Detector, Shape
-from flows.config import ConfigError, compile_config
+from flows.config import compile_config
 from flows.contributions import load_leaders, save_leaders
 from flows.group import GroupPlan
 from flows.learned import load_learned
@@ -19,6 +19,7 @@ from flows.partial import GroupName, Part, Portion
 from flows.persistence import load, save
 from flows.rules import load_standing, save_standing
 from flows.saved import Saved, pack, unpack
+from flows.validator import ConfigError
 
 
 def save_merge(merge: Merge) -> bytes:

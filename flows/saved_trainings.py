@@ -8,10 +8,10 @@ from typing import Any
 
 from connectors.detector import Detector, Shape
 from flows.block import Block
-from flows.config import ConfigError
 from flows.persistence import load, save
 from flows.saved import SavedVersionError
 from flows.training import MAX_SERIES, Training, Trainings
+from flows.validator import ConfigError
 from flows.warm_groups import begin_warm
 
 MAGIC = b"TOCSINT1"

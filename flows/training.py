@@ -17,8 +17,9 @@ from connectors.messages import ControlRecord, OutRecord
 from connectors.training import PartState, TrainingBegin, TrainingCancel, TrainingEnd, TrainingPart
 from flows.block import Block
 from flows.chunks import Chunk, Lesson, Samples
-from flows.config import CompiledDetector, ConfigError
+from flows.config import CompiledDetector
 from flows.learned import Learned
+from flows.validator import ConfigError
 from flows.warm_groups import begin_warm
 from flows.warm_start import WarmStart
 from flows.work import WORK_PER_MET

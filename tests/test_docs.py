@@ -24,8 +24,8 @@ from connectors.catalogue import Topics
 from connectors.detector import DetectorConfig
 from connectors.http_protocol import MALFORMED
 from connectors.settings import KafkaSettings
-from flows.config import ConfigError, check_config
 from flows.detectors.registry import KINDS
+from flows.validator import ConfigError, check_config
 from tests.settings_page import PAGE, page
 
 ROOT = Path(__file__).parents[1]

@@ -9,7 +9,7 @@ from api.around import around, query_of, range_around
 from connectors.anomaly import Anomaly, AnomalySignal
 from connectors.detector import Shape
 from connectors.sources.decode import SourceSeries
-from flows.config import ConfigError
+from flows.validator import ConfigError
 from tests.anomalies import make_anomaly
 
 

@@ -5,8 +5,8 @@ from api.problems import ApiError, Code, FieldProblem
 from api.refusal import field_problems
 from api.revisions import Written
 from connectors.errors import Rejected
-from flows.config import ConfigError
 from flows.revisions import Outcome
+from flows.validator import ConfigError
 
 
 @pytest.mark.parametrize(

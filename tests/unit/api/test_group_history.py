@@ -12,8 +12,8 @@ from api.training_history import PastSeries, whole_steps
 from api.training_range import TrainingRange
 from connectors.detector import Aggregate, Detector, Group, Shape
 from connectors.training import NO_LABELS
-from flows.config import ConfigError
 from flows.group import GroupPlan
+from flows.validator import ConfigError
 from tests.streams import config
 
 AT_MS = 1_700_000_010_000

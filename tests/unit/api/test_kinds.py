@@ -7,8 +7,8 @@ import pytest
 from api.app import create_app
 from api.settings import ApiSettings
 from connectors.detector import DetectorConfig
-from flows.config import check_config
 from flows.detectors.registry import KINDS
+from flows.validator import check_config
 from tests.apis import ask
 
 APP = create_app(ApiSettings(kafka="127.0.0.1:1"))

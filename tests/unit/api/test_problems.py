@@ -32,7 +32,7 @@ from connectors.errors import (
     TooLarge,
     Unavailable,
 )
-from flows.config import ConfigError
+from flows.validator import ConfigError
 
 
 def make_request() -> Request:

@@ -10,8 +10,8 @@ from api.upkeep import Upkeep
 from connectors.detector import Detector, DetectorConfig, DetectorRevision
 from connectors.errors import Overloaded, Unavailable
 from connectors.follower import Received
-from flows.config import ConfigError
 from flows.revisions import Outcome
+from flows.validator import ConfigError
 
 
 def make_log(**settings: int) -> tuple[RevisionLog, ApiMeters]:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from api.secrecy import HIDDEN, without_secrets
 from api.source_config import KEPT, SourceConfig
-from flows.config import ConfigError
+from flows.validator import ConfigError
 
 PLAIN: dict[str, Any] = {"name": "a", "kind": "prometheus", "url": "http://prometheus:9090/base/"}
 BASIC = {"type": "basic", "username": "me", "password": "pass-word"}

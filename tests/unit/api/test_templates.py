@@ -9,8 +9,8 @@ from api.settings import ApiSettings
 from api.template_catalogue import TEMPLATES
 from api.templates import narrowed
 from connectors.detector import DetectorConfig
-from flows.config import ConfigError, check_config
 from flows.selector import parse_selector
+from flows.validator import ConfigError, check_config
 from tests.apis import ask
 
 APP = create_app(ApiSettings(kafka="127.0.0.1:1"))

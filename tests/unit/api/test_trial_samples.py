@@ -5,7 +5,7 @@ import pytest
 
 from api.trial_samples import MAX_SAMPLES, Samples, check_judgeable, parted
 from connectors.detector import DetectorConfig, Group
-from flows.config import ConfigError
+from flows.validator import ConfigError
 
 T0 = 1_700_000_000_000
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from connectors.detector import Detector, DetectorConfig, Group
-from flows.config import ConfigError, check_config
 from flows.detectors.registry import KINDS, Trait
 from flows.futility import check_proposal
 from flows.linter import Finding, Known, LintCode, LintSeverity, lint, warnings_of
+from flows.validator import ConfigError, check_config
 
 SHARE = Group(denominator="all", step_s=15)
 KNOWN = Known(series=40, signals=40, step_s=15.0, partitions=8)

@@ -11,14 +11,13 @@ from connectors.codec.encode import encode_labels
 from connectors.codec.native import NativeHistogram
 from connectors.detector import Detector, DetectorConfig, Group, Shape
 from connectors.feedback import Rule
-from flows import config as flows_config
-from flows import merge
-from flows.config import ConfigError
+from flows import merge, validator
 from flows.limits import BlockLimits
 from flows.merge import Merge
 from flows.partial import GroupName, Part, Portion
 from flows.rules import Standing
 from flows.saved_merge import load_merge, save_merge
+from flows.validator import ConfigError
 from tests.groups import Key, Partitions, SeenMerge, sharing_logs
 from tests.streams import TOPICS, anomalies, config
 
@@ -159,7 +158,7 @@ def test_what_a_newer_version_refuses_ends_with_its_episodes(monkeypatch: pytest
     last = {event.id: event for event in anomalies(partitions.out)}
     told = {key for key, event in last.items() if event.event is not EventType.CLOSED}
     counted = partitions.merges["d"].block_counts()
-    monkeypatch.setattr(flows_config, "_check_sense", refuse)
+    monkeypatch.setattr(validator, "_check_sense", refuse)
     partitions.restart()
     assert partitions.merges["d"].block_counts() == counted + Counter(events_closed=len(told))
     partitions.out.clear()

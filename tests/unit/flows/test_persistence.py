@@ -6,10 +6,11 @@ import pytest
 from connectors.anomaly import ClosedBy, EventType
 from connectors.detector import Budget, Detector, Shape
 from flows.block import Block
-from flows.config import CompiledDetector, ConfigError, compile_config
+from flows.config import CompiledDetector, compile_config
 from flows.limits import BlockLimits
 from flows.persistence import load, save
 from flows.saved import VERSION, SavedVersionError, unpack
+from flows.validator import ConfigError
 from tests.streams import TOPICS, Log, anomalies, by_id, config
 
 

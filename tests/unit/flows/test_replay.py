@@ -12,10 +12,10 @@ from connectors.anomaly import Anomaly
 from connectors.codec.encode import encode_labels
 from connectors.detector import Aggregate, Budget, DetectorConfig, Group, Period
 from flows import replay as replay_module
-from flows.config import ConfigError
 from flows.detectors.base import STALE_MARKER
 from flows.frame import Frame
 from flows.replay import Replayed, replay
+from flows.validator import ConfigError
 from tests import naive_auto
 from tests.groups import Partitions, sharing_logs
 from tests.series import START_MS

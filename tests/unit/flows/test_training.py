@@ -13,7 +13,7 @@ from connectors.messages import OutRecord
 from connectors.training import PartState, TrainingBegin, TrainingCancel, TrainingEnd, TrainingPart
 from flows import training
 from flows.block import Block
-from flows.config import CompiledDetector, ConfigError, compile_config
+from flows.config import CompiledDetector, compile_config
 from flows.detectors.base import Floats, Ints
 from flows.episodes import Lanes
 from flows.frame import Frame
@@ -23,6 +23,7 @@ from flows.program import Judged
 from flows.replay import replay
 from flows.saved_trainings import load_trained, save_trained
 from flows.training import ABANDONED_MS, MAX_TRAININGS, Trainings
+from flows.validator import ConfigError
 from flows.work import WORK_PER_MET
 from tests.series import START_MS
 from tests.streams import TOPICS, Log, anomalies, config

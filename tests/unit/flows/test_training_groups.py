@@ -14,7 +14,6 @@ from connectors.messages import OutRecord
 from connectors.training import NO_LABELS, PartState, TrainingBegin, TrainingEnd, TrainingPart
 from flows.block import Block
 from flows.chunks import Chunk
-from flows.config import ConfigError
 from flows.frame import Frame
 from flows.group import GroupPlan
 from flows.learned import Learned
@@ -24,6 +23,7 @@ from flows.replay import replay
 from flows.saved_merge import load_merge, save_merge
 from flows.saved_trainings import load_trained, save_trained
 from flows.training import Trainings
+from flows.validator import ConfigError
 from tests.groups import sharing_logs
 from tests.series import START_MS
 from tests.streams import TOPICS, Log, anomalies, config, sample_bits

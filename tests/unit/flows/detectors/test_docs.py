@@ -14,7 +14,6 @@ from pydantic.fields import FieldInfo
 
 from connectors.detector import DetectorConfig, Group, Shape
 from flows.budget import LEARN_S, MEMORY_ALARMS, STORM_SHARE
-from flows.config import check_config
 from flows.course import TELL_EVERY_MS
 from flows.detectors.base import BAND_SURPRISE, SURPRISE_MAX, VALUE_LIMIT
 from flows.detectors.registry import KINDS
@@ -27,6 +26,7 @@ from flows.report import CRITICAL_RATIO, LARGE_SIZE, WARNING_RATIO
 from flows.series import LONGEST_PAUSE
 from flows.shape.rate import MAX_GAP_MS
 from flows.trials import LEVELS, N_LEVELS
+from flows.validator import check_config
 
 TEXT = (Path(__file__).parents[4] / "docs" / "detectors.md").read_text()
 EXAMPLES = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)]
