@@ -47,7 +47,7 @@ from api.server import make_server, run_server
 from api.settings import ApiSettings
 from api.version import version_text
 from connectors.clock import wall_clock_ms
-from connectors.process import collect_garbage
+from connectors.process import collect_garbage, spare_what_is_kept
 from connectors.startup import start_process
 
 
@@ -113,6 +113,7 @@ def main() -> int:
     app = create_app(settings)
     context: Context = app.state.context
     server = make_server(app, settings)
+    context.on_loaded = spare_what_is_kept
     context.on_death = partial(setattr, server, "should_exit", True)
     collect_garbage()
     run_server(server)

@@ -49,7 +49,10 @@ FEEDBACK = "feedback"
 
 
 class Context:
-    """Readers, stores and writers of one process. ``on_death`` is called once when a reader has ended with an error."""
+    """Readers, stores and writers of one process.
+
+    ``on_loaded`` is called once when all topics have been read, ``on_death`` when a reader has ended with an error.
+    """
 
     def __init__(self, settings: ApiSettings, now_ms: Callable[[], int] = wall_clock_ms) -> None:
         self.settings = settings
@@ -76,6 +79,7 @@ class Context:
             self.meters, lambda training: self.feed.publish(f"{TRAINING}/{training.id}", training)
         )
         self.trainer = Trainer(settings, self.meters, now_ms, self.trainings)
+        self.on_loaded: Callable[[], None] = lambda: None
         self.on_death: Callable[[], None] = lambda: None
         self.at_hand: Callable[[], Mapping[str, Component]] = self.components
         self.told = Told(settings.api_status_bytes, self.meters, partial(self.feed.publish, STATUS))
@@ -183,8 +187,11 @@ class Context:
         self.feed.mark = await learn_mark(self.settings, self.topics[ANOMALIES])
 
     async def _watch_follower(self) -> None:
-        changes = ComponentChanges()
+        changes, loading = ComponentChanges(), True
         while not self.death:
+            if loading and all(map(self.loaded, self.topics)):
+                loading = False
+                self.on_loaded()
             for change in changes.try_to_look(self.at_hand, self.now_ms(), self.meters.looks_failed.inc):
                 self.feed.publish(SYSTEM, change)
             await asyncio.sleep(WATCH_INTERVAL_S)

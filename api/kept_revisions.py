@@ -40,17 +40,18 @@ class KeptRevisions:
         for revision in self._revisions.pop(detector_id, ()):
             del self._texts[detector_id, revision]
 
-    def before(self, detector_id: str, revision: int) -> list[Detector]:
-        """What is kept of a detector from before a revision, newest first."""
-        kept = reversed(self._revisions.get(detector_id, ()))
-        return [self._read(detector_id, older) for older in kept if older < revision]
+    def before(self, detector_id: str, revision: int) -> list[int]:
+        """The revisions of a detector that are kept from before one, newest first."""
+        return [older for older in reversed(self._revisions.get(detector_id, ())) if older < revision]
+
+    def text(self, detector_id: str, revision: int) -> str:
+        """One that is kept, as JSON."""
+        return self._texts[detector_id, revision]
 
     def get(self, detector_id: str, revision: int) -> Detector | None:
         """One revision, if it is kept."""
-        return self._read(detector_id, revision) if (detector_id, revision) in self._texts else None
-
-    def _read(self, detector_id: str, revision: int) -> Detector:
-        return Detector.model_validate_json(self._texts[detector_id, revision])
+        text = self._texts.get((detector_id, revision))
+        return None if text is None else Detector.model_validate_json(text)
 
     def _drop(self, detector_id: str) -> None:
         """Let the oldest revision of a detector go."""

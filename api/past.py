@@ -9,7 +9,7 @@ from pydantic import Field
 
 from api.change import Revisions, existing, replace, tagged
 from api.if_match import IfMatch
-from api.json_route import JsonRoute
+from api.json_route import JSON, JsonRoute
 from api.kept_revisions import PER_DETECTOR
 from api.problems import ApiError, Code
 from api.revisions import RevisionLog
@@ -29,18 +29,20 @@ class RevisionPage(Message):
     next: Annotated[int | None, Field(description="give it as ``before`` to get the following page; null at the end")]
 
 
-@router.get("")
+@router.get("", response_model=RevisionPage)
 async def list_revisions(
     detector_id: str,
     revisions: Revisions,
     limit: Annotated[int, Query(ge=1, le=PER_DETECTOR, description="revisions on a page")] = 20,
     before: Annotated[int | None, Query(ge=1, le=10**18, description="``next`` of the page before")] = None,
-) -> RevisionPage:
+) -> Response:
     """Its revisions, newest first, as far as they are kept: the last 100, fewer when very many detectors change."""
     now = existing(revisions, detector_id)
     older = revisions.kept.before(detector_id, before or now.revision)
-    found = older if before is not None else [now, *older]
-    return RevisionPage(revisions=found[:limit], next=found[limit - 1].revision if len(found) > limit else None)
+    found = older if before is not None else [now.revision, *older]
+    texts = [now.text if one == now.revision else revisions.kept.text(detector_id, one) for one in found[:limit]]
+    following = str(found[limit - 1]) if len(found) > limit else "null"
+    return Response(f'{{"revisions":[{",".join(texts)}],"next":{following}}}', media_type=JSON)
 
 
 @router.get("/{revision}")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated
 
 from pydantic import Field
@@ -97,7 +96,7 @@ def standing_of(
         since_ms=min((one.since_ms for one in told), default=None),
         anomalies_per_day=_rate(told),
         threshold=max((one.threshold for one in told if one.threshold is not None), default=None),
-        drops=dict(sum((Counter(one.drops) for one in told), Counter[str]())) if told else None,
+        drops=_added(one.drops for one in told) if told else None,
         state_bytes=_sum(told, lambda one: one.state_bytes),
         parts=[_part(one, alive) for one in told],
     )
@@ -106,8 +105,28 @@ def standing_of(
 def _part(told: DetectorStatus, alive: Mapping[int, PartitionStatus]) -> Part:
     partition = alive.get(-1 if told.partition is None else told.partition)
     looked_ms = partition.looked_ms if partition is not None else None
-    counts = told.model_dump(include={*Part.model_fields})
-    return Part(told_ms=told.log_ms, as_of_ms=max(told.log_ms, looked_ms or 0), **counts)
+    return Part(
+        partition=told.partition,
+        told_ms=told.log_ms,
+        as_of_ms=max(told.log_ms, looked_ms or 0),
+        revision=told.revision,
+        matched=told.matched,
+        members=told.members,
+        warming=told.warming,
+        running=told.running,
+        silent=told.silent,
+        open=told.open,
+        needs=told.needs,
+    )
+
+
+def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """What all of them count, but for what none does."""
+    total: dict[str, int] = {}
+    for one in counts:
+        for reason, count in one.items():
+            total[reason] = total.get(reason, 0) + count
+    return {reason: count for reason, count in total.items() if count > 0}
 
 
 def _sum(told: Sequence[DetectorStatus], count: Callable[[DetectorStatus], int]) -> int | None:

@@ -137,9 +137,16 @@ def _summary(context: Context, detector: Detector) -> DetectorSummary:
     standing = _standing(context, detector)
     health = health_of(standing, detector.config, context.now_ms())
     return DetectorSummary(
+        detector=standing.detector,
+        name=standing.name,
         health=health.state,
         says=health.says,
-        **standing.model_dump(include={*DetectorSummary.model_fields} - {"health", "says"}),
+        signals=standing.signals,
+        warming=standing.warming,
+        silent=standing.silent,
+        open=standing.open,
+        anomalies_per_day=standing.anomalies_per_day,
+        last_ms=standing.last_ms,
     )
 
 

@@ -1,8 +1,9 @@
 """What flows tell of themselves, as ``tocsin.status`` has it: the last record of each key. For the event loop's thread.
 
-Records are kept as they came, beside their counts. Beyond the bound in bytes those that were told longest ago lose
-their signals, so that no detector keeps its place for ever; where none has any left, a record is kept without its own,
-and if even that is too much not at all. All of that is counted.
+Records are kept as they came, beside their counts, and both as JSON: bytes are nothing that a search for garbage has to
+look through, and of the records of many detectors only a few are read. Beyond the bound in bytes those that were told
+longest ago lose their signals, so that no detector keeps its place for ever; where none has any left, a record is kept
+without its own, and if even that is too much not at all. All of that is counted.
 """
 
 from __future__ import annotations
@@ -29,13 +30,8 @@ class Kept(NamedTuple):
     """The last record of one detector on one partition, or of its groups."""
 
     raw: bytes
-    counts: DetectorStatus
+    counts: bytes
     """all of it but the signals"""
-
-    @classmethod
-    def of(cls, raw: bytes) -> Kept:
-        """Raises ``Rejected``."""
-        return cls(raw, DetectorStatus.decode(raw).model_copy(update={"signals": []}))
 
     def signals(self) -> list[dict[str, Any]]:
         """Its signals, each as ``connectors.status.SignalStatus`` has it."""
@@ -44,7 +40,7 @@ class Kept(NamedTuple):
 
     def without_signals(self) -> Kept:
         """The same with its counts alone."""
-        return Kept(self.counts.encode(), self.counts)
+        return Kept(self.counts, self.counts)
 
 
 class Told:
@@ -66,7 +62,7 @@ class Told:
 
     def of(self, detector_id: str) -> list[DetectorStatus]:
         """What is told of a detector, without signals: partitions ascending, then its groups."""
-        counts = (kept.counts for kept in self._kept.get(detector_id, {}).values())
+        counts = [DetectorStatus.decode(kept.counts) for kept in self._kept.get(detector_id, {}).values()]
         return sorted(counts, key=lambda one: (one.partition is None, one.partition or 0))
 
     def signals(self, detector_id: str) -> list[dict[str, Any]]:
@@ -99,11 +95,13 @@ class Told:
                 self.partitions[int(where)] = alive = PartitionStatus.decode(record.value)
                 self._publish(alive)
             return "kept"
-        kept = None if record.value is None else Kept.of(record.value)
+        if record.value is None:
+            self._forget(detector_id, where)
+            return "gone"
+        counts = DetectorStatus.decode(record.value).model_copy(update={"signals": []})
         self._forget(detector_id, where)
-        if kept is not None:
-            self._publish(kept.counts)
-        return "gone" if kept is None else self._keep(detector_id, where, kept)
+        self._publish(counts)
+        return self._keep(detector_id, where, Kept(record.value, counts.encode()))
 
     def _keep(self, detector_id: str, where: str, kept: Kept) -> str:
         result = "kept"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
+from api.app import create_app
 from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
 from tests.anomalies import make_anomaly
@@ -40,6 +42,25 @@ def test_it_ends_in_order_when_asked_to(kafka_settings: KafkaSettings, tmp_path:
     assert "Application startup complete" in log.read_text()  # and other lines of the server's logger
     assert "/api/ws" not in log.read_text()  # a client that comes and goes is no event for an operator
     assert "connection open" not in log.read_text()
+
+
+def test_it_is_told_once_that_all_topics_have_been_read(kafka_settings: KafkaSettings) -> None:
+    app = create_app(api_settings(kafka_settings))
+    context, loaded = app.state.context, list[bool]()
+
+    async def main() -> None:
+        told = asyncio.Event()
+
+        def on_loaded() -> None:
+            loaded.append(all(map(context.loaded, context.topics)))
+            told.set()
+
+        context.on_loaded = on_loaded
+        async with app.router.lifespan_context(app), asyncio.timeout(DEADLINE_S):
+            await told.wait()
+
+    asyncio.run(main())
+    assert loaded == [True]
 
 
 def test_a_reader_that_ended_is_told_by_the_probes(broker: str) -> None:

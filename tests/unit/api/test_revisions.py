@@ -1,5 +1,6 @@
 import asyncio
 import time
+from functools import partial
 
 import pytest
 
@@ -141,7 +142,8 @@ def test_what_follows_an_id_is_ordered_by_it() -> None:
 def test_what_a_detector_was_is_kept_until_it_is_deleted() -> None:
     log, meters = make_log()
     log.handle([record("a", base, make_config(f"n{base}")) for base in range(3)])
-    assert [past.config.name for past in log.kept.before("a", 3)] == ["n1", "n0"]
+    assert log.kept.before("a", 3) == [2, 1]
+    assert [past.config.name for past in map(partial(log.kept.get, "a"), (2, 1)) if past] == ["n1", "n0"]
     assert meters.registry.get_sample_value("tocsin_api_detector_revisions_kept") == 3
     log.handle([record("a", 3, None), record("a", 0, make_config("anew"))])
     assert log.kept.before("a", 1) == []

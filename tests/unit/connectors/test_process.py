@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import subprocess
 import sys
 import threading
 
 import pytest
 
-from connectors.process import coalesce_timers
+from connectors.process import coalesce_timers, spare_what_is_kept
 
 PR_GET_TIMERSLACK = 30
 CHURN = """
@@ -53,3 +54,13 @@ def test_timers_of_the_calling_thread_get_slack() -> None:
     thread.join()
     assert seen == [30_000_000]
     assert slack_ns() == before, "another thread's timers were touched"
+
+
+def test_what_is_kept_is_not_looked_through() -> None:
+    kept: list[list[object]] = [[] for _ in range(1000)]
+    try:
+        spare_what_is_kept()
+        assert gc.get_freeze_count() > len(kept)
+        assert not any(one is kept for one in gc.get_objects())
+    finally:
+        gc.unfreeze()
