@@ -106,6 +106,8 @@ class Reader(Generic[T]):
         self._empty_polls = 0
         self._error: BaseException | None = None
         self._stopping = False
+        self._consumer: KafkaConsumer | None = None
+        self._closing = threading.Lock()
         self.busy = True
         """Whether more than control records came in the last seconds."""
         self._thread: threading.Thread | None = None
@@ -167,10 +169,11 @@ class Reader(Generic[T]):
             return "" if self._full() else self._answers.missing_reason()
 
     def stop(self) -> None:
-        """End the thread and wait for it."""
+        """End the thread and wait for it; what is being fetched is not waited for."""
         with self._lock:
             self._stopping = True
             self._lock.notify_all()
+        self._close()
         if self._thread is not None:
             self._thread.join()
 
@@ -179,22 +182,34 @@ class Reader(Generic[T]):
             self._thread = threading.Thread(target=self._run, name=f"read-{self.topic}", daemon=True)
             self._thread.start()
 
+    def _close(self) -> None:
+        """Close the consumer, once. In another thread than that which reads this ends its poll."""
+        with self._closing:
+            if self._consumer is not None:
+                self._consumer.close()
+                self._consumer = None
+
     def _run(self) -> None:
         try:
-            consumer = make_consumer(self._settings, f"tocsin-read-{self.topic}", max_poll_records=POLL_RECORDS)
-            try:
-                wait = FetchWait(consumer)
-                self._answers.listen(consumer)
-                while not self._stopping:
-                    self._assign_added(consumer)
-                    wait.saw(data=self._poll(consumer, wait.poll_ms))
-                    self.busy = wait.busy
-                    self._wait_for_room()
-            finally:
-                consumer.close()
+            self._read()
         except BaseException as error:  # noqa: BLE001 - raised again by pop, in the thread of the flow
-            _log.error("%s: reading ended: %r", self.topic, error)
-            self._error = error
+            if not self._stopping:  # else the consumer was closed meanwhile, at whatever it was doing
+                _log.error("%s: reading ended: %r", self.topic, error)
+                self._error = error
+
+    def _read(self) -> None:
+        client_id = f"tocsin-read-{self.topic}"
+        consumer = self._consumer = make_consumer(self._settings, client_id, max_poll_records=POLL_RECORDS)
+        try:
+            wait = FetchWait(consumer)
+            self._answers.listen(consumer)
+            while not self._stopping:
+                self._assign_added(consumer)
+                wait.saw(data=self._poll(consumer, wait.poll_ms))
+                self.busy = wait.busy
+                self._wait_for_room()
+        finally:
+            self._close()
 
     def _assign_added(self, consumer: KafkaConsumer) -> None:
         with self._lock:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from connectors.codec.compiled import njit
 from connectors.detector import Budget, Period
 from flows.detectors.base import Column, Floats, Ints, Table
 from flows.policy import LEAST, Policies

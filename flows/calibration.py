@@ -25,9 +25,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from connectors.codec.compiled import njit
 from flows.detectors.base import BAND_SURPRISE, BAND_Z, SURPRISE_MAX, Column, Floats, Ints, Scored, Table
 
 POOLED = 20_000.0

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from connectors.codec.compiled import njit
 from flows.detectors.base import Column, Ints, Table
 
 MAX_CHOSEN, CHOICE_PLACES = 1 << 20, 32

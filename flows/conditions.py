@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from connectors.codec.compiled import njit
 from flows.detectors.base import Column, Ints, Table
 from flows.homes import EQUAL, TRIED, Address
 from flows.label_columns import UNKNOWN, LabelColumns

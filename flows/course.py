@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba import njit
 from numpy.typing import NDArray
 
+from connectors.codec.compiled import njit
 from flows.detectors.base import Floats, Ints
 from flows.episode import (
     CLOSED,

@@ -17,9 +17,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from connectors.codec.compiled import njit
 from flows.detectors.auto_ladder import STEEP, STEEPER, begin_ladder, learn_rungs, steepened
 from flows.detectors.auto_state import COUNT_LIMIT
 from flows.detectors.base import BAND_SURPRISE, Column, Floats, Ints, Scored, Table

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from connectors.codec.compiled import njit
 from flows.choices import Choices
 from flows.conditions import Conditions, Visits
 from flows.config import CompiledDetector

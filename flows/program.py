@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from connectors.codec.compiled import njit
 from flows import entity
 from flows.calibration import allocate_tails, calibrate
 from flows.config import ProgramKey

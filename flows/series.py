@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from connectors.codec.compiled import njit
 from connectors.codec.labels import metric_name, parse_labels
 from flows.chunks import NewSeries
 from flows.detectors.base import STALE_MARKER, Column, Floats, Ints, Table

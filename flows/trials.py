@@ -12,9 +12,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from connectors.codec.compiled import njit
 from flows.detectors.base import SURPRISE_MAX, Column, Floats, Ints, Table
 from flows.episodes import Lanes
 from flows.policy import WORSE, cooldown_of, quiet_of

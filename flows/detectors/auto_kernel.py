@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from connectors.codec.compiled import njit
 from flows.detectors.auto_ladder import (
     barred,
     begin_ladder,

@@ -16,8 +16,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from connectors.codec.compiled import njit
 from flows.detectors.auto_state import HOUR_MS, WEEK_MS, Signal
 from flows.detectors.base import SURPRISE_MAX, Floats
 from flows.detectors.rungs import PER_E_FOLD, RUNGS

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from connectors.codec.compiled import njit
 from flows.detectors.auto_state import CUT_FROM, FAR, PREDICTORS, Signal
 
 FAST_RATE, SLOW_RATE, OFFSET_RATE = 0.2, 0.02, 0.05

@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from connectors.codec.compiled import njit
 from flows.detectors.auto_state import COUNT_LIMIT, DAY_MS, HOUR_MS, HOURS, Signal
 
 SLOW_RATE = 0.001

@@ -6,8 +6,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from connectors.codec.compiled import njit
 from flows.detectors.auto_profile import CUT, SLOW_RATE
 from flows.detectors.auto_state import CUT_FROM, FAR, HOUR_MS, HOURLY, MISS, ROUGH, STEADY, WINDOW, WINDOWS, Signal
 from flows.detectors.base import Floats

@@ -13,8 +13,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from connectors.codec.compiled import njit
 from flows.detectors.auto_state import PEAKS, Signal
 
 POOLED = 1000.0

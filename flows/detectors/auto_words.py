@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from connectors.codec.compiled import njit
 from flows.detectors.auto_ladder import burstiness
 from flows.detectors.auto_mixture import FAST_RATE, SLOW_RATE
 from flows.detectors.auto_profile import gate

@@ -13,9 +13,9 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from connectors.codec.compiled import njit
 from flows.detectors.base import Ints
 
 HOUR_MS = 3_600_000

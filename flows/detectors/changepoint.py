@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 
+from connectors.codec.compiled import njit
 from flows.detectors.base import BAND_SURPRISE, SURPRISE_MAX, VALUE_LIMIT, Column, Floats, Ints, Scored, Table
 from flows.detectors.holding import HoldParams, hold_column, holds_of, learns
 from flows.detectors.rungs import (

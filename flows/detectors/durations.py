@@ -13,9 +13,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from connectors.codec.compiled import njit
 from flows.detectors.base import SURPRISE_MAX, Column
 
 WIDTH = 56

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 
+from connectors.codec.compiled import njit
 from flows.detectors.base import BAND_Z, VALUE_LIMIT, Column, Floats, Ints, Scored, Table
 from flows.detectors.gaussian import deviations, gaussian_surprise
 from flows.detectors.holding import HoldParams, hold_column, holds_of, learns

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 
+from connectors.codec.compiled import njit
 from flows.detectors.base import VALUE_LIMIT, Column, Floats, Ints, Scored, Table
 from flows.detectors.durations import count_length, lengths_column, surprise_of_length
 from flows.detectors.holding import HOLD_S, HoldParams

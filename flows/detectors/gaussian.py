@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.polynomial import chebyshev
 
+from connectors.codec.compiled import njit
 from flows.detectors.base import SURPRISE_MAX, Floats
 
 _SQRT1_2 = math.sqrt(0.5)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import numpy as np
-from numba import njit
 from pydantic import BaseModel, ConfigDict, Field
 
+from connectors.codec.compiled import njit
 from flows.detectors.base import Column, Ints, Table
 
 HOLD_S = Field(ge=0, le=604_800, description="s for which an incident is not learned; 0: everything is")

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 
+from connectors.codec.compiled import njit
 from flows.detectors.base import BAND_SURPRISE, STALE_MARKER, VALUE_LIMIT, Column, Floats, Ints, Scored, Silences, Table
 from flows.detectors.durations import (
     count_length,

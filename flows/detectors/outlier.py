@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from connectors.codec.compiled import njit
 from flows.detectors.base import BAND_SURPRISE, BAND_Z, SURPRISE_MAX, VALUE_LIMIT, Column, Floats, Ints, Scored, Table
 from flows.detectors.gaussian import deviations, gaussian_surprise
 from flows.detectors.mad import scale_of

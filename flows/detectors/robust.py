@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
+from connectors.codec.compiled import njit
 
 CUT = 2.0
 """Deviations beyond which a sample teaches no more: k of the paper."""

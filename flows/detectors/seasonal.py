@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field, ValidationInfo, field_validator
 
+from connectors.codec.compiled import njit
 from flows.detectors.base import BAND_Z, VALUE_LIMIT, Column, Floats, Ints, Scored, Table
 from flows.detectors.calendar import (
     DAY_MS,

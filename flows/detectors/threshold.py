@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
 import numpy as np
-from numba import njit
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from connectors.codec.compiled import njit
 from flows.detectors.base import BAND_Z, SURPRISE_MAX, VALUE_LIMIT, Floats, Ints, Scored, Table
 from flows.detectors.gaussian import gaussian_surprise
 

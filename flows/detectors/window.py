@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field, ValidationInfo, field_validator
 
+from connectors.codec.compiled import njit
 from flows.detectors.base import Column, Ints, Table
 from flows.detectors.holding import HoldParams
 

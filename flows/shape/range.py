@@ -11,9 +11,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from connectors.codec.compiled import njit
 from connectors.detector import Shape
 from flows.detectors.base import VALUE_LIMIT, Column, Floats, Ints, Table
 from flows.shape.rate import CHANGES, MAX_GAP_MS

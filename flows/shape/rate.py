@@ -15,9 +15,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from connectors.codec.compiled import njit
 from connectors.detector import Shape
 from flows.detectors.base import Column, Floats, Ints, Table
 from flows.series import steadied

@@ -15,9 +15,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from connectors.catalogue import Topics
+from connectors.codec.compiled import njit
 from connectors.codec.encode import encode_labels
 from connectors.codec.series_hash import series_hash
 from connectors.detector import Budget, DetectorConfig, DetectorRevision, Period

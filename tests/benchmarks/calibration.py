@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from connectors.codec.compiled import njit
 from connectors.detector import Aggregate, Group, Shape
 from flows.config import ProgramKey
 from flows.detectors.base import Floats

@@ -10,6 +10,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
+import psutil
 import pytest
 from websockets.sync.client import connect
 
@@ -36,6 +37,8 @@ def test_it_ends_in_order_when_asked_to(kafka_settings: KafkaSettings, tmp_path:
             with connect(api.socket_url) as socket:
                 socket.send('{"type": "ping"}')
                 assert json.loads(socket.recv())["type"] == "pong"
+        mapped = {Path(one.path).name for one in psutil.Process(api.process.pid).memory_maps()}
+        assert "libllvmlite.so" not in mapped, "numba is imported by what judges, not by who starts"
         api.process.send_signal(signal.SIGINT)
         assert api.process.wait(DEADLINE_S) == 0
     assert "Traceback" not in log.read_text()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -33,6 +35,10 @@ PURE = (
     "connectors.feedback",
 )
 """What of ``connectors`` does no I/O: record types, topics and wire formats."""
+DETECTORS = ("flows.detectors", "connectors.codec.compiled")
+NUMBA = ("connectors.codec.compiled", "connectors.codec.memory", "connectors.codec.record", "connectors.codec.lean_*",
+         "api.cli")  # fmt: skip
+"""Modules that may import numba themselves."""
 
 
 class Rule(NamedTuple):
@@ -44,16 +50,21 @@ class Rule(NamedTuple):
 
 
 RULES = (
+    Rule(("connectors.codec.compiled",), (), (*IO, "time", "datetime", "logging", "random")),
     Rule((*PURE, "connectors.codec*"), PURE, (*IO, *CLOCKS)),
     Rule(("connectors.bytewax_io",), ("connectors",), ("httpx", "fastapi")),
     Rule(("connectors*",), ("connectors",), ("bytewax", "fastapi")),
-    Rule(("flows.detectors.calendar",), ("flows.detectors",), (*IO, "time", "logging", "random", "threading")),
-    Rule(("flows.detectors*",), ("flows.detectors",), (*IO, *CLOCKS)),
+    Rule(("flows.detectors.calendar",), DETECTORS, (*IO, "time", "logging", "random", "threading")),
+    Rule(("flows.detectors*",), DETECTORS, (*IO, *CLOCKS)),
     Rule(("flows.metrics", "flows.run", "flows.settings", "flows.vitals"),
          ("flows", "connectors"), ("fastapi", "uvicorn")),
     Rule(("flows*",), ("flows", *PURE), (*IO, *CLOCKS)),
     Rule(("api*",), ("api", "connectors", "flows"), ("bytewax",)),
 )  # fmt: skip
+HEAVY = ("numba", "llvmlite", "river", "scipy", "pandas", "matplotlib", "holidays", "bytewax")
+"""Packages that take long to import."""
+LIGHT = ("api.app", "api.demo", "api.local", "api.tail", "connectors.topics")
+"""Processes and commands that judge nothing when they start."""
 WIRING = ("flows.metrics", "flows.run", "flows.vitals")
 """Modules of ``flows`` that speak to the outside; api imports none of them, because that would import bytewax."""
 
@@ -111,6 +122,7 @@ def test_a_module_imports_only_what_its_place_allows(module: Module) -> None:
         ("flows.detectors.mad", "time"),
         ("flows.detectors.mad", "flows.report"),
         ("flows.detectors.mad", "connectors.messages"),
+        ("connectors.codec.compiled", "connectors.errors"),
         ("flows.report", "logging"),
         ("flows.report", "kafka.errors"),
         ("flows.report", "connectors.follower"),
@@ -131,6 +143,20 @@ def test_importing_the_api_loads_no_bytewax_and_no_flow_wiring() -> None:
     loaded = reachable("api.app")
     assert "bytewax" not in {name.split(".")[0] for name in loaded}
     assert not set(WIRING) & loaded
+
+
+def test_kernels_leave_it_to_one_module_to_import_numba() -> None:
+    """For half a second of each process that calls none of them, as the api mostly does."""
+    using = {module.name for module in modules() if any(within(name, ("numba",)) for name in imports(module.path))}
+    assert {name for name in using if not any(fnmatch(name, pattern) for pattern in NUMBA)} == set()
+
+
+def test_importing_what_judges_nothing_loads_nothing_heavy() -> None:
+    """In a fresh interpreter, as these processes start."""
+    script = f"import sys, {', '.join(LIGHT)}; print(*sorted({set(HEAVY)!r} & set(sys.modules)))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 def reachable(start: str) -> set[str]:

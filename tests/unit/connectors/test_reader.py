@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors import reader as module
 from connectors.errors import OffsetGone
 from connectors.follower import Received
 from connectors.reader import Reader, gone
 from connectors.settings import KafkaSettings
+from tests.unit.connectors.test_follower import FakeConsumer
 
 TOPIC = "t.metrics"
 
@@ -126,3 +129,22 @@ def test_a_reader_with_full_queues_misses_no_answer() -> None:
     assert fed.missing_reason() == "Kafka at k:1 (TOCSIN_KAFKA) has not answered yet"
     fed.feed(0, [100])
     assert fed.missing_reason() == ""
+
+
+def test_who_stops_waits_for_no_poll(monkeypatch: pytest.MonkeyPatch) -> None:
+    polls, closed, consumer = threading.Event(), threading.Event(), FakeConsumer()
+
+    def wait() -> None:
+        polls.set()
+        closed.wait()
+        message = "NetworkSelector closed!"  # as kafka-python says where a consumer was closed
+        raise RuntimeError(message)
+
+    consumer.polling, consumer.close = wait, closed.set  # type: ignore[method-assign]
+    monkeypatch.setattr(module, "make_consumer", lambda *_, **__: consumer)
+    reader = Reader(KafkaSettings(), TOPIC, list)
+    reader.add(0, 0)
+    assert reader.pop(0) == []
+    assert polls.wait(10)
+    reader.stop()
+    assert not reader.waiting(0), "no error"
