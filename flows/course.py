@@ -220,13 +220,22 @@ def grow(
     episodes[at]["expected"] = expected
     episodes[at]["lower"] = lower
     episodes[at]["upper"] = upper
-    if surprise > episodes[at]["peak_surprise"]:
+    if is_peak(episodes, at, value, surprise, expected):
         episodes[at]["peak_surprise"] = surprise
         episodes[at]["peak_ms"] = time_ms
         episodes[at]["peak_value"] = value
         episodes[at]["peak_expected"] = expected
         episodes[at]["peak_size"] = size_of(value, expected, lower, upper)
         episodes[at]["direction"] = 1 if value >= expected else -1
+
+
+@njit(cache=True)
+def is_peak(episodes: Episodes, at: int, value: float, surprise: float, expected: float) -> bool:
+    """Whether no sample of the episode surprised so much, or as much (they end at 300) that far from the expected."""
+    peak = episodes[at]["peak_surprise"]
+    if surprise == peak:
+        return bool(abs(value - expected) > abs(episodes[at]["peak_value"] - episodes[at]["peak_expected"]))
+    return bool(surprise > peak)
 
 
 @njit(cache=True)

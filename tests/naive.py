@@ -259,6 +259,7 @@ class Episode:
     samples: int = 0
     surprise: float = 0.0
     peak_surprise: float = -1.0
+    peak_away: float = 0.0
     peak_ms: int = 0
     told_ms: int = 0
     noticed_ms: int = 0
@@ -294,7 +295,10 @@ class Episodes:
     def __len__(self) -> int:
         return len(self.open) + len(self.rests)
 
-    def take(self, entry: int, time_ms: int, score: float, step_s: float, log_ms: int, seen: int = -1) -> list[Event]:
+    def take(
+        self, entry: int, time_ms: int, score: float, step_s: float, log_ms: int, seen: int = -1, away: float = 0.0
+    ) -> list[Event]:
+        """``away`` is how far the value is from the expected."""
         events: list[Event] = []
         if math.isnan(score):
             return events
@@ -312,7 +316,7 @@ class Episodes:
             elif lane not in self.open and lane not in self.rests and self.full:
                 self.refused += 1
             elif self._believes(lane, time_ms, min(score, ceiling), threshold):
-                events += self._surprising(lane, policy, time_ms, score, step_s, log_ms)
+                events += self._surprising(lane, policy, time_ms, (score, away), step_s, log_ms)
         return events
 
     def _doubt(self, lane: int) -> None:
@@ -359,13 +363,14 @@ class Episodes:
         return events
 
     def _surprising(
-        self, lane: int, policy: Policy, time_ms: int, score: float, step_s: float, log_ms: int
+        self, lane: int, policy: Policy, time_ms: int, found: tuple[float, float], step_s: float, log_ms: int
     ) -> list[Event]:
         episode = self.open[lane]
+        score, away = found
         episode.time_ms, episode.log_ms, episode.surprise, episode.step_s = time_ms, log_ms, score, step_s
         episode.samples += 1
-        if score > episode.peak_surprise:
-            episode.peak_surprise, episode.peak_ms = score, time_ms
+        if found > (episode.peak_surprise, episode.peak_away):
+            episode.peak_surprise, episode.peak_away, episode.peak_ms = score, away, time_ms
         if not episode.believed:
             kind = None
         elif not episode.told:

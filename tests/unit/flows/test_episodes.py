@@ -119,8 +119,8 @@ def test_they_agree_with_their_twin(
             np.array([step_s for *_, step_s in part], np.float32), 2000 * log_ms,
         )  # fmt: skip
         expected = [
-            event for (entry, _, score, seen, step_s), time_ms in zip(part, times_ms[a:b].tolist(), strict=True)
-            for event in twin.take(entry, time_ms, score, step_s, 2000 * log_ms, seen)
+            event for i, (entry, _, score, seen, step_s) in enumerate(part)
+            for event in twin.take(entry, times_ms[a + i].item(), score, step_s, 2000 * log_ms, seen, float(i))
         ]  # fmt: skip
         assert told(events) == expected
         now_ms = 2000 * (log_ms + 1)
@@ -164,6 +164,17 @@ def follow(
     scores = scored([score for _, score in verdicts])
     n = len(verdicts)
     return told(table.take(w.lanes, zeros, times_ms, zeros.astype(float), scores, after(n, seen), steps(n, step_s), 0))
+
+
+def test_of_samples_that_surprise_alike_the_farthest_from_the_expected_is_the_peak() -> None:
+    """Surprises end at 300: a first step out and all that is beyond it surprise alike."""
+    w, table = watched([[Policy(5.0, 10_000)]]), EpisodeTable(10)
+    times_ms, values = np.arange(5) * 1000, np.array([-2.0, 7.0, 30.0, 9.0, 0.0])
+    scores = scored([300.0, 300.0, 300.0, 300.0, 0.0])
+    ((opened, _),) = table.take(w.lanes, np.zeros(5, np.int64), times_ms, values, scores, after(5), steps(5), 0)
+    assert (opened["peak_value"], opened["direction"]) == (-2.0, -1)
+    (state,) = table.calm(w.lanes, 60_000)
+    assert (state["peak_value"], state["peak_ms"], state["direction"], state["peak_size"]) == (30.0, 2000, 1, 30.0)
 
 
 def test_an_episode_opens_at_the_threshold_and_closes_after_its_quiet_time() -> None:

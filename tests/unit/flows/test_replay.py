@@ -124,6 +124,14 @@ def test_verdicts_stand_in_their_rows() -> None:
     assert np.array_equal(replayed.value, values)
 
 
+def test_beyond_a_stated_bound_the_farthest_value_is_told_of() -> None:
+    """Whatever is beyond it surprises the most there is, the first such sample as well."""
+    frame = frame_of(np.array([100.0] * 5 + [111.0, 300.0, 500.0, 400.0] + [100.0] * 9))
+    (anomaly,) = replay(config("threshold", params={"upper": 110.0}, quiet_s=60.0), frame).anomalies
+    assert anomaly.peak.value == 500.0
+    assert "was up to 500, above its bound of 110, for 45 s" in anomaly.sentence
+
+
 def test_several_signals_are_one_entity() -> None:
     """Score and alarms are the entity's, value and band those of the signal that leads the row."""
     signals = [noise(400, seed, spikes=0) for seed in range(4)]
