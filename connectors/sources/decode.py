@@ -101,7 +101,7 @@ class ItemsSink(ABC):
             raise ValueError(_plain(error)) from error
         self._drain()
         if not self._seen:
-            _check_success(json.loads(self._head))
+            _check_items(_check_success(json.loads(self._head)))
 
     def _drain(self) -> None:
         for item in self._found:
@@ -135,7 +135,7 @@ class MatrixSink(ItemsSink):
         if "stream" in item:
             message = "log lines and no numbers: ask for e.g. count_over_time({…}[1m])"
             raise ValueError(message)
-        values = item.get("values", [])
+        values = item.get("values", []) if "histograms" in item else item["values"]
         self._left -= len(values)
         if self._left < 0:
             message = f"more than {self._most} points: shorten the range, or take a longer step or fewer series"
@@ -221,6 +221,14 @@ def _check_success(body: Any) -> Any:
         told = body.get("error", body) if isinstance(body, dict) else body
         raise ValueError(str(told)[:200])
     return body["data"]
+
+
+def _check_items(data: Any) -> None:
+    """Whether there were no items because there are none; null is how some write an empty list."""
+    if isinstance(data, dict) and data.get("result", "missing") in (None, []):
+        return
+    message = f"its data has no list of series: {str(data)[:150]}"
+    raise ValueError(message)
 
 
 def _plain(error: Exception) -> str:
