@@ -217,8 +217,8 @@ class Line:
 
 
 def _duration(length_ms: int) -> str:
-    """Whole seconds, minutes and seconds, or hours and minutes."""
-    minutes, seconds = divmod(length_ms // 1000, 60)
+    """Whole seconds, minutes and seconds, or hours and minutes; rounded as the sentence beside it."""
+    minutes, seconds = divmod(round(length_ms / 1000), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
         return f"{hours}h{minutes:02}m"

@@ -13,6 +13,7 @@ from websockets.sync.server import ServerConnection, serve
 from api.socket_messages import CLOSE_SLOW, AnomalyEvent, ErrorCode, SocketError, Subscribed
 from api.tail import MAX_LINE, Interrupts, Line, run_tail, socket_url
 from connectors.anomaly import Notice, Severity
+from flows.sentence import duration
 from tests.anomalies import make_anomaly
 
 plain = Line(colour=False, zone=UTC)
@@ -39,6 +40,11 @@ def test_lines_are_aligned() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0, " 0s "), (59, " 59s "), (60, " 1m00s "), (3_660, " 1h01m ")])
 def test_durations(seconds: int, text: str) -> None:
     assert text in plain(make_anomaly(1, seconds))
+
+
+def test_a_duration_is_rounded_as_in_the_sentence() -> None:
+    line = plain(make_anomaly(1, duration_ms=92_998, sentence=f"up for {duration(92_998)}."))
+    assert ("  1m33s  " in line, line.endswith("up for 1 min 33 s.")) == (True, True)
 
 
 def test_a_label_cannot_steer_the_terminal() -> None:
