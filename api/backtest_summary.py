@@ -53,10 +53,11 @@ class Summary:
 
     def print(self, out: TextIO, folder: Path) -> None:
         """Write the summary for people."""
-        lines = [f"{self.series} series, {self.rows} rows, {self.samples} samples, {self.weeks:.1f} series-weeks"]
+        sizes = f"{counted(self.rows, 'row')}, {counted(self.samples, 'sample')}, {self.weeks:.3g} series-weeks"
+        lines = [f"{self.series} series, {sizes}"]
         severities = ", ".join(f"{self.severities[severity]} {severity}" for severity in Severity)
-        lines.append(f"{self.severities.total()} episodes: {severities}")
-        lines.append(f"{self.alarms} alarms, {_rate(self.alarms, self.weeks)} per series-week")
+        lines.append(f"{counted(self.severities.total(), 'episode')}: {severities}")
+        lines.append(f"{counted(self.alarms, 'alarm')}, {_rate(self.alarms, self.weeks)} per series-week")
         dropped = ", ".join(f"{n} {reason}" for reason, n in sorted(self.drops.items()) if n)
         lines += [f"not judged: {dropped}"] * bool(dropped)
         lines += [f"could not be read or written: {self.failed}"] * bool(self.failed)
@@ -69,6 +70,11 @@ class Summary:
         lines += [f"learned: {one.learned}" for one in self._loud if one.learned] * (self.series == 1)
         lines += [f"written to {folder}"] * bool(self.series)
         out.write("\n".join(lines) + "\n")
+
+
+def counted(n: int, what: str) -> str:
+    """So many of something, as people write it."""
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def _learned(one: Loud) -> str:

@@ -31,7 +31,7 @@ def summary_of(spikes: list[int], config: DetectorConfig = CONFIG) -> str:
 def test_the_sums() -> None:
     assert WEEK_MS == 7 * 24 * 3_600_000
     assert summary_of([1, 3, 0]).splitlines() == [
-        "3 series, 1017 rows, 1017 samples, 6.0 series-weeks",
+        "3 series, 1017 rows, 1017 samples, 6 series-weeks",
         "4 episodes: 0 info, 0 warning, 4 critical",
         "4 alarms, 0.67 per series-week",
         "not judged: 3 duplicate, 3 out_of_order",
@@ -39,6 +39,21 @@ def test_the_sums() -> None:
         "       3 (1.50 a week)  s01",
         "       1 (0.50 a week)  s00",
         "written to out",
+    ]
+
+
+def test_one_is_not_many_and_little_is_not_nothing() -> None:
+    summary, out = Summary(), io.StringIO()
+    times_ms = 60_000 * np.arange(60)
+    values = (10.0 + np.arange(60) % 5)[:, None]
+    values[50] = 60.0
+    frame = Frame(times_ms, values, np.ones((60, 1), np.bool_), [{"__name__": "v"}])
+    summary.add("s", frame, replay(CONFIG, frame))
+    summary.print(out, Path("out"))
+    assert out.getvalue().splitlines()[:3] == [
+        "1 series, 60 rows, 60 samples, 0.00585 series-weeks",
+        "1 episode: 0 info, 0 warning, 1 critical",
+        "1 alarm, 170.85 per series-week",
     ]
 
 
