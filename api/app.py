@@ -9,8 +9,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
+from connectors.process import collect_garbage, leave_out, spare_what_is_kept
+
 if __name__ == "__main__":
     gc.disable()  # until ``collect_garbage``
+    leave_out("httpx._main")
 
 from fastapi import FastAPI
 
@@ -47,7 +50,6 @@ from api.server import make_server, run_server
 from api.settings import ApiSettings
 from api.version import version_text
 from connectors.clock import wall_clock_ms
-from connectors.process import collect_garbage, spare_what_is_kept
 from connectors.startup import start_process
 
 

@@ -9,8 +9,11 @@ import sys
 import threading
 import time
 
+from connectors.process import collect_garbage, leave_out
+
 if __name__ == "__main__":
     gc.disable()  # until ``collect_garbage``
+    leave_out("httpx._main")
 
 import httpx
 from prometheus_client import CollectorRegistry, Gauge
@@ -23,7 +26,6 @@ from api.sample import Sample
 from api.shop import FAULT_S, Fault, Shop
 from connectors.answers import SILENT_S
 from connectors.probes import Component, Probes, down_if
-from connectors.process import collect_garbage
 from connectors.startup import start_process
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from connectors.process import collect_garbage, keep_freed_memory, leave_out
+
 if __name__ == "__main__":
     gc.disable()  # until ``collect_garbage``
+    leave_out("coverage")
 
 import uvicorn
 
@@ -39,7 +42,6 @@ from connectors.job import Batch, Piece
 from connectors.messages import OutRecord
 from connectors.metadata import MetadataNews
 from connectors.probes import Component, degraded_if, down_if
-from connectors.process import collect_garbage, keep_freed_memory
 from connectors.startup import start_process
 from connectors.warm import warm_kernels
 

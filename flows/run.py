@@ -23,8 +23,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from runpy import run_module
 
+from connectors.process import leave_out
+
 if __name__ == "__main__":
     gc.disable()  # until ``collect_garbage``, when the flow is built
+    leave_out("coverage")
 
 from bytewax.recovery import init_db_dir
 

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import importlib
 import subprocess
 import sys
 import threading
 
 import pytest
 
-from connectors.process import coalesce_timers, spare_what_is_kept
+from connectors.process import coalesce_timers, leave_out, spare_what_is_kept
 
 PR_GET_TIMERSLACK = 30
 CHURN = """
@@ -64,3 +65,12 @@ def test_what_is_kept_is_not_looked_through() -> None:
         assert not any(one is kept for one in gc.get_objects())
     finally:
         gc.unfreeze()
+
+
+def test_what_is_left_out_cannot_be_imported_unless_it_was_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    imported = sys.modules["pytest"]
+    monkeypatch.setattr(sys, "modules", sys.modules.copy())
+    leave_out("turtledemo", "pytest")
+    assert sys.modules["pytest"] is imported
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("turtledemo")
