@@ -10,8 +10,9 @@ from connectors.messages import OutRecord
 from flows.chunks import ReadRevisions
 from flows.config import Compile, CompiledDetector
 from flows.crowd import newcomers
+from flows.placement import GatheringState
 from flows.revisions import DetectorTable, Outcome
-from flows.watch import GatheringState, Watch
+from flows.watch import Watch
 from flows.work import WORK_PER_REVISION
 
 REVISIONS = {outcome: f"revisions_{outcome}" for outcome in Outcome}
@@ -36,21 +37,28 @@ class Configuration:
         """of the next revision to be applied; what is announced beyond waits for the next control record"""
         self.announced = 0
         self._watch, self._read, self._counts, self._remove = watch, read_revisions, counts, remove
+        self._revising = 0
+        """work so far, but for that of ``watch``"""
+
+    @property
+    def work(self) -> int:
+        """Of all changes so far, in ``WORK_PER_CONTROL``'s measure; a function of the partition alone."""
+        return self._revising + self._watch.work
 
     def apply(self, work: float, log_ms: int, out: list[OutRecord]) -> None:
         """Apply what is announced, a crowd of revisions at a time and one at least, until so much work is done.
 
         A bound in time would make it depend on the machine after which sample a detector is there.
         """
-        until = self._watch.work + work
+        until = self.work + work
         crowd = crowd_of(len(self._watch.series)) if work > 0 else 1
         while self.offset < self.announced:
             self._apply(min(self.announced, (self.offset // crowd + 1) * crowd), log_ms, out)
-            if self._watch.work >= until:
+            if self.work >= until:
                 break
 
     def _apply(self, until: int, log_ms: int, out: list[OutRecord]) -> None:
-        self._watch.work += WORK_PER_REVISION * (until - self.offset)
+        self._revising += WORK_PER_REVISION * (until - self.offset)
         revisions = self._read(self.offset, until)
         crowd = newcomers(revisions, self.revisions.compile)
         if crowd is not None and self.revisions.put_new(crowd):
