@@ -94,3 +94,8 @@ def test_a_refusal_shows_no_secret() -> None:
         f"http://{HIDDEN}@c/d",
     ]
     assert without_secrets(("limit",), 5) == 5
+    assert without_secrets(("auth",), "a") == without_secrets(("auth",), ["a"]) == HIDDEN
+    assert without_secrets((), {"auth": "a", "name": "b"}) == {"auth": HIDDEN, "name": "b"}
+    assert without_secrets(("auth",), None) is None
+    assert without_secrets(("url",), "a:b@c:9090/d") == f"{HIDDEN}@c:9090/d"
+    assert without_secrets(("selector",), 'a:b{c="d@e"}') == 'a:b{c="d@e"}'
