@@ -19,7 +19,7 @@ from tests.groups import Partitions, Sample, record_of, sharing_logs
 from tests.series import START_MS
 from tests.streams import anomalies, by_id, config
 
-PARTITIONS, STEP_S, CALM = 2, 15, 14
+PARTITIONS, SERIES, STEP_S, CALM = 2, 6, 15, 14
 LARGEST, LEAST = sys.float_info.max, 5e-324
 VALUES = (
     Sample({}, 0, 0.0, stale=True),
@@ -130,8 +130,8 @@ def test_signals_of_any_values_end_nothing(kind: str) -> None:
     @examples(3)
     @given(SOME_VALUES, SEEDS)
     def survive(values: list[Sample], seed: int) -> None:
-        world = World(made, [0] * 10, values, seed)
-        world.live([{"__name__": "m", "n": str(n)} for n in range(10)], steps=90)
+        world = World(made, [0] * SERIES, values, seed)
+        world.live([{"__name__": "m", "n": str(n)} for n in range(SERIES)], steps=90)
         world.logs[0].control(100_000.0)
         block, events = world.logs[0].run()
         assert block.counts["revisions_applied"] == len(made)
