@@ -54,7 +54,7 @@ def forest(**own: Any) -> dict[str, Any]:
     ({**FOREST, "params": forest(n_trees="5")}, "params.model_params.n_trees", "valid integer"),
     ({**FOREST, "params": forest(n_trees=500)}, "params.model_params.n_trees", "less than or equal to 50"),
     ({**FOREST, "params": forest(trees=5)}, "params.model_params", "HalfSpaceTrees takes n_trees, height, "),
-    ({**FOREST, "params": {"model_params": 5}}, "params.model_params", "should be an object"),
+    ({**FOREST, "params": {"model_params": 5}}, "params.model_params", "must be an object"),
     ({"kind": "river", "params": {"hold_from": 6.0}}, "params.hold_from", "give both"),
     ({"kind": "auto", "params": {"hold_from": 6.0}}, "params.hold_from", "give both"),
     ({"kind": "river", "params": {"hold_from": 6.0, "hold_s": 0}}, "params.hold_from", "nothing without hold_s"),
