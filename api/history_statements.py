@@ -86,9 +86,9 @@ def count(shape: Shape, number: int) -> Select[tuple[int]]:
 
 
 @lru_cache(KEPT)
-def ways_of(shape: Shape) -> Sequence[Way]:
-    """The conditions; that of time is the last, if it is one."""
-    ways = [_by_label(number) for number in range(shape.labels)]
+def ways_of(shape: Shape, of: Table = table) -> Sequence[Way]:
+    """The conditions; that of time is the last, if it is one. By ``of`` other tables are looked into."""
+    ways = [_by_label(number, of) for number in range(shape.labels)]
     if shape.detector:
         ways.append(Way("anomalies_by_detector", table.c.detector == bind("detector")))
     if shape.state is State.OPEN:
@@ -97,7 +97,7 @@ def ways_of(shape: Shape) -> Sequence[Way]:
         ways.append(Way("", table.c.going_on.is_(literal("false"))))
     if shape.severity:
         ways.append(Way(BY_SEVERITY, table.c.severity == bind("severity")))
-    ways += _by_feedback(shape)
+    ways += _by_feedback(shape, of)
     if shape.begins or shape.ends:
         ways.append(Way(BY_TIME, literal("1") == literal("1")))
     return ways
@@ -108,21 +108,21 @@ def index_of(shape: Shape, serves: str) -> int:
     return next(number for number, way in enumerate(ways_of(shape)) if way.serves == serves)
 
 
-def _by_label(number: int) -> Way:
+def _by_label(number: int, of: Table) -> Way:
     pair: ColumnElement[int] = bind(f"pair_{number}", type_=BigInteger)
     other = anomaly_labels.alias()
-    same = (other.c.pair == pair) & (other.c.time_ms == table.c.time_ms) & (other.c.id == table.c.id)
-    return Way("", _exists(other, same), anomaly_labels, anomaly_labels.c.pair == pair)
+    same = (other.c.pair == pair) & (other.c.time_ms == of.c.time_ms) & (other.c.id == of.c.id)
+    return Way("", _exists(other, same, of), anomaly_labels, anomaly_labels.c.pair == pair)
 
 
-def _by_feedback(shape: Shape) -> Iterable[Way]:
+def _by_feedback(shape: Shape, of: Table) -> Iterable[Way]:
     other = anomaly_feedback.alias()
     if shape.acknowledged is not None:
-        taken = _exists(other, (other.c.id == table.c.id) & other.c.acknowledged.is_(literal("true")))
+        taken = _exists(other, (other.c.id == of.c.id) & other.c.acknowledged.is_(literal("true")), of)
         yield Way("", taken, anomaly_feedback, ACKNOWLEDGED) if shape.acknowledged else Way("", ~taken)
     if shape.verdict:
         text: ColumnElement[str] = bind("verdict", type_=Text)
-        judged = _exists(other, (other.c.id == table.c.id) & (other.c.verdict == text))
+        judged = _exists(other, (other.c.id == of.c.id) & (other.c.verdict == text), of)
         yield Way("", judged, anomaly_feedback, anomaly_feedback.c.verdict == text)
 
 
@@ -131,24 +131,25 @@ def _places(shape: Shape, walk: Walk) -> Select[tuple[Any, ...]]:
     ways, sort, few = ways_of(shape), walk.sort, walk.few
     way = None if walk.way is None else ways[walk.way]
     in_order = sort.by_time and way is not None and way.in_time
-    outside = way is not None and way.start is not None and (in_order or few)
-    conditions = [one.condition for one in ways if not (outside and one is way)]
-    conditions += _range(shape, table.c.time_ms)
     places: Sequence[ColumnElement[Any]] = sort.columns
     source: FromClause = table
     hint = way.serves if way is not None and way.serves and (in_order or few) else sort.index_name
-    if outside and way is not None and way.start is not None and way.begin is not None:
-        source = way.start.join(table, table.c.id == way.start.c.id)
-        conditions.append(way.begin)
+    conditions = [one.condition for one in ways]
+    times: ColumnElement[Any] = table.c.time_ms
+    if way is not None and way.start is not None and way.begin is not None and (in_order or few):
         hint = "sqlite_autoindex_anomalies_1"  # of the id
-        if way.start is anomaly_labels:
-            conditions += _range(shape, anomaly_labels.c.time_ms)
+        source = way.start.join(table, table.c.id == way.start.c.id)
+        if way.start is anomaly_labels:  # which has all that labels are tried by, and often all that is asked for
+            times, conditions = anomaly_labels.c.time_ms, [one.condition for one in ways_of(shape, anomaly_labels)]
             places = (anomaly_labels.c.time_ms, anomaly_labels.c.id) if sort.by_time else places
+            source = anomaly_labels if sort.by_time and shape.of_labels else source
+        conditions[walk.way or 0] = way.begin
+    conditions += _range(shape, times)
     if walk.goes_on:
         there = tuple_(*(bind(AFTER.format(n), type_=one.type) for n, one in enumerate(sort.columns)))
         here = tuple_(*places)
         conditions.append(here < there if sort.descending else here > there)
-    query = select(*sort.columns).select_from(source).where(*conditions)
+    query = select(*places).select_from(source).where(*conditions)
     query = query.with_hint(table, f"INDEXED BY {hint}", "sqlite")
     if few and not in_order:  # sorted, and not looked for along the order's own index
         places = (places[0] + literal("0"), *places[1:])
@@ -159,9 +160,9 @@ def _ordered(query: Select[Any], places: Sequence[ColumnElement[Any]], sort: Sor
     return query.order_by(*(place.desc() if sort.descending else place.asc() for place in places))
 
 
-def _exists(other: FromClause, condition: ColumnElement[bool]) -> ColumnElement[bool]:
+def _exists(other: FromClause, condition: ColumnElement[bool], of: Table) -> ColumnElement[bool]:
     """Looked up row by row: the offset keeps PostgreSQL from joining, which without statistics took it over 10 s."""
-    return exists(select(literal("1")).select_from(other).where(condition).offset(0).correlate(table))
+    return exists(select(literal("1")).select_from(other).where(condition).offset(0).correlate(of))
 
 
 def _range(shape: Shape, time_ms: ColumnElement[Any]) -> Iterable[ColumnElement[bool]]:

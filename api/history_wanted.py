@@ -72,6 +72,11 @@ class Shape(NamedTuple):
     state: State | None
     acknowledged: bool | None
 
+    @property
+    def of_labels(self) -> bool:
+        """Whether nothing is asked for that only the anomalies themselves tell, beside labels, time and feedback."""
+        return not (self.detector or self.severity or self.state)
+
 
 class Wanted(NamedTuple):
     """What a reader wants to see; None means all."""
