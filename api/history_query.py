@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from api.history_rows import severity_number
-from api.history_statements import AFTER, BY_SEVERITY, BY_TIME, MOST, Walk, count, index_of, page, ways_of
+from api.history_statements import AFTER, BY_SEVERITY, BY_TIME, MOST, Walk, count, edge, index_of, many, page, ways_of
 from api.history_wanted import Sort, Wanted
 from connectors.anomaly import Severity
 
@@ -20,6 +20,9 @@ FEW = 10_000
 """So many rows are sorted in some milliseconds; of more, the first ones of an order are soon found among all."""
 LOOKS = (100, 1_000)
 """So far conditions are counted before, in the hope that one of them leaves no more."""
+NEAR = 10_000
+"""So many are tried along an order before more than ``LOOKS`` that stand in none are sorted, which takes a tenth of a
+second for ``FEW``; of a million anomalies they are among them as soon as half a percent fulfils what is wanted."""
 
 LATEST_MOST, LATEST_BYTES = 1_000, 16 * 1024 * 1024
 """Of what ``latest`` gives: enough to judge by, in some tenths of a second."""
@@ -31,6 +34,17 @@ class Found(NamedTuple):
     events: list[bytes]
     next: tuple[Any, ...] | None
     """where the next page begins; None at the end"""
+
+
+class Rarest(NamedTuple):
+    """The condition that leaves the fewest."""
+
+    way: int | None = None
+    """place in ``ways_of``; None if none is served by an index"""
+    few: bool = False
+    """whether it is known to leave few"""
+    takes_sorting: bool = False
+    """whether these stand in no order, and are more than soon sorted"""
 
 
 Rows = Iterator[tuple[bytes, tuple[Any, ...]]]
@@ -60,9 +74,13 @@ def find(
 
 def _rows(connection: Connection, wanted: Wanted, sort: Sort, after: tuple[Any, ...] | None, most: int) -> Rows:
     if not sort.by_severity:
-        yield from _walk(connection, wanted, Walk(sort, *_rarest(connection, wanted, sort)), after, most)
+        rarest = _rarest(connection, wanted, sort)
+        near = _near(connection, wanted, sort, after, most) if sort.by_time and rarest.takes_sorting else None
+        walk = Walk(sort, rarest.way, rarest.few) if near is None else Walk(sort)
+        yield from _walk(connection, near or wanted, walk, after, most)
     elif wanted.severity is not None:
-        walk = Walk(sort.within_severity, *_rarest(connection, wanted, sort.within_severity))
+        rarest = _rarest(connection, wanted, sort.within_severity)
+        walk = Walk(sort.within_severity, rarest.way, rarest.few)
         yield from _of_severity(connection, wanted, walk, after, most)
     else:
         yield from _by_severity(connection, wanted, sort, after, most)
@@ -70,9 +88,9 @@ def _rows(connection: Connection, wanted: Wanted, sort: Sort, after: tuple[Any, 
 
 def _by_severity(connection: Connection, wanted: Wanted, sort: Sort, after: tuple[Any, ...] | None, most: int) -> Rows:
     """One severity after the other: along the whole index, those of a time may stand behind all others."""
-    way, few = _rarest(connection, wanted, sort)
-    if few:
-        yield from _walk(connection, wanted, Walk(sort, way, few), after, most)
+    rarest = _rarest(connection, wanted, sort)
+    if rarest.few:
+        yield from _walk(connection, wanted, Walk(sort, rarest.way, few=True), after, most)
         return
     for severity in sorted(Severity, key=severity_number, reverse=sort.descending):
         inner = wanted._replace(severity=severity)
@@ -93,14 +111,31 @@ def _of_severity(connection: Connection, wanted: Wanted, walk: Walk, after: tupl
 
 
 def _walk(connection: Connection, wanted: Wanted, walk: Walk, after: tuple[Any, ...] | None, most: int) -> Rows:
-    values = {**wanted.values, MOST: most, **{AFTER.format(n): part for n, part in enumerate(after or ())}}
-    with connection.execute(page(wanted.shape, walk._replace(goes_on=after is not None)), values) as rows:
+    statement = page(wanted.shape, walk._replace(goes_on=after is not None))
+    with connection.execute(statement, _values(wanted, after, most)) as rows:
         for event, *place in rows:
             yield event, tuple(place)
 
 
-def _rarest(connection: Connection, wanted: Wanted, sort: Sort) -> tuple[int | None, bool]:
-    """The condition that leaves the fewest, counted to ``FEW``, and whether those are known to be few."""
+def _near(
+    connection: Connection, wanted: Wanted, sort: Sort, after: tuple[Any, ...] | None, most: int
+) -> Wanted | None:
+    """The same of a shorter time, if as many as are asked for are found there along the order; else None."""
+    walk = Walk(sort, goes_on=after is not None)
+    edge_ms = connection.scalar(edge(wanted.shape, walk), _values(wanted, after, NEAR))
+    if edge_ms is None:  # there are no more
+        return wanted
+    near = wanted._replace(from_ms=edge_ms) if sort.descending else wanted._replace(to_ms=edge_ms)
+    found = connection.scalar(many(near.shape, walk), _values(near, after, most))
+    return near if found == most else None
+
+
+def _values(wanted: Wanted, after: tuple[Any, ...] | None, most: int) -> dict[str, Any]:
+    return {**wanted.values, MOST: most, **{AFTER.format(n): part for n, part in enumerate(after or ())}}
+
+
+def _rarest(connection: Connection, wanted: Wanted, sort: Sort) -> Rarest:
+    """The condition that leaves the fewest, counted to ``FEW``."""
     shape = wanted.shape
     ways = ways_of(shape)
     indexed = [number for number, way in enumerate(ways) if way.is_indexed]
@@ -108,14 +143,16 @@ def _rarest(connection: Connection, wanted: Wanted, sort: Sort) -> tuple[int | N
     if len(timed) > 1 and ways[timed[-1]].serves == BY_TIME:  # the others begin with those of that time
         indexed.remove(timed[-1])
     if not indexed:
-        return None, False
+        return Rarest()
     only = ways[indexed[0]]
     if len(indexed) == 1 and only.in_time and (sort.by_time or (sort.by_severity and only.serves == BY_TIME)):
-        return indexed[0], False  # however many they are
+        return Rarest(indexed[0])  # however many they are
     values = wanted.values
     counts: list[int] = []
     for most in (*(look for look in LOOKS if look < FEW), FEW):
         counts = [connection.scalar(count(shape, one), {**values, MOST: most + 1}) or 0 for one in indexed]
         if min(counts) <= most:
-            return indexed[counts.index(min(counts))], True
-    return indexed[counts.index(min(counts))], False
+            break
+    left, way = min(zip(counts, indexed, strict=True))
+    few = left <= FEW
+    return Rarest(way, few, takes_sorting=few and left > max(LOOKS, default=0) and not ways[way].in_time)

@@ -69,6 +69,20 @@ def page(shape: Shape, walk: Walk) -> Select[tuple[Any, ...]]:
 
 
 @lru_cache(KEPT)
+def many(shape: Shape, walk: Walk) -> Select[tuple[int]]:
+    """How many a page would have."""
+    return select(func.count()).select_from(_places(shape, walk).limit(bind(MOST, type_=Integer)).subquery())
+
+
+@lru_cache(KEPT)
+def edge(shape: Shape, walk: Walk) -> Select[tuple[int]]:
+    """The time of the anomaly that stands so many behind the begin of a walk by time, whatever else is wanted."""
+    conditions = [*_range(shape, table.c.time_ms), *_behind(walk, walk.sort.columns)]
+    query = select(table.c.time_ms).where(*conditions).offset(bind(MOST, type_=Integer)).limit(1)
+    return _ordered(query.with_hint(table, f"INDEXED BY {BY_TIME}", "sqlite"), walk.sort.columns, walk.sort)
+
+
+@lru_cache(KEPT)
 def count(shape: Shape, number: int) -> Select[tuple[int]]:
     """How many a way leaves of the time that is wanted."""
     way = ways_of(shape)[number]
@@ -144,11 +158,7 @@ def _places(shape: Shape, walk: Walk) -> Select[tuple[Any, ...]]:
             places = (anomaly_labels.c.time_ms, anomaly_labels.c.id) if sort.by_time else places
             source = anomaly_labels if sort.by_time and shape.of_labels else source
         conditions[walk.way or 0] = way.begin
-    conditions += _range(shape, times)
-    if walk.goes_on:
-        there = tuple_(*(bind(AFTER.format(n), type_=one.type) for n, one in enumerate(sort.columns)))
-        here = tuple_(*places)
-        conditions.append(here < there if sort.descending else here > there)
+    conditions += [*_range(shape, times), *_behind(walk, places)]
     query = select(*places).select_from(source).where(*conditions)
     query = query.with_hint(table, f"INDEXED BY {hint}", "sqlite")
     if few and not in_order:  # sorted, and not looked for along the order's own index
@@ -163,6 +173,13 @@ def _ordered(query: Select[Any], places: Sequence[ColumnElement[Any]], sort: Sor
 def _exists(other: FromClause, condition: ColumnElement[bool], of: Table) -> ColumnElement[bool]:
     """Looked up row by row: the offset keeps PostgreSQL from joining, which without statistics took it over 10 s."""
     return exists(select(literal("1")).select_from(other).where(condition).offset(0).correlate(of))
+
+
+def _behind(walk: Walk, places: Sequence[ColumnElement[Any]]) -> Iterable[ColumnElement[bool]]:
+    if walk.goes_on:
+        there = tuple_(*(bind(AFTER.format(n), type_=one.type) for n, one in enumerate(walk.sort.columns)))
+        here = tuple_(*places)
+        yield here < there if walk.sort.descending else here > there
 
 
 def _range(shape: Shape, time_ms: ColumnElement[Any]) -> Iterable[ColumnElement[bool]]:

@@ -163,12 +163,13 @@ WANTED = (
 )
 
 
-@pytest.mark.parametrize(("few", "looks"), [(0, ()), (10, (2, 5))])
+@pytest.mark.parametrize(("few", "looks", "near"), [(0, (), 0), (10, (2, 5), 20), (10, (2, 5), 3)])
 def test_every_question_in_every_order_is_answered_as_by_looking_at_all(
-    engine: Engine, few: int, looks: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+    engine: Engine, few: int, looks: tuple[int, ...], near: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(history_query, "FEW", few)  # by the index of the order, of the condition, or either
     monkeypatch.setattr(history_query, "LOOKS", looks)
+    monkeypatch.setattr(history_query, "NEAR", near)
     events = EVENTS
     write(engine, *events)
     speak(engine, [Line(0, offset, record) for offset, record in enumerate(spoken_of(events))])
