@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from connectors.follower import Received
+from connectors.received import Received
 
 SLICE_RECORDS = 200
 """Records handled before the loop serves others again: about 5 ms of decoding."""

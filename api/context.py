@@ -35,8 +35,9 @@ from api.upkeep import Upkeep
 from api.writer import Writer
 from connectors.clock import wall_clock_ms
 from connectors.errors import Loading
-from connectors.follower import Follower, Received
+from connectors.follower import Follower
 from connectors.probes import Component, down_if
+from connectors.received import Received
 from connectors.sources.address import AddressPolicy
 
 log = logging.getLogger(__name__)

@@ -21,8 +21,8 @@ from api.socket_messages import anomaly_text, published_text, topics_of
 from api.subscription import Wanted, Wish, is_wished
 from connectors.anomaly import Anomaly
 from connectors.errors import Overloaded, Rejected
-from connectors.follower import Received
 from connectors.messages import Message
+from connectors.received import Received
 
 log = logging.getLogger(__name__)
 

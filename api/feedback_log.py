@@ -18,14 +18,13 @@ from api.within import within
 from api.writer import Writer
 from connectors.errors import Overloaded, Rejected
 from connectors.feedback import NOTHING, Feedback, Said
-from connectors.follower import Received
 from connectors.logs import REQUEST_ID
-from connectors.messages import OutRecord
+from connectors.messages import REQUEST_ID_HEADER, OutRecord
+from connectors.received import Received
 from flows.rules import Rules
 
 log = logging.getLogger(__name__)
 
-REQUEST_HEADER = "tocsin-request-id"
 KEPT = 10_000
 """Anomalies of which what was said is in memory, the ones last spoken of: some 10 MB."""
 WAITING_MOST = 64
@@ -95,7 +94,7 @@ class FeedbackLog(StoredTopic[Line]):
             self._waiting.pop(record.id, None)
 
     def _record(self, record: Feedback) -> OutRecord:
-        headers = [(REQUEST_HEADER, REQUEST_ID.get().encode())]
+        headers = [(REQUEST_ID_HEADER, REQUEST_ID.get().encode())]
         return OutRecord(self._kafka.topics.feedback, record.anomaly_id.encode(), record.encode(), headers)
 
     async def stop(self) -> None:

@@ -15,7 +15,7 @@ from api.store import Store
 from api.stored_topic import Copied, StoredTopic
 from connectors.anomaly import Anomaly
 from connectors.errors import Overloaded, Rejected, Unavailable
-from connectors.follower import Received
+from connectors.received import Received
 
 log = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ from api.disk import put, refusal, replace_durably, room_reason
 from connectors.answers import Answers
 from connectors.detector import DetectorRevision
 from connectors.errors import Rejected, Unavailable
-from connectors.follower import Received, receive
 from connectors.kafka_clients import close_producer, confirm, make_consumer, make_producer, send
 from connectors.messages import OutRecord
+from connectors.received import Received, receive
 from connectors.settings import KafkaSettings
 
 log = logging.getLogger(__name__)

@@ -24,9 +24,9 @@ from api.within import within
 from api.writer import Writer
 from connectors.detector import Detector, DetectorConfig, DetectorRevision
 from connectors.errors import Overloaded, Rejected
-from connectors.follower import Received
 from connectors.logs import REQUEST_ID
-from connectors.messages import OutRecord
+from connectors.messages import REQUEST_ID_HEADER, OutRecord
+from connectors.received import Received
 from flows.config import compile_config
 from flows.revisions import DetectorTable, Outcome
 from flows.validator import ConfigError
@@ -35,8 +35,6 @@ log = logging.getLogger(__name__)
 
 WRITE_HEADER = "tocsin-write"
 """Kafka header with the writer's token; of no meaning to anybody else."""
-REQUEST_HEADER = "tocsin-request-id"
-"""Kafka header with the id of the request that made the change, as the log of the api has it."""
 TOKEN_BYTES = 16
 AUTHOR = "api"
 
@@ -151,7 +149,7 @@ class RevisionLog:
             topic=self._settings.topics.detectors,
             key=revision.detector_id.encode(),
             value=revision.encode(),
-            headers=[(WRITE_HEADER, token), (REQUEST_HEADER, REQUEST_ID.get().encode())],
+            headers=[(WRITE_HEADER, token), (REQUEST_ID_HEADER, REQUEST_ID.get().encode())],
         )
         async with self._writer.deadline():
             await self._upkeep.require()

@@ -20,8 +20,9 @@ from api.history_rows import forget_offsets, read_offsets_of
 from api.settings import ApiSettings
 from api.store import Store
 from connectors.errors import Misplaced, Overloaded, TocsinError, Unavailable
-from connectors.follower import Follower, Received
+from connectors.follower import Follower
 from connectors.probes import Component, degraded_if
+from connectors.received import Received
 from connectors.topics import topic_identity
 
 log = logging.getLogger(__name__)

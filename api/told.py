@@ -16,7 +16,7 @@ import orjson
 
 from api.meters import ApiMeters
 from connectors.errors import Rejected
-from connectors.follower import Received
+from connectors.received import Received
 from connectors.status import DetectorStatus, PartitionStatus, Status, place_of
 from connectors.training import STATUS_KEY
 

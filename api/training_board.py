@@ -11,7 +11,7 @@ from typing import NamedTuple
 from api.meters import ApiMeters
 from api.training import Training
 from connectors.errors import Rejected
-from connectors.follower import Received
+from connectors.received import Received
 from connectors.training import ENDED, STATUS_KEY, PartState, TrainingHead, TrainingPart, TrainingState
 
 log = logging.getLogger(__name__)

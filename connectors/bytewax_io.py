@@ -18,11 +18,11 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from connectors.errors import ForeignOffsets, OffsetGone, TocsinError
-from connectors.follower import Received, topic_partitions
 from connectors.kafka_clients import LIST_TIMEOUT_MS, confirm, make_consumer, make_producer, send, unavailable
 from connectors.messages import OutRecord
 from connectors.process import coalesce_timers, keep_freed_memory
 from connectors.reader import QUEUE_BYTES, Reader, ReaderStats, gone
+from connectors.received import Received, topic_partitions
 from connectors.settings import KafkaSettings
 from connectors.topics import topic_identity
 

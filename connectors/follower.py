@@ -25,8 +25,6 @@ from connectors.kafka_clients import LIST_TIMEOUT_MS, make_consumer, unavailable
 from connectors.received import Received, receive, topic_partitions
 from connectors.settings import KafkaSettings
 
-__all__ = ["Follower", "Received", "TopicLog", "receive", "topic_partitions"]
-
 CONNECT_S = 0.5
 EMPTY_POLLS_BEFORE_FOREIGN = 2
 """A high watermark below our position is believed when it stands for so many polls without a record."""

@@ -27,6 +27,8 @@ DEAD_LETTER_BYTES_HEADER = "tocsin-bytes"
 """How long the record was, where only its beginning is kept."""
 REPLAY_HEADER = "tocsin-replay-of"
 """On a dead letter that was written to its topic once more, and on what becomes of it: its place as a dead letter."""
+REQUEST_ID_HEADER = "tocsin-request-id"
+"""On what a request to the api has written: its id, as the log of the api has it."""
 Header = tuple[str, bytes]
 MAX_PARTITIONS = 4096
 MAX_TIME_MS = 4_102_444_800_000

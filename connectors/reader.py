@@ -19,9 +19,9 @@ from kafka.errors import OffsetOutOfRangeError
 from connectors.answers import Answers
 from connectors.errors import OffsetGone
 from connectors.fetch_wait import FetchWait
-from connectors.follower import Received, receive
 from connectors.kafka_clients import make_consumer
 from connectors.messages import CONTROL_HEADER, Header
+from connectors.received import Received, receive
 from connectors.settings import KafkaSettings
 
 QUEUE_BYTES = 64 * 1024 * 1024

@@ -24,7 +24,6 @@ from flows.label_columns import LabelColumn, LabelColumns, Site
 
 NOBODY = np.zeros(0, np.int64)
 PLACE_BITS, PLACE_MASK = 32, (1 << 32) - 1
-NONE = -1
 Addresses = tuple[Address, ...]
 
 

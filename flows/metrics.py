@@ -26,11 +26,12 @@ from connectors.catalogue import Topics
 from connectors.detector import Detector, DetectorRevision
 from connectors.errors import Rejected, TocsinError
 from connectors.feedback import Feedback
-from connectors.follower import Received, TopicLog
+from connectors.follower import TopicLog
 from connectors.logs import configure_logging
 from connectors.messages import OutRecord
 from connectors.probes import Component, Probes, degraded_if, down_if
 from connectors.process import collect_garbage
+from connectors.received import Received
 from connectors.settings import read_settings
 from flows.block import Block
 from flows.chunks import Chunk, ReadFeedback, ReadRevisions

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from connectors.codec.compiled import njit
-from connectors.codec.labels import metric_name, parse_labels
+from connectors.codec.labels import parse_labels
 from flows.chunks import NewSeries
 from flows.detectors.base import STALE_MARKER, Column, Floats, Ints, Table
 from flows.hash_table import HashTable
@@ -92,10 +92,6 @@ class SeriesTable:
     def labels_of(self, row: int) -> dict[str, str]:
         """Labels of a row in use."""
         return parse_labels(self.labels[row] or b"")
-
-    def metric_of(self, row: int) -> str:
-        """Name of the metric of a row in use, without reading its other labels."""
-        return metric_name(self.labels[row] or b"")
 
     @property
     def size_bytes(self) -> int:

@@ -16,8 +16,8 @@ from typing import Protocol
 
 from api.embedded import EmbeddedBroker
 from connectors.errors import Unavailable
-from connectors.follower import Received, receive, topic_partitions
 from connectors.kafka_clients import make_admin, make_consumer
+from connectors.received import Received, receive, topic_partitions
 from connectors.settings import KafkaSettings
 from tests.processes import stopped
 

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import cramjam
 
 from connectors.codec.encode import encode_write_request
-from connectors.follower import Received
 from connectors.ingest import Ingest, make_server, serve
 from connectors.ingest_settings import IngestSettings
 from connectors.messages import CONTROL_HEADER, ControlRecord, Metadata
+from connectors.received import Received
 from connectors.settings import KafkaSettings
 from tests import wire
 from tests.brokers import ROOT, free_port, read_all

@@ -118,20 +118,6 @@ def parse_labels(raw: bytes) -> dict[str, str]:
     return labels
 
 
-NAME_FIELD = b"\x0a\x08__name__\x12"
-
-
-def metric_name(raw: bytes) -> str:
-    """Value of ``__name__`` in label bytes, "" if they have none; raises as ``parse_labels``."""
-    size_at = 2 + len(NAME_FIELD)
-    if raw[2:size_at] == NAME_FIELD and size_at < len(raw) and raw[size_at] < 0x80:  # it stands first, as usual
-        try:
-            return raw[size_at + 1 : size_at + 1 + raw[size_at]].decode()
-        except UnicodeDecodeError as error:
-            raise _poison(0, "not UTF-8") from error
-    return parse_labels(raw).get("__name__", "")
-
-
 def _plain_end(raw: bytes, pos: int, end: int) -> int:
     """End of the label at ``pos`` if it is ``0a len 0a len name 12 len value`` with lengths of one byte, else 0."""
     if end - pos < 6 or raw[pos] != 0x0A or raw[pos + 2] != 0x0A:

@@ -22,8 +22,9 @@ import psutil
 
 from connectors.codec.encode import encode_write_request
 from connectors.codec.record import decode_record
-from connectors.follower import Follower, Received
+from connectors.follower import Follower
 from connectors.messages import CONTROL_HEADER
+from connectors.received import Received
 from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
 from tests.brokers import Embedded, free_port

@@ -22,8 +22,8 @@ from connectors.catalogue import Topics
 from connectors.codec.encode import encode_labels, encode_write_request
 from connectors.codec.series_hash import series_hash
 from connectors.detector import DetectorConfig, DetectorRevision
-from connectors.follower import Received
 from connectors.messages import CONTROL_HEADER, DEFAULT_TENANT, ControlRecord, Header
+from connectors.received import Received
 from flows.block import Block
 from flows.chunks import Chunk
 from flows.decode import Decoder

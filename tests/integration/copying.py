@@ -12,8 +12,8 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
 from connectors.bytewax_io import KafkaSink, KafkaSource
-from connectors.follower import Received
 from connectors.messages import OutRecord
+from connectors.received import Received
 from connectors.settings import KafkaSettings
 from tests.processes import wait_until
 

@@ -18,9 +18,10 @@ from kafka.record import MemoryRecords
 
 from connectors.bytewax_io import KafkaPartition, KafkaSinkPart, KafkaSource
 from connectors.errors import ForeignOffsets, Misplaced, OffsetGone, TocsinError, TooLarge, Unavailable
-from connectors.follower import Follower, Received, TopicLog
+from connectors.follower import Follower, TopicLog
 from connectors.kafka_clients import confirm, make_admin, make_consumer, make_producer, send
 from connectors.messages import OutRecord
+from connectors.received import Received
 from connectors.settings import KafkaSettings
 from connectors.topics import broker_identity, create_topics, create_topics_anew
 from tests.brokers import ApacheKafka, Broker, free_port, read_all

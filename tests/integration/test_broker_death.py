@@ -17,9 +17,10 @@ from kafka import KafkaProducer, TopicPartition
 
 from connectors.bytewax_io import KafkaSinkPart, KafkaSource
 from connectors.errors import ForeignOffsets, Unavailable
-from connectors.follower import Follower, Received
+from connectors.follower import Follower
 from connectors.kafka_clients import confirm, make_admin, make_producer
 from connectors.messages import OutRecord
+from connectors.received import Received
 from connectors.settings import KafkaSettings
 from connectors.topics import broker_identity, create_topics
 from tests.brokers import ROOT, ApacheKafka, Embedded, free_port, read_all

@@ -20,9 +20,10 @@ import pytest
 from connectors.anomaly import Anomaly, EventType
 from connectors.codec.encode import encode_write_request
 from connectors.detector import DetectorConfig, DetectorRevision, Group
-from connectors.follower import Follower, Received
+from connectors.follower import Follower
 from connectors.kafka_clients import confirm, make_producer
 from connectors.messages import CONTROL_HEADER, ControlRecord
+from connectors.received import Received
 from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
 from tests.brokers import ROOT

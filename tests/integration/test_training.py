@@ -24,9 +24,10 @@ from api.training_range import PART_STEPS
 from connectors.anomaly import Anomaly
 from connectors.codec.encode import encode_labels, encode_write_request
 from connectors.codec.series_hash import series_hash
-from connectors.follower import Follower, Received
+from connectors.follower import Follower
 from connectors.kafka_clients import confirm, make_producer, send
 from connectors.messages import CONTROL_HEADER, DEFAULT_TENANT, ControlRecord, OutRecord
+from connectors.received import Received
 from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
 from connectors.training import TRAINING_HEADER, TRAINING_STEP_HEADER

@@ -4,7 +4,7 @@ import threading
 import pytest
 
 from api.bridge import SLICE_RECORDS, on_loop
-from connectors.follower import Received
+from connectors.received import Received
 
 RECORDS = [Received("t", 0, offset, 0, None, None, []) for offset in range(2 * SLICE_RECORDS + 1)]
 

@@ -26,8 +26,8 @@ from api.subscription import ALL, Wanted
 from connectors.anomaly import AnomalySignal, Severity
 from connectors.detector import Shape
 from connectors.errors import Overloaded
-from connectors.follower import Received
 from connectors.probes import Status
+from connectors.received import Received
 from flows.selector import Selector, parse_selector
 from tests.anomalies import make_anomaly
 

@@ -9,7 +9,7 @@ from api.default_detectors import DEFAULTS, first_revisions
 from api.journal import ROOM_BYTES, Journal
 from connectors.detector import DetectorRevision
 from connectors.errors import Unavailable
-from connectors.follower import Received
+from connectors.received import Received
 from flows.revisions import DetectorTable, Outcome
 from tests.processes import files_bounded
 

@@ -10,7 +10,7 @@ from api.settings import ApiSettings
 from api.upkeep import Upkeep
 from connectors.detector import Detector, DetectorConfig, DetectorRevision
 from connectors.errors import Overloaded, Unavailable
-from connectors.follower import Received
+from connectors.received import Received
 from flows.revisions import Outcome
 from flows.validator import ConfigError
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from api.meters import ApiMeters
 from api.told import Told
-from connectors.follower import Received
+from connectors.received import Received
 from connectors.status import PartitionStatus, Status, detector_key, partition_key
 from tests.told import detector_status, partition_status, signal
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from connectors import reader as module
 from connectors.errors import OffsetGone
-from connectors.follower import Received
 from connectors.reader import Reader, gone
+from connectors.received import Received
 from connectors.settings import KafkaSettings
 from tests.unit.connectors.test_follower import FakeConsumer
 

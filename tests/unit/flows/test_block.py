@@ -624,7 +624,8 @@ def test_a_type_that_says_what_was_known_of_a_series_lets_its_detectors_go_on() 
     for key in block.watch.programs.keys:
         program, rows, slots = block.watch.programs.slots(key)
         assert isinstance(program, Program)
-        seen |= zip(map(block.series.metric_of, rows.tolist()), program.counts["known"][slots].tolist(), strict=True)
+        names = (block.series.labels_of(row)["__name__"] for row in rows.tolist())
+        seen |= zip(names, program.counts["known"][slots].tolist(), strict=True)
     assert {key.shape for key in block.watch.programs.keys} == {Shape.RATE}
     assert seen == {"http": 0, "http_total": 7}
 

@@ -6,8 +6,8 @@ import pytest
 
 from connectors.detector import Detector
 from connectors.errors import TocsinError
-from connectors.follower import Received
 from connectors.reader import ReaderStats
+from connectors.received import Received
 from flows.config import CompiledDetector, compile_config
 from flows.decode import Decoder
 from flows.metrics import BlockLogic, _check_partitions, _revision, compile_ahead
