@@ -119,7 +119,10 @@ class Vitals(Collector):
         counts = self.counts()
         yield from self._samples(counts)
         yield from self._outputs(counts)
-        yield from self._memory()
+        yield from self._groups()
+        yield from self._state()
+        yield from self._bounds(counts)
+        yield from self._telling()
         yield from self._readiness()
         yield from self._learning(counts)
         yield from self._snapshots()
@@ -157,60 +160,62 @@ class Vitals(Collector):
 
         yield _counter("tocsin_flow_group_steps", "Steps of grouped detectors judged", counts["merged_steps"])
 
-    def _memory(self) -> Iterator[Metric]:
-        blocks = list(self.blocks)
-        counts = self.counts()
-        gatherings = [gathering for block in blocks for gathering in list(block.watch.gatherings.values())]
+    def _groups(self) -> Iterator[Metric]:
+        gatherings = [gathering for block in list(self.blocks) for gathering in list(block.watch.gatherings.values())]
         gathers = [gather for gathering in gatherings for gather in list(gathering.gathers.values())]
         yield _gauge("tocsin_flow_group_members", "Series that are members of groups", sum(map(len, gathers)))
         unreadable = sum(gather.histograms.unreadable for gather in gathers)
         yield _counter("tocsin_flow_histograms_unreadable", "Native histograms that could not be read", unreadable)
         overflowed = sum(gathering.overflowed for gathering in gatherings)
         yield _gauge("tocsin_flow_group_overflows", "Detectors that gave up their groups on a partition", overflowed)
-        unbelieved = sum(block.watch.families.refused for block in blocks)
-        yield _counter("tocsin_flow_families_refused", "Types of metric families beyond the bound", unbelieved)
+
+    def _state(self) -> Iterator[Metric]:
+        """What there is, and what it takes."""
+        blocks, judging = list(self.blocks), self._judging()
         yield _gauge("tocsin_flow_series", "Series known", sum(len(b.series) for b in blocks))
-        yield _gauge(
-            "tocsin_flow_lanes", "Pairs of detector and series", sum(len(b.watch.routes.lanes) for b in blocks)
-        )
-        judging = self._judging()
+        lanes = sum(len(b.watch.routes.lanes) for b in blocks)
+        yield _gauge("tocsin_flow_lanes", "Pairs of detector and series", lanes)
         yield _gauge("tocsin_flow_models", "Python-object models", sum(b.watch.objects for b in judging))
-        refused = sum(b.watch.models.refused for b in judging)
-        yield _counter("tocsin_flow_models_refused", "Series that found no room for their model", refused)
         faults = sum(program.faults for b in judging for program in b.watch.programs.judging())
         yield _gauge("tocsin_flow_model_faults", "Failures after which models began anew, of those in use", faults)
+        yield _gauge("tocsin_flow_episodes_open", "Open episodes", sum(b.episodes.told for b in blocks))
+        announcements = sum(a.size_bytes for a in list(self.decoder.partitions.values()))
+        state_bytes = sum(b.size_bytes for b in blocks) + announcements
+        yield _gauge("tocsin_flow_state_bytes", "Memory of all blocks and of the reader's table of series", state_bytes)
+        label_bytes = max((b.series.label_bytes for b in blocks), default=0)
+        yield _gauge("tocsin_flow_label_bytes", "Labels of the partition that has most of them", label_bytes)
+        log_times_ms = [b.log_ms for b in blocks if b.log_ms]
+        oldest_s = min(log_times_ms, default=0) / 1000
+        yield _gauge("tocsin_flow_log_time_seconds", "Log time of the partition that is furthest behind", oldest_s)
+
+    def _bounds(self, counts: Counter[str]) -> Iterator[Metric]:
+        """What found no room, or could not be read."""
+        blocks, judging = list(self.blocks), self._judging()
+        unbelieved = sum(b.watch.families.refused for b in blocks)
+        yield _counter("tocsin_flow_families_refused", "Types of metric families beyond the bound", unbelieved)
+        refused = sum(b.watch.models.refused for b in judging)
+        yield _counter("tocsin_flow_models_refused", "Series that found no room for their model", refused)
         turned_away = sum(b.watch.keys.refused for b in blocks)
         yield _counter("tocsin_flow_keys_refused", "Series for which a detector had no room", turned_away)
         full = sum(len(b.watch.keys.full) for b in blocks)
         yield _gauge("tocsin_flow_detectors_full", "Detectors that refused a series, per partition", full)
-        yield _gauge("tocsin_flow_episodes_open", "Open episodes", sum(b.episodes.told for b in blocks))
-        announcements = list(self.decoder.partitions.values())
-        state_bytes = sum(b.size_bytes for b in blocks) + sum(a.size_bytes for a in announcements)
-        yield _gauge("tocsin_flow_state_bytes", "Memory of all blocks and of the reader's table of series", state_bytes)
         yield _counter("tocsin_flow_series_gone", "Series whose row was given back", counts["series_gone"])
         yield _counter("tocsin_flow_series_refused", "Series beyond the bounds", counts["series_refused"])
         yield _counter("tocsin_flow_labels_refused", "Series refused for their labels' bytes", counts["labels_refused"])
-        label_bytes = max((b.series.label_bytes for b in blocks), default=0)
-        yield _gauge("tocsin_flow_label_bytes", "Labels of the partition that has most of them", label_bytes)
         yield _counter("tocsin_flow_labels_unreadable", "Series with labels not readable", counts["labels_unreadable"])
-        yield _counter(
-            "tocsin_flow_episodes_refused",
-            "Samples that found the episodes at their bound",
-            sum(b.episodes.refused for b in blocks),
-        )
-        tellers = [b.teller for b in judging if b.teller is not None]
-        yield _counter(
-            "tocsin_flow_status_told", "Records of status told, of what runs", sum(t.told_total for t in tellers)
-        )
-        heard = sum(len(t.naming.heard) for t in tellers)
-        yield _gauge("tocsin_flow_status_signals", "Signals whose last verdict is kept for status", heard)
+        unheld = sum(b.episodes.refused for b in blocks)
+        yield _counter("tocsin_flow_episodes_refused", "Samples that found the episodes at their bound", unheld)
         untried = sum(b.trials.refused for b in judging)
         yield _counter("tocsin_flow_trials_refused", "Samples that budgets could not count, at the same bound", untried)
-        cleared = sum(a.cleared for a in announcements)
+        cleared = sum(a.cleared for a in list(self.decoder.partitions.values()))
         yield _counter("tocsin_flow_announcements_cleared", "Times the reader's table of series was full", cleared)
-        log_times_ms = [b.log_ms for b in blocks if b.log_ms]
-        oldest_s = min(log_times_ms, default=0) / 1000
-        yield _gauge("tocsin_flow_log_time_seconds", "Log time of the partition that is furthest behind", oldest_s)
+
+    def _telling(self) -> Iterator[Metric]:
+        tellers = [b.teller for b in self._judging() if b.teller is not None]
+        told = sum(t.told_total for t in tellers)
+        yield _counter("tocsin_flow_status_told", "Records of status told, of what runs", told)
+        heard = sum(len(t.naming.heard) for t in tellers)
+        yield _gauge("tocsin_flow_status_signals", "Signals whose last verdict is kept for status", heard)
 
     def readiness(self) -> ReadinessPage:
         """What each signal still needs; of all that warm up at most ``MAX_NAMED`` are named."""
