@@ -9,7 +9,7 @@ from typing import Annotated
 
 import orjson
 from fastapi import Body, Query, Response
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from sqlalchemy import Connection, select
 
 from api.anomalies import FRESH_S, REACH_S
@@ -58,6 +58,14 @@ class NewVerdict(Speaker):
 
     verdict: Annotated[Verdict | None, Field(description="null takes back what was said")]
     rule: Annotated[RuleProposal | None, Field(description="{} for the one that the anomaly suggests")] = None
+
+    @field_validator("rule")
+    @classmethod
+    def _has_a_verdict(cls, rule: RuleProposal | None, info: ValidationInfo) -> RuleProposal | None:
+        if rule is not None and "verdict" in info.data and info.data["verdict"] is None:
+            message = "must be left out where verdict is null; DELETE /api/rules/{id} removes one"
+            raise ValueError(message)
+        return rule
 
 
 class Judged(Said):

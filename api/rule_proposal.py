@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from sqlalchemy import Connection
 
 from api.anomalies import REACH_S
@@ -36,6 +36,14 @@ class RuleProposal(Message):
     from_minute: Minute | None = None
     to_minute: Minute | None = None
     lasts_s: Annotated[int, Field(ge=60, le=YEAR_S, description="of log time, from now on")] = WEEK_S
+
+    @field_validator("to_minute")
+    @classmethod
+    def _is_some_time(cls, to_minute: int | None, info: ValidationInfo) -> int | None:
+        if to_minute is not None and to_minute == info.data.get("from_minute"):
+            message = "must differ from from_minute; leave both out for the whole day"
+            raise ValueError(message)
+        return to_minute
 
     def rule_for(self, anomaly: Anomaly, now_ms: int) -> Rule:
         """The rule from now on; raises ``ConfigError`` for one without bounds."""

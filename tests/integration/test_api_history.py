@@ -217,6 +217,7 @@ def test_what_is_said_of_an_anomaly_is_read_at_once_and_found(kafka_settings: Ka
             (f"{make_anomaly(99).id}/acknowledge", {}, 404, "not_found"),
             ("nothing/comments", {"text": "x"}, 404, "not_found"),
             (f"{make_anomaly(1).id}/verdict", {"verdict": "good"}, 422, "invalid"),
+            (f"{make_anomaly(1).id}/verdict", {"verdict": None, "rule": {}}, 422, "invalid"),
             (f"{make_anomaly(1).id}/comments", {"text": ""}, 422, "invalid"),
         ):
             answer = api.http.post(f"/api/anomalies/{path}", json=body)

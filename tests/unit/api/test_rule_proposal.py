@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from api.anomaly import NewVerdict
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"verdict": None, "rule": {}}, "rule\n.*must be left out where verdict is null"),
+        (
+            {"verdict": "expected", "rule": {"from_minute": 60, "to_minute": 60}},
+            "to_minute\n.*must differ",
+        ),
+    ],
+)
+def test_a_rule_that_nobody_can_mean_is_refused(given: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValidationError, match=problem):
+        NewVerdict.model_validate(given)
+
+
+@pytest.mark.parametrize(
+    "given", [{"verdict": None}, {"verdict": "expected", "rule": {"from_minute": 1380, "to_minute": 60}}]
+)
+def test_a_verdict_may_be_taken_back_and_a_rule_may_hold_over_midnight(given: dict[str, Any]) -> None:
+    assert NewVerdict.model_validate(given).verdict == given["verdict"]
