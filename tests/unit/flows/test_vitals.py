@@ -246,6 +246,6 @@ def test_a_merge_may_end_while_it_is_asked_about() -> None:
     plan = compile_config(made).plan
     assert plan is not None
     vitals = Vitals(Decoder(60, 100), lambda: STATS)
-    for ask in (vitals._memory, vitals._readiness):
+    for ask in (vitals._state, lambda: vitals._bounds(Counter()), vitals._telling, vitals._readiness):
         vitals.merges = [Ending(TOPICS, BlockLimits(), 1)]
         list(ask())
