@@ -85,7 +85,6 @@ def warm_kernels() -> None:
 
     from api.kernel_cache import forget_stale
     from connectors.warm import warm_kernels as warm_ingest
-    from flows.warm import warm as warm_flow
     from flows.warm import warm_groups, warm_kinds, warm_shapes
 
     forget_stale()
@@ -93,7 +92,6 @@ def warm_kernels() -> None:
         # what calls the same kernels is compiled in the same process, and the longest is begun first
         for task in [processes.submit(warm) for warm in (warm_kinds, warm_ingest, warm_shapes, warm_groups)]:
             task.result()
-    warm_flow()  # all kernels, from the cache by now
 
 
 @app.command("version")

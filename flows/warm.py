@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,12 +10,13 @@ from connectors.catalogue import Topics
 from connectors.codec.encode import encode_write_request
 from connectors.codec.lean_numba import make_numba_lean
 from connectors.codec.native import find_histograms
-from connectors.detector import Aggregate, DetectorConfig, DetectorRevision, Group, Shape
+from connectors.detector import DetectorConfig, DetectorRevision, Group, Shape
 from connectors.messages import CONTROL_HEADER, ControlRecord, Header
 from flows import entity
 from flows.block import Block
+from flows.calibration import allocate_tails, calibrate
 from flows.decode import Decoder
-from flows.detectors.base import Scored, Table
+from flows.detectors.base import Learned, Scored, Silent, Table
 from flows.detectors.registry import KINDS, Trait
 from flows.limits import BlockLimits
 from flows.persistence import load, save
@@ -41,16 +41,16 @@ class _Record(NamedTuple):
 
 
 def warm() -> None:
-    """Run a spike through every kind and every shape, alone and in groups, with a snapshot in the middle."""
-    warm_shapes(COMPILED)
+    """All that follows: what ``tocsin warm`` compiles in processes of their own, and a flow loads."""
+    warm_kinds()
+    warm_shapes()
     warm_groups()
 
 
-def warm_shapes(kinds: Sequence[str] = ()) -> None:
-    """Run a spike through these kinds and, for the simplest kind, every shape, alone and in groups."""
+def warm_shapes() -> None:
+    """Run a spike through every shape, alone and in groups, of the simplest kind, with a snapshot in the middle."""
     make_numba_lean()
-    revisions = [_revision(kind, Shape.RAW) for kind in kinds]
-    revisions += [_revision(SIMPLEST, shape, group) for shape in Shape for group in (None, Group(step_s=1))]
+    revisions = [_revision(shape, group) for shape in Shape for group in (None, Group(step_s=STEPS_AT_ONCE))]
     decoder = Decoder(announce_every_s=60, max_series=16)
 
     def new_block() -> Block:
@@ -72,9 +72,16 @@ def warm_kinds() -> None:
     for kind in COMPILED:
         entry = KINDS[kind]
         detector = entry.make(entry.params.model_validate(entry.example))
-        state, rows = detector.allocate(4), np.arange(4)
+        state, tails, rows = detector.allocate(4), allocate_tails(4), np.arange(4)
         for step in range(3):
-            detector.step(state, rows, np.full(4, 1000 * step), rows.astype(np.float64))
+            times_ms, values = np.full(4, 1000 * step), rows.astype(np.float64)
+            if isinstance(detector, Silent):
+                detector.hear(state, rows, times_ms, values)
+                detector.advance(state, rows, 1000 * step)
+            else:
+                calibrate(tails, rows, values, detector.step(state, rows, times_ms, values))
+        if isinstance(detector, Learned):
+            detector.note(state, rows)
 
 
 def warm_groups() -> None:
@@ -91,12 +98,10 @@ def warm_groups() -> None:
     find_histograms(_samples(0).value or b"", 0)
 
 
-def _revision(kind: str, shape: Shape, group: Group | None = None) -> DetectorRevision:
-    params = dict(KINDS[kind].example)
-    if Trait.TOGETHER in KINDS[kind].traits:
-        group = Group(aggregate=Aggregate.MEMBERS, step_s=1)
-    config = DetectorConfig(name=kind, kind=kind, selector=SELECTOR, shape=shape, params=params, group=group)
-    key = f"{kind}-{shape}-{'group' if group else 'series'}"
+def _revision(shape: Shape, group: Group | None) -> DetectorRevision:
+    params = dict(KINDS[SIMPLEST].example)
+    config = DetectorConfig(name=SIMPLEST, kind=SIMPLEST, selector=SELECTOR, shape=shape, params=params, group=group)
+    key = f"{shape}-{'group' if group else 'series'}"
     return DetectorRevision(detector_id=key, base_revision=0, config=config, author="", time_ms=0)
 
 

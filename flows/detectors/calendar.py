@@ -127,16 +127,18 @@ def _offsets(zone: ZoneInfo) -> tuple[list[int], list[int]]:
     """When each offset begins and what it is; found day by day, then to the second by halving."""
     first = round(datetime(YEARS.start, 1, 1, tzinfo=UTC).timestamp())
     last = round(datetime(YEARS.stop, 1, 1, tzinfo=UTC).timestamp())
+    days = range(first, last + 86_400, 86_400)
+    found = [datetime.fromtimestamp(day, zone).utcoffset() for day in days]
     starts, offsets = [-(1 << 62)], [_offset_ms(zone, first)]
-    for day in range(first, last, 86_400):
-        offset = _offset_ms(zone, day + 86_400)
-        if offset != offsets[-1]:
-            low, high = day, day + 86_400
-            while high - low > 1:
-                middle = (low + high) // 2
-                low, high = (middle, high) if _offset_ms(zone, middle) == offsets[-1] else (low, middle)
-            starts.append(1000 * high)
-            offsets.append(offset)
+    for day, before, after in zip(days, found, found[1:], strict=False):
+        if after == before:
+            continue
+        low, high = day, day + 86_400
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if _offset_ms(zone, middle) == offsets[-1] else (low, middle)
+        starts.append(1000 * high)
+        offsets.append(_offset_ms(zone, high))
     return starts, offsets
 
 
