@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Request
 
 from api.context import DETECTORS, Context
-from api.if_match import base_revision, etag, is_anything
+from api.if_match import base_revision, is_anything
 from api.problems import ApiError, Code
 from api.revisions import RevisionLog, Written
 from connectors.detector import Detector, DetectorConfig
@@ -30,12 +30,6 @@ async def revision_log(request: Request) -> RevisionLog:
 
 
 Revisions = Annotated[RevisionLog, Depends(revision_log)]
-
-
-def tagged(detector: Detector, response: Response) -> Detector:
-    """The detector as an answer, with its ETag."""
-    response.headers["ETag"] = etag(detector)
-    return detector
 
 
 def existing(revisions: RevisionLog, detector_id: str) -> Detector:

@@ -38,13 +38,13 @@ def claimed(home: Path) -> Iterator[int]:
 
 def _lock(descriptor: int, home: Path) -> None:
     """Take the lock; wait only for the guard of a run that was killed."""
-    deadline = time.monotonic() + CLEANUP_S
+    deadline_s = time.monotonic() + CLEANUP_S
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = os.pread(descriptor, 32, 0).decode() or "?"
-            if _lives(holder) or time.monotonic() > deadline:
+            if _lives(holder) or time.monotonic() > deadline_s:
                 message = (
                     f"process {holder} already runs Tocsin in {home}: stop it, or set TOCSIN_HOME to another folder"
                 )

@@ -13,9 +13,8 @@ from api import collector_table
 from api.collector_table import Collector, CollectorConfig
 from api.context import Context
 from api.holding import Holding
-from api.if_match import IfMatch, base_revision, etag
+from api.if_match import IfMatch, base_revision, overtaken, tagged
 from api.json_route import JSON, JsonRoute
-from api.problems import ApiError, Code
 from api.router import Router
 from api.source_config import NO_NUL, SourceId
 from connectors.messages import Message
@@ -54,7 +53,7 @@ async def create_collector(
     )
     await context.store.write(create)
     response.headers["Location"] = f"/api/datasources/{source_id}/collectors/{collector_id}"
-    return _tagged(await _existing(context, source_id, collector_id), response)
+    return tagged(await _existing(context, source_id, collector_id), response)
 
 
 @router.get("/{collector_id}")
@@ -62,7 +61,7 @@ async def read_collector(
     source_id: SourceId, collector_id: CollectorId, context: Holding, response: Response
 ) -> Collector:
     """One collector: how far it has come, and what went wrong in its last run."""
-    return _tagged(await _existing(context, source_id, collector_id), response)
+    return tagged(await _existing(context, source_id, collector_id), response)
 
 
 @router.put("/{collector_id}")
@@ -80,8 +79,8 @@ async def replace_collector(
         collector_table.replace, collector_id=collector_id, base=base, config=config, now_ms=context.now_ms()
     )
     if not await context.store.write(replace):
-        raise _overtaken(collector_id)
-    return _tagged(await _existing(context, source_id, collector_id), response)
+        raise overtaken(WHAT, collector_id)
+    return tagged(await _existing(context, source_id, collector_id), response)
 
 
 @router.delete("/{collector_id}", status_code=204, response_class=Response)
@@ -91,19 +90,9 @@ async def delete_collector(
     """Delete a collector; what it has collected stays."""
     base = base_revision(await _existing(context, source_id, collector_id), if_match, WHAT)
     if not await context.store.write(partial(collector_table.remove, collector_id=collector_id, base=base)):
-        raise _overtaken(collector_id)
+        raise overtaken(WHAT, collector_id)
 
 
 async def _existing(context: Context, source_id: SourceId, collector_id: str) -> Collector:
     read = partial(collector_table.read, source_id=source_id, collector_id=collector_id, now_ms=context.now_ms())
     return await context.store.read(read)
-
-
-def _tagged(collector: Collector, response: Response) -> Collector:
-    response.headers["ETag"] = etag(collector)
-    return collector
-
-
-def _overtaken(collector_id: str) -> ApiError:
-    message = f"{WHAT} {collector_id}: it was overtaken by another change; read it and try again"
-    return ApiError(Code.STALE_REVISION, message)

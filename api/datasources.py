@@ -12,10 +12,9 @@ from pydantic import Field
 
 from api import source_table
 from api.holding import Holding
-from api.if_match import IfMatch, base_revision, etag, is_anything
+from api.if_match import IfMatch, base_revision, etag, is_anything, overtaken, tagged
 from api.json_route import JSON, JsonRoute
 from api.numbers import numbers_of
-from api.problems import ApiError, Code
 from api.router import Router
 from api.source_config import NO_NUL, SourceConfig, SourceId, SourceKind
 from api.source_history import Span
@@ -92,7 +91,7 @@ async def create_source(config: SourceConfig, context: Holding, response: Respon
     )
     await context.store.write(partial(source_table.create, source=made))
     response.headers["Location"] = f"/api/datasources/{made.id}"
-    return _tagged(made, response)
+    return tagged(made, response)
 
 
 @router.post("/test")
@@ -118,13 +117,13 @@ async def replace_source(
         base = base_revision(stored, if_match, WHAT)
         known = config.with_secrets_of(stored.config)
         if known == stored.config:
-            return _tagged(stored, response)
+            return tagged(stored, response)
         changes = {"revision": base + 1, "config": known, "updated_ms": context.now_ms()}
         made = stored.model_copy(update=changes)
         if await context.store.write(partial(source_table.replace, source=made, base=base)):
             context.sources.forget(source_id, made.revision)
-            return _tagged(made, response)
-    raise _overtaken(source_id)
+            return tagged(made, response)
+    raise overtaken(WHAT, source_id)
 
 
 @router.delete("/{source_id}", status_code=204, response_class=Response)
@@ -135,7 +134,7 @@ async def delete_source(source_id: SourceId, context: Holding, if_match: IfMatch
         if await context.store.write(partial(source_table.remove, source_id=source_id, base=base)):
             context.sources.forget(source_id, base + 1)
             return
-    raise _overtaken(source_id)
+    raise overtaken(WHAT, source_id)
 
 
 @router.post("/{source_id}/test")
@@ -161,16 +160,6 @@ async def query_source(source_id: SourceId, asked: SourceQuery, context: Holding
         expected = f"at most {MAX_SERIES} series, and this gives {len(found)}: ask for fewer, or add them up"
         raise ConfigError(field="query", value=asked.query, expected=expected)
     return Found(series=[_shown(series) for series in found])
-
-
-def _tagged(source: DataSource, response: Response) -> DataSource:
-    response.headers["ETag"] = etag(source)
-    return source
-
-
-def _overtaken(source_id: str) -> ApiError:
-    message = f"{WHAT} {source_id}: it was overtaken by another change; read it and try again"
-    return ApiError(Code.STALE_REVISION, message)
 
 
 def _shown(series: SourceSeries) -> FoundSeries:

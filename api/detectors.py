@@ -10,9 +10,9 @@ from typing import Annotated, Any
 from fastapi import Body, Query, Response
 from pydantic import Field
 
-from api.change import Revisions, create, delete, existing, replace, tagged
+from api.change import Revisions, create, delete, existing, replace
 from api.holding import Holding
-from api.if_match import ANYTHING, IfMatch
+from api.if_match import ANYTHING, IfMatch, tagged
 from api.json_route import JSON, MERGE_PATCH, JsonRoute, MergePatchRoute
 from api.merge_patch import patched
 from api.router import Router

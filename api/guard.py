@@ -41,8 +41,8 @@ def end_groups(groups: Iterable[int], grace_s: float = GRACE_S) -> None:
     left = set(groups)
     for group in left:
         signal_group(group, signal.SIGTERM)
-    deadline = time.monotonic() + grace_s
-    while left and time.monotonic() < deadline:
+    deadline_s = time.monotonic() + grace_s
+    while left and time.monotonic() < deadline_s:
         time.sleep(LOOK_S)
         left = {group for group in left if alive(group)}
     for group in left:

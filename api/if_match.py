@@ -1,11 +1,11 @@
-"""The ETag of a detector or data source is its revision; a change says in If-Match on which revision it is based."""
+"""What has revisions bears its revision as ETag; a change says in If-Match on which revision it is based."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Protocol
+from typing import Annotated, Protocol, TypeVar
 
-from fastapi import Header
+from fastapi import Header, Response
 
 from api.problems import ApiError, Code
 
@@ -17,7 +17,7 @@ IfMatch = Annotated[
 
 
 class Revised(Protocol):
-    """What has revisions: a detector or a data source."""
+    """What has revisions: a detector, a data source or a collector."""
 
     @property
     def id(self) -> str:
@@ -28,9 +28,24 @@ class Revised(Protocol):
         """Counts its changes."""
 
 
+R = TypeVar("R", bound=Revised)
+
+
 def etag(revised: Revised) -> str:
     """Its revision, as HTTP wants it."""
     return f'"{revised.revision}"'
+
+
+def tagged(revised: R, response: Response) -> R:
+    """What is answered, with its ETag."""
+    response.headers["ETag"] = etag(revised)
+    return revised
+
+
+def overtaken(what: str, revised_id: str) -> ApiError:
+    """Somebody else made a change between reading and writing."""
+    message = f"{what} {revised_id}: it was overtaken by another change; read it and try again"
+    return ApiError(Code.STALE_REVISION, message)
 
 
 def base_revision(revised: Revised, if_match: str | None, what: str = "detector") -> int:

@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import Path, Query, Response
 from pydantic import Field
 
-from api.change import Revisions, existing, replace, tagged
-from api.if_match import IfMatch
+from api.change import Revisions, existing, replace
+from api.if_match import IfMatch, tagged
 from api.json_route import JSON, JsonRoute
 from api.kept_revisions import PER_DETECTOR
 from api.problems import ApiError, Code

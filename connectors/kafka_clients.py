@@ -112,12 +112,12 @@ def await_listener(settings: KafkaSettings) -> None:
     A kafka-python client that cannot connect leaves its thread and sockets behind, so none is built before this.
     Raises ``Unavailable`` past the delivery time-out.
     """
-    deadline = time.monotonic() + settings.delivery_timeout_s
+    deadline_s = time.monotonic() + settings.delivery_timeout_s
     while True:
         try:
             return _connect_any(settings)
         except OSError as error:
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline_s:
                 message = f"Kafka at {settings.kafka} (TOCSIN_KAFKA) does not answer: {error}"
                 raise KafkaUnavailable(message) from error
             time.sleep(CONNECT_PAUSE_S)
@@ -154,10 +154,10 @@ def confirm(futures: Iterable[Any], timeout_s: float) -> None:
     Raises ``Unavailable`` for the first that failed or is not confirmed within ``timeout_s`` in all, ``TooLarge`` for a
     record that the broker will never take.
     """
-    deadline = time.monotonic() + timeout_s
+    deadline_s = time.monotonic() + timeout_s
     for future in futures:
         with refused():
-            future.get(timeout=max(0.0, deadline - time.monotonic()))
+            future.get(timeout=max(0.0, deadline_s - time.monotonic()))
 
 
 def close_producer(producer: KafkaProducer, timeout_s: float) -> None:

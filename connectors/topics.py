@@ -43,11 +43,11 @@ def create_topics_anew(settings: KafkaSettings) -> list[str]:
     when that does not succeed in time.
     """
     names = {spec.name for spec in settings.topics.specs()}
-    deadline = time.monotonic() + ANEW_TIMEOUT_S
+    deadline_s = time.monotonic() + ANEW_TIMEOUT_S
     with _admin(settings) as admin:
         made = _create(admin, settings)
         while strays := sorted(names - made):
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline_s:
                 message = f"topics {', '.join(strays)}: clients make them faster than they can be replaced"
                 raise Unavailable(message)
             _log.info("made by clients that asked for them, so made anew: %s", ", ".join(strays))

@@ -104,9 +104,9 @@ def _label(store: Path) -> object:
 
 def await_store(store: Path, identity: str, sleep: Callable[[float], None] = time.sleep) -> None:
     """Wait until process 0 has prepared the store; raises ``Unavailable``."""
-    deadline = time.monotonic() + WAIT_S
+    deadline_s = time.monotonic() + WAIT_S
     while _label(store) != _expected(identity):
-        if time.monotonic() > deadline:
+        if time.monotonic() > deadline_s:
             message = f"recovery store {store}: process 0 did not prepare it within {WAIT_S} s"
             raise Unavailable(message)
         sleep(0.1)
