@@ -93,7 +93,7 @@ def test_a_change_needs_if_match(api: RunningApi) -> None:
         (config(threshold=-1), "threshold", "greater than 0"),
         (config(colour="red"), "colour", "there is no field 'colour': those are name, kind, selector, params, "),
         (config(group={"labels": ["a"]}), "group.labels", "those of group are by, without, aggregate, "),
-        ({"kind": "mad", "selector": "up"}, "name", "required"),
+        ({"kind": "mad", "selector": "up"}, "name", "must be given"),
     ],
 )
 def test_a_config_that_cannot_run_names_field_and_cure(
