@@ -15,7 +15,7 @@ from api.default_detectors import write_defaults
 from connectors.kafka_clients import confirm, make_producer
 from connectors.settings import KafkaSettings
 from tests.anomalies import make_anomaly
-from tests.apis import RunningApi, api_settings, running_api, wait_for
+from tests.apis import ROOT, RunningApi, api_settings, running_api, wait_for
 from tests.integration.test_api_feed import produce
 
 pytestmark = pytest.mark.integration
@@ -73,9 +73,18 @@ def api(kafka_settings: KafkaSettings) -> Iterator[RunningApi]:
         running.http.put("/api/log-level", json=level)
 
 
+def share_unicode_data(folder: Path) -> None:
+    """What hypothesis works out in seconds, and keeps in the folder that it runs in: which characters there are."""
+    data = ROOT / ".hypothesis" / "unicode_data"
+    data.mkdir(parents=True, exist_ok=True)
+    (folder / ".hypothesis").mkdir()
+    (folder / ".hypothesis" / data.name).symlink_to(data)
+
+
 @pytest.mark.timeout(TIMEOUT_S + 60)
 def test_nothing_fails_and_every_answer_is_as_described(api: RunningApi, tmp_path: Path) -> None:
     wait_for(lambda: len(api.http.get("/api/anomalies").json()["anomalies"]) == 1)
+    share_unicode_data(tmp_path)
     config = tmp_path / "schemathesis.toml"
     bodies = [SAME_BODY.format(operation=operation) for operation in SAME_BODIES]
     config.write_text("".join([CONFIG.format(anomaly=make_anomaly(1).id), *bodies]))
