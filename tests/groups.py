@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from connectors.codec.encode import encode_labels
+from connectors.codec.encode import encode_labels, encode_varint
 from connectors.codec.labels import parse_labels
-from connectors.codec.varint import encode_varint
 from connectors.messages import OutRecord
 from flows.block import Block
 from flows.chunks import Chunk, Samples

@@ -13,8 +13,7 @@ import numpy as np
 
 from connectors.anomaly import Anomaly
 from connectors.catalogue import Topics
-from connectors.codec.encode import encode_write_request
-from connectors.codec.varint import encode_varint
+from connectors.codec.encode import encode_varint, encode_write_request
 from connectors.detector import Detector, DetectorConfig, DetectorRevision, Shape
 from connectors.feedback import Feedback, FeedbackKind, Rule, feedback
 from connectors.messages import CONTROL_HEADER, MAX_TIME_MS, ControlRecord, Header, OutRecord

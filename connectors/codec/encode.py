@@ -5,9 +5,18 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 
-from connectors.codec.varint import encode_varint
-
 _double = struct.Struct("<d").pack
+
+
+def encode_varint(value: int) -> bytes:
+    """Minimal varint of ``value`` (negative: two's complement of 64 bits)."""
+    value &= 0xFFFFFFFFFFFFFFFF
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
 
 
 def _field(number: int, payload: bytes) -> bytes:

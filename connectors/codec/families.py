@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from connectors.codec.encode import encode_varint
 from connectors.codec.labels import read_fields
-from connectors.codec.varint import encode_varint
 from connectors.messages import MetricType
 
 METADATA = 3

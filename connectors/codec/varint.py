@@ -143,14 +143,3 @@ def plain_label(buf, pos, end):  # type: ignore[no-untyped-def]
     if read_byte(buf, at + 1) >= 0x80 or at + 2 + read_byte(buf, at + 1) != after:
         return np.int64(BAD)
     return np.int64(after)
-
-
-def encode_varint(value: int) -> bytes:
-    """Minimal varint of ``value`` (negative: two's complement of 64 bits)."""
-    value &= 0xFFFFFFFFFFFFFFFF
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)

@@ -63,7 +63,7 @@ RULES = (
 )  # fmt: skip
 HEAVY = ("numba", "llvmlite", "river", "scipy", "pandas", "matplotlib", "holidays", "bytewax")
 """Packages that take long to import."""
-LIGHT = ("api.app", "api.demo", "api.local", "api.tail", "connectors.topics")
+LIGHT = ("api.app", "api.local", "api.tail", "connectors.topics")
 """Processes and commands that judge nothing when they start."""
 WIRING = ("flows.metrics", "flows.run", "flows.vitals")
 """Modules of ``flows`` that speak to the outside; api imports none of them, because that would import bytewax."""
@@ -153,7 +153,12 @@ def test_kernels_leave_it_to_one_module_to_import_numba() -> None:
 
 def test_importing_what_judges_nothing_loads_nothing_heavy() -> None:
     """In a fresh interpreter, as these processes start."""
-    script = f"import sys, {', '.join(LIGHT)}; print(*sorted({set(HEAVY)!r} & set(sys.modules)))"
+    script = f"""if True:
+        import sys, api.demo
+        assert "numpy" not in sys.modules, "nor does a sender"
+        import {", ".join(LIGHT)}
+        print(*sorted({set(HEAVY)!r} & set(sys.modules)))
+    """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

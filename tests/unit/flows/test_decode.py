@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 import flows.decode
-from connectors.codec.encode import encode_labels, encode_sample, encode_write_request
+from connectors.codec.encode import encode_labels, encode_sample, encode_varint, encode_write_request
 from connectors.codec.families import encode_types
 from connectors.codec.series_hash import series_hash, tenant_seed
-from connectors.codec.varint import encode_varint
 from connectors.messages import ControlRecord, MetricType
 from flows.chunks import Chunk, Histograms, NewSeries, Poison, Samples, Types
 from flows.decode import Decoder

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.codec.encode import encode_varint
 from connectors.codec.native import is_stale, read_histogram
 from connectors.codec.remote_write import Version, split_request
 from connectors.codec.runs import Runs
 from connectors.codec.series_hash import tenant_seed
-from connectors.codec.varint import encode_varint
 from connectors.detector import Shape
 from connectors.errors import Rejected
 from flows.shape.native import add, change, native_quantile

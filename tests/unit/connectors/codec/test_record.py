@@ -5,12 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.codec.encode import encode_labels, encode_sample, encode_write_request
+from connectors.codec.encode import encode_labels, encode_sample, encode_varint, encode_write_request
 from connectors.codec.labels import parse_labels
 from connectors.codec.record import Columns, Decoded, decode_record
 from connectors.codec.runs import Runs
 from connectors.codec.series_hash import series_hash, tenant_seed
-from connectors.codec.varint import encode_varint
 from connectors.errors import Rejected
 from tests import wire
 from tests.examples import examples

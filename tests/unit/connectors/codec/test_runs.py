@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.codec.encode import encode_labels, encode_sample
+from connectors.codec.encode import encode_labels, encode_sample, encode_varint
 from connectors.codec.record import Columns, Met
 from connectors.codec.runs import BYTES_PER_RUN, FIRST_RUNS, Runs
 from connectors.codec.series_hash import hash_bytes, tenant_seed
-from connectors.codec.varint import encode_varint
 from connectors.errors import Rejected
 from tests.examples import examples
 from tests.unit.connectors.codec.test_remote_write import changed
