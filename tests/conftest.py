@@ -61,7 +61,7 @@ WITH_APACHE = {
 REPEATING = (
     *("promql", "backtest", "local_run", "broker", "broker_process", "training", "collectors", "history_sql"),
     *("api_conflicts", "api_contract", "api_history", "api_races", "api_real_flow", "api_resume", "api_steering"),
-    *("api_consumer", "api_feed", "api_process"),
+    *("api_consumer", "api_detectors", "api_feed", "api_process"),
 )
 WHOLE_FLOWS = ("block", "contributions", "grouping", "peers", "replay", "silence", "teller", "warm_start")
 """Tests of the parts of a flow show all but some hundred of the lines that these pass through for long."""
