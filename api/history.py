@@ -79,15 +79,18 @@ class History(StoredTopic[Row]):
         cutoff_ms = self._retention.cutoff_ms(self._now_ms())
         while not self._stopping.is_set() and await self._forgotten(partial(forget_before, cutoff_ms=cutoff_ms), "age"):
             pass
-        last = await self._store.read(partial(first_too_many, rows=self._retention.rows))
+        kept, most = await self._store.read(rows_kept), self._retention.rows
+        last = await self._store.read(partial(first_too_many, rows=most)) if kept > most else None
         if last is not None:
             up_to_it = partial(forget_to, last=last)
             while not self._stopping.is_set() and await self._forgotten(up_to_it, "number"):
                 pass
-        self._meters.history_rows.set(await self._store.read(rows_kept))
+            kept = await self._store.read(rows_kept)
+        self._meters.history_rows.set(kept)
 
     async def _forgotten(self, work: Callable[..., int], why: str) -> int:
         count = await self._store.write(work)
-        self.version += 1
+        if count:  # or every list would be made anew at each look
+            self.version += 1
         self._meters.history_forgotten.labels(why).inc(count)
         return count

@@ -15,7 +15,7 @@ import pytest
 from pydantic import SecretStr
 from websockets.sync.client import connect
 
-from api import rule_proposal
+from api import history, rule_proposal
 from api.settings import ApiSettings
 from connectors.anomaly import Anomaly, AnomalyDetector, Direction
 from connectors.clock import wall_clock_ms
@@ -179,6 +179,19 @@ def test_the_history_is_bounded(kafka_settings: KafkaSettings) -> None:
         wait_for(lambda: component(api, "history")["status"] == "ok")  # else the recent ones answer, which are more
         assert listed(api) == ids_of(range(29, 17, -1))
         assert api.metric("tocsin_api_history_anomalies") == 12
+
+
+def test_a_look_that_forgets_nothing_leaves_lists_as_they_are(
+    kafka_settings: KafkaSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "SWEEP_S", 0.01)
+    produce(kafka_settings, [make_anomaly(1)])
+    with running_api(api_settings(kafka_settings)) as api:
+        wait_for(lambda: api.metric("tocsin_api_history_anomalies") == 1)
+        looks = api.metric("tocsin_api_store_seconds_count", way="write")
+        wait_for(lambda: api.metric("tocsin_api_store_seconds_count", way="write") > looks + 3)
+        assert api.context is not None
+        assert api.context.history.version == 1, "what was written, and nothing since"
 
 
 def test_a_record_that_is_no_anomaly_is_counted_and_passed(broker: str) -> None:
