@@ -166,7 +166,9 @@ def _asked(wanted: Wanted, config: DetectorConfig) -> Range:
 
 
 def _check_names(jobs: list[Job], out: Path) -> None:
-    """No output may replace an input or another output."""
+    """Outputs need a folder, and none may replace an input or another output."""
+    if out.exists() and not out.is_dir():
+        raise ConfigError(field="--out", value=str(out), expected="must be a folder, or a name where one can be made")
     seen: dict[str, Job] = {}
     for job in jobs:
         if job.name in seen:

@@ -36,6 +36,12 @@ class Limit(NamedTuple):
     most_bytes: int
     setting: str
 
+    def check(self, size_bytes: int) -> None:
+        """Raises ``HTTPException`` for what is larger."""
+        if size_bytes > self.most_bytes:
+            detail = f"the body is larger than {self.most_bytes} bytes ({self.setting})"
+            raise HTTPException(413, detail)
+
 
 class Gate:
     """ASGI middleware; WebSockets pass untouched."""
@@ -70,27 +76,29 @@ class Gate:
             await send(message)
 
         try:
-            await self._app(scope, self._bounded(receive, state, self._limit_of(scope["path"])), tell)
+            await self._app(scope, self._bounded(receive, scope, self._limit_of(scope["path"])), tell)
         finally:
             known = method if method in KNOWN_METHODS else "other"
             self._meters.requests.labels(known, _route(scope), str(status)).inc()
             _write_line(method, scope["path"], status, time.monotonic() - began_s)
             SERVED.reset(served)
 
-    def _bounded(self, receive: Receive, state: dict[str, Any], limit: Limit) -> Receive:
-        """Bound the body, and note in ``state`` how long it is so far."""
-        read_bytes, whole = 0, False
+    def _bounded(self, receive: Receive, scope: Scope, limit: Limit) -> Receive:
+        """Bound the body, of which nothing is asked for if it says itself that it is too large.
+
+        How long it is so far is noted in the scope's ``state``.
+        """
+        state, declared_bytes, read_bytes, whole = scope["state"], _declared_bytes(scope), 0, False
         deadline_s = asyncio.get_running_loop().time() + self._body_timeout_s
 
         async def bounded() -> Message:
             nonlocal read_bytes, whole
+            limit.check(declared_bytes)
             message = await (receive() if whole else self._in_time(receive, deadline_s))
             whole = not message.get("more_body", False)
             read_bytes += len(message.get("body", b""))
             state["body_bytes"] = read_bytes
-            if read_bytes > limit.most_bytes:
-                detail = f"the body is larger than {limit.most_bytes} bytes ({limit.setting})"
-                raise HTTPException(413, detail)
+            limit.check(read_bytes)
             return message
 
         return bounded
@@ -118,6 +126,12 @@ def _request_id(scope: Scope) -> str:
     if REQUEST_ID.fullmatch(given):
         return given.decode()
     return f"{random.getrandbits(64):016x}"
+
+
+def _declared_bytes(scope: Scope) -> int:
+    """The length of the body by its header, whose form the server has checked; 0 where it is not known."""
+    given = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    return int(given)
 
 
 def _route(scope: Scope) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from pydantic import ValidationError
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
 
 from api.backlog import Gone
 from api.client import Client
 from api.context import ANOMALIES, Context
 from api.cursor import Cursor
+from api.problems import shown
 from api.socket_messages import (
     ALL_ANOMALIES,
     CLIENT_MESSAGE,
@@ -25,7 +29,10 @@ from api.socket_messages import (
 )
 from api.subscription import Wanted
 from connectors.messages import Message
+from connectors.refusals import expected_of, given_of, place_of
 from flows.selector import SelectorError, parse_selector
+
+MESSAGES: dict[str, type[BaseModel]] = {"subscribe": Subscribe, "unsubscribe": Unsubscribe, "ping": Ping}
 
 
 def answer_to(text: str | None, client: Client, context: Context) -> Message:
@@ -101,7 +108,7 @@ def _cursor(client: Client, context: Context) -> str | None:
 
 def _refusal(error: ValidationError) -> SocketError:
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
+    where = place_of(first["loc"][1:])
     match first["type"]:
         case "json_invalid":
             return SocketError(code=ErrorCode.BAD_JSON, detail=first["msg"])
@@ -116,4 +123,13 @@ def _refusal(error: ValidationError) -> SocketError:
             detail = f"{where}: {str(first['input'])[:100]!r} is no cursor of an event"
             return SocketError(code=ErrorCode.BAD_MESSAGE, detail=detail)
         case _:
-            return SocketError(code=ErrorCode.BAD_MESSAGE, detail=f"{where or 'message'}: {first['msg']}")
+            return SocketError(code=ErrorCode.BAD_MESSAGE, detail=_detail(first))
+
+
+def _detail(found: Mapping[str, Any]) -> str:
+    """Where, what was given, and what would be right; the type of the message leads its place."""
+    kind, loc = found["loc"][:1], found["loc"][1:]
+    expected = expected_of(MESSAGES[str(kind[0])], found, loc) if kind else expected_of(BaseModel, found)
+    given = given_of(found)
+    value = "" if given is None else f"{shown(given)}: "
+    return f"{place_of(loc) or 'message'}: {value}{expected}"

@@ -47,11 +47,19 @@ def test_what_only_a_prometheus_understands_is_refused_with_files(tmp_path: Path
 
 def test_nothing_is_said_to_be_written_that_could_not_be(tmp_path: Path) -> None:
     (tmp_path / "one.csv").write_text(data())
-    (tmp_path / "file").write_text("")
-    done = backtest(tmp_path / "one.csv", "--out", tmp_path / "file")
+    (tmp_path / "out" / "one.csv").mkdir(parents=True)
+    done = backtest(tmp_path / "one.csv", "--out", tmp_path / "out")
     assert done.exit_code == 1
     assert "could not be read or written: 1" in done.stdout
     assert "written to" not in done.stdout
+
+
+def test_an_output_that_is_a_file_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    (tmp_path / "one.csv").write_text(data())
+    (tmp_path / "file").write_text("")
+    done = backtest(tmp_path / "one.csv", "--out", tmp_path / "file")
+    assert done.exit_code == 1
+    assert f"--out = '{tmp_path / 'file'}': must be a folder" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import json
+from collections.abc import AsyncIterator
 
 import pytest
 from fastapi import FastAPI
@@ -85,13 +86,31 @@ def test_what_nobody_expected_is_a_500_that_shows_nothing_of_the_inside() -> Non
     assert counted(meters, "GET", "/broken", "500") == 1
 
 
+async def in_pieces(body: bytes) -> AsyncIterator[bytes]:
+    for begin in range(0, len(body), 60):
+        yield body[begin : begin + 60]
+
+
+@pytest.mark.parametrize("declared", [True, False])
 @pytest.mark.parametrize("extra", [0, 1])
-def test_a_body_is_read_up_to_its_bound(extra: int) -> None:
+def test_a_body_is_read_up_to_its_bound(extra: int, declared: bool) -> None:
     app, _ = make_app()
     frame = len(json.dumps({"name": ""}))
     body = json.dumps({"name": "x" * (LIMIT.most_bytes - frame + extra)}).encode()
-    answer = ask(app, "POST", "/things/a", content=body, headers={"Content-Type": "application/json"})
+    content = body if declared else in_pieces(body)
+    answer = ask(app, "POST", "/things/a", content=content, headers={"Content-Type": "application/json"})
     assert answer.status_code == (413 if extra else 200)
     if extra:
         assert answer.json()["code"] == "too_large"
         assert "100 bytes" in answer.json()["detail"]
+
+
+def test_nothing_is_read_of_a_body_that_says_it_is_too_large() -> None:
+    app, _ = make_app()
+
+    async def never() -> AsyncIterator[bytes]:
+        pytest.fail("the body was read")
+        yield b""
+
+    length = {"Content-Length": str(LIMIT.most_bytes + 1), "Content-Type": "application/json"}
+    assert ask(app, "POST", "/things/a", content=never(), headers=length).json()["code"] == "too_large"
