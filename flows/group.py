@@ -91,8 +91,14 @@ class GroupPlan:
         return -(-(log_ms + settle_ms) // self.step_ms)
 
     def expression(self, shape: Shape) -> str:
-        """The signal in PromQL, given the shape that the members turned out to have."""
-        return str(self.vector(shape))
+        """The signal in PromQL, given the shape that the members turned out to have; written once for each shape."""
+        if shape not in self._expressions:
+            self._expressions[shape] = str(self.vector(shape))
+        return self._expressions[shape]
+
+    @cached_property
+    def _expressions(self) -> dict[Shape, str]:
+        return {}
 
     def vector(self, shape: Shape) -> Vector:
         """The same in its parts."""
