@@ -8,7 +8,7 @@ every other signal. While partitions run different incarnations of the detector 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from flows.gathering import MAX_GROUPS
 from flows.group import GroupPlan
 from flows.learned import Learned
 from flows.limits import BlockLimits
+from flows.pace import at_once
 from flows.partial import Part, merge_portions
 from flows.peers import has_entities, with_entities
 from flows.step import samples_of, ticks
@@ -51,7 +52,11 @@ class Running(NamedTuple):
 class Merge:
     """What is known of one detector's groups."""
 
-    def __init__(self, topics: Topics, limits: BlockLimits, partitions: int) -> None:
+    def __init__(
+        self, topics: Topics, limits: BlockLimits, partitions: int, pace: Callable[[int], int] = at_once
+    ) -> None:
+        self.pace = pace
+        """of what is told of the detector (``flows.teller``)"""
         self.topics, self.limits = topics, replace(limits, max_series=MAX_MERGED_GROUPS, max_keys=MAX_MERGED_GROUPS)
         self.queues: list[deque[Part]] = [deque() for _ in range(partitions)]
         self.learned: deque[Learned] = deque()
@@ -90,7 +95,7 @@ class Merge:
         """An empty block whose series are groups; one that has no value for some steps is not given up yet."""
         idle_s = max(self.limits.idle_s, IDLE_STEPS * plan.step_ms // 1000)
         block = Block(self.topics, replace(self.limits, idle_s=idle_s), _no_revisions, compile_merged)
-        block.teller = Teller(self.counts)
+        block.teller = Teller(self.counts, self.pace)
         return block
 
     def _put_to_use(self, out: list[OutRecord]) -> bool:

@@ -41,13 +41,14 @@ from flows.learned import Learned
 from flows.linter import warnings_of
 from flows.merge import Merge
 from flows.notices import Notices
+from flows.pace import Pace, at_once
 from flows.partial import Part
 from flows.revisions import MAX_DETECTORS, CompileOnce
 from flows.rules import MARK, MOST_RULES
 from flows.saved_merge import load_merge, save_merge
 from flows.saved_trainings import load_trained, save_trained
 from flows.settings import FlowSettings
-from flows.teller import Teller, Telling
+from flows.teller import PER_CONTROL, Teller, Telling
 from flows.training import Trainings
 from flows.validator import ConfigError
 from flows.vitals import Vitals
@@ -138,8 +139,16 @@ def build() -> Dataflow:
     read_revisions = _revisions_of(detectors, settings.flow_config_timeout_s)
     sink = KafkaSink(settings)
     read_feedback = _feedback_of(feedback, settings.flow_config_timeout_s)
+    pace = Pace(PER_CONTROL, time.monotonic).take
     return dataflow(
-        settings, lambda flow: op.input("read", flow, source), sink, vitals, read_revisions, compiled, read_feedback
+        settings,
+        lambda flow: op.input("read", flow, source),
+        sink,
+        vitals,
+        read_revisions,
+        compiled,
+        read_feedback,
+        pace,
     )
 
 
@@ -161,19 +170,20 @@ def dataflow(
     read_revisions: ReadRevisions,
     compiled: Compile,
     read_feedback: ReadFeedback = lambda _start, _end: (),
+    pace: Callable[[int], int] = at_once,
 ) -> Dataflow:
     """The steps, top to bottom; ``read`` makes the input: chunks keyed by partition."""
 
     def logic(saved: bytes | None) -> BlockLogic:
         block = Block(settings.topics, settings.limits, read_revisions, compiled, read_feedback)
-        block.teller = Teller()
+        block.teller = Teller(pace=pace)
         trainings = Trainings(block) if saved is None else load_trained(saved, block)
         vitals.blocks.append(block)
         vitals.trainings.append(trainings)
         return BlockLogic(trainings, vitals)
 
     def merge_logic(saved: bytes | None) -> MergeLogic:
-        merge = Merge(settings.topics, settings.limits, settings.partitions)
+        merge = Merge(settings.topics, settings.limits, settings.partitions, pace)
         return MergeLogic(merge if saved is None else load_merge(saved, merge), vitals)
 
     flow = Dataflow("tocsin-metrics")

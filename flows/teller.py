@@ -3,7 +3,8 @@
 A detector is told of when something of it has changed, but not twice within a minute of log time (15 s while it is
 new; some minutes if it has thousands of series), and of some detectors at each control record, those that waited
 longest: so thousands hold up nothing. Of each a bounded number of signals is named. What is told follows from the
-partition and from where in it the process began: drops and verdicts are those since the start, which tells anew.
+partition and from where in it the process began: drops and verdicts are those since the start, which tells anew. Only
+how often depends on the process: a flow that catches up, for which an hour passes in seconds, tells at its own pace.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from flows.detectors.base import Column, Ints, Table
 from flows.episodes import EpisodeTable
 from flows.look import Look, look_at
 from flows.naming import Naming
+from flows.pace import at_once
 from flows.program import Judged
 from flows.series import NEVER_MS
 from flows.watch import Watch
@@ -34,8 +36,9 @@ EVERY_MS, EVERY_NEW_MS, NEW_MS = 60_000, 15_000, 300_000
 LANES_PER_TURN, MAX_TURNS = 500, 10
 """One of thousands of lanes is looked at more rarely: that takes as long as judging a quarter of their samples."""
 PER_CONTROL = 64
-"""Detectors told of at the control records of one second, on all partitions together: at 0.1 ms each under 1 % of a
-core. With 10,000 detectors on 8 partitions, of which all change, each is told of every 20 minutes; new ones at once."""
+"""Detectors told of at the control records of one second, on all partitions together, and in a second of the process's
+own clock: at 0.1 to 0.2 ms each about 1 % of a core. With 10,000 detectors on 8 partitions, of which all change, each
+is told of every 20 minutes; new ones at once."""
 MAX_LANES = 200_000
 """Lanes looked at for one control record, but for a detector that has more by itself: some 10 ms."""
 PARTITION_EVERY_MS = 30_000
@@ -76,12 +79,16 @@ class Telling(NamedTuple):
 
 
 class Teller:
-    """What is told of the block of a partition, or of that of groups, whose ``gaps`` are counted beside it."""
+    """What is told of the block of a partition, or of that of groups, whose ``gaps`` are counted beside it.
 
-    def __init__(self, gaps: Mapping[str, int] | None = None) -> None:
+    ``pace`` says of how many of those whose turn it is may be told now (``flows.pace``).
+    """
+
+    def __init__(self, gaps: Mapping[str, int] | None = None, pace: Callable[[int], int] = at_once) -> None:
         self.naming = Naming()
         self.of_partition = gaps is None
         self._gaps = {} if gaps is None else gaps
+        self._pace = pace
         self._table = Table(COLUMNS)
         self._ids: list[str | None] = []
         self._told: list[Telling] = []
@@ -148,6 +155,7 @@ class Teller:
         """Tell of the detectors whose turn it is."""
         self.renew(watch, log_ms)
         numbers = self._due(watch, log_ms, max(1, PER_CONTROL // partitions))
+        numbers = numbers[: self._pace(len(numbers))]
         if not len(numbers):
             return
         for number, look in zip(numbers.tolist(), look_at(watch, episodes, numbers, log_ms), strict=True):

@@ -17,6 +17,7 @@ from flows.detectors.base import Scored
 from flows.heard import Heard
 from flows.limits import BlockLimits
 from flows.merge import Merge
+from flows.pace import Pace
 from flows.persistence import load, save
 from flows.program import Judged
 from flows.saved_merge import load_merge, save_merge
@@ -240,6 +241,22 @@ def test_of_many_detectors_each_has_its_turn_a_few_at_a_control_record(monkeypat
     assert max(times.values()) == 3
     assert len({status.detector for status in told[:20]}) == 20, "all, before any comes again"
     assert len(told) > 30
+
+
+def test_who_catches_up_tells_at_the_pace_of_its_own_clock() -> None:
+    clock_s, log = 0.0, Log()
+    for n in range(20):
+        log.detector(f"d{n}", config(params={"window": 5 + n}))
+    steady(log, range(200), series=1)
+    block, chunks = telling_block(log), list(log.chunks())
+    block.teller = Teller(pace=Pace(5, lambda: clock_s).take)
+    told: list[str] = []
+    for at in range(4):
+        block.take(chunks[at * len(chunks) // 4 : (at + 1) * len(chunks) // 4])
+        told += [status.detector for status in of_detectors(block.tellings()) if status is not None]
+        assert len(told) == 5 * (at + 1), "fifty seconds of log time"
+        clock_s += 1.0
+    assert len(set(told)) == 20, "who has waited longest is first"
 
 
 def test_a_detector_of_very_many_series_is_told_of_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:

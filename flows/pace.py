@@ -1,0 +1,29 @@
+"""How much is done a second by the clock of the process, where log time runs faster: while a flow catches up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+class Pace:
+    """``per_s`` things a second, as many at once after a rest; what may not be done now is to be done later."""
+
+    def __init__(self, per_s: int, clock_s: Callable[[], float]) -> None:
+        self._per_s = per_s
+        self._clock_s = clock_s
+        self._left = float(per_s)
+        self._at_s = clock_s()
+
+    def take(self, wanted: int) -> int:
+        """How many of those that are wanted may be done now."""
+        now_s = self._clock_s()
+        self._left = min(self._per_s, self._left + self._per_s * (now_s - self._at_s))
+        self._at_s = now_s
+        taken = min(wanted, int(self._left))
+        self._left -= taken
+        return taken
+
+
+def at_once(wanted: int) -> int:
+    """The pace of who need not spare anything: all."""
+    return wanted
