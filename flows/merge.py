@@ -8,7 +8,7 @@ every other signal. While partitions run different incarnations of the detector 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from flows.gathering import MAX_GROUPS
 from flows.group import GroupPlan
 from flows.learned import Learned
 from flows.limits import BlockLimits
-from flows.pace import at_once
+from flows.pace import Pace
 from flows.partial import Part, merge_portions
 from flows.peers import has_entities, with_entities
 from flows.step import samples_of, ticks
@@ -52,9 +52,7 @@ class Running(NamedTuple):
 class Merge:
     """What is known of one detector's groups."""
 
-    def __init__(
-        self, topics: Topics, limits: BlockLimits, partitions: int, pace: Callable[[int], int] = at_once
-    ) -> None:
+    def __init__(self, topics: Topics, limits: BlockLimits, partitions: int, pace: Pace | None = None) -> None:
         self.pace = pace
         """of what is told of the detector (``flows.teller``)"""
         self.topics, self.limits = topics, replace(limits, max_series=MAX_MERGED_GROUPS, max_keys=MAX_MERGED_GROUPS)

@@ -41,7 +41,7 @@ from flows.learned import Learned
 from flows.linter import warnings_of
 from flows.merge import Merge
 from flows.notices import Notices
-from flows.pace import Pace, at_once
+from flows.pace import Pace
 from flows.partial import Part
 from flows.revisions import MAX_DETECTORS, CompileOnce
 from flows.rules import MARK, MOST_RULES
@@ -139,7 +139,7 @@ def build() -> Dataflow:
     read_revisions = _revisions_of(detectors, settings.flow_config_timeout_s)
     sink = KafkaSink(settings)
     read_feedback = _feedback_of(feedback, settings.flow_config_timeout_s)
-    pace = Pace(PER_CONTROL, time.monotonic).take
+    pace = Pace(PER_CONTROL, time.monotonic)
     return dataflow(
         settings,
         lambda flow: op.input("read", flow, source),
@@ -170,7 +170,7 @@ def dataflow(
     read_revisions: ReadRevisions,
     compiled: Compile,
     read_feedback: ReadFeedback = lambda _start, _end: (),
-    pace: Callable[[int], int] = at_once,
+    pace: Pace | None = None,
 ) -> Dataflow:
     """The steps, top to bottom; ``read`` makes the input: chunks keyed by partition."""
 

@@ -14,16 +14,13 @@ class Pace:
         self._left = float(per_s)
         self._at_s = clock_s()
 
-    def take(self, wanted: int) -> int:
-        """How many of those that are wanted may be done now."""
+    def left(self) -> int:
+        """How many may be done now."""
         now_s = self._clock_s()
         self._left = min(self._per_s, self._left + self._per_s * (now_s - self._at_s))
         self._at_s = now_s
-        taken = min(wanted, int(self._left))
-        self._left -= taken
-        return taken
+        return int(self._left)
 
-
-def at_once(wanted: int) -> int:
-    """The pace of who need not spare anything: all."""
-    return wanted
+    def spend(self, done: int) -> None:
+        """So many were done, no more than were left."""
+        self._left -= done

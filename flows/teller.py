@@ -26,7 +26,7 @@ from flows.detectors.base import Column, Ints, Table
 from flows.episodes import EpisodeTable
 from flows.look import Look, look_at
 from flows.naming import Naming
-from flows.pace import at_once
+from flows.pace import Pace
 from flows.program import Judged
 from flows.series import NEVER_MS
 from flows.watch import Watch
@@ -81,10 +81,10 @@ class Telling(NamedTuple):
 class Teller:
     """What is told of the block of a partition, or of that of groups, whose ``gaps`` are counted beside it.
 
-    ``pace`` says of how many of those whose turn it is may be told now (``flows.pace``).
+    ``pace`` says of how many may be told now; None: of all whose turn it is.
     """
 
-    def __init__(self, gaps: Mapping[str, int] | None = None, pace: Callable[[int], int] = at_once) -> None:
+    def __init__(self, gaps: Mapping[str, int] | None = None, pace: Pace | None = None) -> None:
         self.naming = Naming()
         self.of_partition = gaps is None
         self._gaps = {} if gaps is None else gaps
@@ -93,6 +93,8 @@ class Teller:
         self._ids: list[str | None] = []
         self._told: list[Telling] = []
         self._partition_ms = 0
+        self._next = 0
+        """the least of ``order``, or less"""
         self.told_total = 0
 
     def take(self) -> list[Telling]:
@@ -137,6 +139,7 @@ class Teller:
                 self._table["since_ms"][number] = self._table["recent_ms"][number] = log_ms
             self._table["order"][number] = NOT_THERE if detector is None else _order(0, detector.source.id)
         watch.revised.clear()
+        self._next = 0
 
     def _forget(self, number: int) -> None:
         self.naming.forget(number)
@@ -154,10 +157,21 @@ class Teller:
     def tell(self, watch: Watch, episodes: EpisodeTable, log_ms: int, partitions: int) -> None:
         """Tell of the detectors whose turn it is."""
         self.renew(watch, log_ms)
-        numbers = self._due(watch, log_ms, max(1, PER_CONTROL // partitions))
-        numbers = numbers[: self._pace(len(numbers))]
-        if not len(numbers):
+        if self._next >= _order(log_ms + 1000, ""):  # as at most control records of a flow that catches up
             return
+        most = max(1, PER_CONTROL // partitions)
+        if self._pace is not None:
+            most = min(most, self._pace.left())
+        if not most:
+            return
+        numbers = self._due(watch, log_ms, most)
+        if len(numbers):
+            self._tell_of(numbers, watch, episodes, log_ms)
+        if self._pace is not None:
+            self._pace.spend(len(numbers))
+        self._next = int(self._table["order"][: len(self._ids)].min(initial=NOT_THERE))
+
+    def _tell_of(self, numbers: Ints, watch: Watch, episodes: EpisodeTable, log_ms: int) -> None:
         for number, look in zip(numbers.tolist(), look_at(watch, episodes, numbers, log_ms), strict=True):
             detector = watch.detector(number)
             body = orjson.dumps(self._body(watch, number, detector, look, log_ms))

@@ -44,6 +44,8 @@ class Thresholds:
         """
         chances = self.policies["log_chance"]
         touched = self._keys.touched
+        if not len(touched):
+            return
         by_chance = touched[~np.isnan(chances[touched])].tolist()
         again = [number for number in by_chance if self._entities_of(number)]  # as many series may be of more groups
         changed = self._keys.changed()

@@ -249,7 +249,7 @@ def test_who_catches_up_tells_at_the_pace_of_its_own_clock() -> None:
         log.detector(f"d{n}", config(params={"window": 5 + n}))
     steady(log, range(200), series=1)
     block, chunks = telling_block(log), list(log.chunks())
-    block.teller = Teller(pace=Pace(5, lambda: clock_s).take)
+    block.teller = Teller(pace=Pace(5, lambda: clock_s))
     told: list[str] = []
     for at in range(4):
         block.take(chunks[at * len(chunks) // 4 : (at + 1) * len(chunks) // 4])
