@@ -21,6 +21,7 @@ from kafka.errors import OffsetOutOfRangeError
 from connectors.answers import Answers
 from connectors.errors import ForeignOffsets, Overloaded, Unavailable
 from connectors.fetch_wait import FetchWait
+from connectors.held_consumer import HeldConsumer
 from connectors.kafka_clients import LIST_TIMEOUT_MS, make_consumer, unavailable
 from connectors.received import Received, receive, topic_partitions
 from connectors.settings import KafkaSettings
@@ -64,8 +65,7 @@ class Follower:
         self._ends: dict[TopicPartition, int] = {}
         self._empty_polls = 0
         self._stopping = threading.Event()
-        self._consumer: KafkaConsumer | None = None
-        self._closing = threading.Lock()
+        self._held = HeldConsumer()
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name=f"follow-{self.topic}", daemon=True)
         self._thread.start()
@@ -129,7 +129,7 @@ class Follower:
     def stop(self) -> None:
         """Stop reading and wait for the thread; what is being fetched is not waited for."""
         self._stopping.set()
-        self._close()
+        self._held.close()
         self._thread.join()
 
     def __enter__(self) -> Self:
@@ -137,13 +137,6 @@ class Follower:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
-
-    def _close(self) -> None:
-        """Close the consumer, once. In another thread than that which reads this ends its poll."""
-        with self._closing:
-            if self._consumer is not None:
-                self._consumer.close()
-                self._consumer = None
 
     def _run(self) -> None:
         try:
@@ -155,16 +148,17 @@ class Follower:
             self._changed.notify_all()
 
     def _read(self) -> None:
-        consumer = self._consumer = self._connect()
-        if consumer is None:
+        connected = self._connect()
+        if connected is None:
             return
+        consumer = self._held.hold(connected)
         try:
             self._answers.listen(consumer)
             wait = FetchWait(consumer)
             while not self._stopping.is_set():
                 wait.saw(data=self._poll(consumer, wait.poll_ms), at_end=self.caught_up())
         finally:
-            self._close()
+            self._held.close()
 
     def _connect(self) -> KafkaConsumer | None:
         """A consumer where reading begins, however long the broker takes; None when stopped meanwhile."""

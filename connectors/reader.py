@@ -19,6 +19,7 @@ from kafka.errors import OffsetOutOfRangeError
 from connectors.answers import Answers
 from connectors.errors import OffsetGone
 from connectors.fetch_wait import FetchWait
+from connectors.held_consumer import HeldConsumer
 from connectors.kafka_clients import make_consumer
 from connectors.messages import CONTROL_HEADER, Header
 from connectors.received import Received, receive
@@ -106,8 +107,7 @@ class Reader(Generic[T]):
         self._empty_polls = 0
         self._error: BaseException | None = None
         self._stopping = False
-        self._consumer: KafkaConsumer | None = None
-        self._closing = threading.Lock()
+        self._held = HeldConsumer()
         self.busy = True
         """Whether more than control records came in the last seconds."""
         self._thread: threading.Thread | None = None
@@ -173,7 +173,7 @@ class Reader(Generic[T]):
         with self._lock:
             self._stopping = True
             self._lock.notify_all()
-        self._close()
+        self._held.close()
         if self._thread is not None:
             self._thread.join()
 
@@ -181,13 +181,6 @@ class Reader(Generic[T]):
         if self._thread is None and not self._stopping:
             self._thread = threading.Thread(target=self._run, name=f"read-{self.topic}", daemon=True)
             self._thread.start()
-
-    def _close(self) -> None:
-        """Close the consumer, once. In another thread than that which reads this ends its poll."""
-        with self._closing:
-            if self._consumer is not None:
-                self._consumer.close()
-                self._consumer = None
 
     def _run(self) -> None:
         try:
@@ -199,7 +192,7 @@ class Reader(Generic[T]):
 
     def _read(self) -> None:
         client_id = f"tocsin-read-{self.topic}"
-        consumer = self._consumer = make_consumer(self._settings, client_id, max_poll_records=POLL_RECORDS)
+        consumer = self._held.hold(make_consumer(self._settings, client_id, max_poll_records=POLL_RECORDS))
         try:
             wait = FetchWait(consumer)
             self._answers.listen(consumer)
@@ -209,7 +202,7 @@ class Reader(Generic[T]):
                 self.busy = wait.busy
                 self._wait_for_room()
         finally:
-            self._close()
+            self._held.close()
 
     def _assign_added(self, consumer: KafkaConsumer) -> None:
         with self._lock:
