@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from connectors.anomaly import Severity
+from connectors.refusals import counted
 from flows.frame import Frame
 from flows.replay import Replayed
 
@@ -70,11 +71,6 @@ class Summary:
         lines += [f"learned: {one.learned}" for one in self._loud if one.learned] * (self.series == 1)
         lines += [f"written to {folder}"] * bool(self.series)
         out.write("\n".join(lines) + "\n")
-
-
-def counted(n: int, what: str) -> str:
-    """So many of something, as people write it."""
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def _learned(one: Loud) -> str:

@@ -19,7 +19,7 @@ from api.writer import Writer
 from connectors.errors import Overloaded, Rejected
 from connectors.feedback import NOTHING, Feedback, Said
 from connectors.logs import REQUEST_ID
-from connectors.messages import REQUEST_ID_HEADER, OutRecord
+from connectors.messages import REQUEST_HEADER, OutRecord
 from connectors.received import Received
 from flows.rules import Rules
 
@@ -94,7 +94,7 @@ class FeedbackLog(StoredTopic[Line]):
             self._waiting.pop(record.id, None)
 
     def _record(self, record: Feedback) -> OutRecord:
-        headers = [(REQUEST_ID_HEADER, REQUEST_ID.get().encode())]
+        headers = [(REQUEST_HEADER, REQUEST_ID.get().encode())]
         return OutRecord(self._kafka.topics.feedback, record.anomaly_id.encode(), record.encode(), headers)
 
     async def stop(self) -> None:

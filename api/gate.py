@@ -121,8 +121,7 @@ def _write_line(method: str, path: str, status: int, took_s: float) -> None:
 
 def _request_id(scope: Scope) -> str:
     """The caller's id if it is a harmless word, else a random one."""
-    wanted = REQUEST_ID_HEADER.lower().encode()
-    given = next((value for name, value in scope["headers"] if name == wanted), b"")
+    given = _header(scope, REQUEST_ID_HEADER.lower().encode())
     if REQUEST_ID.fullmatch(given):
         return given.decode()
     return f"{random.getrandbits(64):016x}"
@@ -130,8 +129,13 @@ def _request_id(scope: Scope) -> str:
 
 def _declared_bytes(scope: Scope) -> int:
     """The length of the body by its header, whose form the server has checked; 0 where it is not known."""
-    given = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    return int(given)
+    return int(_header(scope, b"content-length") or 0)
+
+
+def _header(scope: Scope, wanted: bytes) -> bytes:
+    """Value of the first header of this name, which is in small letters; empty if there is none."""
+    found: bytes = next((value for name, value in scope["headers"] if name == wanted), b"")
+    return found
 
 
 def _route(scope: Scope) -> str:

@@ -25,7 +25,7 @@ from api.writer import Writer
 from connectors.detector import Detector, DetectorConfig, DetectorRevision
 from connectors.errors import Overloaded, Rejected
 from connectors.logs import REQUEST_ID
-from connectors.messages import REQUEST_ID_HEADER, OutRecord
+from connectors.messages import REQUEST_HEADER, OutRecord
 from connectors.received import Received
 from flows.config import compile_config
 from flows.revisions import DetectorTable, Outcome
@@ -149,7 +149,7 @@ class RevisionLog:
             topic=self._settings.topics.detectors,
             key=revision.detector_id.encode(),
             value=revision.encode(),
-            headers=[(WRITE_HEADER, token), (REQUEST_ID_HEADER, REQUEST_ID.get().encode())],
+            headers=[(WRITE_HEADER, token), (REQUEST_HEADER, REQUEST_ID.get().encode())],
         )
         async with self._writer.deadline():
             await self._upkeep.require()

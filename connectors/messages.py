@@ -27,7 +27,7 @@ DEAD_LETTER_BYTES_HEADER = "tocsin-bytes"
 """How long the record was, where only its beginning is kept."""
 REPLAY_HEADER = "tocsin-replay-of"
 """On a dead letter that was written to its topic once more, and on what becomes of it: its place as a dead letter."""
-REQUEST_ID_HEADER = "tocsin-request-id"
+REQUEST_HEADER = "tocsin-request-id"
 """On what a request to the api has written: its id, as the log of the api has it."""
 Header = tuple[str, bytes]
 MAX_PARTITIONS = 4096

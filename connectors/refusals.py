@@ -49,9 +49,9 @@ def _said(found: Mapping[str, Any]) -> str:
     kind, about = found["type"], found.get("ctx", {})
     match kind:
         case "too_short":
-            return f"must have at least {_counted(about['min_length'])}"
+            return f"must have at least {counted(about['min_length'], 'item')}"
         case "too_long":
-            return f"must have at most {_counted(about['max_length'])}"
+            return f"must have at most {counted(about['max_length'], 'item')}"
         case "union_tag_invalid":
             return f"{about['discriminator'].strip(QUOTE)} must be one of {about['expected_tags']}"
         case "union_tag_not_found":
@@ -59,8 +59,9 @@ def _said(found: Mapping[str, Any]) -> str:
     return PLAIN.get(kind) or str(found["msg"]).removeprefix("Value error, ")
 
 
-def _counted(n: int) -> str:
-    return "1 item" if n == 1 else f"{n} items"
+def counted(n: int, what: str) -> str:
+    """So many of something, as people write it."""
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def _model_at(model: type[BaseModel] | None, loc: Sequence[int | str]) -> type[BaseModel] | None:

@@ -11,7 +11,7 @@ import pytest
 from api.journal import publish
 from api.kept_revisions import PER_DETECTOR
 from connectors.detector import DetectorConfig, DetectorRevision
-from connectors.messages import REQUEST_ID_HEADER
+from connectors.messages import REQUEST_HEADER
 from connectors.topics import create_topics
 from tests.apis import RunningApi, api_settings, running_api, wait_for
 from tests.brokers import read_all
@@ -107,7 +107,7 @@ def test_a_change_bears_the_id_of_its_request(api: RunningApi) -> None:
     assert api.http.post(f"{path}/stop", headers={"X-Request-ID": "trace-7"}).status_code == 200
     assert api.context is not None
     records = read_all(api.context.settings, api.context.settings.topics.detectors)
-    assert dict(records[-1].headers)[REQUEST_ID_HEADER] == b"trace-7"
+    assert dict(records[-1].headers)[REQUEST_HEADER] == b"trace-7"
 
 
 def test_stop_and_start_are_revisions_and_may_be_said_twice(api: RunningApi) -> None:

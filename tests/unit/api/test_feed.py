@@ -330,11 +330,11 @@ def test_what_waits_is_written_at_once_where_the_connection_takes_it() -> None:
 @pytest.mark.parametrize("count", [1, 65])
 def test_what_is_not_written_at_once_is_left_to_the_task_of_the_client(count: int) -> None:
     async def main() -> tuple[str, ...]:
-        client, wire = Client(100), Wire(takes=count > 1)
+        client, wire = Client(200), Wire(takes=count > 1)
         taking = await resting(client, wire)
         texts = [str(number) for number in range(count)]
         for text in texts:
-            client._queue.append(text)
+            client.offer(text)
         assert client.wake() == 0
         assert wire.written == []
         return await asyncio.wait_for(taking, 10)
