@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -39,8 +38,7 @@ from api import (
     trials,
 )
 from api.context import Context
-from api.docs import install_docs, openapi_with_problems
-from api.document import prepare_later
+from api.docs import install_docs
 from api.gate import Gate, Limit
 from api.literal_paths import keep_literal_paths
 from api.parts import Parts
@@ -63,11 +61,9 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await context.start()
-        preparing = asyncio.create_task(prepare_later(documents))
         try:
             yield
         finally:
-            preparing.cancel()
             await context.stop()
 
     app = FastAPI(
@@ -82,7 +78,6 @@ def create_app(
     app.state.context = context
     app.state.parts = Parts(context)
     context.at_hand = app.state.parts.at_hand
-    app.openapi = partial(openapi_with_problems, app)  # type: ignore[method-assign]  # as FastAPI's docs do
     app.add_middleware(
         Gate,
         meters=context.meters,
@@ -98,7 +93,7 @@ def create_app(
     for router in (*routers, health.router, socket.router):
         add_routes(app, router)
     keep_literal_paths(app, routers)
-    documents = install_docs(app)
+    install_docs(app)
     return app
 
 

@@ -1,18 +1,15 @@
 """The API's own description: OpenAPI at ``/api/docs``, AsyncAPI beside it, Swagger UI, and the published schemas.
 
 The page works without internet: script and style come from the package ``fastapi-offline``, which carries swagger-ui's
-files; FastAPI's own page would load them from a content delivery network.
+files; FastAPI's own page would load them from a content delivery network. The documents are files, made ahead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
-import orjson
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import FileResponse
@@ -20,8 +17,8 @@ from starlette.staticfiles import StaticFiles
 
 from api.document import Document
 from api.json_route import JSON
-from api.problems import Problem
-from api.router import SCHEMA_REF, add_routes
+from api.published import ASYNCAPI_FILE, OPENAPI_FILE, published
+from api.router import add_routes
 from api.schema import SCHEMA_PATH
 
 OPENAPI_PATH = "/api/docs"
@@ -29,47 +26,22 @@ ASYNCAPI_PATH = "/api/docs/asyncapi.json"
 ASSETS_PATH = "/api/docs/assets"
 
 router = APIRouter()
+OPENAPI = Document(partial(published, OPENAPI_FILE), JSON)
+ASYNCAPI = Document(partial(published, ASYNCAPI_FILE), JSON)
+ANOMALY_SCHEMA = Document(SCHEMA_PATH.read_bytes, "application/schema+json")
 
 
-def install_docs(app: FastAPI) -> Sequence[Document]:
-    """Add the page, its files and the schemas to the app; returns the documents."""
-    openapi = Document(lambda: orjson.dumps(app.openapi()), JSON)
-    page = Document(partial(_page, app.title), "text/html; charset=utf-8")
-
-    @app.get(OPENAPI_PATH, include_in_schema=False)
-    async def read_openapi(request: Request) -> Response:
-        """OpenAPI document."""
-        return await openapi.answer(request)
-
-    @app.get(f"{OPENAPI_PATH}/ui", include_in_schema=False)
-    async def swagger_ui(request: Request) -> Response:
-        """Swagger UI."""
-        return await page.answer(request)
-
+def install_docs(app: FastAPI) -> None:
+    """Add the documents, the page and its files to the app."""
     add_routes(app, router)
     assets = Path(str(files("fastapi_offline"))) / "static"
     app.mount(ASSETS_PATH, StaticFiles(directory=assets), name="docs-assets")
-    return openapi, page, ASYNCAPI, ANOMALY_SCHEMA
 
 
-def openapi_with_problems(app: FastAPI) -> dict[str, Any]:
-    """OpenAPI document with the schema of refusals, which routes only name (``api.router.REFUSALS``)."""
-    document = FastAPI.openapi(app)
-    problem = Problem.model_json_schema(mode="serialization", ref_template=SCHEMA_REF)
-    added = {**problem.pop("$defs"), Problem.__name__: problem}
-    schemas = document["components"]["schemas"]
-    document["components"]["schemas"] = dict(sorted({**schemas, **added}.items()))
-    return document
-
-
-def _asyncapi() -> bytes:
-    from api.asyncapi import asyncapi_document  # its examples would take 30 ms of each start, and few ask for them
-
-    return orjson.dumps(asyncapi_document())
-
-
-ASYNCAPI = Document(_asyncapi, JSON)
-ANOMALY_SCHEMA = Document(SCHEMA_PATH.read_bytes, "application/schema+json")
+@router.get(OPENAPI_PATH, include_in_schema=False)
+async def read_openapi(request: Request) -> Response:
+    """OpenAPI document."""
+    return await OPENAPI.answer(request)
 
 
 @router.get(ASYNCAPI_PATH, include_in_schema=False)
@@ -84,13 +56,22 @@ async def read_anomaly_schema(request: Request) -> Response:
     return await ANOMALY_SCHEMA.answer(request)
 
 
-def _page(title: str) -> bytes:
+def _page() -> bytes:
     return bytes(
         get_swagger_ui_html(
             openapi_url=OPENAPI_PATH,
-            title=f"{title} API",
+            title="Tocsin API",
             swagger_js_url=f"{ASSETS_PATH}/swagger-ui-bundle.js",
             swagger_css_url=f"{ASSETS_PATH}/swagger-ui.css",
             swagger_favicon_url=f"{ASSETS_PATH}/favicon.png",
         ).body
     )
+
+
+PAGE = Document(_page, "text/html; charset=utf-8")
+
+
+@router.get(f"{OPENAPI_PATH}/ui", include_in_schema=False)
+async def swagger_ui(request: Request) -> Response:
+    """Swagger UI."""
+    return await PAGE.answer(request)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from pydantic.json_schema import GenerateJsonSchema
 
+from api.published import SCHEMAS
 from connectors.anomaly import Anomaly
 
-SCHEMA_PATH = Path(__file__).parent / "schemas" / "anomaly.v1.json"
+SCHEMA_PATH = SCHEMAS / "anomaly.v1.json"
 SCHEMA_ID = "urn:tocsin:schema:anomaly:v1"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

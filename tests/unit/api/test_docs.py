@@ -2,10 +2,15 @@ import re
 from typing import Any
 
 import httpx
+import orjson
 
 from api.app import create_app
-from api.docs import ASSETS_PATH
+from api.asyncapi import asyncapi_document
+from api.docs import ASSETS_PATH, ASYNCAPI_PATH, OPENAPI_PATH
+from api.openapi import openapi_document
+from api.published import ASYNCAPI_FILE, OPENAPI_FILE, file_of
 from api.settings import ApiSettings
+from api.version import version_text
 from tests.apis import ask
 
 app = create_app(ApiSettings(kafka="127.0.0.1:1"))
@@ -31,6 +36,19 @@ def test_the_style_loads_nothing_from_elsewhere() -> None:
     style = get(f"{ASSETS_PATH}/swagger-ui.css").text
     assert [url for url in re.findall(r"url\(([^)]+)\)", style) if not url.strip("\"'").startswith("data:")] == []
     assert "@import" not in style
+
+
+def test_the_documents_that_are_served_are_what_the_code_makes() -> None:
+    made = {
+        OPENAPI_PATH: (openapi_document(app), OPENAPI_FILE),
+        ASYNCAPI_PATH: (asyncapi_document(), ASYNCAPI_FILE),
+    }
+    for path, (document, file) in made.items():
+        answer = get(path)
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.content == orjson.dumps(document), "run python -m api.openapi"
+        assert file.read_bytes() == file_of(document), "run python -m api.openapi"
+        assert answer.json()["info"]["version"] == version_text()
 
 
 def operations() -> list[tuple[str, dict[str, Any]]]:
