@@ -1,7 +1,7 @@
 """The descriptions of the api that are made ahead (``python -m api.openapi``) and come with it as files.
 
-To make the OpenAPI document takes a process one and a half seconds, in which it answers others half as fast; to read it, some
-milliseconds.
+To make the OpenAPI document takes a process one and a half seconds, in which it answers others half as fast;
+to read it takes milliseconds.
 """
 
 from __future__ import annotations
