@@ -25,6 +25,10 @@ READ_TIMEOUT_S = 30.0
 BURSTY = {"window": 300, "warmup": 120}
 """For what a machine does in bursts: the mean and deviation of five minutes, which earlier bursts widen."""
 
+TRIFLING_BYTES_PER_S = 1e6
+"""Of disks and interfaces; what was idle has no deviation, and the first packet would be critical. It is less than one
+hundredth of what a disk writes or a gigabit carries."""
+
 DEFAULTS: dict[str, DetectorConfig] = {
     "default-cpu": DetectorConfig(
         name="CPU idle",
@@ -50,6 +54,7 @@ DEFAULTS: dict[str, DetectorConfig] = {
         shape=Shape.RATE,
         params=BURSTY,
         threshold=60.0,
+        min_change=TRIFLING_BYTES_PER_S,
     ),
     "default-shop-traffic": DetectorConfig(
         name="Shop requests and errors",

@@ -110,6 +110,14 @@ class DetectorConfig(Message):
     budget: Annotated[
         Budget | None, Field(description="in place of a threshold: how many alarms of the detector as a whole")
     ] = None
+    min_change: Annotated[
+        float,
+        Field(
+            strict=True,
+            ge=0,
+            description="a value nearer to the expected one is no anomaly, however surprising; in the signal's unit",
+        ),
+    ] = 0.0
     quiet_s: Annotated[
         float | None,
         Field(strict=True, ge=1, le=86_400, description="an episode closes after so long without a surprising sample"),

@@ -56,7 +56,8 @@ def follow(
             n = settle(episodes, lane, lane_episode, policy, times_ms[i], steps_s[i], told, kinds, n)
             at = lane_episode[lane]
             threshold, ceiling = threshold_at(policy, steps_s[i]), ceiling_of(policy, seen[i])
-            if score[i] < bar_of(episodes, at, min(threshold, ceiling), policy["close_ratio"]):
+            small = abs(values[i] - expected[i]) < policy["min_change"]
+            if small or score[i] < bar_of(episodes, at, min(threshold, ceiling), policy["close_ratio"]):
                 if at != -1:
                     doubt(episodes, at, lane_episode)
             elif at == -1 and full:

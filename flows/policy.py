@@ -43,10 +43,11 @@ RELATIVE = -1
 """In ``quiet_ms`` and ``cooldown_ms``: follows from the cadence."""
 
 POLICY = np.dtype(
-    [(name, np.float64) for name in ("threshold", "log_chance", "least", "close_ratio", "trial")]
+    [(name, np.float64) for name in ("threshold", "log_chance", "least", "min_change", "close_ratio", "trial")]
     + [(name, np.int64) for name in ("quiet_ms", "min_duration_ms", "cooldown_ms", "budget")]
 )
-"""``threshold`` NaN: by ``log_chance``, the log10 of alarms a week; ``least``: a threshold is never below it.
+"""``threshold`` NaN: by ``log_chance``, the log10 of alarms a week; ``least``: a threshold is never below it;
+``min_change``: a value nearer to the expected one surprises nobody.
 
 ``budget`` is the row of a detector's alarm budget (``flows.budget``), which then sets ``threshold`` and ``least``, and
 ``trial``, from where on thresholds are on trial; −1 if it has none.
@@ -89,6 +90,7 @@ def unusual_of(config: DetectorConfig) -> dict[str, float | str]:
     if chance is not None and kind.chance_in_all is not None and config.chance_per_week == kind.chance_per_week:
         found["chance_of"] = "each"  # stated, it is not bounded for all signals together as it is where nothing is said
     found |= {} if config.budget is None else {"budget": f"{config.budget.alarms!r}/{config.budget.per}"}
+    found |= {} if config.min_change == 0.0 else {"min_change": config.min_change}
     found |= {} if config.close_ratio == 1.0 else {"close_ratio": config.close_ratio}
     found |= {} if config.min_duration_s == 0.0 else {"min_duration_s": config.min_duration_s}
     if cooldown_s is not None and cooldown_s != kind.cooldown_s:
@@ -106,6 +108,7 @@ def policy_of(config: DetectorConfig) -> Any:
     row["budget"], row["trial"] = NO_BUDGET, math.inf
     if config.budget is not None:
         row["threshold"] = row["least"] = math.inf
+    row["min_change"] = config.min_change
     row["close_ratio"] = config.close_ratio
     row["quiet_ms"] = RELATIVE if config.quiet_s is None else round(1000 * config.quiet_s)
     row["min_duration_ms"] = round(1000 * config.min_duration_s)

@@ -232,6 +232,7 @@ class Policy:
     close_ratio: float = 1.0
     min_duration_ms: int = 0
     cooldown_ms: int | None = 0
+    min_change: float = 0.0
 
     def bar(self, step_s: float) -> float:
         if self.threshold is not None:
@@ -311,7 +312,7 @@ class Episodes:
                 surprising = score >= policy.close_ratio * min(threshold, ceiling)
             if lane in self.rests:
                 surprising = surprising and score >= 1.25 * self.rests[lane].told_surprise
-            if not surprising:
+            if not surprising or away < policy.min_change:
                 self._doubt(lane)
             elif lane not in self.open and lane not in self.rests and self.full:
                 self.refused += 1

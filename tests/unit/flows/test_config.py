@@ -75,6 +75,7 @@ def test_what_computes_the_same_has_the_same_digest(same: dict[str, Any]) -> Non
     {"kind": "zscore"}, {"selector": "n"}, {"params": {"window": 6}}, {"shape": Shape.RATE}, {"threshold": 8.5},
     {"quiet_s": 6.0}, {"tenant": "t"}, {"calibrate": False},
     {"threshold": None, "chance_per_week": 2.0}, {"close_ratio": 0.5}, {"min_duration_s": 1.0}, {"cooldown_s": 9.0},
+    {"min_change": 0.5},
 ])  # fmt: skip
 def test_what_computes_otherwise_has_another_digest(other: dict[str, Any]) -> None:
     assert compiled(**other).digest != compiled().digest

@@ -35,7 +35,7 @@ def row_of(policy: Policy) -> np.void:
         DetectorConfig(
             name="n", kind="mad", selector="m", threshold=policy.threshold, **by_chance,
             quiet_s=None if policy.quiet_ms is None else policy.quiet_ms / 1000, close_ratio=policy.close_ratio,
-            min_duration_s=policy.min_duration_ms / 1000,
+            min_duration_s=policy.min_duration_ms / 1000, min_change=policy.min_change,
             cooldown_s=None if policy.cooldown_ms is None else policy.cooldown_ms / 1000,
         )
     )  # fmt: skip
@@ -88,6 +88,7 @@ POLICIES = st.builds(
     close_ratio=st.sampled_from([1.0, 0.8, 0.25]),
     min_duration_ms=st.sampled_from([0, 0, 900, 10_000]),
     cooldown_ms=st.sampled_from([0, 0, 5000, 120_000]),
+    min_change=st.sampled_from([0.0, 0.0, 3.0]),
 )
 SCORES = st.one_of(st.sampled_from([math.nan, 0.0, 4.0, 5.0, 6.25, 8.0, 10.0, 300.0]), st.floats(0, 20))
 PAUSES_MS, STEPS_S = st.sampled_from([1, 900, 5000, 61_000]), st.sampled_from([0.0, 0.5, 15.0])
@@ -175,6 +176,18 @@ def test_of_samples_that_surprise_alike_the_farthest_from_the_expected_is_the_pe
     assert (opened["peak_value"], opened["direction"]) == (-2.0, -1)
     (state,) = table.calm(w.lanes, 60_000)
     assert (state["peak_value"], state["peak_ms"], state["direction"], state["peak_size"]) == (30.0, 2000, 1, 30.0)
+
+
+def test_what_is_near_the_expected_is_no_anomaly_however_surprising() -> None:
+    """Neither begins an episode nor keeps one open, on either side."""
+    w, table = watched([[Policy(5.0, 2_000, min_change=7.0)]]), EpisodeTable(10)
+    values = np.array([6.9, -6.9, 7.0, -8.0, 6.9, -6.9, 6.9, 0.0])
+    times_ms, scores = np.arange(8) * 1000, scored(8 * [300.0])
+    events = told(table.take(w.lanes, np.zeros(8, np.int64), times_ms, values, scores, after(8), steps(8), 0))
+    assert [(e.kind, e.start_ms, e.time_ms, e.samples) for e in events] == [
+        ("opened", 2000, 2000, 1),
+        ("closed", 2000, 3000, 2),
+    ]
 
 
 def test_an_episode_opens_at_the_threshold_and_closes_after_its_quiet_time() -> None:

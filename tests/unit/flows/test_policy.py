@@ -71,6 +71,7 @@ def test_auto_decides_by_chance_and_rests_of_itself() -> None:
 
 @pytest.mark.parametrize(("field", "value"), [
     ("chance_per_week", 3.0), ("close_ratio", 0.5), ("min_duration_s", 30.0), ("cooldown_s", 60.0),
+    ("min_change", 2.5),
 ])  # fmt: skip
 def test_what_is_not_usual_is_part_of_what_is_computed(field: str, value: float) -> None:
     assert unusual_of(config(**{field: value})) == {field: value}
