@@ -29,7 +29,7 @@ from api.socket_messages import (
     Subscribe,
     Subscribed,
 )
-from connectors.anomaly import Anomaly, Severity
+from connectors.anomaly import Anomaly, EventType, Severity
 
 OPEN_TIMEOUT_S = 5.0
 LOOK_S = 1.0
@@ -189,7 +189,10 @@ def socket_url(url: str) -> str:
 
 
 class Line:
-    """An event as one aligned line: when, how bad, what happened, for how long, who saw it, and its sentence."""
+    """An event as one aligned line: when, how bad, what happened, for how long, how strange, who saw it, its sentence.
+
+    Of an episode that is over the surprise is its peak: the last sample of it was hardly surprising any more.
+    """
 
     def __init__(self, *, colour: bool, zone: tzinfo | None = None) -> None:
         self._colour = colour
@@ -199,13 +202,15 @@ class Line:
         """The line without its end, at most ``MAX_LINE`` long; characters that would steer the terminal are escaped."""
         when = datetime.fromtimestamp(anomaly.time_ms / 1000, UTC).astimezone(self._zone)
         a = anomaly
+        closed = a.event is EventType.CLOSED
+        surprise = f"peak     {a.peak.surprise:5.1f}" if closed else f"surprise {a.surprise:5.1f}"
         text = "  ".join(
             (
                 f"{when:%Y-%m-%d %H:%M:%S}",
                 f"{a.severity:<8}",
                 f"{a.notice or a.event:<7}",
                 f"{_duration(a.duration_ms):>6}",
-                f"surprise {a.surprise:5.1f}",
+                surprise,
                 f"{a.detector.name:<24}",
                 a.sentence,
             )

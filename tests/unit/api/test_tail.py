@@ -12,9 +12,9 @@ from websockets.sync.server import ServerConnection, serve
 
 from api.socket_messages import CLOSE_SLOW, AnomalyEvent, ErrorCode, SocketError, Subscribed
 from api.tail import MAX_LINE, Interrupts, Line, run_tail, socket_url
-from connectors.anomaly import Notice, Severity
+from connectors.anomaly import Notice, Peak, Severity
 from flows.sentence import duration
-from tests.anomalies import make_anomaly
+from tests.anomalies import closed, make_anomaly
 
 plain = Line(colour=False, zone=UTC)
 
@@ -26,6 +26,13 @@ def test_a_line_tells_when_how_bad_and_on_what() -> None:
     )
 
 
+def test_of_an_episode_that_is_over_a_line_tells_the_peak() -> None:
+    peak = Peak(time_ms=1_700_000_061_000, value=900.0, surprise=287.4)
+    last = make_anomaly(1, 75, peak=peak, surprise=8.1)
+    assert "  surprise   8.1  CPU busy  " in plain(last)
+    assert "  closed    1m15s  peak     287.4  CPU busy  " in plain(closed(last))
+
+
 @pytest.mark.parametrize("notice", Notice)
 def test_what_people_are_to_be_notified_of_is_told_apart_from_other_updates(notice: Notice) -> None:
     assert f"  {notice:<7}  " in plain(make_anomaly(1, 75, notice=notice))
@@ -33,7 +40,7 @@ def test_what_people_are_to_be_notified_of_is_told_apart_from_other_updates(noti
 
 def test_lines_are_aligned() -> None:
     critical = make_anomaly(2, 4000, severity=Severity.CRITICAL, value=1.0)
-    events = [make_anomaly(1), make_anomaly(1, 75, notice=Notice.ONGOING), critical, make_anomaly(3, 70)]
+    events = [make_anomaly(1), make_anomaly(1, 75, notice=Notice.ONGOING), critical, closed(make_anomaly(3, 70))]
     assert len({plain(event).index("up{") for event in events}) == 1
 
 
