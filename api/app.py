@@ -41,6 +41,7 @@ from api.context import Context
 from api.docs import install_docs
 from api.gate import Gate, Limit
 from api.literal_paths import keep_literal_paths
+from api.parameters import remember_parameters
 from api.parts import Parts
 from api.refusal import install_problems
 from api.router import add_routes
@@ -74,7 +75,9 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # /metrics and the log tell; it looks each time
     )
+    remember_parameters(context.meters)
     app.state.context = context
     app.state.parts = Parts(context)
     context.at_hand = app.state.parts.at_hand

@@ -49,6 +49,9 @@ class ApiMeters:
             registry=self.registry,
         )
         self.shared_bytes = Gauge("tocsin_api_shared_answers_bytes", "bytes of answers kept", registry=self.registry)
+        self.parameters_kept = Gauge(
+            "tocsin_api_parameters_kept", "parameters of requests kept as they were read", registry=self.registry
+        )
         self.clients = Gauge("tocsin_api_socket_clients", "WebSocket clients now", registry=self.registry)
         self.closed_clients = Counter(
             "tocsin_api_socket_clients_closed",

@@ -36,6 +36,7 @@ class Shared:
         self._meters = meters
         self._clock_s = clock_s
         self._made: OrderedDict[Hashable, _Made] = OrderedDict()
+        self._share, self._make = (meters.shared_answers.labels(result) for result in ("shared", "made"))
         self.size_bytes = 0
         meters.shared_bytes.set_function(lambda: self.size_bytes)
 
@@ -49,9 +50,9 @@ class Shared:
         made = self._made.get(key)
         if made is not None and made.version == version and (not made.answer.done() or self._clock_s() < made.until_s):
             self._made.move_to_end(key)
-            self._meters.shared_answers.labels("shared").inc()
-            return await asyncio.shield(made.answer)
-        self._meters.shared_answers.labels("made").inc()
+            self._share.inc()
+            return made.answer.result() if made.answer.done() else await asyncio.shield(made.answer)
+        self._make.inc()
         self._drop(key)
         made = _Made(version, self._clock_s() + fresh_s, asyncio.create_task(work()))
         self._made[key] = made
