@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import gzip
 import math
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, NoReturn, TextIO
+from typing import Literal, NamedTuple, NoReturn, TextIO
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from flows.selector import NAME_LABEL
 TIME, LABEL = "timestamp_ms", "label"
 """The column of times, and the one that says where the anomalies are, which nobody here may look at."""
 SUFFIXES = (".csv", ".csv.gz")
+ESCAPED = 0xDC00
+"""What ``surrogateescape`` adds to a byte that is no UTF-8."""
+NO_UTF8 = re.compile("[\udc80-\udcff]")
 HEAD = "timestamp_ms,value,score,expected,lower,upper,alert"
 
 
@@ -45,13 +49,36 @@ def read_frame(path: Path) -> Frame:
     if not path.name.endswith(SUFFIXES):
         refuse(path, f"name = {path.name!r}: expected a name that ends with {' or '.join(SUFFIXES)}")
     try:
-        if path.suffix == ".gz":
-            with gzip.open(path, "rt", encoding="utf-8-sig", newline="") as text:
-                return _Reader(path, text).frame()
-        with path.open(encoding="utf-8-sig", newline="") as text:
-            return _Reader(path, text).frame()
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error, csv.Error) as error:
+        return _frame_of(path)
+    except (OSError, EOFError, zlib.error, csv.Error) as error:
         refuse(path, f"cannot be read as CSV: {error}")
+
+
+def _frame_of(path: Path) -> Frame:
+    try:
+        with _open(path, "strict") as text:
+            return _Reader(path, text).frame()
+    except UnicodeDecodeError:
+        _refuse_encoding(path)
+
+
+def _open(path: Path, errors: Literal["strict", "surrogateescape"], encoding: str = "utf-8-sig") -> TextIO:
+    """The text of a file, packed or not; lines are left to the reader of CSV."""
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding=encoding, errors=errors, newline="")
+    return path.open(encoding=encoding, errors=errors, newline="")
+
+
+def _refuse_encoding(path: Path) -> NoReturn:
+    """Name the first byte that is no UTF-8; it is looked for only now, since decoding knows no lines."""
+    with _open(path, "surrogateescape", "utf-8") as text:
+        for number, line in enumerate(text, 1):
+            found = NO_UTF8.search(line)
+            if found is not None:
+                at = len(line[: found.start()].encode()) + 1
+                given = f"{ord(found[0]) - ESCAPED:#04x}"
+                refuse(path, f"line {number}: byte {at} = {given}: expected UTF-8; iconv makes it of other encodings")
+    refuse(path, "cannot be read as CSV: it changed while it was read")
 
 
 def refuse(path: Path, problem: str) -> NoReturn:

@@ -66,6 +66,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, problem: str) -> None
 @pytest.mark.parametrize(
     ("name", "content"),
     [
+        ("cut-latin.csv.gz", gzip.compress("timestamp_ms,größe\n1,2\n".encode("latin-1"), mtime=0)[:-8]),
         ("cut.csv.gz", gzip.compress(b"timestamp_ms,v\n" + b"1,2\n" * 1000, mtime=0)[:-20]),
         ("plain.csv.gz", b"timestamp_ms,v\n1,2\n"),
         ("latin.csv", "timestamp_ms,größe\n1,2\n".encode("latin-1")),
@@ -77,6 +78,25 @@ def test_files_that_are_no_csv(tmp_path: Path, name: str, content: bytes) -> Non
     (tmp_path / name).write_bytes(content)
     with pytest.raises(Rejected, match=name):
         read_frame(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("timestamp_ms,größe\n1,2\n".encode("latin-1"), "line 1: byte 16 = 0xf6: expected UTF-8"),
+        ("\ufefftimestamp_ms,größe\r\n1,2\r\n".encode() + b"2,\xff\r\n", "line 3: byte 3 = 0xff: expected UTF-8"),
+        ("timestamp_ms,v\n1,2\n".encode("utf-16"), "line 1: byte 1 = 0xff: expected UTF-8"),
+        (b"timestamp_ms,v\n" + b"1,2\n" * 100_000 + b"1,\xc3", "line 100002: byte 3 = 0xc3: expected UTF-8"),
+    ],
+    ids=["latin-1", "after a mark", "utf-16", "cut"],
+)
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
+def test_a_byte_that_is_no_utf8_is_named(tmp_path: Path, content: bytes, problem: str, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    with pytest.raises(Rejected) as refused:
+        read_frame(path)
+    assert str(refused.value).startswith(f"{path}: {problem}")
 
 
 def test_files_are_found_in_all_folders_but_the_output(tmp_path: Path) -> None:
