@@ -10,13 +10,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NoReturn
 
 import re2
 
 from connectors.errors import Rejected
 from flows.pattern import check_pattern
-from flows.promql import check_window, duration, matcher_text, quoted
+from flows.promql import check_window, duration, matcher_text, quoted, refuse
 from flows.selector import Matcher, Op, Selector, SelectorError, parse_selector
 
 LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -105,7 +104,7 @@ class Logs:
         except SelectorError as error:
             raise Rejected(reason="bad_query", message=str(error)) from error
         if parsed != self.selector:
-            _refuse("selector", text, "must be sorted, as parse_selector gives it")
+            refuse("selector", text, "must be sorted, as parse_selector gives it")
 
     def __str__(self) -> str:
         stages = (f"| {stage}" if isinstance(stage, Parser) else str(stage) for stage in self.stages)
@@ -148,18 +147,13 @@ def _braces(matchers: Iterable[Matcher]) -> str:
 
 def _check_label(name: str) -> None:
     if LABEL.fullmatch(name) is None:
-        _refuse("label", name, "must be a letter or _, then letters, digits and _")
+        refuse("label", name, "must be a letter or _, then letters, digits and _")
     if name.lower() in WORDS:
-        _refuse("label", name, "is a word of LogQL, by which no label can be asked for")
+        refuse("label", name, "is a word of LogQL, by which no label can be asked for")
 
 
 def _check_regex(pattern: str) -> None:
     try:
         check_pattern(pattern)
     except re2.error as error:
-        _refuse("text", pattern, f"must be a regular expression (RE2): {error.args[0].decode()}")
-
-
-def _refuse(field: str, value: object, expected: str) -> NoReturn:
-    message = f"{field} = {value!r}: {expected}"
-    raise Rejected(reason="bad_query", message=message)
+        refuse("text", pattern, f"must be a regular expression (RE2): {error.args[0].decode()}")

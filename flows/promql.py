@@ -52,7 +52,7 @@ class Series:
 
     def __post_init__(self) -> None:
         if parse_selector(str(self)) != self.selector:
-            _refuse("selector", str(self.selector), "must be sorted, as parse_selector gives it")
+            refuse("selector", str(self.selector), "must be sorted, as parse_selector gives it")
 
     def __str__(self) -> str:
         matchers, metric = self.selector.matchers, self.selector.metric
@@ -168,7 +168,7 @@ def check_text(field: str, text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        _refuse(field, text, "must have no half of a surrogate pair")
+        refuse(field, text, "must have no half of a surrogate pair")
 
 
 def duration(length_ms: int) -> str:
@@ -179,7 +179,7 @@ def duration(length_ms: int) -> str:
 def check_window(window_ms: int) -> None:
     """Raise ``Rejected`` for a range of nothing, or one longer than any."""
     if not 1 <= window_ms <= MAX_WINDOW_MS:
-        _refuse("window_ms", window_ms, f"must be from 1 to {MAX_WINDOW_MS}")
+        refuse("window_ms", window_ms, f"must be from 1 to {MAX_WINDOW_MS}")
 
 
 def matcher_text(matcher: Matcher) -> str:
@@ -196,14 +196,15 @@ def _written(matchers: Iterable[Matcher]) -> str:
 def _check_label(name: str) -> None:
     check_text("label", name)
     if not name:
-        _refuse("label", name, "must have a name")
+        refuse("label", name, "must have a name")
 
 
 def _check_quantile(q: float) -> None:
     if not (math.isfinite(q) and 0 <= q <= 1):
-        _refuse("q", q, "must be from 0 to 1")
+        refuse("q", q, "must be from 0 to 1")
 
 
-def _refuse(field: str, value: object, expected: str) -> NoReturn:
+def refuse(field: str, value: object, expected: str) -> NoReturn:
+    """Raise ``Rejected`` for a part of which no query can be made, of either language."""
     message = f"{field} = {value!r}: {expected}"
     raise Rejected(reason="bad_query", message=message)
