@@ -21,7 +21,7 @@ from connectors.clock import wall_clock_ms
 from connectors.codec.labels import parse_labels
 from connectors.detector import DetectorConfig, Group
 from connectors.errors import Rejected, TocsinError
-from connectors.refusals import expected_of, place_of
+from connectors.refusals import expected_of, path_of
 from connectors.sources.pieces import Range
 from flows.detectors.registry import KINDS, Trait
 from flows.frame import Frame, entities_of
@@ -123,7 +123,7 @@ def _read_config(path: Path) -> DetectorConfig:
         return DetectorConfig.model_validate({"name": path.stem, "selector": EVERYTHING, **fields})
     except ValidationError as error:
         first = error.errors()[0]
-        field, expected = place_of(first["loc"]), expected_of(DetectorConfig, first)
+        field, expected = path_of(first["loc"]), expected_of(DetectorConfig, first)
         raise ConfigError(field=f"{path}: {field}", value=first["input"], expected=expected) from error
     except (OSError, ValueError) as error:
         raise ConfigError(field="--detector", value=str(path), expected=f"must be readable JSON: {error}") from error

@@ -26,7 +26,7 @@ from api.problems import (
 from api.secrecy import without_secrets
 from connectors.detector import DetectorConfig
 from connectors.errors import Overloaded, Rejected, SourceRefused, TooLarge, Unavailable
-from connectors.refusals import expected_of, given_of, place_of
+from connectors.refusals import expected_of, given_of, path_of
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ def _field_problem(item: Mapping[str, Any], model: type[BaseModel]) -> FieldProb
     loc = item["loc"][1:] if item["loc"][0] == "body" and len(item["loc"]) > 1 else item["loc"]
     expected = shortened(expected_of(model, item, loc), MAX_EXPECTED_CHARS)
     value = without_secrets(loc, given_of(item))
-    return FieldProblem(field=shortened(place_of(loc)), value=shown(value), expected=expected)
+    return FieldProblem(field=shortened(path_of(loc)), value=shown(value), expected=expected)
 
 
 _HTTP_CODES = {

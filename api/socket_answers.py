@@ -29,7 +29,7 @@ from api.socket_messages import (
 )
 from api.subscription import Wanted
 from connectors.messages import Message
-from connectors.refusals import expected_of, given_of, place_of
+from connectors.refusals import expected_of, given_of, path_of
 from flows.selector import SelectorError, parse_selector
 
 MESSAGES: dict[str, type[BaseModel]] = {"subscribe": Subscribe, "unsubscribe": Unsubscribe, "ping": Ping}
@@ -108,7 +108,7 @@ def _cursor(client: Client, context: Context) -> str | None:
 
 def _refusal(error: ValidationError) -> SocketError:
     first = error.errors()[0]
-    where = place_of(first["loc"][1:])
+    where = path_of(first["loc"][1:])
     match first["type"]:
         case "json_invalid":
             return SocketError(code=ErrorCode.BAD_JSON, detail=first["msg"])
@@ -132,4 +132,4 @@ def _detail(found: Mapping[str, Any]) -> str:
     expected = expected_of(MESSAGES[str(kind[0])], found, loc) if kind else expected_of(BaseModel, found)
     given = given_of(found)
     value = "" if given is None else f"{shown(given)}: "
-    return f"{place_of(loc) or 'message'}: {value}{expected}"
+    return f"{path_of(loc) or 'message'}: {value}{expected}"

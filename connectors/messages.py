@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from connectors.errors import Rejected
-from connectors.refusals import expected_of, place_of
+from connectors.refusals import expected_of, path_of
 
 DEFAULT_TENANT = "anonymous"
 TENANT_RULE = "1 to 150 characters of a-z A-Z 0-9 ! - _ . * ' ( ), and neither . nor .."
@@ -56,7 +56,7 @@ class Message(BaseModel):
             return cls.model_validate_json(value)
         except ValidationError as error:
             first = error.errors()[0]
-            message = f"{cls.__name__}: {place_of(first['loc']) or 'record'}: {expected_of(cls, first)}"
+            message = f"{cls.__name__}: {path_of(first['loc']) or 'record'}: {expected_of(cls, first)}"
             raise Rejected(reason="bad_json", message=message) from error
 
 

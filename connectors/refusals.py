@@ -23,7 +23,7 @@ QUOTE = "'"
 """Stands about the name of a discriminator."""
 
 
-def place_of(loc: Sequence[int | str]) -> str:
+def path_of(loc: Sequence[int | str]) -> str:
     """Path of a field; that a key is meant, and not its value, is pydantic's to know."""
     return ".".join(str(part) for part in loc if part != "[key]")
 
@@ -36,7 +36,7 @@ def expected_of(model: type[BaseModel], found: Mapping[str, Any], loc: Sequence[
     owner = _model_at(model, outer)
     if owner is None:
         return str(found["msg"])
-    whose = f" of {place_of(outer)}" if outer else ""
+    whose = f" of {path_of(outer)}" if outer else ""
     return f"there is no field {str(name)[:100]!r}: those{whose} are {', '.join(owner.model_fields)}"
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from connectors.detector import Aggregate, DetectorConfig, Shape
 from connectors.errors import Rejected
 from connectors.messages import TENANT_RULE, is_tenant
-from connectors.refusals import expected_of, given_of, place_of
+from connectors.refusals import expected_of, given_of, path_of
 from flows.detectors.registry import KINDS, Trait
 from flows.group import problem_of
 from flows.selector import Selector, SelectorError, parse_selector
@@ -84,7 +84,7 @@ def _params(config: DetectorConfig) -> BaseModel:
         return _read_params(kind.params, json.dumps(config.params))
     except ValidationError as error:
         first: Any = error.errors()[0]
-        field = place_of(["params", *first["loc"]])
+        field = path_of(["params", *first["loc"]])
         known = ", ".join(sorted(kind.params.model_fields)) or "no parameters"
         extra = first["type"] == "extra_forbidden"
         expected = f"{config.kind} takes {known}" if extra else expected_of(kind.params, first)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from connectors.refusals import expected_of, given_of, place_of
+from connectors.refusals import expected_of, given_of, path_of
 
 
 class Pear(BaseModel):
@@ -45,4 +45,4 @@ def test_a_refusal_speaks_of_json_and_of_the_one_field(given: Any, field: str, v
     with pytest.raises(ValidationError) as refused:
         Basket.model_validate({"name": "b", **given} if given else given)
     (found,) = refused.value.errors()
-    assert (place_of(found["loc"]), given_of(found), expected_of(Basket, found)) == (field, value, expected)
+    assert (path_of(found["loc"]), given_of(found), expected_of(Basket, found)) == (field, value, expected)
