@@ -19,11 +19,12 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLarg
 from kafka.net import KafkaNetClient
 
 from connectors.errors import KafkaUnavailable, TocsinError, TooLarge
-from connectors.kafka_repairs import keep_first_registered
+from connectors.kafka_repairs import copy_records_once, keep_first_registered
 from connectors.messages import OutRecord
 from connectors.settings import KafkaSettings
 
 keep_first_registered()
+copy_records_once()
 
 LINGER_MS = 2
 """Latency is promised, so a batch waits only as long as a burst takes to arrive."""
