@@ -50,6 +50,8 @@ class Configuration:
 
         A bound in time would make it depend on the machine after which sample a detector is there.
         """
+        if self.offset >= self.announced:
+            return
         until = self.work + work
         crowd = crowd_of(len(self._watch.series)) if work > 0 else 1
         while self.offset < self.announced:

@@ -115,6 +115,22 @@ def settle(
 
 
 @njit(cache=True)
+def is_calm(
+    episodes: Episodes, lane_detector: NDArray[Any], policies: Policies, log_ms: int
+) -> bool:  # fmt: skip
+    """Whether ``calm`` would find anything to do: most often not."""
+    for at in range(episodes.shape[0]):
+        lane = episodes[at]["lane"]
+        if lane >= 0:
+            policy, step_s = policies[lane_detector[lane]], episodes[at]["step_s"]
+            rests = episodes[at]["phase"] == RESTING
+            pause_ms = cooldown_of(policy, step_s) if rests else quiet_of(policy, step_s)
+            if log_ms - episodes[at]["log_ms"] >= pause_ms:
+                return True
+    return False
+
+
+@njit(cache=True)
 def calm(
     episodes: Episodes, rows: Ints, lane_detector: NDArray[Any], lane_episode: NDArray[Any], policies: Policies,
     log_ms: int, told: Episodes, kinds: Ints,

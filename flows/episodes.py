@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.course import calm, follow
+from flows.course import calm, follow, is_calm
 from flows.detectors.base import Floats, Ints, Scored
 from flows.episode import EPISODE, TOLD, Episodes
 
@@ -85,15 +85,15 @@ class EpisodeTable:
 
     def count(self) -> None:
         """Look whether the limit is reached; called at control records, which stand at fixed places of the log."""
-        self.full = len(self) >= self.limit
+        self.full = len(self.open) >= self.limit and len(self) >= self.limit
 
     def calm(self, lanes: Lanes, log_ms: int) -> Episodes:
         """End what was quiet for long enough by the log's clock; gives those whose end is to be told, closing."""
-        rows = np.flatnonzero(self.open["lane"] >= 0)
-        if not len(rows):
-            return self.open[:0].copy()
-        told, kinds = np.empty(len(rows), EPISODE), np.empty(len(rows), np.int64)
         _, _, lane_detector, lane_episode, policies = lanes
+        if not is_calm(self.open, lane_detector, policies, log_ms):
+            return self.open[:0].copy()
+        rows = np.flatnonzero(self.open["lane"] >= 0)
+        told, kinds = np.empty(len(rows), EPISODE), np.empty(len(rows), np.int64)
         n = calm(self.open, rows, lane_detector, lane_episode, policies, log_ms, told, kinds)
         return told[:n]
 

@@ -42,10 +42,10 @@ class Thresholds:
 
         A single series is taken to be the only one.
         """
-        chances = self.policies["log_chance"]
         touched = self._keys.touched
         if not len(touched):
             return
+        chances = self.policies["log_chance"]
         by_chance = touched[~np.isnan(chances[touched])].tolist()
         again = [number for number in by_chance if self._entities_of(number)]  # as many series may be of more groups
         changed = self._keys.changed()
