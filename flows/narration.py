@@ -14,7 +14,7 @@ from flows.contributions import Contributors
 from flows.episode import CLOSED, OPENED
 from flows.episodes import Events
 from flows.hiding import Hiding
-from flows.report import EVENT, Member, Reports, Watched
+from flows.report import EVENT, Member, Reports, Watched, signal_of
 from flows.rules import Rules
 from flows.series import SeriesTable
 from flows.watch import Watch
@@ -63,9 +63,10 @@ class Narration:
         row = int(routes.entries["row"][routes.lanes["entry"][lane]])
         detector = self._watch.detector(int(routes.lanes["detector"][lane]))
         shape, expression = self.signal or (self._watch.key_of_lane(lane).shape, None)
+        raw_labels = self._series.labels[row] or b""
         return Watched(
-            detector, self._series.tenant(row), self._series.labels[row] or b"", self._series.labels_of(row),
-            shape, expression, tuple(self._members(lane, row, start_ms)), self._watch.learned_of_lane(lane),
+            detector, self._series.tenant(row), raw_labels, signal_of(raw_labels, shape, expression),
+            tuple(self._members(lane, row, start_ms)), self._watch.learned_of_lane(lane),
         )  # fmt: skip
 
     def _members(self, lane: int, row: int, start_ms: int) -> Iterator[Member]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import orjson
 
 from connectors.anomaly import AnomalyDetector, ClosedBy, Direction, EventType, Notice, Severity
+from connectors.codec.labels import parse_labels
 from connectors.detector import Shape
 from connectors.messages import OutRecord
 from flows.config import CompiledDetector
@@ -22,6 +25,8 @@ LARGE_SIZE = 10.0
 """A value so many half bands from the expected is one degree worse: 33 standard deviations of a Gaussian."""
 MAX_TOLD = 10_000
 """Detectors of which a block remembers what to say; beyond, it is made anew."""
+KEPT_SIGNALS = 1024
+"""Signals of which a process remembers what to say, those it told of last: most episodes end soon after they began."""
 EVENT = {
     OPENED: EventType.OPENED,
     UPDATED: EventType.UPDATED,
@@ -41,15 +46,30 @@ class Member(NamedTuple):
     usual: float | None = None
 
 
+class Signal(NamedTuple):
+    """What is said of a signal in all events of its episodes."""
+
+    labels: Mapping[str, str]
+    told: orjson.Fragment
+    text: str
+    """as PromQL would write it"""
+
+
+@lru_cache(KEPT_SIGNALS)
+def signal_of(raw_labels: bytes, shape: Shape, expression: str | None = None) -> Signal:
+    """What to say of a series with these label bytes, of a group with its ``expression``."""
+    labels = parse_labels(raw_labels)
+    told = orjson.dumps({"labels": labels, "shape": shape, "expression": expression})
+    return Signal(labels, orjson.Fragment(told), signal_text(labels, shape, expression))
+
+
 class Watched(NamedTuple):
     """A detector on a series."""
 
     detector: CompiledDetector
     tenant: str
     raw_labels: bytes
-    labels: dict[str, str]
-    shape: Shape
-    expression: str | None = None
+    signal: Signal
     contributors: tuple[Member, ...] = ()
     """the heaviest first"""
     learned: str | None = None
@@ -110,7 +130,7 @@ class Reports:
             "sequence": episode.sequence,
             "tenant": watched.tenant,
             "detector": told.detector,
-            "signal": {"labels": watched.labels, "shape": watched.shape, "expression": watched.expression},
+            "signal": watched.signal.told,
             **_times(episode, kind, closed_by),
             "severity": severity_of(episode),
             **_values(episode),
@@ -161,18 +181,19 @@ def _most(watched: Watched) -> str:
     if not watched.contributors:
         return ""
     labels, value, usual = watched.contributors[0]
-    member = signal_text({name: text for name, text in labels.items() if watched.labels.get(name) != text}, Shape.RAW)
+    member = signal_text(
+        {name: text for name, text in labels.items() if watched.signal.labels.get(name) != text}, Shape.RAW
+    )
     return f"most of it {member} at {number(value)}" + ("" if usual is None else f" where {number(usual)} is usual")
 
 
 def _explanation(watched: Watched, episode: Episode, manner: Manner, *, closed: bool) -> dict[str, Any]:
-    signal = signal_text(watched.labels, watched.shape, watched.expression)
     return {
         "change": change_of(episode, manner),
         "chance_per_week": chance_per_week(episode, manner),
         "contributors": [
             {"labels": one.labels, "value": one.value, "usual": one.usual} for one in watched.contributors
         ],
-        "sentence": sentence(signal, episode, manner, closed=closed, most=_most(watched)),
+        "sentence": sentence(watched.signal.text, episode, manner, closed=closed, most=_most(watched)),
         "learned": watched.learned,
     }

@@ -18,7 +18,7 @@ from flows.detectors.base import Ints
 from flows.detectors.registry import KINDS
 from flows.episode import EPISODE, TOLD, Episodes
 from flows.programs import Key
-from flows.report import Watched
+from flows.report import Watched, signal_of
 from flows.saved import Saved
 
 
@@ -71,7 +71,6 @@ def _watched(block: Block, row: int, source: Detector, key: Key, digests: Mappin
     if not isinstance(key, ProgramKey) or key.kind not in KINDS:
         return None
     shape, expression = block.narration.signal or (key.shape, None)
-    return Watched(
-        remembered(source, key, bytes.fromhex(digests[source.id])), block.series.tenant(row),
-        block.series.labels[row] or b"", block.series.labels_of(row), shape, expression,
-    )  # fmt: skip
+    raw_labels = block.series.labels[row] or b""
+    detector = remembered(source, key, bytes.fromhex(digests[source.id]))
+    return Watched(detector, block.series.tenant(row), raw_labels, signal_of(raw_labels, shape, expression))

@@ -16,6 +16,7 @@ from flows.block import Block
 from flows.decode import Decoder
 from flows.merge import Merge
 from flows.readiness import MAX_NAMED
+from flows.report import signal_of
 from flows.training import Trainings
 
 BEHIND_S = 30.0
@@ -214,6 +215,8 @@ class Vitals(Collector):
         tellers = [b.teller for b in self._judging() if b.teller is not None]
         told = sum(t.told_total for t in tellers)
         yield _counter("tocsin_flow_status_told", "Records of status told, of what runs", told)
+        described = signal_of.cache_info().misses
+        yield _counter("tocsin_flow_signals_described", "Signals put in words: those not told of lately", described)
         heard = sum(len(t.naming.heard) for t in tellers)
         yield _gauge("tocsin_flow_status_signals", "Signals whose last verdict is kept for status", heard)
 

@@ -23,12 +23,13 @@ from connectors.anomaly import (
     Severity,
 )
 from connectors.codec.encode import encode_labels
+from connectors.codec.labels import parse_labels
 from connectors.detector import Detector, Shape
 from connectors.messages import OutRecord
 from flows.config import compile_config
 from flows.episode import CLOSED, EPISODE, ESCALATED, OPENED, REMINDED, UPDATED, Episode
 from flows.explain import Manner, chance_per_week, change_of
-from flows.report import Reports, Watched, severity_of
+from flows.report import Reports, Watched, severity_of, signal_of
 from flows.sentence import sentence, signal_text
 from tests.examples import examples
 from tests.streams import config
@@ -40,7 +41,8 @@ def watched(
     tenant: str = "anonymous", labels: dict[str, str] = LABELS, detector_id: str = "d", **changes: Any
 ) -> Watched:
     detector = Detector(id=detector_id, revision=3, config=config(tenant=tenant, **changes), author="", updated_ms=0)
-    return Watched(compile_config(detector), tenant, encode_labels(labels), labels, detector.config.shape)
+    raw_labels = encode_labels(labels)
+    return Watched(compile_config(detector), tenant, raw_labels, signal_of(raw_labels, detector.config.shape))
 
 
 def state(**changes: Any) -> Any:
@@ -80,7 +82,7 @@ def validated(one: Watched, state: Any, kind: int, closed_by: ClosedBy) -> Anoma
     """The twin: every field from the state by its name, through the validating model."""
     config, closed = one.detector.source.config, kind == CLOSED
     episode = Episode._make(state.item())
-    signal = signal_text(one.labels, one.shape, one.expression)
+    labels, shape = parse_labels(one.raw_labels), config.shape
     return Anomaly(
         id=id_of(one, int(state["start_ms"])),
         event={OPENED: EventType.OPENED, CLOSED: EventType.CLOSED}.get(kind, EventType.UPDATED),
@@ -90,7 +92,7 @@ def validated(one: Watched, state: Any, kind: int, closed_by: ClosedBy) -> Anoma
         detector=AnomalyDetector(
             id=one.detector.source.id, name=config.name, kind=config.kind, revision=one.detector.source.revision
         ),
-        signal=AnomalySignal(labels=one.labels, shape=one.shape, expression=one.expression),
+        signal=AnomalySignal(labels=labels, shape=shape),
         start_ms=int(state["start_ms"]),
         time_ms=int(state["time_ms"]),
         end_ms=int(state["time_ms"]) if closed else None,
@@ -110,7 +112,7 @@ def validated(one: Watched, state: Any, kind: int, closed_by: ClosedBy) -> Anoma
         change=change_of(episode, Manner.VALUES),
         chance_per_week=chance_per_week(episode, Manner.VALUES),
         contributors=[],
-        sentence=sentence(signal, episode, Manner.VALUES, closed=closed),
+        sentence=sentence(signal_text(labels, shape), episode, Manner.VALUES, closed=closed),
     )
 
 
