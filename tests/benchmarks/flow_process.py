@@ -23,6 +23,9 @@ from connectors.topics import create_topics
 from tests.brokers import ROOT, Embedded, free_port
 
 START_S = 180.0
+POLL_S = 0.2
+JUDGED_POLL_S = 0.5
+"""To answer costs the flow some milliseconds, which count as its own: Prometheus asks every 15 s."""
 
 
 class Cost(NamedTuple):
@@ -79,7 +82,7 @@ class FlowProcess:
         """Until /ready answers 200."""
         deadline = time.monotonic() + START_S
         while not self._ready():
-            self._check(deadline)
+            self._check(deadline, POLL_S)
 
     def _ready(self) -> bool:
         try:
@@ -87,12 +90,12 @@ class FlowProcess:
         except httpx.TransportError:
             return False
 
-    def _check(self, deadline: float) -> None:
+    def _check(self, deadline: float, pause_s: float) -> None:
         if self.process.poll() is not None:
             raise RuntimeError("the flow ended:\n" + self._log.read_text()[-3000:])
         if time.monotonic() > deadline:
             raise TimeoutError("the flow is not where it should be:\n" + self._log.read_text()[-3000:])
-        time.sleep(0.2)
+        time.sleep(pause_s)
 
     def metrics(self) -> dict[str, float]:
         """All metrics by name with labels."""
@@ -114,7 +117,7 @@ def await_judged(flows: Sequence[FlowProcess], judged: int, timeout_s: float = 6
         if done >= judged:
             return Cost(sum(flow.cpu_s() for flow in flows) - before, time.monotonic() - started)
         for flow in flows:
-            flow._check(started + timeout_s)
+            flow._check(started + timeout_s, JUDGED_POLL_S / len(flows))
 
 
 class Feeder:
