@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
-from connectors.process import collect_garbage, leave_out, spare_what_is_kept
+from connectors.process import collect_garbage, leave_out, spare_what_comes, spare_what_is_kept
 
 if __name__ == "__main__":
     gc.disable()  # until ``collect_garbage``
@@ -116,6 +116,7 @@ def main() -> int:
     context.on_loaded = spare_what_is_kept
     context.on_death = partial(setattr, server, "should_exit", True)
     collect_garbage()
+    spare_what_comes()
     run_server(server)
     return 1 if context.death else 0
 

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from connectors.process import coalesce_timers, leave_out, spare_what_is_kept
+from connectors.process import coalesce_timers, leave_out, spare_what_comes, spare_what_is_kept
 
 PR_GET_TIMERSLACK = 30
 CHURN = """
@@ -64,6 +64,28 @@ def test_what_is_kept_is_not_looked_through() -> None:
         assert gc.get_freeze_count() > len(kept)
         assert not any(one is kept for one in gc.get_objects())
     finally:
+        gc.unfreeze()
+
+
+def test_what_comes_while_a_process_reads_is_not_gone_through_again_and_again() -> None:
+    usual, searched = gc.get_threshold(), list[int]()
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            searched.append(info["generation"])
+
+    gc.callbacks.append(note)
+    try:
+        spare_what_comes()
+        kept: list[list[object]] = [[] for _ in range(200_000)]
+        assert (0 in searched, 1 in searched, 2 in searched) == (True, True, False)
+        spare_what_is_kept()
+        assert gc.get_threshold() == usual
+        kept += [[] for _ in range(200_000)]
+        assert 2 in searched
+    finally:
+        gc.callbacks.remove(note)
+        gc.set_threshold(*usual)
         gc.unfreeze()
 
 
