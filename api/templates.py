@@ -22,6 +22,10 @@ Matchers = Annotated[
 ]
 
 
+BEFORE = '{__name__=~".+",'
+"""Makes a selector of matchers alone, which may all take series that lack their label."""
+
+
 class Templates(Message):
     """All of them, family by family."""
 
@@ -52,18 +56,30 @@ def narrowed(template: Template, matchers: str) -> Template:
     if not matchers.strip():
         return template
     config = template.config
-    try:
-        more = parse_selector(f'{{__name__=~".+",{matchers}}}').matchers
-    except SelectorError as error:
-        expected = f'must be matchers, as job="shop",env=~"prod|test": {error}'
-        raise ConfigError(field="matchers", value=matchers, expected=expected) from error
-    added = tuple(one for one in more if (one.name, one.value) != ("__name__", ".+"))
+    added = _read(matchers)
     group = config.group
     if group is not None and group.denominator is not None:
         group = group.model_copy(update={"denominator": _both(group.denominator, added)})
     config = config.model_copy(update={"selector": _both(config.selector, added), "group": group})
-    check_proposal(config)
+    try:
+        check_proposal(config)
+    except ConfigError as error:
+        cause = error.__cause__
+        problem = cause.problem if isinstance(cause, SelectorError) else error.expected
+        expected = f"must fit the template {template.name}, which selects {template.config.selector}: {problem}"
+        raise ConfigError(field="matchers", value=matchers, expected=expected) from error
     return template.model_copy(update={"config": config})
+
+
+def _read(matchers: str) -> tuple[Matcher, ...]:
+    """What the caller wrote; where it cannot be read is told in it, not in the selector that it is put into."""
+    try:
+        more = parse_selector(f"{BEFORE}{matchers}}}").matchers
+    except SelectorError as error:
+        at = min(error.position - len(BEFORE), len(matchers)) + 1
+        expected = f'must be matchers, as job="shop",env=~"prod|test"; character {at}: {error.problem}'
+        raise ConfigError(field="matchers", value=matchers, expected=expected) from error
+    return tuple(one for one in more if (one.name, one.value) != ("__name__", ".+"))
 
 
 def _both(selector: str, added: tuple[Matcher, ...]) -> str:

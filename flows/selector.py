@@ -39,6 +39,7 @@ class SelectorError(Rejected):
     def __init__(self, text: str, position: int, problem: str) -> None:
         message = f"selector {text!r}, character {position + 1}: {problem}"
         super().__init__(reason="bad_selector", message=message)
+        self.position, self.problem = position, problem
 
 
 class Op(StrEnum):

@@ -27,11 +27,28 @@ def test_matchers_narrow_every_selector_and_the_config_can_be_created(name: str)
         assert matchers == {'env="prod"', 'instance=~"web.*"', *map(str, parse_selector(old or "").matchers)}
 
 
-def test_what_is_no_matcher_is_refused() -> None:
-    with pytest.raises(ConfigError, match="must be matchers"):
-        narrowed(TEMPLATES["node-cpu"], "env=")
-    with pytest.raises(ConfigError, match="no series can fulfil"):
-        narrowed(TEMPLATES["node-cpu"], 'mode="user"')
+@pytest.mark.parametrize(
+    ("matchers", "problem"),
+    [
+        ("job", "must be matchers, as …; character 4: expected one of = != =~ !~"),
+        ("env=", "must be matchers, as …; character 5: expected a string in"),
+        ('job="a" env="b"', "must be matchers, as …; character 9: expected , or }"),
+        ('job="x",job="y"', "must be matchers, as …; character 16: no series can fulfil both"),
+        (
+            'mode="user"',
+            'must fit the template node-cpu, which selects node_cpu_seconds_total{mode="idle"}: no ',
+        ),
+        ('__name__="up"', "must fit the template node-cpu, which selects … the metric name is given twice"),
+    ],
+)
+def test_what_is_no_matcher_is_refused_by_what_the_caller_wrote(matchers: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        narrowed(TEMPLATES["node-cpu"], matchers)
+    assert (refused.value.field, refused.value.value) == ("matchers", matchers)
+    begins, _, then = problem.partition("…")
+    assert refused.value.expected.startswith(begins)
+    assert then in refused.value.expected
+    assert ".+" not in refused.value.expected
 
 
 def test_templates_are_listed_by_family_and_read_by_name() -> None:
