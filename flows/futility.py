@@ -1,4 +1,4 @@
-"""Configs that could be computed, but whose detector could never tell anything. Pure.
+"""Configs that could be computed, but whose detector could never tell anything, or has a name that shows none. Pure.
 
 It is asked where a config is proposed: by writes of the api, previews, backtests and the linter. Never where the log of
 detectors is reduced: what stands there and compiles is obeyed, whatever a later version knows of it.
@@ -14,9 +14,17 @@ from flows.validator import ConfigError, check_config
 
 
 def check_proposal(config: DetectorConfig) -> None:
-    """Raise ``ConfigError`` for a config that cannot run, or could never tell anything."""
+    """Raise ``ConfigError`` for a config that cannot run, could never tell anything, or has a blank name."""
     check_config(config)
+    refuse_blank(config)
     refuse_futile(config)
+
+
+def refuse_blank(config: DetectorConfig) -> None:
+    """Raise ``ConfigError`` for a name of which people see nothing; the log may hold such names."""
+    if not any(char.isprintable() and not char.isspace() for char in config.name):
+        expected = "must have a character that can be seen: people tell detectors apart by it"
+        raise ConfigError(field="name", value=config.name, expected=expected)
 
 
 def refuse_futile(config: DetectorConfig) -> None:

@@ -18,7 +18,7 @@ from connectors.detector import Detector, DetectorConfig
 from connectors.messages import Message
 from flows.config import CompiledDetector, compile_config
 from flows.detectors.registry import KINDS, Trait
-from flows.futility import futility_text, refuse_futile
+from flows.futility import futility_text, refuse_blank, refuse_futile
 from flows.gathering import MAX_MEMBERS
 from flows.keys import MAX_KEYS
 from flows.policy import KNOWN_EXTRA, LEAST, WEEK_S, chance_of_each
@@ -91,6 +91,7 @@ def lint(config: DetectorConfig, known: Known = NOTHING_KNOWN) -> list[Finding]:
     code = LintCode.INVALID
     try:
         compiled = compile_config(detector)
+        refuse_blank(config)
         code = LintCode.NEVER_FIRES
         refuse_futile(config)
     except ConfigError as error:

@@ -94,6 +94,7 @@ def test_a_change_needs_if_match(api: RunningApi) -> None:
         (config(colour="red"), "colour", "there is no field 'colour': those are name, kind, selector, params, "),
         (config(group={"labels": ["a"]}), "group.labels", "those of group are by, without, aggregate, "),
         ({"kind": "mad", "selector": "up"}, "name", "must be given"),
+        (config(name=" \t"), "name", "a character that can be seen"),
     ],
 )
 def test_a_config_that_cannot_run_names_field_and_cure(

@@ -66,6 +66,16 @@ def test_what_can_never_fire_is_refused_where_it_is_proposed_and_obeyed_where_it
     assert (warning.startswith("it can never fire"), says in warning) == (True, True)
 
 
+@pytest.mark.parametrize("name", [" ", "\t \n", "\u00a0", "\u200b", "\u2028"])
+def test_a_name_of_which_people_see_nothing_is_refused_where_it_is_proposed(name: str) -> None:
+    refused = config(name=name)
+    (finding,) = lint(refused, KNOWN)
+    assert (finding.code, finding.severity, finding.field) == (LintCode.INVALID, LintSeverity.REFUSAL, "name")
+    with pytest.raises(ConfigError, match="a character that can be seen"):
+        check_proposal(refused)
+    check_config(refused)
+
+
 @pytest.mark.parametrize(
     "taken",
     [
@@ -79,6 +89,7 @@ def test_what_can_never_fire_is_refused_where_it_is_proposed_and_obeyed_where_it
         config("threshold", params={"lower": 0}, shape="rate", group=Group(histogram_quantile=0.5)),
         config("missing", group=Group(step_s=60), quiet_s=30.0, min_duration_s=20.0),
         config("auto", group=Group(), chance_per_week=1e-305),
+        config(name=" ß"),
     ],
 )
 def test_what_may_fire_is_taken(taken: DetectorConfig) -> None:
