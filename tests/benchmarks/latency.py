@@ -2,7 +2,8 @@
 
 The real processes of ``make run``; an open-loop sender in a process of its own keeps to its schedule of 50,000 samples
 a second whatever the answers take. Each sample bears the moment at which its request was due, so the latency of an
-anomaly is the time of its arrival less its ``start_ms``: waiting in the sender counts too.
+anomaly is the time of its arrival less its ``start_ms``: waiting in the sender counts too. A request waits for the one
+before it of the same series, as those of a shard of Prometheus do: what comes out of order is dropped by the flow.
 
 The last two steps hit 22 series a second time, 39 s after the first. A kind that lets a series rest after an episode,
 as ``auto`` does, need not tell of these: they are counted apart as ``second_spikes``, and none of them is due.
@@ -86,18 +87,20 @@ async def send(url: str) -> None:
         await asyncio.to_thread(sys.stdin.readline)
         begin_ms = int(time.time() * 1000) + 1000
         print(begin_ms, flush=True)
+        shards = [asyncio.Lock() for _ in range(REQUESTS_PER_STEP)]
         async with asyncio.TaskGroup() as tasks:
             for step in range(STEPS):
                 for request in range(REQUESTS_PER_STEP):
                     due_ms = begin_ms + step * STEP_MS + request * STEP_MS // REQUESTS_PER_STEP
                     body = requests.body(request, step, due_ms)
                     await asyncio.sleep(max(0.0, due_ms / 1000 - time.time()))
-                    tasks.create_task(post(client, url, body))
+                    tasks.create_task(post(client, url, body, shards[request]))
 
 
-async def post(client: httpx.AsyncClient, url: str, body: bytes) -> None:
-    """One request that must be taken."""
-    (await client.post(url, content=body)).raise_for_status()
+async def post(client: httpx.AsyncClient, url: str, body: bytes, shard: asyncio.Lock) -> None:
+    """One request that must be taken; those of a shard in the order in which they are due."""
+    async with shard:
+        (await client.post(url, content=body)).raise_for_status()
 
 
 async def listen(url: str, latencies_ms: dict[str, float], ready: asyncio.Event, seen_until_ms: list[float]) -> None:
