@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from connectors.detector import DetectorConfig, Group
 from connectors.messages import MAX_TIME_MS, Message
@@ -21,10 +21,19 @@ TimeMs = Annotated[int, Field(strict=True, ge=0, le=MAX_TIME_MS)]
 Value = Annotated[float, Field(strict=True)] | None
 
 
+def without_empty(labels: dict[str, str]) -> dict[str, str]:
+    """Labels as ingest keeps them: one with an empty value means the same as none."""
+    return {name: value for name, value in labels.items() if value}
+
+
 class SampledSeries(Message):
     """One series; a value that is null is no sample."""
 
-    labels: Annotated[dict[str, str], Field(max_length=64, description="as Prometheus has them, __name__ among them")]
+    labels: Annotated[
+        dict[str, str],
+        Field(max_length=64, description="as Prometheus has them, __name__ among them; an empty one is none"),
+        AfterValidator(without_empty),
+    ]
     values: Annotated[list[Value], Field(max_length=MAX_ROWS, description="one for each of times_ms")]
 
 

@@ -27,6 +27,15 @@ def test_a_series_has_the_rows_at_which_it_has_samples() -> None:
     assert len(second.times_ms) == 0
 
 
+def test_a_label_with_an_empty_value_is_none() -> None:
+    """As ingest has it: so two series that differ by such a label are one, and are refused."""
+    (frame,) = samples([1.0, 2.0, 3.0], job="").frames()
+    assert frame.labels == [{"__name__": "m", "n": "0"}]
+    twins = [{"labels": {"__name__": "m", **more}, "values": [1.0]} for more in ({}, {"job": ""})]
+    with pytest.raises(ConfigError, match="differ"):
+        Samples.model_validate({"times_ms": [T0], "series": twins}).check()
+
+
 def test_series_of_an_entity_are_one_frame() -> None:
     frames = samples([1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, None, 9.0]).frames()
     a, b = parted(Group(by=("job",), aggregate="members"), frames)
