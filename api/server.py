@@ -7,12 +7,15 @@ import logging
 import secrets
 import socket
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.datastructures import Headers
+from websockets.http11 import Response
 
 from api.accepting import AcceptingServer
 from api.frames import FRAMES
@@ -43,6 +46,19 @@ class CuttingWebSocketProtocol(WebSocketsSansIOProtocol):
         # two lines about every connection; they are counted in /metrics instead, as requests are
         self.logger = logging.getLogger(CONNECTIONS_LOGGER)
         self.conn.logger = FAULTS_OF_CLIENTS
+        self._plain_refusal = self.conn.reject
+        self.conn.reject = self._refusal  # type: ignore[method-assign]  # the library has no other way
+
+    def _refusal(self, status: int, text: str) -> Response:
+        """The answer to an upgrade that does not come about: the library's own, with a problem in place of its text."""
+        plain, request_id = self._plain_refusal(status, text), secrets.token_hex(8)
+        code = Code.INTERNAL if status >= HTTPStatus.INTERNAL_SERVER_ERROR else Code.BAD_REQUEST
+        problem = problem_of(Code.FORBIDDEN if status == HTTPStatus.FORBIDDEN else code, text.strip(), "", request_id)
+        body = problem.encode()
+        told = {"Content-Length": str(len(body)), "Content-Type": MEDIA_TYPE, REQUEST_ID_HEADER: request_id}
+        headers = Headers([(name, value) for name, value in plain.headers.raw_items() if name not in told])
+        headers.update(told)
+        return Response(problem.status, HTTPStatus(problem.status).phrase, headers, body)
 
     async def send(self, message: Any) -> None:
         """As uvicorn does; frames (``api.frames``) go out as they are, if the client is still there."""

@@ -27,7 +27,8 @@ async def serve(socket: WebSocket) -> None:
     context: Context = socket.app.state.context
     if not may_open(socket.headers.get("origin"), socket.headers.get("host", ""), context.settings.origins):
         context.meters.closed_clients.labels("origin").inc()
-        await socket.send_denial_response(_forbidden(socket))
+        detail = f"Origin: {socket.headers.get('origin', '')[:200]}: its pages may not open a WebSocket here"
+        await socket.send_denial_response(_refusal(socket, Code.FORBIDDEN, detail))
         return
     await socket.accept()
     try:
@@ -55,11 +56,17 @@ def may_open(origin: str | None, host: str, allowed: Container[str]) -> bool:
     return (own != "" and own == host.lower()) or origin.lower() in allowed
 
 
-def _forbidden(socket: WebSocket) -> Response:
-    """The refusal of a page of a foreign origin, which is HTTP still."""
+@router.websocket("/{path:path}")
+async def refuse(socket: WebSocket) -> None:
+    """Any other address has no WebSocket."""
+    detail = f"WebSocket {socket.url.path[:200]}: connect to /api/ws"
+    await socket.send_denial_response(_refusal(socket, Code.NOT_FOUND, detail))
+
+
+def _refusal(socket: WebSocket, code: Code, detail: str) -> Response:
+    """The answer to an upgrade that does not come about, which is HTTP still."""
     request_id = secrets.token_hex(8)
-    detail = f"Origin: {socket.headers.get('origin', '')[:200]}: its pages may not open a WebSocket here"
-    problem = problem_of(Code.FORBIDDEN, detail, socket.url.path, request_id)
+    problem = problem_of(code, detail, socket.url.path, request_id)
     return Response(problem.encode(), problem.status, {REQUEST_ID_HEADER: request_id}, MEDIA_TYPE)
 
 

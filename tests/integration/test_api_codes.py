@@ -185,3 +185,26 @@ def test_it_is_answered_and_says_what_to_do(api: RunningApi, code: Code) -> None
     assert problem["retryable"] is (code in RETRYABLE)
     assert problem["request_id"]
     assert "123" not in problem["detail"], "nothing of the inside"
+
+
+def test_an_address_without_a_websocket_is_told_as_a_problem(api: RunningApi) -> None:
+    with pytest.raises(InvalidStatus) as refused, connect(api.socket_url + "s"):
+        pytest.fail("it is connected")
+    answer = refused.value.response
+    problem = json.loads(answer.body or b"")
+    assert (answer.status_code, problem["code"], problem["instance"]) == (404, "not_found", "/api/wss")
+    assert "/api/ws" in problem["detail"]
+    assert answer.headers["X-Request-ID"] == problem["request_id"]
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [("Sec-WebSocket-Key: x", "Sec-WebSocket-Key"), ("Sec-WebSocket-Version: 7", "Version header: 7")],
+)
+def test_an_upgrade_that_is_none_is_told_as_a_problem(api: RunningApi, header: str, says: str) -> None:
+    usual = {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version": "13"}
+    headers = [f"{name}: {value}" for name, value in usual.items() if not header.startswith(name)]
+    lines = ["GET /api/ws HTTP/1.1", "Host: x", "Connection: Upgrade", "Upgrade: websocket", *headers, header, "", ""]
+    problem = raw(api, "\r\n".join(lines).encode())
+    assert (problem["code"], problem["status"]) == ("bad_request", 400)
+    assert says in problem["detail"]
