@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Coroutine
 from email.message import Message
 from typing import Any
@@ -16,6 +17,7 @@ from api.router import Route
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 UTF8 = ("utf-8", "utf8")
+IDENTITY = "identity"
 HALF_OF_A_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 """How JSON writes half of a surrogate pair, mostly beside the other half."""
 
@@ -37,6 +39,10 @@ class JsonRoute(Route):
             if given is not None and not is_json(given, self.reads):
                 message = f"Content-Type: {given[:100]}: send {self.reads}, in UTF-8"
                 raise ApiError(Code.UNSUPPORTED_MEDIA_TYPE, message)
+            coding = request.headers.get("content-encoding", IDENTITY)
+            if coding.strip().lower() != IDENTITY:
+                message = f"Content-Encoding: {coding[:100]}: send the body as it is, not compressed"
+                raise ApiError(Code.UNSUPPORTED_MEDIA_TYPE, message)
             return await handler(TextRequest(request.scope, request.receive))
 
         return strict
@@ -46,8 +52,13 @@ class TextRequest(Request):
     """Its JSON holds text that can be written down: UTF-8 has nothing for half of a surrogate pair by itself."""
 
     async def json(self) -> Any:
-        """The body; raises ``json.JSONDecodeError``."""
-        found = await super().json()
+        """The body; raises ``json.JSONDecodeError``, which alone is answered with its reason."""
+        try:
+            found = await super().json()
+        except json.JSONDecodeError:
+            raise
+        except (UnicodeDecodeError, RecursionError, ValueError) as error:
+            raise json.JSONDecodeError(_unreadable(error), "", 0) from error
         if HALF_OF_A_PAIR.search(await self.body()):
             try:
                 json.dumps(found, ensure_ascii=False).encode()
@@ -56,6 +67,15 @@ class TextRequest(Request):
                 message = f"{half} is half of a character, and stands without the other half"
                 raise json.JSONDecodeError(message, "", 0) from error
         return found
+
+
+def _unreadable(error: Exception) -> str:
+    """What Python's reader met that is no fault of grammar."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start} is 0x{error.object[error.start]:02x}, where UTF-8 has none such"
+    if isinstance(error, RecursionError):
+        return "it nests too deep"
+    return f"a number has more digits than are read, {sys.get_int_max_str_digits()}"
 
 
 class MergePatchRoute(JsonRoute):

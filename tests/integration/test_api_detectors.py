@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -133,6 +134,28 @@ def test_a_bad_body_is_the_clients_fault(refusing: RunningApi, body: bytes, medi
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["status"] == status
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"[" * 30_000, "it nests too deep"),
+        (b'{"name": "caf\xe9", "selector": "up"}', "byte 13 is 0xe9, where UTF-8 has none such"),
+        (b'{"name": "n", "selector": "up", "threshold": ' + b"9" * 5_000 + b"}", "more digits than are read, 4300"),
+    ],
+)
+def test_a_body_that_cannot_be_read_is_answered_with_the_reason(refusing: RunningApi, body: bytes, says: str) -> None:
+    answer = refusing.http.post("/api/detectors", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["detail"].startswith("body: not JSON: ")
+    assert says in answer.json()["detail"]
+
+
+def test_a_compressed_body_is_refused_by_name(refusing: RunningApi) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    answer = refusing.http.post("/api/detectors", content=gzip.compress(json.dumps(config()).encode()), headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+    assert "Content-Encoding: gzip" in answer.json()["detail"]
 
 
 def test_another_detector_that_computes_the_same_is_named(api: RunningApi) -> None:
