@@ -14,6 +14,7 @@ from api.change import Revisions, create, delete, existing, replace
 from api.holding import Holding
 from api.if_match import ANYTHING, IfMatch, tagged
 from api.json_route import JSON, MERGE_PATCH, JsonRoute, MergePatchRoute
+from api.kinds import KindName
 from api.merge_patch import patched
 from api.router import Router
 from api.selection import Filter, RunState, parse_labels
@@ -42,7 +43,7 @@ async def list_detectors(
     limit: Annotated[int, Query(ge=1, le=LIMIT_MOST, description="detectors on a page")] = LIMIT,
     after: Annotated[str, Query(max_length=64, description="``next`` of the page before")] = "",
     state: Annotated[RunState | None, Query(description="running or stopped")] = None,
-    kind: Annotated[str | None, Query(max_length=MAX_TEXT, description="as GET /api/detector-kinds names it")] = None,
+    kind: Annotated[KindName | None, Query(description="as GET /api/detector-kinds names it")] = None,
     label: Annotated[
         list[str], Query(max_length=32, description="a label that it bears, as name=value; of several each")
     ] = [],  # noqa: B006 - FastAPI reads the default, nobody changes it

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter
+from pydantic import AfterValidator, Field, TypeAdapter
 
 from api.problems import ApiError, Code
 from api.router import Router
@@ -20,6 +20,17 @@ UNITS = {"s": "seconds", "ms": "milliseconds", "ratio": "ratio", "hours": "hours
 JSONABLE: TypeAdapter[Any] = TypeAdapter(Any)
 ROWS = 1024
 """Memory is that of so many signals, divided by them."""
+
+
+def known_kind(kind: str) -> str:
+    """A kind that there is; raises ``ValueError``, as pydantic's validators do."""
+    if kind not in KINDS:
+        message = f"must be one of {', '.join(sorted(KINDS))}"
+        raise ValueError(message)
+    return kind
+
+
+KindName = Annotated[str, AfterValidator(known_kind), Field(json_schema_extra={"enum": list(KINDS)})]
 
 
 class DetectorKind(Message):

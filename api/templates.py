@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Query
+from pydantic import AfterValidator, Field
 
 from api.problems import ApiError, Code
 from api.router import Router
@@ -25,6 +26,19 @@ Matchers = Annotated[
 BEFORE = '{__name__=~".+",'
 """Makes a selector of matchers alone, which may all take series that lack their label."""
 
+FAMILIES = tuple(dict.fromkeys(one.family for one in TEMPLATES.values()))
+
+
+def known_family(family: str) -> str:
+    """A family that there is; raises ``ValueError``, as pydantic's validators do."""
+    if family not in FAMILIES:
+        message = f"must be one of {', '.join(FAMILIES)}"
+        raise ValueError(message)
+    return family
+
+
+Family = Annotated[str, AfterValidator(known_family), Field(json_schema_extra={"enum": list(FAMILIES)})]
+
 
 class Templates(Message):
     """All of them, family by family."""
@@ -34,7 +48,7 @@ class Templates(Message):
 
 @router.get("")
 async def list_templates(
-    family: Annotated[str | None, Query(max_length=40, description="those of one family alone")] = None,
+    family: Annotated[Family | None, Query(description="those of one family alone")] = None,
     matchers: Matchers = "",
 ) -> Templates:
     """Detectors ready to be used."""

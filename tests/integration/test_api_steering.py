@@ -145,6 +145,22 @@ def test_lists_are_filtered_and_paged(api: RunningApi) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "field", "right"),
+    [
+        ("/api/detectors?kind=mda", "query.kind", "auto, changepoint, ewma"),
+        ("/api/detector-templates?family=windows", "query.family", "golden, kubernetes, node"),
+    ],
+)
+def test_a_list_of_what_there_cannot_be_is_refused(api: RunningApi, path: str, field: str, right: str) -> None:
+    """An empty list would say that there is none, where the word is wrong."""
+    answer = api.http.get(path)
+    assert answer.status_code == 422, answer.text
+    (error,) = answer.json()["errors"]
+    assert error["field"] == field
+    assert right in error["expected"]
+
+
+@pytest.mark.parametrize(
     ("query", "status"),
     [("limit=0", 422), ("limit=1001", 422), ("state=paused", 422), ("label=team", 400), ("after=" + "x" * 65, 422)],
 )
