@@ -19,7 +19,7 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLarg
 from kafka.net import KafkaNetClient
 
 from connectors.errors import KafkaUnavailable, TocsinError, TooLarge
-from connectors.kafka_repairs import copy_records_once, keep_first_registered
+from connectors.kafka_repairs import TerseSelector, copy_records_once, keep_first_registered
 from connectors.messages import OutRecord
 from connectors.settings import KafkaSettings
 
@@ -214,6 +214,7 @@ def _asking_only(**config: Any) -> KafkaNetClient:
 def _shared(settings: KafkaSettings, client_id: str) -> dict[str, Any]:
     return {
         "kafka_client": _asking_only,
+        "selector": TerseSelector,
         "bootstrap_servers": settings.bootstrap,
         "client_id": client_id,
         "bootstrap_timeout_ms": int(settings.delivery_timeout_s * 1000),
