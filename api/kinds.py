@@ -5,8 +5,10 @@ from __future__ import annotations
 from functools import cache
 from typing import Annotated, Any
 
+from fastapi import Response
 from pydantic import AfterValidator, Field, TypeAdapter
 
+from api.json_route import JSON
 from api.problems import ApiError, Code
 from api.router import Router
 from connectors.messages import Message
@@ -61,10 +63,10 @@ class DetectorKinds(Message):
     kinds: list[DetectorKind]
 
 
-@router.get("")
-async def list_kinds() -> DetectorKinds:
+@router.get("", response_model=DetectorKinds)
+async def list_kinds() -> Response:
     """All kinds of detectors."""
-    return DetectorKinds(kinds=[_kind(name) for name in KINDS])
+    return Response(_all_kinds(), media_type=JSON)
 
 
 @router.get("/{kind}")
@@ -74,6 +76,11 @@ async def read_kind(kind: str) -> DetectorKind:
         message = f"kind {kind[:100]!r}: there are {', '.join(KINDS)}"
         raise ApiError(Code.NOT_FOUND, message)
     return _kind(kind)
+
+
+@cache
+def _all_kinds() -> bytes:
+    return DetectorKinds(kinds=[_kind(name) for name in KINDS]).encode()
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable, Coroutine, Hashable
 from hashlib import blake2b
 from itertools import islice
 from typing import Annotated, Any
@@ -16,6 +17,7 @@ from api.context import Context
 from api.detector_health import DetectorHealth, HealthState, health_of
 from api.holding import HoldingStatus
 from api.json_route import JSON, JsonRoute
+from api.revisions import RevisionLog
 from api.router import Router
 from api.standing import Standing, standing_of
 from connectors.detector import Detector
@@ -85,8 +87,7 @@ async def read_status(
         summaries = [_summary(context, one) for one in found[:limit]]
         return StatusPage(flow=_flow(context), detectors=summaries, next=following).encode()
 
-    version = (context.told.version, revisions.version)
-    return Response(await context.shared.answer(("status", limit, after), version, work), media_type=JSON)
+    return await _shared(context, revisions, ("status", limit, after), work)
 
 
 @router.get("/detectors/{detector_id}/status", response_model=DetectorStatusPage)
@@ -100,28 +101,45 @@ async def read_detector_status(
     after: Annotated[str, Query(max_length=400, description="``next`` of the page before")] = "",
 ) -> Response:
     """How one detector does: counts of all partitions, and the signals that are named of it, ordered by labels."""
-    standing = _standing(context, existing(revisions, detector_id))
-    fitting = [
-        (_place(signal), signal)
-        for signal in context.told.signals(detector_id)
-        if (state is None or signal["state"] == state) and (open is None or signal["open"] is open)
-    ]
-    fitting.sort(key=lambda one: one[0])
-    begin = bisect_right(fitting, after, key=lambda one: one[0]) if after else 0
-    page = fitting[begin : begin + limit]
-    answer = {
-        "standing": standing.model_dump(),
-        "signals": [signal for _, signal in page],
-        "named": len(fitting),
-        "next": page[-1][0] if begin + limit < len(fitting) else None,
-    }
-    return Response(orjson.dumps(answer), media_type=JSON)
+    detector = existing(revisions, detector_id)
+
+    async def work() -> bytes:
+        fitting = [
+            (_place(signal), signal)
+            for signal in context.told.signals(detector_id)
+            if (state is None or signal["state"] == state) and (open is None or signal["open"] is open)
+        ]
+        fitting.sort(key=lambda one: one[0])
+        begin = bisect_right(fitting, after, key=lambda one: one[0]) if after else 0
+        page = fitting[begin : begin + limit]
+        answer = {
+            "standing": _standing(context, detector).model_dump(),
+            "signals": [signal for _, signal in page],
+            "named": len(fitting),
+            "next": page[-1][0] if begin + limit < len(fitting) else None,
+        }
+        return orjson.dumps(answer)
+
+    return await _shared(context, revisions, ("status of one", detector_id, state, open, limit, after), work)
 
 
-@router.get("/detectors/{detector_id}/health")
-async def read_detector_health(detector_id: str, context: HoldingStatus, revisions: Revisions) -> DetectorHealth:
+@router.get("/detectors/{detector_id}/health", response_model=DetectorHealth)
+async def read_detector_health(detector_id: str, context: HoldingStatus, revisions: Revisions) -> Response:
     """Whether it does its job, and if not why, in one sentence."""
-    return _health(context, existing(revisions, detector_id))
+    detector = existing(revisions, detector_id)
+
+    async def work() -> bytes:
+        return _health(context, detector).encode()
+
+    return await _shared(context, revisions, ("health of one", detector_id), work)
+
+
+async def _shared(
+    context: Context, revisions: RevisionLog, key: Hashable, work: Callable[[], Coroutine[Any, Any, bytes]]
+) -> Response:
+    """What is told, for all who ask within a moment in which nothing else is."""
+    version = (context.told.version, revisions.version)
+    return Response(await context.shared.answer(key, version, work), media_type=JSON)
 
 
 def _standing(context: Context, detector: Detector) -> Standing:
