@@ -120,8 +120,8 @@ class Collecting:
             log.exception("collector %s of %s", claimed.id, claimed.source)
             outcome = _failed(claimed, begin_ms, f"unexpected error: {error!r}")
         self._learn(claimed, outcome)
-        self._meters.collector_runs.labels("failed" if outcome.error else "ok").inc()
-        self._meters.collected.inc(outcome.samples)
+        self._meters.sources.collector_runs.labels("failed" if outcome.error else "ok").inc()
+        self._meters.sources.collected.inc(outcome.samples)
         if outcome.error:
             log.warning("collector %s of %s: %s", claimed.id, claimed.source, outcome.error)
         note = partial(

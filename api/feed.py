@@ -45,12 +45,12 @@ class Feed:
         self._queue_limit = queue_limit
         self._clients: dict[str, Client] = {}
         self._told = asyncio.Event()
-        meters.clients.set_function(lambda: len(self._clients))
-        meters.longest_queue.set_function(lambda: max((client.waiting for client in self.clients), default=0))
-        meters.recent_anomalies.set_function(lambda: len(recent))
-        meters.recent_bytes.set_function(lambda: recent.size_bytes)
-        meters.backlog_events.set_function(lambda: len(backlog))
-        meters.backlog_bytes.set_function(lambda: backlog.size_bytes)
+        meters.sockets.clients.set_function(lambda: len(self._clients))
+        meters.sockets.longest_queue.set_function(lambda: max((client.waiting for client in self.clients), default=0))
+        meters.feed.recent.set_function(lambda: len(recent))
+        meters.feed.recent_bytes.set_function(lambda: recent.size_bytes)
+        meters.feed.backlog_events.set_function(lambda: len(backlog))
+        meters.feed.backlog_bytes.set_function(lambda: backlog.size_bytes)
 
     @property
     def clients(self) -> Collection[Client]:
@@ -75,7 +75,7 @@ class Feed:
         while True:
             await self._told.wait()
             self._told.clear()
-            self._meters.sent_messages.inc(sum(client.wake() for client in self.clients))
+            self._meters.sockets.sent.inc(sum(client.wake() for client in self.clients))
             await asyncio.sleep(GATHER_S)
 
     def publish(self, topic: str, data: Message) -> None:
@@ -118,7 +118,7 @@ class Feed:
             try:
                 event = Anomaly.decode(record.value or b"")
             except Rejected as error:
-                self._meters.anomaly_events.labels("invalid").inc()
+                self._meters.feed.events.labels("invalid").inc()
                 log.warning("%s[%d]@%d: %s", record.topic, record.partition, record.offset, error)
                 continue
             kept = Kept.of(event)
@@ -126,14 +126,14 @@ class Feed:
                 entry = Entry(record.partition, record.offset, event.signal.labels, kept)
                 dropped = self._backlog.dropped_total
                 self._backlog.add(entry)
-                self._meters.backlog_dropped.inc(self._backlog.dropped_total - dropped)
+                self._meters.feed.backlog_dropped.inc(self._backlog.dropped_total - dropped)
                 self._tell(entry)
 
     def _keep(self, kept: Kept) -> Change:
         before = self._recent.evicted_total
         change = self._recent.put(kept)
-        self._meters.anomaly_events.labels(change).inc()
-        self._meters.evicted_anomalies.inc(self._recent.evicted_total - before)
+        self._meters.feed.events.labels(change).inc()
+        self._meters.feed.evicted.inc(self._recent.evicted_total - before)
         return change
 
     def _tell(self, entry: Entry) -> None:

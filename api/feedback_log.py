@@ -44,8 +44,8 @@ class FeedbackLog(StoredTopic[Line]):
         self.seen: dict[int, int] = {}
         """Next offset by partition: all before it count for who asks."""
         self.rules = Rules()
-        meters.rules.set_function(lambda: len(self.rules))
-        meters.feedback_kept.set_function(lambda: len(self._said))
+        meters.history.rules.set_function(lambda: len(self.rules))
+        meters.history.feedback_kept.set_function(lambda: len(self._said))
 
     def get(self, anomaly_id: str) -> Said:
         """What was said of it lately; nothing also if that is too long ago."""
@@ -58,10 +58,10 @@ class FeedbackLog(StoredTopic[Line]):
             try:
                 said = Feedback.decode(record.value or b"")
             except Rejected as error:
-                self._meters.feedback.labels("unreadable").inc()
+                self._meters.history.feedback.labels("unreadable").inc()
                 log.warning("%s@%d: %s", record.topic, record.offset, error)
                 continue
-            self._meters.feedback.labels(said.kind).inc()
+            self._meters.history.feedback.labels(said.kind).inc()
             self.rules.apply(said)
             self._apply(said)
 

@@ -79,7 +79,7 @@ class Gate:
             await self._app(scope, self._bounded(receive, scope, self._limit_of(scope["path"])), tell)
         finally:
             known = method if method in KNOWN_METHODS else "other"
-            self._meters.requests.labels(known, _route(scope), str(status)).inc()
+            self._meters.http.requests.labels(known, _route(scope), str(status)).inc()
             _write_line(method, scope["path"], status, time.monotonic() - began_s)
             SERVED.reset(served)
 

@@ -31,7 +31,7 @@ class History(StoredTopic[Row]):
         self._now_ms = now_ms
         self._retention = Retention(settings.api_history_days, settings.api_history_rows)
         self._sweeping: asyncio.Task[None] | None = None
-        meters.history_lag.set_function(lambda: self.lag)
+        meters.history.lag.set_function(lambda: self.lag)
 
     @property
     def incomplete(self) -> str:
@@ -54,16 +54,16 @@ class History(StoredTopic[Row]):
             event = Anomaly.decode(record.value or b"")
             row = Row.of(event)
         except Rejected:  # the feed has read it too, and has said so
-            self._meters.history_events.labels("invalid").inc()
+            self._meters.history.events.labels("invalid").inc()
             return None
         if row.time_ms < self._retention.cutoff_ms(self._now_ms()):
-            self._meters.history_events.labels("too_old").inc()
+            self._meters.history.events.labels("too_old").inc()
             return None
         return row
 
     def _tell(self, counts: Mapping[str, int]) -> None:
         for result, count in counts.items():
-            self._meters.history_events.labels(result).inc(count)
+            self._meters.history.events.labels(result).inc(count)
 
     async def _sweep_for_ever(self) -> None:
         while not self._stopping.is_set():
@@ -86,11 +86,11 @@ class History(StoredTopic[Row]):
             while not self._stopping.is_set() and await self._forgotten(up_to_it, "number"):
                 pass
             kept = await self._store.read(rows_kept)
-        self._meters.history_rows.set(kept)
+        self._meters.history.rows.set(kept)
 
     async def _forgotten(self, work: Callable[..., int], why: str) -> int:
         count = await self._store.write(work)
         if count:  # or every list would be made anew at each look
             self.version += 1
-        self._meters.history_forgotten.labels(why).inc(count)
+        self._meters.history.forgotten.labels(why).inc(count)
         return count

@@ -54,4 +54,4 @@ _PARAMETERS = Parameters(AS_FASTAPI)
 def remember_parameters(meters: ApiMeters) -> None:
     """Let FastAPI read them so, in all of this process."""
     utils.request_params_to_args = _PARAMETERS.read
-    meters.parameters_kept.set_function(lambda: len(_PARAMETERS))
+    meters.http.parameters_kept.set_function(lambda: len(_PARAMETERS))

@@ -61,12 +61,12 @@ class RevisionLog:
         self._order: list[Detector] | None = None
         self.version = 0
         """Counts changes of the detectors."""
-        self.kept = KeptRevisions(meters.revisions_dropped.inc)
+        self.kept = KeptRevisions(meters.detectors.revisions_dropped.inc)
         self._waiting: dict[bytes, asyncio.Future[Written]] = {}
         self._writer = Writer(settings, "tocsin-api")
-        meters.detectors.set_function(lambda: len(self._table.compiled))
-        meters.writes.set_function(lambda: len(self._waiting))
-        meters.revisions_kept.set_function(lambda: len(self.kept))
+        meters.detectors.existing.set_function(lambda: len(self._table.compiled))
+        meters.detectors.writes.set_function(lambda: len(self._waiting))
+        meters.detectors.revisions_kept.set_function(lambda: len(self.kept))
 
     def get(self, detector_id: str) -> Detector | None:
         """A detector as it stands."""
@@ -97,11 +97,11 @@ class RevisionLog:
         try:
             revision = DetectorRevision.decode(record.value or b"")
         except Rejected as error:
-            self._meters.revisions.labels("unreadable").inc()
+            self._meters.detectors.revisions.labels("unreadable").inc()
             log.warning("%s@%d: %s", record.topic, record.offset, error)
             return None
         outcome = self._table.apply(revision)
-        self._meters.revisions.labels(outcome).inc()
+        self._meters.detectors.revisions.labels(outcome).inc()
         if outcome is Outcome.APPLIED:
             return self._applied(revision.detector_id)
         refusal = _refusal(revision.detector) if outcome is Outcome.INVALID else None

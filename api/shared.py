@@ -36,9 +36,9 @@ class Shared:
         self._meters = meters
         self._clock_s = clock_s
         self._made: OrderedDict[Hashable, _Made] = OrderedDict()
-        self._share, self._make = (meters.shared_answers.labels(result) for result in ("shared", "made"))
+        self._share, self._make = (meters.http.shared_answers.labels(result) for result in ("shared", "made"))
         self.size_bytes = 0
-        meters.shared_bytes.set_function(lambda: self.size_bytes)
+        meters.http.shared_bytes.set_function(lambda: self.size_bytes)
 
     def __len__(self) -> int:
         return len(self._made)

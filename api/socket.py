@@ -26,7 +26,7 @@ async def serve(socket: WebSocket) -> None:
     """One client from its upgrade to its end."""
     context: Context = socket.app.state.context
     if not may_open(socket.headers.get("origin"), socket.headers.get("host", ""), context.settings.origins):
-        context.meters.closed_clients.labels("origin").inc()
+        context.meters.sockets.closed.labels("origin").inc()
         detail = f"Origin: {socket.headers.get('origin', '')[:200]}: its pages may not open a WebSocket here"
         await socket.send_denial_response(_refusal(socket, Code.FORBIDDEN, detail))
         return
@@ -34,7 +34,7 @@ async def serve(socket: WebSocket) -> None:
     try:
         client = context.feed.join(_peer(socket), context.now_ms())
     except Overloaded as error:
-        context.meters.closed_clients.labels("too_many").inc()
+        context.meters.sockets.closed.labels("too_many").inc()
         await socket.close(CLOSE_BUSY, str(error)[:120])
         return
     client.write = write_of(socket)
@@ -96,7 +96,7 @@ async def _converse(socket: WebSocket, client: Client, context: Context) -> None
 
 async def _close_slow(socket: WebSocket, context: Context) -> None:
     """Send the close frame behind what is under way; whoever does not even read that is cut off by the server."""
-    context.meters.closed_clients.labels("slow").inc()
+    context.meters.sockets.closed.labels("slow").inc()
     with suppress(TimeoutError, WebSocketDisconnect):
         async with asyncio.timeout(context.settings.api_slow_close_s):
             await socket.close(CLOSE_SLOW, "too slow: connect again and load GET /api/anomalies")
@@ -107,7 +107,7 @@ async def _write(socket: WebSocket, client: Client, context: Context) -> None:
         texts = await client.taken()
         await send_frames(socket, texts)
         client.sent += len(texts)
-        context.meters.sent_messages.inc(len(texts))
+        context.meters.sockets.sent.inc(len(texts))
 
 
 async def _read(socket: WebSocket, client: Client, context: Context) -> None:

@@ -81,7 +81,7 @@ class Sources:
     def __init__(
         self, stored: StoredSources, policy: AddressPolicy, meters: ApiMeters, now_ms: Callable[[], int]
     ) -> None:
-        self.cache = ResultCache(tell=lambda result: meters.source_cache.labels(result).inc())
+        self.cache = ResultCache(tell=lambda result: meters.sources.cache.labels(result).inc())
         self._stored = stored
         self._policy = policy
         self._meters = meters
@@ -92,12 +92,12 @@ class Sources:
         self._closing: set[asyncio.Task[None]] = set()
         self._asking = 0
         self._last_ok_ms: dict[str, int] = {}
-        meters.source_cache_bytes.set_function(lambda: self.cache.size_bytes)
-        meters.source_cache_entries.set_function(lambda: len(self.cache))
+        meters.sources.cache_bytes.set_function(lambda: self.cache.size_bytes)
+        meters.sources.cache_entries.set_function(lambda: len(self.cache))
         self.work = Workers("history", HISTORY_THREADS, HISTORY_WAITING)
         meters.watch(self.work)
         meters.watch(NAMES.workers)
-        meters.sources_asked.set_function(lambda: self._asking)
+        meters.sources.asked.set_function(lambda: self._asking)
 
     async def read(self, source_id: str) -> DataSource:
         """The data source as it stands; raises ``ApiError`` if there is none."""
@@ -200,7 +200,7 @@ class Sources:
         return made(client, self.cache, key, self._now_ms, self._amended)
 
     def _amended(self, reason: str, samples: int) -> None:
-        self._meters.source_samples_amended.labels(reason).inc(samples)
+        self._meters.sources.amended.labels(reason).inc(samples)
 
     async def _tested(self, config: SourceConfig, api: Api) -> SourceTest:
         began_s, version, reason = time.monotonic(), "", ""
@@ -234,7 +234,7 @@ class Sources:
             raise
         finally:
             self._asking -= 1
-            self._meters.source_requests.labels(config.kind.value, result).inc()
+            self._meters.sources.requests.labels(config.kind.value, result).inc()
 
 
 def _put(known: dict[str, int], source_id: str, value: int) -> None:

@@ -61,7 +61,7 @@ class Store:
         self._inside = 0
         self._readers = ThreadPoolExecutor(READERS, "tocsin-store-read")
         self._writers = ThreadPoolExecutor(WRITERS, "tocsin-store-write")
-        meters.store_waiting.set_function(lambda: self._inside)
+        meters.store.waiting.set_function(lambda: self._inside)
 
     async def read(self, work: Work[T], deadline_s: float = DEADLINE_S) -> T:
         """What ``work`` returns. Raises ``Unavailable`` when the store does not answer in time, ``Overloaded``."""
@@ -124,7 +124,7 @@ class Store:
         except (DatabaseError, InterfaceError, PoolTimeout, OSError) as error:
             raise self._failed(error) from error
         self._silence = None
-        self._meters.store_seconds.labels("write" if writing else "read").observe(time.monotonic() - began_s)
+        self._meters.store.seconds.labels("write" if writing else "read").observe(time.monotonic() - began_s)
         return result
 
     def _transact(self, engine: Engine, work: Work[T], *, writing: bool) -> T:
@@ -158,7 +158,7 @@ class Store:
         cause = getattr(error, "orig", None) or error
         said = str(cause).strip().splitlines() or [repr(error)]
         failure = StoreUnavailable(f"{self.place}: {said[0]}")
-        self._meters.store_errors.inc()
+        self._meters.store.errors.inc()
         if getattr(cause, "sqlstate", None) in PASSING or said[0] in PASSING:
             log.warning("%s", failure)
             return failure

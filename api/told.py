@@ -58,7 +58,7 @@ class Told:
         self._kept: dict[str, dict[str, Kept]] = {}
         self._named: dict[tuple[str, str], None] = {}
         """detector and place of the records that are kept with signals, in the order in which they were told"""
-        meters.status_bytes.set_function(lambda: self.size_bytes)
+        meters.detectors.status_bytes.set_function(lambda: self.size_bytes)
 
     def of(self, detector_id: str) -> list[DetectorStatus]:
         """What is told of a detector, without signals: partitions ascending, then its groups."""
@@ -78,7 +78,7 @@ class Told:
             except Rejected as error:
                 result = "invalid"
                 log.warning("%s@%d: %s", record.topic, record.offset, error)
-            self._meters.status_records.labels(result).inc()
+            self._meters.detectors.status_records.labels(result).inc()
 
     def _take(self, record: Received) -> str:
         place = place_of(record.key)
@@ -124,7 +124,7 @@ class Told:
             places = self._kept[detector_id]
             before, places[where] = places[where], places[where].without_signals()
             self.size_bytes += len(places[where].raw) - len(before.raw)
-            self._meters.status_records.labels("lost_signals").inc()
+            self._meters.detectors.status_records.labels("lost_signals").inc()
 
     def _forget(self, detector_id: str, where: str) -> None:
         places = self._kept.get(detector_id, {})

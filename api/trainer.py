@@ -42,7 +42,7 @@ class Trainer:
         self._starting = 0
         self.workers = Workers("trainings", THREADS, 4 * MAX_RUNNING)
         meters.watch(self.workers)
-        meters.trainings.set_function(lambda: len(self._tasks))
+        meters.trainings.under_way.set_function(lambda: len(self._tasks))
 
     async def start(self, detector: Detector, fetch: Fetch, signal: Shape | None = None) -> Training:
         """Begin to train a detector with what ``fetch`` gives; raises ``Overloaded`` and ``Unavailable``.

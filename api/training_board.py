@@ -106,7 +106,7 @@ class TrainingBoard:
         self._forgotten: dict[str, Old] = {}
         self._tell = tell
         self._meters = meters
-        meters.trainings_kept.set_function(lambda: len(self._entries))
+        meters.trainings.kept.set_function(lambda: len(self._entries))
 
     def handle(self, records: Sequence[Received]) -> None:
         """Take in what concerns trainings of a batch of ``tocsin.status``."""
@@ -119,7 +119,7 @@ class TrainingBoard:
                 try:
                     self._take(record.value, of_partition=record.key.count(b"/") > 1)
                 except Rejected as error:
-                    self._meters.training_records.labels("unreadable").inc()
+                    self._meters.trainings.records.labels("unreadable").inc()
                     log.warning("%s[%d]@%d: %s", record.topic, record.partition, record.offset, error)
 
     def _take(self, value: bytes, *, of_partition: bool) -> None:
@@ -132,7 +132,7 @@ class TrainingBoard:
             self._news(entry)
         else:
             self.put(TrainingHead.decode(value))
-        self._meters.training_records.labels("taken").inc()
+        self._meters.trainings.records.labels("taken").inc()
 
     def put(self, head: TrainingHead) -> None:
         """Take in what the sending api says; what has ended does not begin anew."""
@@ -155,7 +155,7 @@ class TrainingBoard:
         if len(self._forgotten) >= MAX_FORGOTTEN:  # it will be met again when the topic is read again
             del self._forgotten[next(iter(self._forgotten))]
         self._forgotten[training_id] = self._entries.pop(training_id).old(training_id)
-        self._meters.trainings_forgotten.inc()
+        self._meters.trainings.forgotten.inc()
 
     def old(self, now_ms: int, most: int) -> list[Old]:
         """Trainings that are remembered no more, or of which nothing has been said for ``KEPT_MS``; some of them."""

@@ -31,7 +31,7 @@ def source(source_id: str, revision: int = 1) -> DataSource:
 
 def reads(store: Store) -> list[float]:
     """How often it was read, as ``/metrics`` has it."""
-    text = store._meters.store_seconds.labels("read")
+    text = store._meters.store.seconds.labels("read")
     return [one.value for one in text.collect()[0].samples if one.name.endswith("_count")]
 
 

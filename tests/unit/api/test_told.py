@@ -22,7 +22,7 @@ def told_of(told: Told, *changes: dict[str, Any]) -> None:
 
 
 def results(meters: ApiMeters) -> dict[str, float]:
-    samples = next(iter(meters.status_records.collect())).samples
+    samples = next(iter(meters.detectors.status_records.collect())).samples
     return {one.labels["result"]: one.value for one in samples if one.name.endswith("_total")}
 
 

@@ -102,7 +102,7 @@ def test_other_keys_and_what_cannot_be_read_are_passed_over() -> None:
         (b"detector/d", b"{}"), (None, b"{}"), (b"training/x", None), (b"training/x", b"{}"), (b"training/x/1", b"?")
     )
     assert board.board.page(10, lambda _: True) == []
-    assert board.meters.training_records.labels("unreadable")._value.get() == 2
+    assert board.meters.trainings.records.labels("unreadable")._value.get() == 2
 
 
 def test_the_latest_are_listed_and_the_oldest_that_has_ended_is_forgotten() -> None:
