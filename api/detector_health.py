@@ -16,6 +16,7 @@ from flows.budget import PERIOD_S
 from flows.detectors.registry import KINDS, Trait
 from flows.futility import futility_text
 from flows.models import OF_DETECTOR, OF_PARTITION
+from flows.sentence import number
 
 UNHEARD_S = 90.0
 """A partition gives a sign of life every 30 s of log time."""
@@ -175,9 +176,9 @@ def _alarms(standing: Standing, config: DetectorConfig) -> Iterator[Finding]:
     most, of = TOO_MANY_A_DAY, "the one an hour that people can look at"
     if config.budget is not None:
         planned = config.budget.alarms * DAY_S / PERIOD_S[config.budget.per]
-        most, of = max(1.0, OVER_BUDGET * planned), f"its budget of {planned:.3g}"
+        most, of = max(1.0, OVER_BUDGET * planned), f"its budget of {number(planned)}"
     if rate is not None and rate > most:
-        yield _degraded(Why.TOO_MANY_ALARMS, f"it alarms {rate:.3g} times a day, far more than {of}")
+        yield _degraded(Why.TOO_MANY_ALARMS, f"it alarms {number(rate)} times a day, far more than {of}")
 
 
 def _fine(standing: Standing, now_ms: int) -> str:

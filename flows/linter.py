@@ -22,6 +22,7 @@ from flows.futility import futility_text, refuse_blank, refuse_futile
 from flows.gathering import MAX_MEMBERS
 from flows.keys import MAX_KEYS
 from flows.policy import KNOWN_EXTRA, LEAST, WEEK_S, chance_of_each
+from flows.sentence import number
 from flows.validator import ConfigError
 
 MUCH_MEMORY = 1 << 30
@@ -170,7 +171,7 @@ def _chance(config: DetectorConfig, step_s: float | None, known: Known) -> Itera
     threshold = max(LEAST, math.log10(WEEK_S / step_s) - math.log10(chance))
     samples = 10.0 ** min(threshold - KNOWN_EXTRA, MOST_DECADES)
     says = (
-        f"a single sample can alarm after {samples:.3g} samples, {span(samples * step_s)} at {step_s:g} s; before, "
+        f"a single sample can alarm after {number(samples)} samples, {span(samples * step_s)} at {step_s:g} s; before, "
         "several in a row"
     )
     numbers = {"threshold": round(threshold, 3), "samples": round(samples), "seconds": round(samples * step_s)}
@@ -229,7 +230,7 @@ def span(seconds: float) -> str:
     """A length of time for people."""
     for unit, length_s in (("years", 365 * 86_400.0), ("days", 86_400.0), ("h", 3600.0), ("min", 60.0)):
         if seconds >= 2 * length_s:
-            return f"{seconds / length_s:.3g} {unit}"
+            return f"{number(seconds / length_s)} {unit}"
     return f"{seconds:.3g} s"
 
 

@@ -71,6 +71,10 @@ def test_who_partly_warms_up_is_ok() -> None:
             "it alarms 87 times a day, far more than the one an hour that people can look at",
         ),
         (
+            {"anomalies_per_day": 14_400.4}, {}, "degraded", "too_many_alarms",
+            "it alarms 14400 times a day, far more than the one an hour that people can look at",
+        ),
+        (
             {"anomalies_per_day": 3.0}, {"budget": Budget(per=Period.WEEK, alarms=2)}, "degraded", "too_many_alarms",
             "it alarms 3 times a day, far more than its budget of 0.286",
         ),

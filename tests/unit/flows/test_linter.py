@@ -39,6 +39,8 @@ def test_numbers_are_in_the_sentence() -> None:
     alone = found(LintCode.SLOW_TO_ALARM, lint(config("auto", chance_per_week=5.0), KNOWN))
     assert alone.says == "a single sample can alarm after 806 samples, 3.36 h at 15 s; before, several in a row"
     assert alone.numbers["threshold"] == pytest.approx(3.907, abs=0.001)
+    late = found(LintCode.SLOW_TO_ALARM, lint(config("auto", chance_per_week=0.001), KNOWN))
+    assert late.says.startswith("a single sample can alarm after 4032000 samples, 700 days at 15 s")
 
 
 @pytest.mark.parametrize(
