@@ -85,7 +85,7 @@ async def create_source(config: SourceConfig, context: Holding, response: Respon
     made = DataSource(
         id=f"s-{secrets.token_hex(ID_BYTES)}",
         revision=1,
-        config=config.with_secrets_of(None),
+        config=config.proposed(None),
         created_ms=now_ms,
         updated_ms=now_ms,
     )
@@ -97,7 +97,7 @@ async def create_source(config: SourceConfig, context: Holding, response: Respon
 @router.post("/test")
 async def test_config(config: SourceConfig, context: Holding) -> SourceTest:
     """Ask a data source that is not kept yet whether it answers."""
-    return await context.sources.test(config.with_secrets_of(None))
+    return await context.sources.test(config.proposed(None))
 
 
 @router.get("/{source_id}", response_model=DataSource)
@@ -115,7 +115,7 @@ async def replace_source(
     for _ in range(MAX_TRIES if is_anything(if_match) else 1):
         stored = await context.sources.read(source_id)
         base = base_revision(stored, if_match, WHAT)
-        known = config.with_secrets_of(stored.config)
+        known = config.proposed(stored.config)
         if known == stored.config:
             return tagged(stored, response)
         changes = {"revision": base + 1, "config": known, "updated_ms": context.now_ms()}

@@ -41,6 +41,10 @@ class SourceKind(StrEnum):
     LOKI = "loki"
 
 
+API_PATHS = {SourceKind.PROMETHEUS: "/api/v1", SourceKind.LOKI: "/loki/api/v1"}
+"""What clients add to ``url``."""
+
+
 def _plain_url(text: str) -> str:
     http_url(text)
     url = httpx.URL(text)
@@ -124,6 +128,14 @@ class SourceConfig(Message):
     ]
     auth: Annotated[BasicAuth | BearerToken | None, Field(discriminator="type")] = None
     timeout_s: Annotated[float, Field(ge=1, le=120, description="how long an answer may keep still")] = 30.0
+
+    def proposed(self, stored: SourceConfig | None) -> SourceConfig:
+        """With the secrets that are stored; raises ``ConfigError``, also for an address that names the API as well."""
+        path = API_PATHS[self.kind]
+        if self.url.endswith(path) and (stored is None or stored.url != self.url):
+            expected = f"must end before {path}, which is added: {self.url.removesuffix(path)}"
+            raise ConfigError(field="url", value=self.url, expected=expected)
+        return self.with_secrets_of(stored)
 
     def with_secrets_of(self, stored: SourceConfig | None) -> SourceConfig:
         """Secrets that are not told are those stored; raises ``ConfigError`` where there are none to take.

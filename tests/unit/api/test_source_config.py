@@ -99,3 +99,17 @@ def test_a_refusal_shows_no_secret() -> None:
     assert without_secrets(("auth",), None) is None
     assert without_secrets(("url",), "a:b@c:9090/d") == f"{HIDDEN}@c:9090/d"
     assert without_secrets(("selector",), 'a:b{c="d@e"}') == 'a:b{c="d@e"}'
+
+
+@pytest.mark.parametrize(("kind", "path"), [("prometheus", "/api/v1"), ("loki", "/loki/api/v1/")])
+def test_an_address_that_names_the_api_as_well_is_refused(kind: str, path: str) -> None:
+    """It would be asked at .../api/v1/api/v1; one that an older version took can still be changed otherwise."""
+    given = config(kind=kind, url=f"http://host:9090/base{path}")
+    with pytest.raises(ConfigError, match=r"http://host:9090/base$") as refused:
+        given.proposed(None)
+    assert refused.value.field == "url"
+    with pytest.raises(ConfigError):
+        given.proposed(config(kind=kind))
+    assert given.proposed(given) == given
+    proxied = config(kind=kind, url="http://host/api/v1/namespaces/a/services/b/proxy")
+    assert proxied.proposed(None) == proxied
