@@ -182,9 +182,12 @@ class Block:
             ruled = (part._replace(rules=self.rules.of(part.detector.id)) for part in closed)
             self._parts += ruled if self.rules else closed
         configuration = self.configuration
-        begins = configuration.offset == configuration.announced
+        before = configuration.offset
+        begins = before == configuration.announced
         configuration.announced = max(configuration.announced, control.detectors_offset)
         configuration.apply(work - WORK_PER_SERIES * len(self.series) if begins else work, self.log_ms, out)
+        if configuration.offset != before:
+            self.episodes.look_anew()
         self._heed(control.feedback_offset)
         self._listen(out)
         for state in self.episodes.calm(self.watch.lanes(), self.log_ms):

@@ -25,6 +25,7 @@ from flows.episode import (
 from flows.policy import WORSE, Policies, ceiling_of, cooldown_of, quiet_of, threshold_at
 
 TELL_EVERY_MS = 60_000
+NEVER_DUE_MS = (1 << 63) - 1
 LARGEST_SIZE = 1e6
 """Sizes end here: a band may have no width."""
 
@@ -35,12 +36,13 @@ def follow(
     entry_lane: NDArray[Any], lane_next: NDArray[Any], lane_detector: NDArray[Any], lane_episode: NDArray[Any],
     policies: Policies, entries: Ints, times_ms: Ints, values: Floats,
     score: Floats, expected: Floats, lower: Floats, upper: Floats, seen: NDArray[Any], steps_s: NDArray[Any],
-    log_ms: int, told: Episodes, kinds: Ints,
+    log_ms: int, told: Episodes, kinds: Ints, due_ms: Ints,
 ) -> tuple[int, int, int]:  # fmt: skip
     """Follow verdicts from ``begin`` on until all are done or room for events or episodes runs out.
 
     A sample is begun only when there is room for all that its lanes may cause. Gives the index of the next sample,
-    the number of events written, and of samples refused because the table is ``full``.
+    the number of events written, and of samples refused because the table is ``full``. ``due_ms`` (1,) is brought
+    forward to the log time at which ``calm`` finds anything to do.
     """
     n = used = refused = 0
     for i in range(begin, entries.shape[0]):
@@ -53,7 +55,7 @@ def follow(
             return i, n, refused
         while lane != -1:
             policy = policies[lane_detector[lane]]
-            n = settle(episodes, lane, lane_episode, policy, times_ms[i], steps_s[i], told, kinds, n)
+            n = settle(episodes, lane, lane_episode, policy, times_ms[i], steps_s[i], told, kinds, n, due_ms)
             at = lane_episode[lane]
             threshold, ceiling = threshold_at(policy, steps_s[i]), ceiling_of(policy, seen[i])
             small = abs(values[i] - expected[i]) < policy["min_change"]
@@ -72,6 +74,7 @@ def follow(
                     grow(episodes, at, times_ms[i], values[i], score[i], expected[i], lower[i], upper[i], log_ms)
                     episodes[at]["threshold"] = threshold
                     episodes[at]["step_s"] = steps_s[i]
+                    due_ms[0] = min(due_ms[0], calm_from(episodes, at, policy))
                     cooldown_ms = cooldown_of(policy, steps_s[i])
                     n = tell(episodes, at, policy["min_duration_ms"], cooldown_ms, told, kinds, n)
             lane = lane_next[lane]
@@ -104,44 +107,39 @@ def stirs(
 @njit(cache=True)
 def settle(
     episodes: Episodes, lane: int, lane_episode: NDArray[Any], policy: Policies, time_ms: int, step_s: float,
-    told: Episodes, kinds: Ints, n: int,
+    told: Episodes, kinds: Ints, n: int, due_ms: Ints,
 ) -> int:  # fmt: skip
     """End the lane's episode if it was quiet by the samples' time, or its rest; gives the number of events."""
     at = lane_episode[lane]
     if at != -1:
         quiet_ms = time_ms - episodes[at]["time_ms"]
         n = wait(episodes, at, lane_episode, quiet_ms, policy, step_s, told, kinds, n)
+        due_ms[0] = min(due_ms[0], calm_from(episodes, at, policy))  # of one that now rests; or too early
     return n
-
-
-@njit(cache=True)
-def is_calm(
-    episodes: Episodes, lane_detector: NDArray[Any], policies: Policies, log_ms: int
-) -> bool:  # fmt: skip
-    """Whether ``calm`` would find anything to do: most often not."""
-    for at in range(episodes.shape[0]):
-        lane = episodes[at]["lane"]
-        if lane >= 0:
-            policy, step_s = policies[lane_detector[lane]], episodes[at]["step_s"]
-            rests = episodes[at]["phase"] == RESTING
-            pause_ms = cooldown_of(policy, step_s) if rests else quiet_of(policy, step_s)
-            if log_ms - episodes[at]["log_ms"] >= pause_ms:
-                return True
-    return False
 
 
 @njit(cache=True)
 def calm(
     episodes: Episodes, rows: Ints, lane_detector: NDArray[Any], lane_episode: NDArray[Any], policies: Policies,
-    log_ms: int, told: Episodes, kinds: Ints,
+    log_ms: int, told: Episodes, kinds: Ints, due_ms: Ints,
 ) -> int:  # fmt: skip
-    """The same by the log's time, for all episodes in ``rows``."""
-    n = 0
+    """The same by the log's time, for all episodes in ``rows``; ``due_ms`` (1,) becomes when that has to be again."""
+    n, due_ms[0] = 0, NEVER_DUE_MS
     for at in rows:
         policy, step_s = policies[lane_detector[episodes[at]["lane"]]], episodes[at]["step_s"]
         quiet_ms = log_ms - episodes[at]["log_ms"]
         n = wait(episodes, at, lane_episode, quiet_ms, policy, step_s, told, kinds, n)
+        if episodes[at]["lane"] != -1:
+            due_ms[0] = min(due_ms[0], calm_from(episodes, at, policy))
     return n
+
+
+@njit(cache=True)
+def calm_from(episodes: Episodes, at: int, policy: Policies) -> int:
+    """The log time from which ``calm`` ends an episode, or its rest, if no surprising sample comes before."""
+    rests = episodes[at]["phase"] == RESTING
+    pause_ms = cooldown_of(policy, episodes[at]["step_s"]) if rests else quiet_of(policy, episodes[at]["step_s"])
+    return episodes[at]["log_ms"] + pause_ms
 
 
 @njit(cache=True)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.course import calm, follow, is_calm
+from flows.course import calm, follow
 from flows.detectors.base import Floats, Ints, Scored
 from flows.episode import EPISODE, TOLD, Episodes
 
@@ -40,6 +40,7 @@ class EpisodeTable:
         self.open: Episodes = np.zeros(64, EPISODE)
         self.open["lane"] = -1
         self.refused = 0
+        self._due_ms = np.zeros(1, np.int64)
 
     def __len__(self) -> int:
         return int(np.count_nonzero(self.open["lane"] >= 0))
@@ -65,7 +66,7 @@ class EpisodeTable:
             before = done
             done, n, refused = follow(
                 done, self.open, free, self.full, *lanes, entries, times_ms, values, *scored, seen, steps_s,
-                log_ms, told, kinds,
+                log_ms, told, kinds, self._due_ms,
             )  # fmt: skip
             events.add(told[:n], kinds[:n])
             self.refused += refused
@@ -89,13 +90,17 @@ class EpisodeTable:
 
     def calm(self, lanes: Lanes, log_ms: int) -> Episodes:
         """End what was quiet for long enough by the log's clock; gives those whose end is to be told, closing."""
-        _, _, lane_detector, lane_episode, policies = lanes
-        if not is_calm(self.open, lane_detector, policies, log_ms):
+        if log_ms < self._due_ms[0]:
             return self.open[:0].copy()
+        _, _, lane_detector, lane_episode, policies = lanes
         rows = np.flatnonzero(self.open["lane"] >= 0)
         told, kinds = np.empty(len(rows), EPISODE), np.empty(len(rows), np.int64)
-        n = calm(self.open, rows, lane_detector, lane_episode, policies, log_ms, told, kinds)
+        n = calm(self.open, rows, lane_detector, lane_episode, policies, log_ms, told, kinds, self._due_ms)
         return told[:n]
+
+    def look_anew(self) -> None:
+        """Episodes or policies were changed from outside: what was known of when the next ends is no longer."""
+        self._due_ms[0] = 0
 
     def end(self, rows: Ints, lane_episode: NDArray[Any]) -> Episodes:
         """Forget these episodes, and that their lanes rest; gives those whose end is to be told, closing."""

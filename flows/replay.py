@@ -170,6 +170,7 @@ class Witness(Block):
         super().follow(lanes, entries, times_ms, judged, steps_s, out)
         # live, each sample comes at its own log time; here a chunk comes at once
         self.episodes.open["log_ms"] = self.episodes.open["time_ms"]
+        self.episodes.look_anew()
 
     def count_readiness(self) -> None:
         """Nobody asks a backtest, and it would take half of the time of an entity's row."""

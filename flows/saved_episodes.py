@@ -47,6 +47,7 @@ def load_episodes(block: Block, saved: Saved, sources: Sequence[Detector], progr
     block.episodes.full = saved.header["episodes_full"]
     block.episodes.open = np.zeros(room, EPISODE)
     block.episodes.open["lane"] = -1
+    block.episodes.look_anew()
     by_id = {source.id: source for source in sources}
     for at, lane in enumerate(lanes):
         if lane is not None:
