@@ -45,6 +45,8 @@ INTERPRETED = {
 """Tests of kernels, which run twice: with numba's compiler, and without it, when alone they are measured."""
 VARIANTS = 1
 """So many variants of a test run without the compiler."""
+YOUNG_OBJECTS = 10_000
+"""So many are made until the young are looked through: with Python's 700 it takes a thirtieth of the tests' time."""
 MEASURING = "COVERAGE_PROCESS_CONFIG"
 """Environment variable by which coverage reaches processes that tests start; it is set whenever measuring starts."""
 KILLING = (
@@ -57,6 +59,8 @@ three times as long."""
 WITH_APACHE = RESTARTING | {
     f"test_{name}.py" for name in ("api_conflicts", "api_dead_letters", "api_detectors", "broker")
 }
+"""All that need Apache Kafka. They come one after the other, and it ends after the last: alone it takes a twentieth of
+a core."""
 REPEATING = (
     *("promql", "backtest", "local_run", "broker", "broker_process", "training", "collectors", "history_sql"),
     *("api_conflicts", "api_contract", "api_history", "api_races", "api_real_flow", "api_resume", "api_steering"),
@@ -76,6 +80,8 @@ SPARED = {
 
 _coverage = coverage.Coverage.current()
 """What measures this process, if anything does."""
+_apache: list[ApacheKafka] = []
+"""The one that runs."""
 _prefixes = itertools.count()
 _variant = pytest.StashKey[int]()
 
@@ -140,8 +146,9 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Those first that start Kafka. Without the compiler only lines are to be seen, and some variants show them."""
-    items.sort(key=lambda item: item.path.name not in RESTARTING)
+    """Those first that start Kafka, then those that need it. Without the compiler only lines are to be seen, and some
+    variants show them."""
+    items.sort(key=lambda item: (item.path.name not in RESTARTING, item.path.name not in WITH_APACHE))
     seen = Counter[str]()
     for item in items:
         name = item.nodeid.partition("[")[0]
@@ -152,8 +159,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item.stash[_variant] < VARIANTS]
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    gc.disable()  # what is imported and collected stays: to look through it takes a sixth of this
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_collection_finish() -> None:
     gc.freeze()  # modules and tests are never garbage, and looking through them takes a tenth of the time
+    gc.set_threshold(YOUNG_OBJECTS, 10, 10)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -184,10 +201,14 @@ def _shows_lines(item: pytest.Item) -> bool:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
     if _coverage is not None:
         _measure(_coverage, wanted=_shows_lines(item))
-    return (yield)
+    done = yield
+    if nextitem is None or nextitem.path.name not in WITH_APACHE:
+        while _apache:
+            _apache.pop().stop()
+    return done
 
 
 def _measure(measuring: coverage.Coverage, wanted: bool) -> None:
@@ -238,6 +259,7 @@ def apache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
         pytest.skip(reason)
     kafka = ApacheKafka(free_port(), _folder(tmp_path_factory))
     kafka.start()
+    _apache.append(kafka)
     yield kafka
     kafka.stop()
 
