@@ -19,7 +19,7 @@ import numpy as np
 
 @numba.njit(cache=True)
 def deep(x):
-    return np.sort(np.full(3, x))[1]
+    return np.full(3, x)[1]
 
 @numba.njit(cache=True)
 def inner(x):
