@@ -28,6 +28,7 @@ from tests.apis import RunningApi, api_process, api_settings
 from tests.benchmarks.api_fill import SERIES, START_MS, STEP_MS, detector_of, fill
 from tests.benchmarks.api_topics import add_by_rest, write_topics
 from tests.benchmarks.flow_process import broker_with_topics
+from tests.benchmarks.host import watch_host
 from tests.benchmarks.matching import labels_of
 from tests.brokers import ROOT
 
@@ -116,12 +117,13 @@ def measure(api: RunningApi, kinds: dict[str, list[str]], clients: int, seconds:
         assert process.stdin is not None
         assert process.stdout is not None
         for kind, paths in kinds.items():
-            before_s, clients_s = cpu_s(api.process), cpu_s(process)
+            before_s, clients_s, stolen_share = cpu_s(api.process), cpu_s(process), watch_host()
             process.stdin.write(json.dumps(paths) + "\n")
             process.stdin.flush()
             answer = json.loads(process.stdout.readline())
             spent_s = {"cpu_us": cpu_s(api.process) - before_s, "clients_cpu_us": cpu_s(process) - clients_s}
             found[kind] = {**answer, **{name: 1e6 * one / answer["requests"] for name, one in spent_s.items()}}
+            found[kind]["stolen_percent"] = 100 * stolen_share()
             shown = " ".join(f"{key} {value:.1f}" for key, value in found[kind].items())
             sys.stderr.write(f"{kind:28} {shown}\n")
     return found

@@ -33,6 +33,7 @@ from connectors.detector import DetectorConfig
 from connectors.settings import KafkaSettings
 from flows.detectors.registry import KINDS
 from tests.benchmarks.flow_process import FlowProcess, await_judged, broker_with_topics
+from tests.benchmarks.host import watch_host
 from tests.benchmarks.load import Record, labels_of
 from tests.benchmarks.pipeline import AUTO_THRESHOLD
 from tests.brokers import ROOT, free_port
@@ -242,7 +243,8 @@ def run(kind: str) -> dict[str, float]:
         api = stack.enter_context(process("api.app", api_port, environment, home / "api.log"))
         config = config_of(kind).model_dump(mode="json")
         httpx.post(api + "/api/detectors", json=config).raise_for_status()
-        return asyncio.run(measure(api, ingest, flow, kind))
+        stolen_share = watch_host()
+        return {**asyncio.run(measure(api, ingest, flow, kind)), "stolen_share": stolen_share()}
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from typing import Any
 from connectors.detector import DetectorConfig
 from connectors.settings import KafkaSettings
 from tests.benchmarks.flow_process import Cost, Feeder, FlowProcess, await_judged, broker_with_topics
+from tests.benchmarks.host import watch_host
 from tests.benchmarks.load import SHARDS, START_MS, STEP_MS, Load
 from tests.brokers import ROOT, free_port
 
@@ -166,7 +167,8 @@ def main(arguments: Sequence[str]) -> None:
     names = [name for name in arguments if not name.startswith("--")] or list(PARTS)
     results: dict[str, Any] = {}
     for name in names:
-        results[name] = PARTS[name]()
+        stolen_share = watch_host()
+        results[name] = {**PARTS[name](), "stolen_share": stolen_share()}
         if "--json" not in arguments:
             print(f"{name}: " + ", ".join(f"{key} {value:,.4g}" for key, value in results[name].items()), flush=True)
     results |= ratios(results)

@@ -27,6 +27,7 @@ from connectors.settings import KafkaSettings
 from tests.anomalies import make_anomaly
 from tests.apis import api_process, api_settings
 from tests.benchmarks.flow_process import broker_with_topics
+from tests.benchmarks.host import watch_host
 from tests.brokers import ROOT
 
 CLIENTS, STUCK = 1_000, 10
@@ -71,7 +72,7 @@ def run(clients: int, stuck: int) -> dict[str, float]:
         assert listener.stdout is not None
         assert listener.stdout.readline().strip() == "ready"
         before_bytes, before_s = server.memory_info().rss, sum(server.cpu_times()[:2])
-        most_bytes = before_bytes
+        most_bytes, stolen_share = before_bytes, watch_host()
         for number in range(BURSTS):
             burst(settings, 1 + number * RATE * BURST_S)
             most_bytes = max(most_bytes, server.memory_info().rss)
@@ -86,6 +87,7 @@ def run(clients: int, stuck: int) -> dict[str, float]:
             "cut_off": api.metric("tocsin_api_socket_clients_closed_total", reason="slow"),
             "server_cpu_s": sum(server.cpu_times()[:2]) - before_s,
             "grown_mib": (most_bytes - before_bytes) / 2**20,
+            "stolen_percent": 100 * stolen_share(),
         }
 
 
