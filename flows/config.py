@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -77,6 +78,17 @@ class CompiledDetector:
         more = [f"{name}={value!r}" for name, value in unusual_of(c).items()]  # what is usual is left out: ids stay
         more += [] if c.calibrate else ["uncalibrated"]
         return (self.program.kind, self.program.params, c.shape, c.tenant, str(self.selector), *limits, *group, *more)
+
+    @property
+    def meaning(self) -> tuple[str, ...]:
+        """``computes`` as it is however groups and lists of parameters are written: their order tells nothing."""
+        given = json.loads(self.program.params)
+        params = {name: sorted(set(value)) if isinstance(value, list) else value for name, value in given.items()}
+        group = () if self.plan is None else (repr(self.plan.meaning),)
+        written = {self.program.params: json.dumps(params, sort_keys=True)}
+        if self.plan is not None:
+            written[self.plan.group.model_dump_json()] = ""
+        return (*(written.get(one, one) for one in self.computes), *group)
 
     def keys_for(self, labels: Mapping[str, str], *, counter: bool) -> list[ProgramKey | GatherKey]:
         """The programs that a series of interest is put into; ``counter`` decides what ``auto`` means."""

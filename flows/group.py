@@ -59,6 +59,15 @@ class GroupPlan:
         return 1000 * self.group.step_s
 
     @property
+    def meaning(self) -> Group:
+        """The group however it is written: order tells nothing, no labels are none, and defaults are told."""
+        by, without = (None if names is None else tuple(sorted(names)) for names in (self.group.by, self.group.without))
+        of = None if self.group.denominator is None else str(self.selectors[DENOMINATOR])
+        range_s = self.range_steps * self.group.step_s
+        changes = {"by": by or None, "without": without, "range_s": range_s, "denominator": of}
+        return self.group.model_copy(update=changes)
+
+    @property
     def grace_ms(self) -> int:
         """How long log time must be past the end of a step."""
         return 1000 * self.group.grace_s

@@ -15,6 +15,8 @@ from flows.validator import ConfigError
 
 MAX_DETECTORS = 10_000
 LEVEL = 3
+SEASONAL = "seasonal"
+"""The kind that takes lists, of days, in whose order nothing lies."""
 MAX_COMPILED = 2 * MAX_DETECTORS
 """Detectors that are kept compiled for blocks that have not come so far."""
 
@@ -109,7 +111,20 @@ class DetectorTable:
     def twin_of(self, compiled: CompiledDetector) -> Detector | None:
         """Another detector that would say the same of the same series."""
         twin = self._by_computation.get(compiled.digest)
+        if twin is None:
+            twin = self._written_otherwise(compiled)
         return self.compiled[twin].source if twin is not None and twin != compiled.source.id else None
+
+    def _written_otherwise(self, compiled: CompiledDetector) -> str | None:
+        """One that means the same in other words. The log takes it: it knows those that an older version took."""
+        if compiled.plan is None and compiled.program.kind != SEASONAL:
+            return None  # what is not a group or a list of days can be written in one way
+        kind, meaning = compiled.program.kind, compiled.meaning
+        alike = (
+            one for one in self.compiled.values() if one.program.kind == kind and one.selector == compiled.selector
+        )
+        same = [one.source.id for one in alike if one.meaning == meaning]
+        return None if compiled.source.id in same else next(iter(same), None)
 
     def put(self, compiled: CompiledDetector) -> None:
         """Let a detector stand, whatever stood under its id before."""

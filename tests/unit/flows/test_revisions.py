@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import flows.revisions
-from connectors.detector import Detector, DetectorConfig, DetectorRevision
+from connectors.detector import Detector, DetectorConfig, DetectorRevision, Group
 from flows.config import CompiledDetector, compile_config
 from flows.revisions import CompileOnce, DetectorTable, Outcome
 from tests.streams import config
@@ -61,6 +61,33 @@ def test_a_twin_is_refused_until_the_other_is_gone() -> None:
     assert table.apply(revision("a", 3, config())) is Outcome.DUPLICATE
     table.apply(revision("b", 1, None))
     assert table.apply(revision("a", 3, config())) is Outcome.APPLIED
+
+
+SAME = [
+    (config(group=Group(by=("a", "b"))), config(group=Group(by=("b", "a")))),
+    (config(group=Group()), config(group=Group(by=()))),
+    (config(shape="rate", group=Group(by=("a",))), config(shape="rate", group=Group(by=("a",), range_s=60))),
+    (config(group=Group(denominator="n")), config(group=Group(denominator='{__name__="n"}'))),
+    (config(kind="seasonal", params={}), config(kind="seasonal", params={"holidays": [], "weekend": ["sun", "sat"]})),
+]
+"""Each says the same twice, in other words."""
+
+
+@pytest.mark.parametrize(("one", "other"), SAME)
+def test_who_says_the_same_in_other_words_is_a_twin_that_the_log_takes(
+    one: DetectorConfig, other: DetectorConfig
+) -> None:
+    table = DetectorTable()
+    table.apply(revision("a", 0, one))
+    proposed = compile_config(Detector(id="b", revision=1, config=other, author="ann", updated_ms=5))
+    twin = table.twin_of(proposed)
+    assert twin is not None
+    assert twin.id == "a"
+    assert table.apply(revision("b", 0, other)) is Outcome.APPLIED, "an older version let both stand"
+    assert table.twin_of(table.compiled["b"]) is None, "so that it can be stopped and started"
+    more = {"group": other.group.model_copy(update={"step_s": 30})} if other.group else {"params": {"memory": 9}}
+    changed = other.model_copy(update=more)
+    assert table.twin_of(compile_config(Detector(id="c", revision=1, config=changed, author="", updated_ms=5))) is None
 
 
 def test_there_is_a_bound_for_new_ones_only(monkeypatch: pytest.MonkeyPatch) -> None:
