@@ -50,6 +50,7 @@ class RuleProposal(Message):
         labels = anomaly.signal.labels if self.labels is None else self.labels
         fields: dict[str, Any] = {
             "detector": None if self.any_detector else anomaly.detector.id,
+            "tenant": anomaly.tenant,
             "labels": dict(sorted(labels.items())[:MOST_LABELS]),
             "direction": None if self.any_direction else anomaly.direction,
             "from_minute": self.from_minute,
@@ -98,4 +99,4 @@ def _fitting(rule: Rule, events: Sequence[bytes]) -> list[str]:
 
 
 def _fits(rule: Rule, event: Anomaly) -> bool:
-    return rule.hides(event.detector.id, event.signal.labels, event.direction, event.start_ms)
+    return rule.hides(event.detector.id, event.tenant, event.signal.labels, event.direction, event.start_ms)

@@ -52,6 +52,7 @@ class Rule(Record):
     """Which episodes are not told, from where the flow meets it in its log until ``expires_ms`` of log time."""
 
     detector: Annotated[str | None, Field(max_length=64, description="its id; null: of every detector")] = None
+    tenant: Annotated[str | None, Field(max_length=150, description="whose; null: an older version did not say")] = None
     labels: dict[str, str] = Field(
         default={}, max_length=MOST_LABELS, description="that the signal has, with just these values"
     )
@@ -70,10 +71,11 @@ class Rule(Record):
             raise ValueError(message)
         return self
 
-    def hides(self, detector: str, labels: Mapping[str, str], direction: Direction, start_ms: int) -> bool:
+    def hides(self, detector: str, tenant: str, labels: Mapping[str, str], direction: Direction, start_ms: int) -> bool:
         """Whether it fits an episode that began at this time."""
         return (
             self.detector in (None, detector)
+            and self.tenant in (None, tenant)
             and self.direction in (None, direction)
             and self.labels.items() <= labels.items()
             and self._is_time(start_ms)

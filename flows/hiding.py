@@ -31,9 +31,8 @@ class Hiding:
         anomaly = _id_of(watched, state)
         if kind == OPENED:
             direction = Direction.UP if state["direction"] > 0 else Direction.DOWN
-            rule = self._rules.hiding(
-                watched.detector.source.id, watched.signal.labels, direction, int(state["start_ms"])
-            )
+            source, start_ms = watched.detector.source, int(state["start_ms"])
+            rule = self._rules.hiding(source.id, source.config.tenant, watched.signal.labels, direction, start_ms)
             if rule is None:
                 return kind
             self.hidden[anomaly] = rule

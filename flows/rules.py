@@ -66,9 +66,11 @@ class Rules:
             del self.standing[over]
             self._of.clear()
 
-    def hiding(self, detector: str, labels: Mapping[str, str], direction: Direction, start_ms: int) -> str | None:
+    def hiding(
+        self, detector: str, tenant: str, labels: Mapping[str, str], direction: Direction, start_ms: int
+    ) -> str | None:
         """Id of the first rule that fits an episode."""
-        fit = (one.id for one in self.of(detector) if one.rule.hides(detector, labels, direction, start_ms))
+        fit = (one.id for one in self.of(detector) if one.rule.hides(detector, tenant, labels, direction, start_ms))
         return next(fit, None)
 
     def of(self, detector: str) -> tuple[Standing, ...]:

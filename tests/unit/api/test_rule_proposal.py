@@ -6,6 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from api.anomaly import NewVerdict
+from api.rule_proposal import RuleProposal
+from tests.anomalies import make_anomaly
 
 
 @pytest.mark.parametrize(
@@ -28,3 +30,10 @@ def test_a_rule_that_nobody_can_mean_is_refused(given: dict[str, Any], problem: 
 )
 def test_a_verdict_may_be_taken_back_and_a_rule_may_hold_over_midnight(given: dict[str, Any]) -> None:
     assert NewVerdict.model_validate(given).verdict == given["verdict"]
+
+
+def test_a_rule_is_of_the_tenant_of_its_anomaly() -> None:
+    """Of any detector, too: what one tenant expects says nothing of another's signals."""
+    anomaly = make_anomaly(1).model_copy(update={"tenant": "a"})
+    rule = RuleProposal(any_detector=True, labels={"job": "x"}).rule_for(anomaly, 5)
+    assert (rule.detector, rule.tenant) == (None, "a")

@@ -163,7 +163,7 @@ def test_rules_are_bounded_and_come_back_from_a_snapshot(monkeypatch: pytest.Mon
 )
 def test_times_of_day_may_lie_around_midnight(hours: tuple[int, int], minute: int, fits: bool) -> None:
     rule = Rule(detector="d", from_minute=hours[0], to_minute=hours[1], expires_ms=MAX_TIME_MS)
-    assert rule.hides("d", {}, Direction.UP, (20_000 * 1440 + minute) * 60_000) is fits
+    assert rule.hides("d", "anonymous", {}, Direction.UP, (20_000 * 1440 + minute) * 60_000) is fits
 
 
 @pytest.mark.parametrize(
@@ -172,3 +172,10 @@ def test_times_of_day_may_lie_around_midnight(hours: tuple[int, int], minute: in
 def test_rules_without_bounds_are_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"name a detector or a label|both ends are named|at most 16"):
         Rule(expires_ms=1, **fields)
+
+
+@pytest.mark.parametrize(("of", "fits"), [("a", True), ("b", False), (None, True)])
+def test_a_rule_is_of_one_tenant(of: str | None, fits: bool) -> None:
+    """One that an older version wrote names none, and is of all."""
+    rule = Rule(tenant=of, labels={"job": "x"}, expires_ms=5)
+    assert rule.hides("d", "a", {"job": "x"}, Direction.UP, 4) is fits
