@@ -16,6 +16,8 @@ TIMES_LIMIT = 1e6
 """Beyond, what was expected is next to nothing."""
 SAME = 0.02
 """Nearer to 1, a ratio says nothing: then the difference is told."""
+WHOLE_FROM = 999.5
+"""What three digits would round up to a thousand is told in whole numbers as well."""
 PLAIN_LIMIT = 1e15
 """Larger numbers are told with an exponent."""
 WEEKS_PER_YEAR = 52.1775
@@ -133,6 +135,6 @@ def duration(length_ms: float) -> str:
 
 def number(value: float) -> str:
     """Three digits, all of a whole number's."""
-    if 1000.0 <= abs(value) < PLAIN_LIMIT:
+    if WHOLE_FROM <= abs(value) < PLAIN_LIMIT:
         return f"{value:.0f}"
     return f"{value:.3g}"
