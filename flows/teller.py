@@ -37,9 +37,8 @@ LANES_PER_TURN, MAX_TURNS = 500, 10
 """One of thousands of lanes is looked at more rarely: that takes as long as judging a quarter of their samples."""
 PER_CONTROL = 64
 """Detectors told of at the control records of one second, on all partitions together, and in a second of the process's
-own clock, of which a quarter while the flow catches up: at 0.2 ms each, and 1 ms with all signals named, some per cent
-of a core. With 10,000 detectors on 8 partitions, of which all change, each is told of every 20 minutes; new ones at
-once."""
+own clock: at 0.2 ms each, and 1 ms with all signals named, some per cent of a core. With 10,000 detectors on 8
+partitions, of which all change, each is told of every 20 minutes; new ones at once."""
 MAX_LANES = 200_000
 """Lanes looked at for one control record, but for a detector that has more by itself: some 10 ms."""
 PARTITION_EVERY_MS = 30_000
@@ -161,11 +160,12 @@ class Teller:
         if self._next >= _order(log_ms + 1000, ""):  # as at most control records of a flow that catches up
             return
         most = max(1, PER_CONTROL // partitions)
-        if self._pace is not None:
-            most = self._pace.left(most, log_ms)
-        if not most:
+        left = most if self._pace is None else self._pace.left()
+        if not left:
             return
-        numbers = self._due(watch, log_ms, most)
+        numbers = self._due(watch, log_ms, most if self._pace is None else min(most, self._pace.per_s))
+        if len(numbers) > left:  # later, together: that costs less than one by one
+            return
         if len(numbers):
             self._tell_of(numbers, watch, episodes, log_ms)
         if self._pace is not None:
