@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from api.settings import http_url
 from connectors.messages import Message
+from connectors.sources import loki, prometheus
 from connectors.sources.client import Endpoint
 from flows.validator import ConfigError
 
@@ -41,7 +42,7 @@ class SourceKind(StrEnum):
     LOKI = "loki"
 
 
-API_PATHS = {SourceKind.PROMETHEUS: "/api/v1", SourceKind.LOKI: "/loki/api/v1"}
+API_PATHS = {SourceKind.PROMETHEUS: prometheus.API, SourceKind.LOKI: loki.API}
 """What clients add to ``url``."""
 
 
