@@ -9,6 +9,7 @@ from fastapi import Response
 from pydantic import AfterValidator, Field, TypeAdapter
 
 from api.json_route import JSON
+from api.names import among
 from api.problems import ApiError, Code
 from api.router import Router
 from connectors.messages import Message
@@ -24,15 +25,7 @@ ROWS = 1024
 """Memory is that of so many signals, divided by them."""
 
 
-def known_kind(kind: str) -> str:
-    """A kind that there is; raises ``ValueError``, as pydantic's validators do."""
-    if kind not in KINDS:
-        message = f"must be one of {', '.join(sorted(KINDS))}"
-        raise ValueError(message)
-    return kind
-
-
-KindName = Annotated[str, AfterValidator(known_kind), Field(json_schema_extra={"enum": list(KINDS)})]
+KindName = Annotated[str, AfterValidator(among(sorted(KINDS))), Field(json_schema_extra={"enum": list(KINDS)})]
 
 
 class DetectorKind(Message):

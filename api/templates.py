@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Query
 from pydantic import AfterValidator, Field
 
+from api.names import among
 from api.problems import ApiError, Code
 from api.router import Router
 from api.template_catalogue import TEMPLATES, Template
@@ -29,15 +30,7 @@ BEFORE = '{__name__=~".+",'
 FAMILIES = tuple(dict.fromkeys(one.family for one in TEMPLATES.values()))
 
 
-def known_family(family: str) -> str:
-    """A family that there is; raises ``ValueError``, as pydantic's validators do."""
-    if family not in FAMILIES:
-        message = f"must be one of {', '.join(FAMILIES)}"
-        raise ValueError(message)
-    return family
-
-
-Family = Annotated[str, AfterValidator(known_family), Field(json_schema_extra={"enum": list(FAMILIES)})]
+Family = Annotated[str, AfterValidator(among(FAMILIES)), Field(json_schema_extra={"enum": list(FAMILIES)})]
 
 
 class Templates(Message):
