@@ -25,6 +25,7 @@ from api.shared import Shared
 from api.socket_messages import SYSTEM, TRAINING
 from api.sources import Sources
 from api.store import Store
+from api.store_reader import StoreReader
 from api.stored_sources import StoredSources
 from api.told import Told
 from api.topic_mark import learn_mark
@@ -66,6 +67,7 @@ class Context:
         self.feed = Feed(self.recent, self.backlog, self.meters, **bounds)
         self.history = History(settings, self.store, self.meters, now_ms)
         self.feedback = FeedbackLog(settings, self.store, self.meters)
+        self.copying = StoreReader(settings, self.store, self.history, self.feedback)
         self.shared = Shared(self.meters)
         self.joined: Joined[bytes] = Joined()
         self.upkeep = Upkeep(settings.api_broker_health)
@@ -97,12 +99,15 @@ class Context:
         """Begin to read all topics from their start; ready when no part of ``components`` is down."""
         # one reader of all: to wait for nothing costs a request a second and reader
         handle = on_loop(asyncio.get_running_loop(), self._handle)
-        self.follower = Follower(self.settings, tuple(self.topics.values()), handle)
+        unhurried = (
+            self.topics[STATUS],
+        )  # each partition tells of itself every half minute, also when nothing happens
+        self.follower = Follower(self.settings, tuple(self.topics.values()), handle, unhurried=unhurried)
         for name, topic in self.topics.items():
             self.meters.lag.labels(topic).set_function(partial(self.follower.lag, topic))
             self.meters.ready.labels(topic).set_function(partial(self.loaded, name))
         self.history.start()
-        self.feedback.start()
+        self.copying.start()
         self._watch = asyncio.create_task(self._watch_follower())
         self._wake = asyncio.create_task(self.feed.wake_clients())
         self.collecting.start()
@@ -121,8 +126,7 @@ class Context:
         await self.revisions.stop()
         await asyncio.to_thread(self.replays.stop)
         await self.upkeep.stop()
-        await self.feedback.stop()
-        await self.history.stop()
+        await self.copying.stop()
         await self.collecting.stop()
         await self.sources.stop()
         await self.store.stop()
@@ -168,6 +172,8 @@ class Context:
         }
         for topic, run in groupby(records, lambda record: record.topic):
             handlers[topic](list(run))
+        if any(record.topic != self.topics[STATUS] for record in records):
+            self.copying.nudge()
 
     def _handle_status(self, records: Sequence[Received]) -> None:
         self.told.handle(records)

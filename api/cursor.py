@@ -40,5 +40,5 @@ class Cursor(NamedTuple):
 
 
 def mark_of(identity: str) -> str:
-    """Eight digits for what ``connectors.topics.topic_identity`` says."""
+    """Eight digits for what ``connectors.topics.topic_identities`` says."""
     return hashlib.sha256(identity.encode()).hexdigest()[:8]

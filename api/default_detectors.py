@@ -13,7 +13,7 @@ from api.journal import publish
 from connectors.clock import wall_clock_ms
 from connectors.detector import DetectorConfig, DetectorRevision, Shape
 from connectors.errors import TocsinError
-from connectors.follower import TopicLog
+from connectors.follower import Follower
 from connectors.settings import KafkaSettings
 from connectors.startup import start_process
 
@@ -84,9 +84,9 @@ def first_revisions(time_ms: int) -> list[DetectorRevision]:
 
 def write_defaults(settings: KafkaSettings, time_ms: int) -> int:
     """Write the defaults unless the detector log holds any record; returns how many were written."""
-    with TopicLog(settings, settings.topics.detectors) as known:
-        known.wait_caught_up(READ_TIMEOUT_S)
-        if known.position > 0:
+    with Follower(settings, settings.topics.detectors, lambda _: None) as log_of_detectors:
+        log_of_detectors.wait_caught_up(READ_TIMEOUT_S)
+        if log_of_detectors.position(0) > 0:
             return 0
     revisions = first_revisions(time_ms)
     publish(settings, revisions)

@@ -31,11 +31,11 @@ WAITING_MOST = 64
 
 
 class FeedbackLog(StoredTopic[Line]):
-    """Copies the topic into the store from ``start`` to ``stop``, and writes to it; all of it on the event loop."""
+    """The topic of feedback in the store, and in memory what was said lately; all of it on the event loop."""
 
     def __init__(self, settings: ApiSettings, store: Store, meters: ApiMeters) -> None:
         topic = settings.topics.feedback
-        super().__init__(settings, store, Copied(topic, _line, write_lines, lambda _: None))
+        super().__init__(store, Copied(topic, _line, write_lines, lambda _: None))
         self._kafka = settings
         self._meters = meters
         self._said: dict[str, Said] = {}

@@ -23,10 +23,10 @@ SWEEP_S = 60.0
 
 
 class History(StoredTopic[Row]):
-    """Reads and forgets from ``start`` to ``stop``."""
+    """The topic of anomalies in the store; forgets from ``start`` to ``stop``."""
 
     def __init__(self, settings: ApiSettings, store: Store, meters: ApiMeters, now_ms: Callable[[], int]) -> None:
-        super().__init__(settings, store, Copied(settings.topics.anomalies, self._row, write_rows, self._tell))
+        super().__init__(store, Copied(settings.topics.anomalies, self._row, write_rows, self._tell))
         self._meters = meters
         self._now_ms = now_ms
         self._retention = Retention(settings.api_history_days, settings.api_history_rows)
@@ -39,8 +39,7 @@ class History(StoredTopic[Row]):
         return f"the history is not complete yet, ask again: {self.component().reason}"
 
     def start(self) -> None:
-        """Begin to read, and to forget what is too old."""
-        super().start()
+        """Begin to forget what is too old."""
         self._sweeping = asyncio.create_task(self._sweep_for_ever())
 
     async def stop(self) -> None:

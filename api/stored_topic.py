@@ -1,4 +1,4 @@
-"""A topic of Kafka copied into the store, by a reader of its own that waits for the store and loses nothing.
+"""A topic of Kafka copied into the store: how far it is, and what waits for it. ``StoreReader`` reads it.
 
 How far the topic was read stands in the store, written in the transaction that writes the events. So a killed process
 goes on where it was, a store that was down for a while is caught up, and a topic that was made anew is read from its
@@ -11,28 +11,19 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
 from sqlalchemy import Connection
 
-from api.history_rows import forget_offsets, read_offsets_of
-from api.settings import ApiSettings
 from api.store import Store
-from connectors.errors import Misplaced, Overloaded, TocsinError, Unavailable
+from connectors.errors import Overloaded, Unavailable
 from connectors.follower import Follower
 from connectors.probes import Component, degraded_if
 from connectors.received import Received
-from connectors.topics import topic_identity
 
 log = logging.getLogger(__name__)
 
-BATCH_RECORDS = 500
-"""Events in one transaction: some 50 ms of SQLite, in which another writer waits."""
 PAUSE_S = 1.0
-LOOK_S = 0.5
-CONNECT_S = 1.0
-"""How long one attempt to ask Kafka who it is may take; a process that ends waits for it."""
 R = TypeVar("R")
 
 
@@ -49,36 +40,29 @@ class Copied(NamedTuple, Generic[R]):
 
 
 class StoredTopic(Generic[R]):
-    """Reads from ``start`` to ``stop``; all its state is touched on the event loop alone."""
+    """One topic, until ``stop``; all its state is touched on the event loop alone."""
 
-    def __init__(self, settings: ApiSettings, store: Store, copied: Copied[R]) -> None:
-        self._settings = settings
+    def __init__(self, store: Store, copied: Copied[R]) -> None:
+        self.topic = copied.topic
         self._copied = copied
-        self._topic = copied.topic
         self._store = store
+        self._identity = ""
         self._positions: dict[int, int] = {}
         self._moved = asyncio.Condition()
         self._stopping = asyncio.Event()
         self._follower: Follower | None = None
-        self._reading: asyncio.Task[None] | None = None
         self._trouble = "not read yet"
         self.version = 0
         """Counts changes of the tables."""
 
-    def start(self) -> None:
-        """Begin to read."""
-        self._reading = asyncio.create_task(self._read_for_ever())
-
     @property
     def lag(self) -> int:
         """Records that are not in the store yet, as far as the last fetches tell."""
-        return 0 if self._follower is None else self._follower.lag()
+        return 0 if self._follower is None else self._follower.lag(self.topic)
 
     async def stop(self) -> None:
         """End; what is not written yet is read again at the next start."""
         self._stopping.set()
-        if self._reading is not None:
-            await self._reading
 
     def component(self) -> Component:
         """Whether it keeps up, for the probes."""
@@ -90,7 +74,7 @@ class StoredTopic(Generic[R]):
 
     def _position(self, partition: int) -> int:
         """What the reader knows counts too: where an empty partition begins was never written."""
-        read = 0 if self._follower is None else self._follower.position(partition)
+        read = 0 if self._follower is None else self._follower.position(partition, self.topic)
         return max(self._positions.get(partition, 0), read)
 
     async def reach(self, seen: Mapping[int, int], timeout_s: float) -> bool:
@@ -103,61 +87,37 @@ class StoredTopic(Generic[R]):
                 return True
         return False
 
-    async def _read_for_ever(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                await self._follow()
-            except (Unavailable, Overloaded) as error:
-                self._trouble = str(error)
-            except Exception as error:  # whatever it is, the live part goes on, and this is tried again
-                log.exception("store: reading %s ended and begins anew", self._topic)
-                self._trouble = repr(error)
-            if not self._stopping.is_set():
-                await self._pause(PAUSE_S)
-
-    async def _follow(self) -> None:
-        """Read from where the store is until an error or the stop."""
-        patient = self._settings.model_copy(update={"delivery_timeout_s": CONNECT_S})
-        topic = await asyncio.to_thread(topic_identity, patient, self._topic)
-        offsets = await self._store.read(lambda connection: read_offsets_of(connection, topic))
+    def begin(self, identity: str, positions: Mapping[int, int]) -> None:
+        """It is read from what the store says of this very topic."""
         self._trouble = "not read yet"
-        self._positions = dict(offsets)
-        handle = partial(self._hand_over, asyncio.get_running_loop(), topic)
-        self._follower = Follower(self._settings, self._topic, handle, offsets=offsets)
-        try:
-            while not self._stopping.is_set() and self._follower.error is None:
-                self._look()
-                await self._pause(LOOK_S)
-            error = self._follower.error
-        finally:
-            await asyncio.to_thread(self._follower.stop)
-            self._follower = None
-        if isinstance(error, Misplaced):
-            log.warning("store: %s: reading it from its beginning", error)
-            await self._store.write(lambda connection: forget_offsets(connection, topic))
-        if isinstance(error, TocsinError):
-            raise Unavailable(str(error))
-        if error is not None and not self._stopping.is_set():
-            raise error
+        self._identity = identity
+        self._positions = dict(positions)
 
-    def _look(self) -> None:
+    def follow(self, follower: Follower | None) -> None:
+        """Who reads it now; None: nobody."""
+        self._follower = follower
+
+    def end(self, trouble: str) -> None:
+        """Reading it ended, and why."""
+        self._trouble = trouble
+
+    def look(self) -> None:
         """What /health is to say of it."""
         follower = self._follower
         if follower is None or self._trouble.startswith(self._store.place):
             return
-        lag = follower.lag()
-        behind = "" if follower.caught_up() else f"{lag} records of {self._topic} are not in the store yet"
+        behind = (
+            "" if follower.caught_up(self.topic) else f"{self.lag} records of {self.topic} are not in the store yet"
+        )
         self._trouble = follower.missing_reason() or behind
 
-    def _hand_over(self, loop: asyncio.AbstractEventLoop, topic: str, records: Sequence[Received]) -> None:
-        """In the reader's thread: decode, and wait until the store has it, for as long as that takes."""
-        for start in range(0, len(records), BATCH_RECORDS):
-            batch = records[start : start + BATCH_RECORDS]
-            rows = [row for row in map(self._copied.row_of, batch) if row is not None]
-            offsets = {record.partition: record.offset + 1 for record in batch}
-            asyncio.run_coroutine_threadsafe(self._keep(topic, rows, offsets), loop).result()
+    def rows(self, records: Sequence[Received]) -> list[R]:
+        """What is written of them; called in the reader's thread."""
+        return [row for row in map(self._copied.row_of, records) if row is not None]
 
-    async def _keep(self, topic: str, rows: Sequence[R], offsets: Mapping[int, int]) -> None:
+    async def keep(self, rows: Sequence[R], offsets: Mapping[int, int]) -> None:
+        """Write them, for as long as that takes; raises ``Unavailable`` when stopped meanwhile."""
+        topic = self._identity
         while not self._stopping.is_set():
             try:
                 counts = await self._store.write(

@@ -41,8 +41,8 @@ class Pace(NamedTuple):
 
 
 BUSY = Pace(timedelta(milliseconds=25), 20_000_000)
-IDLE = Pace(timedelta(milliseconds=100), 80_000_000)
-"""For a reader that has met nothing but control records for some seconds: what comes next may wait a tenth of one."""
+IDLE = Pace(timedelta(milliseconds=200), 80_000_000)
+"""For a reader that has met nothing but control records for some seconds: what comes next may wait a fifth of one."""
 POSITION_VERSION = 1
 MAX_OUTSTANDING = 10_000
 """Sends that a process may have unconfirmed; at 1 kB an event this is 10 MB."""

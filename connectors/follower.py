@@ -1,16 +1,14 @@
-"""Reading a topic from start to end and on, in one thread, without a consumer group.
+"""Reading topics from start to end and on, in one thread, without a consumer group.
 
-``Follower`` hands records to a callback; ``TopicLog`` keeps the records of a small one-partition topic and answers
-"all from this offset to that one". Both survive a broker that restarts with its data, and die loudly, with
-``ForeignOffsets``, when it comes back without.
+A ``Follower`` hands records to a callback. It survives a broker that restarts with its data, and dies loudly, with
+``ForeignOffsets``, when that comes back without.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
@@ -19,7 +17,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import OffsetOutOfRangeError
 
 from connectors.answers import Answers
-from connectors.errors import ForeignOffsets, Overloaded, Unavailable
+from connectors.errors import ForeignOffsets, Unavailable
 from connectors.fetch_wait import FetchWait
 from connectors.held_consumer import HeldConsumer
 from connectors.kafka_clients import LIST_TIMEOUT_MS, make_consumer, unavailable
@@ -27,10 +25,9 @@ from connectors.received import Received, receive, topic_partitions
 from connectors.settings import KafkaSettings
 
 CONNECT_S = 0.5
+REST_S = 10.0
 EMPTY_POLLS_BEFORE_FOREIGN = 2
 """A high watermark below our position is believed when it stands for so many polls without a record."""
-LOG_MAX_BYTES = 256 * 1024 * 1024
-"""Bound of a ``TopicLog``: some 200,000 detector revisions of 1 kB, beyond what one flow could apply."""
 
 _log = logging.getLogger(__name__)
 
@@ -41,8 +38,12 @@ class Follower:
     An idle follower costs one request a second, however many topics it reads.
 
     ``on_records`` is called in that thread with records in partition order; a TocsinError or other exception from it
-    ends the thread. ``offsets`` (partition to next offset) wins over ``from_beginning``; starting at the end may
-    repeat the last few records, because some brokers tell the end too low.
+    ends the thread. ``offsets`` (topic to partition to next offset) wins over ``from_beginning``; starting at the end
+    may repeat the last few records, because some brokers tell the end too low. Records of ``unhurried`` topics do not
+    make it ask more often: the embedded broker may keep what follows them for a second.
+
+    One that ``rests`` asks every ``REST_S`` only while nothing comes, until somebody who knows that something is there
+    calls ``nudge``.
     """
 
     def __init__(
@@ -51,7 +52,9 @@ class Follower:
         topics: str | Sequence[str],
         on_records: Callable[[list[Received]], None],
         from_beginning: bool = True,
-        offsets: Mapping[int, int] | None = None,
+        offsets: Mapping[str, Mapping[int, int]] | None = None,
+        unhurried: Collection[str] = (),
+        rests: bool = False,
     ) -> None:
         self.topics = (topics,) if isinstance(topics, str) else tuple(topics)
         self.topic = ", ".join(self.topics)
@@ -61,6 +64,10 @@ class Follower:
         self._on_records = on_records
         self._from_beginning = from_beginning
         self._offsets = dict(offsets or {})
+        self._unhurried = frozenset(unhurried)
+        self._rests = rests
+        self._nudged = threading.Event()
+        self._rested_at = 0
         self._positions: dict[TopicPartition, int] = {}
         self._ends: dict[TopicPartition, int] = {}
         self._empty_polls = 0
@@ -126,9 +133,14 @@ class Follower:
             message = f"{self.topic}: not read to its end within {timeout_s} s"
             raise Unavailable(message)
 
+    def nudge(self) -> None:
+        """Something is there to be read: a rest ends. Safe to call from any thread."""
+        self._nudged.set()
+
     def stop(self) -> None:
         """Stop reading and wait for the thread; what is being fetched is not waited for."""
         self._stopping.set()
+        self._nudged.set()
         self._held.close()
         self._thread.join()
 
@@ -154,11 +166,22 @@ class Follower:
         consumer = self._held.hold(connected)
         try:
             self._answers.listen(consumer)
-            wait = FetchWait(consumer)
+            wait = FetchWait(consumer, rests=self._rests)
             while not self._stopping.is_set():
-                wait.saw(data=self._poll(consumer, wait.poll_ms), at_end=self.caught_up())
+                data = self._poll(consumer, wait.poll_ms)
+                wait.saw(data=data or (wait.resting and self._rest()), at_end=self.caught_up())
         finally:
             self._held.close()
+
+    def _rest(self) -> bool:
+        """Ask nothing for a while; whether a nudge has ended it. A broker that is silent is asked until it answers."""
+        if self._answers.count == self._rested_at:
+            return False
+        self._rested_at = self._answers.count
+        with self._answers.pausing():
+            nudged = self._nudged.wait(REST_S)
+        self._nudged.clear()
+        return nudged
 
     def _connect(self) -> KafkaConsumer | None:
         """A consumer where reading begins, however long the broker takes; None when stopped meanwhile."""
@@ -188,14 +211,15 @@ class Follower:
                 starts = consumer.beginning_offsets(partitions, timeout_ms=LIST_TIMEOUT_MS)
             else:
                 starts = consumer.end_offsets(partitions, timeout_ms=LIST_TIMEOUT_MS)
-        positions = {found: self._offsets.get(found.partition, starts[found]) for found in partitions}
+        known = {(topic, number): at for topic, offsets in self._offsets.items() for number, at in offsets.items()}
+        positions = {found: known.get(found, starts[found]) for found in partitions}
         for partition, position in positions.items():
             consumer.seek(partition, position)
         with self._changed:
             self._positions = positions
 
     def _poll(self, consumer: KafkaConsumer, timeout_ms: int) -> bool:
-        """Hand on what came; whether anything did."""
+        """Hand on what came; whether anything did that makes it hurry."""
         try:
             with _held():
                 polled = consumer.poll(timeout_ms)
@@ -213,7 +237,7 @@ class Follower:
             self._ends = {**self._ends, **{partition: end for partition, end in ends.items() if end is not None}}
             self._changed.notify_all()
         self._refuse_foreign(len(received))
-        return bool(received)
+        return any(record.topic not in self._unhurried for record in received)
 
     def _refuse_foreign(self, received: int) -> None:
         """A broker that lost its records answers a fetch beyond its end with silence: see it by the high watermark."""
@@ -227,68 +251,6 @@ class Follower:
                 "it lost its records or is another broker"
             )
             raise ForeignOffsets(message)
-
-
-class TopicLog:
-    """All records of a one-partition topic, kept in memory (at most ``max_bytes``) and followed.
-
-    ``prepare`` is called in the reading thread with records that nobody can read yet. Of records that are not
-    ``wanted`` nothing is kept.
-    """
-
-    def __init__(
-        self, settings: KafkaSettings, topic: str, max_bytes: int = LOG_MAX_BYTES,
-        prepare: Callable[[list[Received]], None] | None = None,
-        wanted: Callable[[Received], bool] | None = None,
-    ) -> None:  # fmt: skip
-        self._records: list[Received] = []
-        self._offsets: list[int] = []
-        self._bytes = 0
-        self._max_bytes = max_bytes
-        self._prepare = prepare
-        self._wanted = wanted
-        self.follower = Follower(settings, topic, self._keep)
-
-    @property
-    def position(self) -> int:
-        """Next offset of the log as far as it was read."""
-        return self.follower.position(0)
-
-    def read(self, start: int, end: int, timeout_s: float) -> list[Received]:
-        """Records with ``start <= offset < end``, waiting until the log was read up to ``end``.
-
-        Raises ``Unavailable`` past the time-out, or the error that ended the reading thread.
-        """
-        if not self.follower.wait(lambda: self.position >= end, timeout_s):
-            message = f"{self.follower.topic}: read to offset {self.position}, not to {end} within {timeout_s} s"
-            raise Unavailable(message)
-        return self._records[bisect_left(self._offsets, start) : bisect_left(self._offsets, end)]
-
-    def wait_caught_up(self, timeout_s: float) -> None:
-        """Block until the whole log was read; raises ``Unavailable`` past the time-out."""
-        self.follower.wait_caught_up(timeout_s)
-
-    def stop(self) -> None:
-        """Stop reading and wait for the thread."""
-        self.follower.stop()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.stop()
-
-    def _keep(self, received: list[Received]) -> None:
-        if self._wanted is not None:
-            received = list(filter(self._wanted, received))
-        self._bytes += sum(len(record.key or b"") + len(record.value or b"") for record in received)
-        if self._bytes > self._max_bytes:
-            message = f"{self.follower.topic}: more than {self._max_bytes} bytes of records"
-            raise Overloaded(message)
-        if self._prepare is not None:
-            self._prepare(received)
-        self._records.extend(received)
-        self._offsets.extend(record.offset for record in received)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -69,26 +69,36 @@ def _admin(settings: KafkaSettings) -> Iterator[KafkaAdminClient]:
 def broker_identity(settings: KafkaSettings) -> str:
     """What offsets of ``tocsin.metrics`` are worth: they mean something only while this stays the same.
 
-    See ``topic_identity``. A broker that forgot its topics at a restart, or a topic that was deleted and created
+    See ``topic_identities``. A broker that forgot its topics at a restart, or a topic that was deleted and created
     again, has another one. Raises ``TocsinError`` when the topic does not exist.
     """
     return topic_identity(settings, settings.topics.metrics)
 
 
-def topic_identity(settings: KafkaSettings, topic: str) -> str:
-    """``<cluster id>/<topic name>/<topic id>``: the id is drawn when the topic is created (Kafka 2.8 and later)."""
+def topic_identities(settings: KafkaSettings, topics: Sequence[str]) -> dict[str, str]:
+    """``<cluster id>/<topic name>/<topic id>`` of each.
+
+    Kafka draws the id when the topic is created (since 2.8). Raises ``TocsinError`` for a topic that does not exist,
+    ``Unavailable`` when Kafka does not answer.
+    """
     admin = make_admin(settings, "tocsin-identity")
     try:
         with unavailable(settings):
             cluster = admin.describe_cluster()["cluster_id"]
-            described = admin.describe_topics([topic])[0]
+            described = {found["name"]: found for found in admin.describe_topics(list(topics))}
     finally:
         admin.close()
-    error = for_code(described["error_code"])
-    if error is not NoError:
-        message = f"topic {topic}: {error.__name__}: create the topics with python -m connectors.topics"
-        raise TocsinError(message)
-    return f"{cluster}/{topic}/{described['topic_id']}"
+    for topic in topics:
+        error = for_code(described[topic]["error_code"])
+        if error is not NoError:
+            message = f"topic {topic}: {error.__name__}: create the topics with python -m connectors.topics"
+            raise TocsinError(message)
+    return {topic: f"{cluster}/{topic}/{described[topic]['topic_id']}" for topic in topics}
+
+
+def topic_identity(settings: KafkaSettings, topic: str) -> str:
+    """The same of one."""
+    return topic_identities(settings, (topic,))[topic]
 
 
 def _create(admin: KafkaAdminClient, settings: KafkaSettings) -> set[str]:

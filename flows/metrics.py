@@ -9,9 +9,7 @@ import gc
 import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from functools import lru_cache
+from collections.abc import Callable
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
@@ -23,34 +21,27 @@ from prometheus_client.process_collector import ProcessCollector
 
 from connectors.bytewax_io import KafkaSink, KafkaSource
 from connectors.catalogue import Topics
-from connectors.detector import Detector, DetectorRevision
-from connectors.errors import Rejected, TocsinError
-from connectors.feedback import Feedback
-from connectors.follower import TopicLog
+from connectors.errors import TocsinError
 from connectors.logs import configure_logging
 from connectors.messages import OutRecord
 from connectors.probes import Component, Probes, degraded_if, down_if
 from connectors.process import collect_garbage
-from connectors.received import Received
 from connectors.settings import read_settings
 from flows.block import Block
 from flows.chunks import Chunk, ReadFeedback, ReadRevisions
 from flows.config import Compile
+from flows.config_logs import ConfigLogs
 from flows.decode import Decoder
 from flows.learned import Learned
-from flows.linter import warnings_of
 from flows.merge import Merge
-from flows.notices import Notices
 from flows.pace import Pace
 from flows.partial import Part
-from flows.revisions import MAX_DETECTORS, CompileOnce
-from flows.rules import MARK, MOST_RULES
+from flows.revisions import CompileOnce
 from flows.saved_merge import load_merge, save_merge
 from flows.saved_trainings import load_trained, save_trained
 from flows.settings import FlowSettings
 from flows.teller import PER_CONTROL, Teller, Telling
 from flows.training import Trainings
-from flows.validator import ConfigError
 from flows.vitals import Vitals
 from flows.warm import warm
 
@@ -126,28 +117,23 @@ def build() -> Dataflow:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     collect_garbage()  # not among what numba left: looking through it took 100 ms at a time
     gc.set_threshold(YOUNG_OBJECTS)
-    compiled, notices = CompileOnce(), Notices()
-    detectors = TopicLog(
-        settings, settings.topics.detectors, prepare=lambda received: compile_ahead(received, compiled, notices)
-    )
-    feedback = TopicLog(settings, settings.topics.feedback, wanted=lambda record: MARK in (record.value or b""))
+    compiled = CompileOnce()
+    logs = ConfigLogs(settings, compiled)
     decoder = Decoder(settings.flow_idle_s // 2, settings.flow_max_series)
     source = KafkaSource(settings, settings.topics.metrics, decoder.decode)
     _check_partitions(len(source.list_parts()), settings)
     vitals = Vitals(decoder, source.stats)
-    _serve_probes(settings, vitals, source, (detectors, feedback))
-    read_revisions = _revisions_of(detectors, settings.flow_config_timeout_s)
+    _serve_probes(settings, vitals, source, logs)
     sink = KafkaSink(settings)
-    read_feedback = _feedback_of(feedback, settings.flow_config_timeout_s)
     pace = Pace(PER_CONTROL, time.monotonic)
     return dataflow(
         settings,
         lambda flow: op.input("read", flow, source),
         sink,
         vitals,
-        read_revisions,
+        logs.revisions,
         compiled,
-        read_feedback,
+        logs.said,
         pace,
     )
 
@@ -196,30 +182,6 @@ def dataflow(
     return flow
 
 
-def compile_ahead(received: Sequence[Received], compiled: Compile, notices: Notices) -> None:
-    """Compile detectors as their log is read, in that thread: a block would hold up its partition for it.
-
-    Warnings of the linter are logged, of some detectors once.
-    """
-    for record in received:
-        revision = _revision(record.value)
-        if revision is not None and revision.detector is not None:
-            with suppress(ConfigError):  # every block will meet it, and skip the revision
-                compiled(revision.detector).work_out()
-                _warn_ahead(revision.detector, notices)
-    for notice in notices.take():
-        _log.warning("%s", notice)
-
-
-def _warn_ahead(detector: Detector, notices: Notices) -> None:
-    """What the linter says; should it fail, the flow goes on: the log of detectors is read again at every start."""
-    try:
-        for says in warnings_of(detector):
-            notices.add(detector.id, says)
-    except Exception:  # noqa: BLE001 - whatever it is, it must not end the flow at every start
-        _log.exception("the linter failed on detector %s", detector.id)
-
-
 def _is_part(keyed: tuple[str, Judged]) -> bool:
     return isinstance(keyed[1], Part | Learned)
 
@@ -234,56 +196,17 @@ def _by_detector(keyed: tuple[str, Part | Learned]) -> tuple[str, tuple[int, Par
     return keyed[1].detector.id, (int(keyed[0]), keyed[1])
 
 
-def _revisions_of(detectors: TopicLog, timeout_s: float) -> ReadRevisions:
-    def read(start: int, end: int) -> list[DetectorRevision | None]:
-        return [_revision(received.value) for received in detectors.read(start, end, timeout_s)]
-
-    return read
-
-
-def _feedback_of(feedback: TopicLog, timeout_s: float) -> ReadFeedback:
-    def read(start: int, end: int) -> list[Feedback]:
-        records = (_said(received.value) for received in feedback.read(start, end, timeout_s))
-        return [record for record in records if record is not None]
-
-    return read
-
-
-@lru_cache(maxsize=2 * MOST_RULES)  # every partition asks for the same ones
-def _said(value: bytes | None) -> Feedback | None:
-    try:
-        return Feedback.decode(value or b"")
-    except Rejected:  # every reader skips it alike
-        return None
-
-
-@lru_cache(maxsize=2 * MAX_DETECTORS)  # every partition asks for the same ones
-def _revision(value: bytes | None) -> DetectorRevision | None:
-    try:
-        return DetectorRevision.decode(value or b"")
-    except Rejected:  # every reader skips it alike; the block counts it
-        return None
-
-
-def _serve_probes(settings: FlowSettings, vitals: Vitals, source: KafkaSource[Chunk], logs: Sequence[TopicLog]) -> None:
+def _serve_probes(settings: FlowSettings, vitals: Vitals, source: KafkaSource[Chunk], logs: ConfigLogs) -> None:
     registry = CollectorRegistry()
     registry.register(vitals)
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
 
     def components() -> dict[str, Component]:
-        read = {
-            name: down_if(log.follower.missing_reason() or _unread(log))
-            for name, log in zip(("detectors", "feedback"), logs, strict=True)
-        }
         return {
             "source": down_if(source.missing_reason()),
-            **read,
+            **logs.components(),
             "lag": degraded_if(vitals.behind_reason(time.time())),
         }
 
     Probes(settings.host, settings.flow_port, registry, components, {"/readiness": vitals.readiness})
-
-
-def _unread(log: TopicLog) -> str:
-    return "" if log.follower.caught_up() else f"{log.follower.topic} is not read to its end yet"

@@ -26,8 +26,9 @@ from connectors.messages import CONTROL_HEADER, DEFAULT_TENANT, ControlRecord, H
 from connectors.received import Received
 from flows.block import Block
 from flows.chunks import Chunk
+from flows.config_logs import compile_ahead, decode_revision
 from flows.decode import Decoder
-from flows.metrics import YOUNG_OBJECTS, _revision, compile_ahead
+from flows.metrics import YOUNG_OBJECTS
 from flows.notices import Notices
 from flows.revisions import CompileOnce
 from flows.settings import FlowSettings
@@ -113,13 +114,13 @@ class Worker:
 
     def __init__(self, partitions: int, log: Sequence[bytes]) -> None:
         compiled, limits = CompileOnce(), FlowSettings(partitions=partitions).limits
-        _revision.cache_clear()
+        decode_revision.cache_clear()
         before = time.thread_time()
         compile_ahead([Received("", 0, at, 0, None, value, []) for at, value in enumerate(log)], compiled, Notices())
         self.compiling_s = time.thread_time() - before
         self.decoder = Decoder(3600, 10**6)
         self.blocks = [
-            Block(Topics(), limits, lambda start, end: list(map(_revision, log[start:end])), compiled)
+            Block(Topics(), limits, lambda start, end: list(map(decode_revision, log[start:end])), compiled)
             for _ in range(partitions)
         ]
         self.begin()

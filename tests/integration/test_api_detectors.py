@@ -301,11 +301,12 @@ def test_before_the_topics_are_read_nothing_is_answered_wrongly() -> None:
 
 
 def test_the_record_is_what_the_contract_says(api: RunningApi, kafka_settings: KafkaSettings) -> None:
-    from connectors.follower import TopicLog
+    from connectors.topic_log import LogReader, TopicLog
 
     made = api.http.post("/api/detectors", json=config()).json()
-    with TopicLog(kafka_settings, kafka_settings.topics.detectors) as log:
-        (record,) = log.read(0, 1, 10)
+    log = TopicLog(kafka_settings.topics.detectors)
+    with LogReader(kafka_settings, log) as reader:
+        (record,) = reader.read(log, 0, 1, 10)
     assert record.key == made["id"].encode()
     revision = DetectorRevision.decode(record.value or b"")
     assert (revision.detector_id, revision.base_revision, revision.author) == (made["id"], 0, AUTHOR)

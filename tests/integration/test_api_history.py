@@ -17,6 +17,7 @@ from websockets.sync.client import connect
 
 from api import history, rule_proposal
 from api.settings import ApiSettings
+from connectors import follower
 from connectors.anomaly import Anomaly, AnomalyDetector, Direction
 from connectors.clock import wall_clock_ms
 from connectors.feedback import Rule
@@ -86,6 +87,19 @@ def test_what_a_client_was_just_told_is_found_at_once(kafka_settings: KafkaSetti
         assert api.http.get(f"/api/anomalies/{make_anomaly(1).id}").json()["sequence"] == 0
         assert api.metric("tocsin_api_history_events_total", result="new") == 10
         assert (component(api, "store")["status"], component(api, "history")["status"]) == ("ok", "ok")
+
+
+def test_a_history_that_rests_is_woken_by_what_is_live(
+    kafka_settings: KafkaSettings, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower, "REST_S", 3600.0)
+    with running_api(settings_with(kafka_settings, store_url)) as api:
+        assert api.context is not None
+        reader = api.context.copying
+        wait_for(lambda: reader._follower is not None and reader._follower._answers._pausing, "the rest")
+        produce(kafka_settings, [make_anomaly(1)])
+        wait_for(lambda: api.metric("tocsin_api_history_events_total", result="new") == 1, "the history")
+        assert component(api, "history")["status"] == "ok"
 
 
 @pytest.fixture

@@ -16,13 +16,15 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError
 from kafka.record import MemoryRecords
 
+from connectors import follower as follower_module
 from connectors.bytewax_io import KafkaPartition, KafkaSinkPart, KafkaSource
 from connectors.errors import ForeignOffsets, Misplaced, OffsetGone, TocsinError, TooLarge, Unavailable
-from connectors.follower import Follower, TopicLog
+from connectors.follower import Follower
 from connectors.kafka_clients import confirm, make_admin, make_consumer, make_producer, send
 from connectors.messages import OutRecord
 from connectors.received import Received
 from connectors.settings import KafkaSettings
+from connectors.topic_log import LogReader, TopicLog
 from connectors.topics import broker_identity, create_topics, create_topics_anew
 from tests.brokers import ApacheKafka, Broker, free_port, read_all
 from tests.conftest import unique_settings
@@ -256,7 +258,7 @@ def test_a_follower_reads_from_an_offset_and_from_the_end(settings: KafkaSetting
     for value in numbered(0, 5):
         produce(producer, topic, [value])
     kept: list[Received] = []
-    with Follower(settings, topic, kept.extend, offsets={0: 3}) as follower:
+    with Follower(settings, topic, kept.extend, offsets={topic: {0: 3}}) as follower:
         follower.wait_caught_up(DEADLINE_S)
     assert [record.offset for record in kept] == [3, 4]
     kept.clear()
@@ -306,22 +308,39 @@ def test_a_follower_of_no_topic_says_how_to_create_it(settings: KafkaSettings) -
 
 
 def test_a_topic_log_answers_ranges_and_waits_for_their_end(settings: KafkaSettings, producer: KafkaProducer) -> None:
-    with TopicLog(settings, settings.topics.detectors) as topic_log:
+    detectors, feedback = TopicLog(settings.topics.detectors), TopicLog(settings.topics.feedback)
+    with LogReader(settings, detectors, feedback) as reader:
         produce(producer, settings.topics.detectors, numbered(0, 10))
-        assert [record.value for record in topic_log.read(2, 7, DEADLINE_S)] == numbered(2, 7)
-        topic_log.wait_caught_up(DEADLINE_S)
-        assert topic_log.position == 10
-        with pytest.raises(Unavailable, match="read to offset 10, not to 11"):
-            topic_log.read(0, 11, 0.1)
+        produce(producer, settings.topics.feedback, numbered(20, 23))
+        assert [record.value for record in reader.read(detectors, 2, 7, DEADLINE_S)] == numbered(2, 7)
+        assert [record.value for record in reader.read(feedback, 0, 3, DEADLINE_S)] == numbered(20, 23)
+        reader.wait_caught_up(DEADLINE_S)
+        assert (reader.position(detectors), reader.position(feedback)) == (10, 3)
+        assert reader.unread(detectors) == ""
+        with pytest.raises(Unavailable, match="detectors: read to offset 10, not to 11"):
+            reader.read(detectors, 0, 11, 0.1)
 
 
 def test_a_topic_log_prepares_records_before_they_can_be_read(settings: KafkaSettings, producer: KafkaProducer) -> None:
     prepared: list[Received] = []
-    with TopicLog(settings, settings.topics.detectors, prepare=prepared.extend) as topic_log:
+    log = TopicLog(settings.topics.detectors, prepare=prepared.extend)
+    with LogReader(settings, log) as reader:
         produce(producer, settings.topics.detectors, numbered(0, 10))
-        records = topic_log.read(0, 10, DEADLINE_S)
+        records = reader.read(log, 0, 10, DEADLINE_S)
         assert prepared[:10] == records
         assert len(records) == 10
+
+
+def test_a_log_that_rests_is_read_as_soon_as_it_is_asked_for_more(
+    settings: KafkaSettings, producer: KafkaProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower_module, "REST_S", 3600.0)
+    log = TopicLog(settings.topics.detectors)
+    with LogReader(settings, log, rests=True) as reader:
+        for end in (5, 10):
+            wait_until(lambda: reader.follower._answers._pausing, DEADLINE_S, "the rest")
+            produce(producer, settings.topics.detectors, numbered(end - 5, end))
+            assert [record.value for record in reader.read(log, 0, end, DEADLINE_S)] == numbered(0, end)
 
 
 def test_a_source_resumes_at_the_next_offset(settings: KafkaSettings, producer: KafkaProducer) -> None:

@@ -23,8 +23,8 @@ from api.child import ANNOUNCE, parse_event
 from api.default_detectors import DEFAULTS, write_defaults
 from api.journal import FILE_NAME, Journal, publish
 from connectors.detector import DetectorRevision
-from connectors.follower import TopicLog
 from connectors.settings import KafkaSettings
+from connectors.topic_log import LogReader, TopicLog
 from connectors.topics import create_topics
 from tests.apis import api_settings, running_api
 from tests.brokers import free_port
@@ -75,9 +75,10 @@ def answers(url: str) -> bool:
 
 
 def revisions_in(kafka: KafkaSettings) -> list[DetectorRevision]:
-    with TopicLog(kafka, kafka.topics.detectors) as known:
+    log = TopicLog(kafka.topics.detectors)
+    with LogReader(kafka, log) as known:
         known.wait_caught_up(15)
-        return [DetectorRevision.decode(record.value or b"") for record in known.read(0, known.position, 15)]
+        return [DetectorRevision.decode(record.value or b"") for record in known.read(log, 0, known.position(log), 15)]
 
 
 def test_the_detectors_outlive_the_broker_and_the_deleted_stay_deleted(tmp_path: Path) -> None:

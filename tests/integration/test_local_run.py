@@ -7,9 +7,7 @@ import random
 import re
 import signal
 import subprocess
-import sys
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,67 +17,12 @@ import pytest
 
 from api.default_detectors import DEFAULTS
 from api.push import Outbox
-from connectors.settings import authority
 from tests.brokers import free_port, loopbacks
-from tests.processes import environment, get, gone, marked_with, stopped, wait_until
+from tests.local_runs import MARK, Run
+from tests.processes import get, gone, marked_with, stopped, wait_until
 from tests.test_docs import blocks, split_lines
 
 pytestmark = pytest.mark.integration
-
-START_S = 90.0
-"""With the kernels to be compiled; with a warm cache it is a few seconds."""
-MARK = "TOCSIN_TEST_RUN"
-PORTS = ("API", "INGEST", "FLOW", "DEMO", "BROKER", "BROKER_PROBE")
-
-
-class Run:
-    """One ``tocsin run`` and what it printed."""
-
-    def __init__(self, home: Path, *options: str, **more: str) -> None:
-        self.mark = uuid.uuid4().hex
-        self.host = more.get("TOCSIN_HOST", "127.0.0.1")
-        self.ports = {name: free_port() for name in PORTS}
-        variables = {f"TOCSIN_{name}_PORT": str(port) for name, port in self.ports.items()}
-        variables |= {MARK: self.mark, "TOCSIN_RESTART_PAUSE_S": "0.1", **more}
-        self._printed = home.parent / f"{self.mark}.out"
-        with self._printed.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "api.cli", "run", *options],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=environment(home, **variables),
-            )
-
-    @property
-    def printed(self) -> str:
-        return self._printed.read_text()
-
-    def url(self, name: str, path: str) -> str:
-        return f"http://{authority(self.host, self.ports[name])}{path}"
-
-    def until_printed(self, text: str, times: int = 1, timeout_s: float = START_S) -> None:
-        def found() -> bool:
-            assert self.process.poll() is None or text in self.printed, f"ended early:\n{self.printed}"
-            return self.printed.count(text) >= times
-
-        wait_until(found, timeout_s, f"{text!r} in\n{self.printed}")
-
-    def descendants(self) -> set[int]:
-        """Everything that this run has started and that still lives."""
-        return {process.pid for process in marked_with(MARK, self.mark)} - {self.process.pid}
-
-    def pid_of(self, module: str) -> int:
-        [found] = [p.pid for p in marked_with(MARK, self.mark) if module in p.cmdline()]
-        return found
-
-    def interrupt(self) -> int:
-        self.process.send_signal(signal.SIGINT)
-        return self.process.wait(60)
-
-    def end(self) -> None:
-        """After a failed test: leave nothing."""
-        self.process.terminate()
-        self.process.wait(60)
 
 
 def detectors(run: Run) -> dict[str, dict[str, Any]]:

@@ -1,6 +1,14 @@
 from types import SimpleNamespace
 
-from connectors.fetch_wait import BUSY_POLL_MS, BUSY_S, BUSY_WAIT_MS, FIRST_POLL_MS, IDLE_POLL_MS, FetchWait
+from connectors.fetch_wait import (
+    BUSY_POLL_MS,
+    BUSY_S,
+    BUSY_WAIT_MS,
+    FIRST_POLL_MS,
+    IDLE_POLL_MS,
+    RESTING_POLL_MS,
+    FetchWait,
+)
 from connectors.kafka_clients import FETCH_WAIT_MS
 from connectors.settings import KafkaSettings
 
@@ -44,6 +52,18 @@ def test_a_broker_that_tells_no_end_is_not_asked_often_for_long() -> None:
     now_s += BUSY_S
     wait.saw(data=False, at_end=False)
     assert (config["fetch_max_wait_ms"], wait.poll_ms) == (FETCH_WAIT_MS, IDLE_POLL_MS)
+
+
+def test_one_that_rests_asks_shortly_and_only_once_between_rests() -> None:
+    now_s = 100.0
+    config = {"fetch_max_wait_ms": FETCH_WAIT_MS}
+    wait = FetchWait(SimpleNamespace(_fetcher=SimpleNamespace(config=config)), lambda: now_s, rests=True)
+    assert (wait.resting, wait.poll_ms) == (False, FIRST_POLL_MS), "first it reads to the ends"
+    wait.saw(data=False)
+    assert (wait.resting, wait.poll_ms, config["fetch_max_wait_ms"]) == (True, RESTING_POLL_MS, BUSY_WAIT_MS)
+    assert RESTING_POLL_MS < BUSY_WAIT_MS, "or a poll would send a second fetch"
+    wait.saw(data=True)
+    assert (wait.resting, wait.poll_ms, config["fetch_max_wait_ms"]) == (False, BUSY_POLL_MS, BUSY_WAIT_MS)
 
 
 def test_a_real_consumer_asks_with_the_wait_that_was_set(kafka_settings: KafkaSettings) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from kafka import TopicPartition
@@ -13,12 +13,28 @@ from kafka.errors import KafkaTimeoutError, OffsetOutOfRangeError
 
 from connectors import follower as module
 from connectors.errors import ForeignOffsets
+from connectors.fetch_wait import IDLE_POLL_MS
 from connectors.follower import Follower
 from connectors.kafka_clients import FETCH_WAIT_MS
+from connectors.received import Received
 from connectors.settings import KafkaSettings
 from tests.processes import wait_until
 
 TOPICS = ("a", "b")
+
+
+class Record(NamedTuple):
+    """As a ConsumerRecord of kafka-python, which is read by index and by ``offset``."""
+
+    topic: str
+    partition: int
+    leader_epoch: int | None
+    offset: int
+    timestamp: int
+    timestamp_type: int
+    key: bytes
+    value: bytes
+    headers: list[tuple[str, bytes]]
 
 
 class FakeConsumer:
@@ -137,3 +153,47 @@ def test_who_stops_waits_for_no_poll(consumer: FakeConsumer) -> None:
         assert polls.wait(10)
     assert not follower.alive()
     follower.check()
+
+
+def test_one_that_rests_asks_again_when_it_is_nudged(consumer: FakeConsumer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REST_S", 3600.0)
+    polls: list[int] = []
+
+    def answer() -> None:
+        polls.append(len(polls))
+        consumer._fetcher._handle_fetch_response()
+
+    consumer.polling = answer
+    with Follower(KafkaSettings(), TOPICS, lambda _: None, rests=True) as follower:
+        wait_until(lambda: follower._answers._pausing, 10, "the rest")
+        before = len(polls)
+        assert follower.missing_reason() == ""
+        follower.nudge()
+        wait_until(lambda: len(polls) > before, 10, "a poll")
+    assert not follower.alive(), "who stops waits for no rest"
+
+
+def test_a_broker_that_is_silent_is_asked_without_rest(consumer: FakeConsumer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REST_S", 3600.0)
+    polls: list[int] = []
+    consumer.polling = lambda: polls.append(0)
+    with Follower(KafkaSettings(), TOPICS, lambda _: None, rests=True) as follower:
+        wait_until(lambda: len(polls) > 20, 10, "polls that nobody answers")
+        assert "has not answered yet" in follower.missing_reason()
+
+
+def test_records_of_an_unhurried_topic_do_not_hurry(consumer: FakeConsumer) -> None:
+    record = ("b", 0, None, 7, 0, 0, b"key", b"value", [])
+    due, timeouts, came = [[], [record], []], list[int](), list[Received]()
+
+    def poll(timeout_ms: int) -> dict[TopicPartition, list[Any]]:
+        threading.Event().wait(0.001)
+        timeouts.append(timeout_ms)
+        records = due.pop(0) if due else []
+        return {TopicPartition("b", 0): [Record(*found) for found in records]} if records else {}
+
+    consumer.poll = poll  # type: ignore[method-assign]
+    with Follower(KafkaSettings(), TOPICS, came.extend, unhurried=("b",)):
+        wait_until(lambda: len(timeouts) > 3, 10, "polls")
+    assert [record.offset for record in came] == [7]
+    assert timeouts[2] == IDLE_POLL_MS

@@ -9,8 +9,9 @@ from connectors.errors import TocsinError
 from connectors.reader import ReaderStats
 from connectors.received import Received
 from flows.config import CompiledDetector, compile_config
+from flows.config_logs import compile_ahead, decode_revision
 from flows.decode import Decoder
-from flows.metrics import BlockLogic, _check_partitions, _revision, compile_ahead
+from flows.metrics import BlockLogic, _check_partitions
 from flows.notices import Notices
 from flows.persistence import load
 from flows.revisions import CompileOnce
@@ -29,12 +30,12 @@ def test_a_topic_of_more_or_fewer_partitions_than_are_set_is_named() -> None:
 
 @pytest.mark.parametrize("value", [None, b"", b"{", b'{"version": 1}', b"\xff"])
 def test_a_record_that_is_no_revision_is_none(value: bytes | None) -> None:
-    assert _revision(value) is None
+    assert decode_revision(value) is None
 
 
 def test_a_revision_is_read() -> None:
     revision = next(r for r in busy_log(0, steps=5).revisions if r)
-    assert _revision(revision.encode()) == revision
+    assert decode_revision(revision.encode()) == revision
 
 
 def test_the_logic_keeps_its_block_and_tells_of_its_snapshots() -> None:
@@ -67,7 +68,7 @@ def test_detectors_are_compiled_as_their_log_is_read() -> None:
     values = [None, b"{", *(revision.encode() for revision in log.revisions if revision)]
     compile_ahead([Received("", 0, at, 0, None, value, []) for at, value in enumerate(values)], compiled, Notices())
     assert made == ["good", "bad"]
-    first = _revision(values[2])
+    first = decode_revision(values[2])
     assert first is not None
     assert first.detector is not None
     found = compiled(first.detector)
