@@ -14,11 +14,11 @@ from functools import partial
 
 import cramjam
 import httpx
-import numpy as np
 
 from api import collector_table
 from api.collector_table import MAX_COLLECTORS, Claimed, Outcome, latest_step_ms
 from api.meters import ApiMeters
+from api.past_series import as_live, named
 from api.problems import ApiError
 from api.sources import Sources
 from api.store import Store
@@ -26,8 +26,6 @@ from connectors.codec.encode import encode_write_request
 from connectors.errors import Rejected, TocsinError, Unavailable
 from connectors.sources.decode import SourceSeries
 from connectors.sources.pieces import Range
-from flows.selector import NAME_LABEL
-from flows.transform import transformed
 
 log = logging.getLogger(__name__)
 
@@ -187,22 +185,13 @@ class Collecting:
 
 def prepared(claimed: Claimed, found: Sequence[SourceSeries]) -> tuple[list[Written], int]:
     """The series as they are written; and how many were left out: without a name, or the same as one before."""
-    kept, seen, left_out = list[Written](), set[frozenset[tuple[str, str]]](), 0
-    for series in found:
-        changed = transformed(claimed.config.transforms, dict(series.labels), series.values)
-        if changed is None:
-            continue
-        labels, values = changed
-        key = frozenset(labels.items())
-        if not labels.get(NAME_LABEL) or key in seen:
-            left_out += 1
-            continue
-        seen.add(key)
-        present = ~np.isnan(values)
-        pairs = list(zip(series.times_ms[present].tolist(), values[present].tolist(), strict=True))
-        if pairs:
-            kept.append((labels, pairs))
-    return kept, left_out
+    kept, left_out = named(as_live(found, claimed.config.transforms, {}))
+    written = (
+        (dict(one.labels), list(zip(one.times_ms.tolist(), one.values.tolist(), strict=True)))
+        for one in kept
+        if len(one.times_ms)
+    )
+    return list(written), left_out
 
 
 def bodies(kept: Sequence[Written]) -> Iterator[list[Written]]:

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field
 from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
 
 from api.problems import ApiError, Code
+from api.source_config import NumbersQuery
 from api.source_table import no_source
 from api.store_tables import collectors, sources
 from connectors.messages import DEFAULT_TENANT, TENANT_RULE, Message, is_tenant
@@ -31,7 +32,7 @@ class CollectorConfig(Message):
     """A query that is asked again and again; what it gives becomes samples like those of remote write."""
 
     name: Annotated[str, Field(min_length=1, max_length=200, description="for people")]
-    query: Annotated[str, Field(min_length=1, max_length=8192, description="PromQL, or LogQL that gives numbers")]
+    query: NumbersQuery
     step_s: Annotated[int, Field(ge=1, le=3600, description="a sample every so many seconds")] = 15
     delay_s: Annotated[
         int, Field(ge=0, le=3600, description="how old a step must be: by then its source has all of it")

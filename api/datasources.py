@@ -16,7 +16,7 @@ from api.if_match import IfMatch, base_revision, etag, is_anything, overtaken, t
 from api.json_route import JSON, JsonRoute
 from api.numbers import numbers_of
 from api.router import Router
-from api.source_config import NO_NUL, SourceConfig, SourceId, SourceKind
+from api.source_config import NO_NUL, NumbersQuery, SourceConfig, SourceId, SourceKind
 from api.source_history import Span
 from api.source_table import DataSource
 from api.sources import SourceHealth, SourceTest
@@ -43,7 +43,7 @@ class SourcePage(Message):
 class SourceQuery(Span):
     """A question for numbers, as a plot or a preview needs them."""
 
-    query: Annotated[str, Field(min_length=1, max_length=8192, description="PromQL, or LogQL that gives numbers")]
+    query: NumbersQuery
 
 
 class FoundSeries(Message):

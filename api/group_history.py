@@ -8,9 +8,10 @@ from functools import partial
 
 import numpy as np
 
+from api.past_series import PastSeries, as_live
 from api.source_table import DataSource
 from api.sources import Sources
-from api.training_history import PastSeries, TrainingHistory
+from api.training_history import TrainingHistory
 from api.training_range import TrainingRange, fetched_parts
 from connectors.detector import Aggregate, Detector, Shape
 from connectors.workers import Workers
@@ -41,11 +42,17 @@ def plan_of(detector: Detector) -> GroupPlan | None:
 
 
 def aligned(asked: TrainingRange, plan: GroupPlan) -> TrainingRange:
-    """The range on the grid of the groups; raises ``ConfigError`` where it cannot be asked for."""
+    """The range on the grid of the groups; raises ``ConfigError`` where it cannot be asked for.
+
+    A query of the request's own gives the values of groups, as series in a body are.
+    """
     if asked.step_s != plan.group.step_s:
         expected = f"must be {plan.group.step_s}, the length of a step of the detector's groups"
         raise ConfigError(field="history.step_s", value=asked.step_s, expected=expected)
-    _name_of(plan)
+    if asked.query:
+        _check_raw(plan)
+    else:
+        _name_of(plan)
     return asked.model_copy(update={"from_ms": -(-asked.from_ms // plan.step_ms) * plan.step_ms})
 
 
@@ -70,19 +77,22 @@ async def fetched_groups(
     sources: Sources, source: DataSource, asked: TrainingRange, plan: GroupPlan, workers: Workers
 ) -> AsyncIterator[TrainingHistory]:
     """The history of the groups, the earliest part first; raises what the source's client raises."""
-    name = _name_of(plan)
-    more = asked.labels if name is None else {**asked.labels, NAME_LABEL: name}
-    async for series in fetched_parts(sources, source, aligned(asked, plan), str(query_of(asked, plan))):
-        told = (one._replace(labels=plan.labels_of({**one.labels, **more})) for one in series)
-        yield await workers.run(partial(group_history, told, plan))
+    name = None if asked.query else _name_of(plan)
+    more = {} if name is None else {NAME_LABEL: name}
+    query = asked.query or str(query_of(asked, plan))
+    async for found in fetched_parts(sources, source, aligned(asked, plan), query):
+        there = as_live(found, asked.transforms, {**asked.labels, **more})
+        series = (one._replace(labels=plan.labels_of(one.labels)) for one in there)
+        yield await workers.run(partial(group_history, series, plan, "history"))
 
 
-def group_history(series: Iterable[PastSeries], plan: GroupPlan) -> TrainingHistory:
+def group_history(series: Iterable[PastSeries], plan: GroupPlan, field: str = "samples") -> TrainingHistory:
     """Values of groups as they were sent or fetched; members that the detector does not select are left out.
 
-    Raises ``ConfigError`` for a group that is there twice, and for times that are no ends of steps.
+    Raises ``ConfigError``, of what is below ``field``, for a group that is there twice, and for times that are no ends
+    of steps.
     """
-    found = list(_checked(series, plan))
+    found = list(_checked(series, plan, field))
     members = plan.group.aggregate is Aggregate.MEMBERS
     wanted = [one for one in found if not members or plan.selectors[0].matches(one.labels)]
     kept, duplicates = [], 0
@@ -93,24 +103,30 @@ def group_history(series: Iterable[PastSeries], plan: GroupPlan) -> TrainingHist
     return TrainingHistory(kept, len(found) - len(wanted), duplicates)
 
 
-def _checked(series: Iterable[PastSeries], plan: GroupPlan) -> Iterator[PastSeries]:
+def _checked(series: Iterable[PastSeries], plan: GroupPlan, field: str) -> Iterator[PastSeries]:
     seen = set[frozenset[tuple[str, str]]]()
     for at, one in enumerate(series):
         labels = frozenset(one.labels.items())
         if labels in seen:
             expected = "must be those of a group that no other series is of"
-            raise ConfigError(field=f"samples.series.{at}.labels", value=dict(one.labels), expected=expected)
+            raise ConfigError(field=f"{field}.series.{at}.labels", value=dict(one.labels), expected=expected)
         seen.add(labels)
         off = np.flatnonzero(one.times_ms % plan.step_ms)
         if len(off):
             expected = f"must be ends of the groups' steps, multiples of {plan.step_ms}"
-            raise ConfigError(field="samples.times_ms", value=int(one.times_ms[off[0]]), expected=expected)
+            raise ConfigError(field=f"{field}.times_ms", value=int(one.times_ms[off[0]]), expected=expected)
         yield one
 
 
 def sent_groups(series: Iterable[PastSeries], plan: GroupPlan) -> TrainingHistory:
     """The same of samples in a request: a series is what its labels make it, a group or a member."""
-    if plan.group.aggregate is Aggregate.MEMBERS and signal_of(plan) in CHANGES:
-        expected = f"must be raw to be learned from samples: send a history, of which the {signal_of(plan)} is fetched"
-        raise ConfigError(field="shape", value=str(plan.shape), expected=expected)
+    _check_raw(plan)
     return group_history((one._replace(labels=plan.labels_of(one.labels)) for one in series), plan)
+
+
+def _check_raw(plan: GroupPlan) -> None:
+    """Raise ``ConfigError`` for members whose samples are turned into changes: the values that a group has are none."""
+    if plan.group.aggregate is Aggregate.MEMBERS and signal_of(plan) in CHANGES:
+        change = signal_of(plan)
+        expected = f"must be raw to be learned from values: send a history without a query, whose {change} is fetched"
+        raise ConfigError(field="shape", value=str(plan.shape), expected=expected)

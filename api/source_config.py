@@ -32,6 +32,7 @@ OURS = frozenset({
 """Headers that the client itself sets, or that ``auth`` and ``tenant`` are for."""
 
 
+NumbersQuery = Annotated[str, Field(min_length=1, max_length=8192, description="PromQL, or LogQL that gives numbers")]
 WANTED = "must be told: nothing is stored for it, or what is belongs to another server"
 
 

@@ -7,7 +7,9 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, model_validator
 
-from api.source_config import NO_NUL, SourceKind
+from api.past_query import PastQuery
+from api.past_series import PastSeries, as_live
+from api.source_config import NO_NUL
 from api.sources import Sources
 from api.trial_samples import MAX_ROWS, MAX_SAMPLES, MAX_SERIES
 from connectors.detector import Aggregate, Detector, DetectorConfig, Shape
@@ -47,10 +49,10 @@ class Span(Message):
         return Range(query, self.from_ms, self.to_ms, self.step_ms)
 
 
-class History(Span):
-    """The past of a detector's series or groups: what a Prometheus says of them, step by step."""
+class History(Span, PastQuery):
+    """The past of a detector's series or groups: what a data source says of them, step by step."""
 
-    source: Annotated[str, Field(max_length=64, pattern=NO_NUL, description="id of a data source, of kind prometheus")]
+    source: Annotated[str, Field(max_length=64, pattern=NO_NUL, description="id of a data source")]
 
     async def fetch(self, sources: Sources, config: DetectorConfig) -> tuple[DetectorConfig, list[Frame]]:
         """What judges the answer, and a frame of each series of it.
@@ -58,16 +60,15 @@ class History(Span):
         Raises ``ConfigError`` for no series and for too many, and what ``Sources.asking`` raises.
         """
         source = await sources.read(self.source)
-        if source.config.kind is not SourceKind.PROMETHEUS:
-            expected = f"must be of kind prometheus, which has the series of selectors; it is {source.config.kind}"
-            raise ConfigError(field="source", value=self.source, expected=expected)
+        self.check_source(source)
         vector, judging = question_of(config)
+        question = str(vector) if self.query is None else self.query
         async with sources.asking(source) as api:
-            found = await api.query_range(self.range_of(str(vector)), MAX_SAMPLES)
+            found = await api.query_range(self.range_of(question), MAX_SAMPLES)
         if not 1 <= len(found) <= MAX_SERIES:
-            expected = f"must have 1 to {MAX_SERIES} series for {vector} from {self.from_ms} to {self.to_ms} ms"
+            expected = f"must have 1 to {MAX_SERIES} series for {question} from {self.from_ms} to {self.to_ms} ms"
             raise ConfigError(field="source", value=self.source, expected=f"{expected}, and has {len(found)}")
-        return judging, [frame_of(series) for series in found]
+        return judging, [frame_of(series) for series in as_live(found, self.transforms, {})]
 
 
 def question_of(config: DetectorConfig) -> tuple[Vector, DetectorConfig]:
@@ -85,7 +86,7 @@ def question_of(config: DetectorConfig) -> tuple[Vector, DetectorConfig]:
     return plan.vector(shape), config.model_copy(update={"group": None, "shape": Shape.RAW})
 
 
-def frame_of(series: SourceSeries) -> Frame:
+def frame_of(series: SourceSeries | PastSeries) -> Frame:
     """One series as it is judged; what an expression gives may have no name."""
     labels = {NAME_LABEL: "series", **dict(series.labels)}
     values = series.values[:, None]

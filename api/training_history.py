@@ -11,18 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from api.past_series import PastSeries
 from connectors.codec.encode import encode_labels, encode_write_request
 from connectors.codec.series_hash import series_hash
 from connectors.training import NO_LABELS
-from flows.detectors.base import Floats, Ints
-
-
-class PastSeries(NamedTuple):
-    """Samples of one series as they came; (n,) each."""
-
-    labels: Mapping[str, str]
-    times_ms: Ints
-    values: Floats
 
 
 class TrainingHistory(NamedTuple):

@@ -1,31 +1,31 @@
-"""A range of the past that a training fetches from a Prometheus, in parts, so that its length costs no memory."""
+"""A range of the past that a training fetches from a data source, in parts, so that its length costs no memory."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from api.source_config import NO_NUL, SourceKind
+from api.past_query import PastQuery
+from api.past_series import as_live, named
+from api.source_config import NO_NUL
 from api.source_table import DataSource
 from api.sources import Sources
-from api.training_history import PastSeries, TrainingHistory, history_of
+from api.training_history import TrainingHistory, history_of
 from connectors.detector import Detector, LabelName, LabelText
 from connectors.errors import Overloaded, SourceUnreachable
-from connectors.messages import MAX_TIME_MS, Message
+from connectors.messages import MAX_TIME_MS
 from connectors.sources.decode import SourceSeries
 from connectors.sources.pieces import Range
-from connectors.sources.prometheus import PrometheusApi
 from connectors.workers import Workers
 from flows.config import compile_config
 from flows.promql import Series
 from flows.selector import Selector
-from flows.validator import ConfigError
 
 MAX_STEPS = 1_000_000
 """Of the whole range: two months of steps of 5 s."""
@@ -42,10 +42,10 @@ waits for a training of which it hears nothing."""
 log = logging.getLogger(__name__)
 
 
-class TrainingRange(Message):
+class TrainingRange(PastQuery):
     """Which past a detector learns, and from where."""
 
-    source: Annotated[str, Field(max_length=64, pattern=NO_NUL, description="id of a data source, a Prometheus")]
+    source: Annotated[str, Field(max_length=64, pattern=NO_NUL, description="id of a data source")]
     from_ms: Annotated[int, Field(strict=True, ge=0, le=MAX_TIME_MS, description="ms since 1970")]
     to_ms: Annotated[int, Field(strict=True, ge=0, le=MAX_TIME_MS, description="ms since 1970")]
     step_s: Annotated[
@@ -72,16 +72,10 @@ class TrainingRange(Message):
             for start_ms in range(self.from_ms, self.to_ms + 1, length_ms + step_ms)
         ]
 
-    def query(self, selector: Selector) -> str:
-        """What is asked for: the detector's series, by the labels that they bear there."""
-        return str(Series(Selector(tuple(one for one in selector.matchers if one.name not in self.labels))))
-
-
-def check_source(source: DataSource) -> None:
-    """Raise ``ConfigError`` for one that has no series."""
-    if source.config.kind is not SourceKind.PROMETHEUS:
-        expected = "must be a data source of kind prometheus"
-        raise ConfigError(field="history.source", value=source.config.kind, expected=expected)
+    def question(self, selector: Selector) -> str:
+        """What is asked for: the query, or else the detector's series, by the labels that they bear there."""
+        there = tuple(one for one in selector.matchers if one.name not in self.labels)
+        return self.query or str(Series(Selector(there)))
 
 
 async def fetched(
@@ -89,17 +83,26 @@ async def fetched(
 ) -> AsyncIterator[TrainingHistory]:
     """The history of the detector's series, the earliest part first; raises what the source's client raises."""
     selector = compile_config(detector).selector
-    async for found in fetched_parts(sources, source, asked, asked.query(selector)):
-        series = [one._replace(labels={**one.labels, **asked.labels}) for one in found]
-        yield await workers.run(partial(history_of, series, selector.matches))
+    async for found in fetched_parts(sources, source, asked, asked.question(selector)):
+        yield await workers.run(partial(_history_of, asked, found, selector.matches))
+
+
+def _history_of(
+    asked: TrainingRange, found: Sequence[SourceSeries], wanted: Callable[[Mapping[str, str]], bool]
+) -> TrainingHistory:
+    series, left_out = as_live(found, asked.transforms, asked.labels), 0
+    if asked.query:
+        series, left_out = named(series)
+    history = history_of(series, wanted)
+    return history._replace(unmatched=history.unmatched + left_out)
 
 
 async def fetched_parts(
     sources: Sources, source: DataSource, asked: TrainingRange, query: str
-) -> AsyncIterator[list[PastSeries]]:
+) -> AsyncIterator[list[SourceSeries]]:
     """What a query gives, part by part."""
     for part in asked.parts(query):
-        yield [_past_of(series) for series in await _fetched_part(sources, source, part)]
+        yield await _fetched_part(sources, source, part)
 
 
 async def _fetched_part(sources: Sources, source: DataSource, part: Range) -> list[SourceSeries]:
@@ -108,15 +111,9 @@ async def _fetched_part(sources: Sources, source: DataSource, part: Range) -> li
     while True:
         try:
             async with sources.asking(source, DEADLINE_S) as api:
-                assert isinstance(api, PrometheusApi)  # noqa: S101 - ``check_source``
                 return await api.fresh_range(part, PART_POINTS)
         except (SourceUnreachable, Overloaded) as error:
             if time.monotonic() + AGAIN_S > until_s:
                 raise
             log.warning("history of data source %s: %s; it is asked again", source.config.name, error)
         await asyncio.sleep(AGAIN_S)
-
-
-def _past_of(series: SourceSeries) -> PastSeries:
-    there = series.values == series.values  # NaN is no sample
-    return PastSeries(dict(series.labels), series.times_ms[there], series.values[there])

@@ -15,11 +15,12 @@ from api.context import Context
 from api.group_history import aligned, fetched_groups, plan_of, sent_groups, signal_of
 from api.holding import HoldingStatus
 from api.json_route import JsonRoute
+from api.past_series import PastSeries
 from api.problems import ApiError, Code
 from api.router import Router
 from api.training import Training
-from api.training_history import PastSeries, TrainingHistory, history_of
-from api.training_range import TrainingRange, check_source, fetched
+from api.training_history import TrainingHistory, history_of
+from api.training_range import TrainingRange, fetched
 from api.training_sender import Fetch
 from api.trial_samples import Samples
 from connectors.detector import Detector
@@ -27,7 +28,7 @@ from connectors.messages import Message
 from connectors.training import TrainingState
 from flows.config import compile_config
 from flows.group import GroupPlan
-from flows.validator import ConfigError
+from flows.validator import ConfigError, inside
 
 router = Router(prefix="/api/trainings", tags=["trainings"], route_class=JsonRoute)
 train = Router(prefix="/api/detectors", tags=["trainings"], route_class=JsonRoute)
@@ -121,7 +122,8 @@ async def _fetch_of(context: Context, detector: Detector, plan: GroupPlan | None
     """How the history is had; raises ``ConfigError`` and ``ApiError`` for what cannot be."""
     if asked.history is not None:
         source = await context.sources.read(asked.history.source)
-        check_source(source)
+        with inside("history"):
+            asked.history.check_source(source)
         if plan is not None:
             aligned(asked.history, plan)
             return partial(fetched_groups, context.sources, source, asked.history, plan, context.trainer.workers)
@@ -136,10 +138,8 @@ async def _fetch_of(context: Context, detector: Detector, plan: GroupPlan | None
 
 
 def _history_of(detector: Detector, samples: Samples) -> TrainingHistory:
-    try:
+    with inside("samples"):
         samples.check()
-    except ConfigError as error:
-        raise ConfigError(field=f"samples.{error.field}", value=error.value, expected=error.expected) from error
     compiled = compile_config(detector)
     if compiled.plan is not None:
         history = sent_groups(_series_of(samples), compiled.plan)

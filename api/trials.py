@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 from fastapi import Response
@@ -24,7 +22,7 @@ from connectors.detector import DetectorConfig
 from connectors.messages import Message
 from flows.frame import Frame
 from flows.futility import check_proposal
-from flows.validator import ConfigError
+from flows.validator import ConfigError, inside
 
 router = Router(prefix="/api/detectors", tags=["trials"], route_class=JsonRoute)
 
@@ -70,11 +68,11 @@ class Previewed(Message):
 async def preview_detector(asked: Preview, context: Holding, revisions: Revisions) -> Response:
     """Try a config, saved or not, on samples of the past; nothing live is touched."""
     other = existing(revisions, asked.against).config if asked.against is not None else None
-    with _inside("config"):
+    with inside("config"):
         check_proposal(asked.config)
         if asked.history is None:
             check_judgeable(asked.config)
-    with _inside("samples"):
+    with inside("samples"):
         frames = asked.samples.frames() if asked.samples is not None else None
     trial = await _tried(context, asked.config, frames, asked.history)
     if other is None:
@@ -101,19 +99,10 @@ async def _tried(
     if (frames is None) is (history is None):
         raise ConfigError(field="history", value=None, expected="either samples or a history, and not both")
     if history is not None:
-        with _inside("history"):
+        with inside("history"):
             config, frames = await history.fetch(context.sources, config)
     check_judgeable(config)
     return await context.trials.run(config, parted(config.group, frames or []))
-
-
-@contextmanager
-def _inside(field: str) -> Iterator[None]:
-    """Name the place of a refused field in the whole body."""
-    try:
-        yield
-    except ConfigError as error:
-        raise ConfigError(field=f"{field}.{error.field}", value=error.value, expected=error.expected) from error
 
 
 async def _json(answer: Message) -> Response:

@@ -8,6 +8,8 @@ refused by ``flows.futility``.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -28,6 +30,15 @@ class ConfigError(Rejected):
     def __init__(self, *, field: str, value: object, expected: str) -> None:
         super().__init__(reason="bad_config", message=f"{field} = {value!r}: {expected}")
         self.field, self.value, self.expected = field, value, expected
+
+
+@contextmanager
+def inside(field: str) -> Iterator[None]:
+    """Name the place of a refused field in the whole that it is a part of."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(field=f"{field}.{error.field}", value=error.value, expected=error.expected) from error
 
 
 class Checked(NamedTuple):

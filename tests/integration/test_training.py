@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
@@ -48,6 +48,8 @@ MAD: dict[str, Any] = {
 RANGED: dict[str, Any] = {**MAD, "name": "ranged", "selector": '{__name__="queue",zone="a"}'}
 SUMMED: dict[str, Any] = {**MAD, "name": "sum", "group": {"aggregate": "sum", "step_s": STEP_MS // 1000}}
 SUM_QUERY = "sum by () (queue)"
+LOGQL = 'sum by (n) (count_over_time({job="queue"}[10s]))'
+AS_LIVE = [{"type": "scale", "factor": 1024.0}, {"type": "rename", "name": "queue"}]
 CARELESS = "/careless"
 MISSING: dict[str, Any] = {"name": "silent", "kind": "missing", "selector": "queue", "quiet_s": 60}
 
@@ -257,25 +259,40 @@ def send_live(settings: KafkaSettings) -> None:
     producer.close()
 
 
-class FakePrometheus(BaseHTTPRequestHandler):
-    """Has ``queue`` of the past, and answers ranges of it alone; below ``/careless`` with more than that."""
+class FakeSource(BaseHTTPRequestHandler):
+    """As a Prometheus has ``queue`` of the past and answers ranges of it, below ``/careless`` with more than that.
+
+    As a Loki it counts thousands of them, as the answer to a query of LogQL.
+    """
 
     asked: ClassVar[list[str]] = []
 
     def do_POST(self) -> None:
-        form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        self._answer(self.path, parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode()))
+
+    def do_GET(self) -> None:
+        url = urlsplit(self.path)
+        self._answer(url.path, parse_qs(url.query))
+
+    def _answer(self, path: str, form: dict[str, list[str]]) -> None:
         (query,), start_s, end_s = form["query"], float(form["start"][0]), float(form["end"][0])
         self.asked.append(query)
-        known = query in ("queue", SUM_QUERY) and self.path.removeprefix(CARELESS) == "/api/v1/query_range"
+        known = (query, path.removeprefix(CARELESS)) in (
+            ("queue", "/api/v1/query_range"), (SUM_QUERY, "/api/v1/query_range"), (LOGQL, "/loki/api/v1/query_range"),
+        )  # fmt: skip
         steps = range(round((start_s * 1000 - START_MS) / STEP_MS), round((end_s * 1000 - START_MS) / STEP_MS) + 1)
         result = [
             {"metric": labels_of(n), "values": [[time_of(at) / 1000, str(VALUES[at, n])] for at in steps]}
             for n in range(SERIES)
         ]
+        if query == LOGQL:
+            for n, one in enumerate(result):
+                one["metric"] = {"n": str(n)}
+                one["values"] = [[time_of(at) / 1000, str(VALUES[at, n] / 1024)] for at in steps]
         if query == SUM_QUERY:
             sums = [[time_of(at) / 1000, str(VALUES[at].sum())] for at in steps]
             result = [{"metric": dict[str, str](), "values": sums}]
-        if self.path.startswith(CARELESS):
+        if path.startswith(CARELESS):
             wrong = [[time_of(at) / 1000, "1e9"] for at in (steps[0], steps[0] - 1, steps[-1] + 1)]
             for one in result:
                 one["values"] = one["values"][::-1] + wrong
@@ -295,7 +312,7 @@ class FakePrometheus(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def prometheus() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), FakePrometheus) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), FakeSource) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -322,7 +339,7 @@ def test_a_range_is_fetched_part_by_part_under_the_labels_that_are_missing_there
     done = place.until(answer.json()["id"], "done")
     assert (done["samples"], done["learned"], done["duplicates"]) == (steps * SERIES, steps * SERIES, 0)
     assert (done["series_matched"], done["series_unmatched"], done["rows_replaced"]) == (SERIES, 0, SERIES)
-    assert FakePrometheus.asked == ["queue"] * 3
+    assert FakeSource.asked == ["queue"] * 3
 
     steps_of = [dict(record.headers) for record in read_all(place.settings, place.settings.topics.metrics)]
     mine = Counter(one[TRAINING_STEP_HEADER] for one in steps_of if one.get(TRAINING_HEADER) == done["id"].encode())
@@ -331,7 +348,8 @@ def test_a_range_is_fetched_part_by_part_under_the_labels_that_are_missing_there
     refused = http.post(path, json={"history": {**asked, "labels": {}}}).json()["id"]
     assert "not known" in place.until(refused, "failed")["reason"]
     for body, status, field in (
-        ({"history": {**asked, "source": ids["loki"]}}, 422, "history.source"),
+        ({"history": {**asked, "source": ids["loki"]}}, 422, "history.query"),
+        ({"history": {**asked, "transforms": AS_LIVE}}, 422, "history"),
         ({"history": {**asked, "source": "nobody"}}, 404, None),
         ({"history": {**asked, "to_ms": 1}}, 422, "history"),
         ({"history": asked, "samples": samples(range(3))}, 422, "body"),
@@ -340,6 +358,30 @@ def test_a_range_is_fetched_part_by_part_under_the_labels_that_are_missing_there
         answer = http.post(path, json=body)
         errors = answer.json()["errors"]
         assert (answer.status_code, errors[0]["field"] if errors else None) == (status, field), answer.text
+
+
+def test_numbers_of_logs_are_learned_as_a_collector_would_have_sent_them(place: Place, prometheus: str) -> None:
+    http = place.api.http
+    loki = http.post("/api/datasources", json={"name": "logs", "kind": "loki", "url": prometheus}).json()["id"]
+    asked = {
+        "source": loki, "from_ms": time_of(NOW - 300), "to_ms": time_of(NOW - 1), "step_s": STEP_MS // 1000,
+        "query": LOGQL, "transforms": AS_LIVE, "labels": {"zone": "a"},
+    }  # fmt: skip
+    answer = http.post(f"/api/detectors/{place.detectors[2]}/train", json={"history": asked})
+    assert answer.status_code == 202, answer.text
+    done = place.until(answer.json()["id"], "done")
+    assert (done["samples"], done["learned"], done["duplicates"]) == (300 * SERIES, 300 * SERIES, 0)
+    assert (done["series_matched"], done["series_unmatched"], done["rows_replaced"]) == (SERIES, 0, SERIES)
+    tried = {field: value for field, value in asked.items() if field != "labels"}
+    detect = f"/api/detectors/{place.detectors[0]}/detect"
+    of_logs, of_samples = (
+        http.post(detect, json=body).json() for body in ({"history": tried}, samples(range(NOW - 300, NOW)))
+    )
+    assert of_logs == of_samples, "live, preview and training judge the same samples alike"
+    nameless = {**asked, "transforms": AS_LIVE[:1]}
+    answer = http.post(f"/api/detectors/{place.detectors[2]}/train", json={"history": nameless})
+    without = place.until(answer.json()["id"], "done")
+    assert (without["samples"], without["series_unmatched"], without["rows_replaced"]) == (0, SERIES, 0)
 
 
 def test_samples_that_were_not_asked_for_are_neither_learned_nor_tried(place: Place, prometheus: str) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from api.group_history import aligned, group_history, plan_of, query_of, sent_groups, signal_of
-from api.training_history import PastSeries, whole_steps
+from api.past_series import PastSeries
+from api.training_history import whole_steps
 from api.training_range import TrainingRange
 from connectors.detector import Aggregate, Detector, Group, Shape
 from connectors.training import NO_LABELS
@@ -80,8 +81,15 @@ def test_members_stay_what_they_are() -> None:
     mine, other = {"__name__": "m", "i": "1"}, {"__name__": "n"}
     history = sent_groups([past(mine, AT_MS), past(other, AT_MS)], plan(**MEMBERS))
     assert ([one.labels for one in history.series], history.unmatched) == ([mine], 1)
-    with pytest.raises(ConfigError, match="shape = 'rate': must be raw to be learned from samples: send a history"):
+    with pytest.raises(ConfigError, match="shape = 'rate': must be raw to be learned from values: send a history"):
         sent_groups([past(mine, AT_MS)], plan("m", Shape.RATE, **MEMBERS))
+
+
+def test_a_query_gives_values_of_groups_and_not_changes_of_members() -> None:
+    """Its series need no one name, but no query gives what members of counters are turned into."""
+    assert aligned(asked(query="sum by (job) (rate(m[1m]))"), plan()).from_ms == AT_MS
+    with pytest.raises(ConfigError, match="shape = 'rate': must be raw to be learned from values"):
+        aligned(asked(query="rate(m[1m])"), plan("m", Shape.RATE, **MEMBERS))
 
 
 def test_records_hold_whole_steps() -> None:

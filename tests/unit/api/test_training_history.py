@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from api.training_history import CROWD, PastSeries, history_of, pieces
+from api.past_series import PastSeries
+from api.training_history import CROWD, history_of, pieces
 from connectors.codec.encode import encode_labels
 from connectors.codec.record import decode_record
 from connectors.codec.series_hash import series_hash, tenant_seed
