@@ -22,6 +22,7 @@ from connectors.anomaly import Anomaly, Severity
 from connectors.errors import StoreUnavailable, Unavailable
 from connectors.feedback import Verdict
 from connectors.messages import Message
+from flows.validator import ConfigError
 
 router = Router(prefix="/api/anomalies", tags=["anomalies"])
 
@@ -70,6 +71,8 @@ async def list_anomalies(
     sort: Annotated[Sort, Query(description="- puts the greatest first")] = Sort.NEWEST,
 ) -> Response:
     """Anomalies, each as the last event of its episode; what a WebSocket client was told is among them."""
+    if from_ms is not None and to_ms is not None and to_ms < from_ms:
+        raise ConfigError(field="to_ms", value=to_ms, expected=f"must not be before from_ms = {from_ms}")
     labels = parse_labels(label or ())
     wanted = Wanted(severity, detector, state, from_ms, to_ms, labels, acknowledged, verdict)
     listing = Listing(wanted, sort, before, limit)

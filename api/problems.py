@@ -52,6 +52,7 @@ class Code(StrEnum):
     HEADER_TOO_LARGE = "header_too_large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     INVALID = "invalid"
+    UPGRADE_REQUIRED = "upgrade_required"
     PRECONDITION_REQUIRED = "precondition_required"
     OVERLOADED = "overloaded"
     INTERNAL = "internal"
@@ -80,6 +81,7 @@ STATUS: Mapping[Code, HTTPStatus] = {
     Code.HEADER_TOO_LARGE: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     Code.UNSUPPORTED_MEDIA_TYPE: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     Code.INVALID: HTTPStatus.UNPROCESSABLE_ENTITY,
+    Code.UPGRADE_REQUIRED: HTTPStatus.UPGRADE_REQUIRED,
     Code.PRECONDITION_REQUIRED: HTTPStatus.PRECONDITION_REQUIRED,
     Code.OVERLOADED: HTTPStatus.TOO_MANY_REQUESTS,
     Code.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -107,6 +109,7 @@ TITLES: Mapping[Code, str] = {
     Code.HEADER_TOO_LARGE: "The request's headers are too large",
     Code.UNSUPPORTED_MEDIA_TYPE: "The body has a content type that is not read here",
     Code.INVALID: "A value is not allowed",
+    Code.UPGRADE_REQUIRED: "The address is that of a WebSocket",
     Code.PRECONDITION_REQUIRED: "The If-Match header is missing",
     Code.OVERLOADED: "Too much at once",
     Code.INTERNAL: "The server failed",
@@ -134,6 +137,7 @@ ACTIONS: Mapping[Code, str] = {
     Code.HEADER_TOO_LARGE: "Send fewer and shorter headers.",
     Code.UNSUPPORTED_MEDIA_TYPE: "Send JSON in UTF-8 under the content type that detail names.",
     Code.INVALID: "Correct the fields that errors names.",
+    Code.UPGRADE_REQUIRED: "Connect with a WebSocket client, to ws:// or wss:// and the same address.",
     Code.PRECONDITION_REQUIRED: "Send If-Match with the ETag that the change is based on, or * for whatever holds.",
     Code.OVERLOADED: "Wait for Retry-After seconds and send the same again.",
     Code.INTERNAL: "Report it with the request id, under which the api's log has the error.",

@@ -6,8 +6,9 @@ import asyncio
 import secrets
 from collections.abc import Container
 from contextlib import suppress
+from http import HTTPStatus
 
-from fastapi import APIRouter, Response, WebSocket, WebSocketDisconnect
+from fastapi import APIRouter, HTTPException, Response, WebSocket, WebSocketDisconnect
 
 from api.client import Client
 from api.context import Context
@@ -54,6 +55,13 @@ def may_open(origin: str | None, host: str, allowed: Container[str]) -> bool:
         return True
     own = origin.lower().partition("://")[2]
     return (own != "" and own == host.lower()) or origin.lower() in allowed
+
+
+@router.get("/api/ws", include_in_schema=False)
+async def refuse_plain() -> None:
+    """No WebSocket was asked for."""
+    detail = "there is a WebSocket here, and no upgrade to one was asked for"
+    raise HTTPException(HTTPStatus.UPGRADE_REQUIRED, detail, {"Upgrade": "websocket", "Connection": "Upgrade"})
 
 
 @router.websocket("/{path:path}")

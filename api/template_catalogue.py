@@ -24,7 +24,7 @@ class Template(Message):
 
     name: str
     title: str
-    family: Annotated[str, Field(description="golden, kubernetes, node, jvm, postgresql, kafka or nginx")]
+    family: Annotated[str, Field(description="golden, kubernetes, node, jvm, postgresql, kafka, nginx or logs")]
     exporter: Annotated[str, Field(description="what shows the metrics that it watches")]
     description: Annotated[str, Field(description="when it fires, in plain words")]
     config: Annotated[DetectorConfig, Field(description="to be sent to POST /api/detectors, as it is or changed")]
@@ -64,6 +64,7 @@ _HTTP = "an instrumented service (client libraries of Prometheus, OpenTelemetry)
 _KSM, _CADVISOR = "kube-state-metrics", "cAdvisor (the kubelet)"
 _NODE, _MICROMETER, _POSTGRES = "node_exporter", "Micrometer (Spring Boot)", "postgres_exporter"
 _KAFKA, _NGINX = "kafka_exporter", "nginx-prometheus-exporter"
+_LOKI = "a collector that counts errors in a Loki (docs/api.md)"
 
 _ALL = (
     _template("golden-latency", _HTTP, "Latency of services", "the 99th percentile of a service leaves its usual range",
@@ -135,5 +136,10 @@ _ALL = (
     _template("nginx-dropped", _NGINX, "Connections dropped by nginx", "nginx drops one connection in a hundred",
               "nginx_connections_handled", _stated(lower=0.99), shape=Shape.RATE,
               group=_share("nginx_connections_accepted", "instance")),
+    _template("logs-errors", _MICROMETER, "Errors in logs of JVMs",
+              "the share of lines of level error leaves its usual range", 'logback_events_total{level="error"}',
+              _learned(20.0, 0.1), shape=Shape.RATE, group=_share("logback_events_total", "instance")),
+    _template("logs-loki", _LOKI, "Errors in logs", "far more lines than usual tell of an error",
+              "log_errors_per_second", _learned(20.0, 0.1), shape=Shape.RAW),
 )  # fmt: skip
 TEMPLATES: Mapping[str, Template] = MappingProxyType({template.name: template for template in _ALL})

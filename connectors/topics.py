@@ -154,7 +154,9 @@ def _line(spec: TopicSpec, settings: KafkaSettings, partitions: int, made: bool)
 def main() -> int:
     """Create the topics that the environment describes and print one line for each."""
     try:
-        lines = create_topics(read_settings(KafkaSettings))
+        settings = read_settings(KafkaSettings)
+        sys.stderr.write(f"asking Kafka at {settings.kafka} (TOCSIN_KAFKA)\n")
+        lines = create_topics(settings)
     except TocsinError as error:
         sys.stderr.write(f"{error}\n")
         return 1

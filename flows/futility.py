@@ -1,4 +1,4 @@
-"""Configs that could be computed, but whose detector could never tell anything, or has a name that shows none. Pure.
+"""Configs that run, but never tell anything, have a name that shows none, or a field without effect. Pure.
 
 It is asked where a config is proposed: by writes of the api, previews, backtests and the linter. Never where the log of
 detectors is reduced: what stands there and compiles is obeyed, whatever a later version knows of it.
@@ -14,9 +14,10 @@ from flows.validator import ConfigError, check_config
 
 
 def check_proposal(config: DetectorConfig) -> None:
-    """Raise ``ConfigError`` for a config that cannot run, could never tell anything, or has a blank name."""
+    """Raise ``ConfigError`` for what cannot run or could never tell anything, a blank name, and what has no effect."""
     check_config(config)
     refuse_blank(config)
+    refuse_chance(config)
     refuse_futile(config)
 
 
@@ -25,6 +26,13 @@ def refuse_blank(config: DetectorConfig) -> None:
     if not any(char.isprintable() and not char.isspace() for char in config.name):
         expected = "must have a character that can be seen: people tell detectors apart by it"
         raise ConfigError(field="name", value=config.name, expected=expected)
+
+
+def refuse_chance(config: DetectorConfig) -> None:
+    """Raise ``ConfigError`` for a threshold by chance where nothing is by chance; the log may hold such configs."""
+    if config.chance_per_week is not None and Trait.STATED in KINDS[config.kind].traits:
+        expected = f"must be left out: {config.kind} alarms at what you state, and nothing of that is by chance"
+        raise ConfigError(field="chance_per_week", value=config.chance_per_week, expected=expected)
 
 
 def refuse_futile(config: DetectorConfig) -> None:

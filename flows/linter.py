@@ -18,7 +18,7 @@ from connectors.detector import Detector, DetectorConfig
 from connectors.messages import Message
 from flows.config import CompiledDetector, compile_config
 from flows.detectors.registry import KINDS, Trait
-from flows.futility import futility_text, refuse_blank, refuse_futile
+from flows.futility import futility_text, refuse_blank, refuse_chance, refuse_futile
 from flows.gathering import MAX_MEMBERS
 from flows.keys import MAX_KEYS
 from flows.policy import KNOWN_EXTRA, LEAST, WEEK_S, chance_of_each
@@ -93,6 +93,7 @@ def lint(config: DetectorConfig, known: Known = NOTHING_KNOWN) -> list[Finding]:
     try:
         compiled = compile_config(detector)
         refuse_blank(config)
+        refuse_chance(config)
         code = LintCode.NEVER_FIRES
         refuse_futile(config)
     except ConfigError as error:

@@ -29,7 +29,7 @@ class Exporters:
 
     def series(self) -> Iterator[Scraped]:
         for labels, values in (*self._service(), *self._kubernetes(), *self._node(), *self._jvm(), *self._postgresql(),
-                               *self._kafka(), *self._nginx()):  # fmt: skip
+                               *self._kafka(), *self._nginx(), *self._logs()):  # fmt: skip
             yield Scraped(labels, values)
 
     def _level(self, usual: float, broken: float, spread: float = 0.03) -> Floats:
@@ -137,3 +137,11 @@ class Exporters:
         yield {"__name__": "nginx_connections_accepted", **server}, accepted
         lost = np.cumsum(np.where(self._broken, 75.0, 0.0))
         yield {"__name__": "nginx_connections_handled", **server}, accepted - lost
+
+    def _logs(self) -> Iterator[tuple[dict[str, str], Floats]]:
+        jvm = {"instance": "orders:8080"}
+        for level, usual, broken in (("error", 0.5, 20.0), ("warn", 2.0, 2.0), ("info", 50.0, 50.0)):
+            yield {"__name__": "logback_events_total", "level": level, **jvm}, self._counted(usual, broken)
+        for job, usual in (("shop", 2.0), ("mail", 0.0)):  # what a collector asks a Loki for: lines of a minute
+            a_minute = self._rng.poisson(60.0 * np.where(self._broken, usual + 10.0, usual))
+            yield {"__name__": "log_errors_per_second", "job": job}, a_minute / 60.0

@@ -154,6 +154,7 @@ CASES: dict[Code, Callable[[RunningApi], Problem]] = {
     Code.HEADER_TOO_LARGE: lambda api: raw(api, b"GET /alive HTTP/1.1\r\nHost: x\r\nX-A: " + b"a" * 100_000),
     Code.UNSUPPORTED_MEDIA_TYPE: asked("POST", "/api/detectors", content=b"{}", headers={"Content-Type": "text/csv"}),
     Code.INVALID: asked("POST", "/api/detectors", json={**CONFIG, "kind": "mda"}),
+    Code.UPGRADE_REQUIRED: asked("GET", "/api/ws"),
     Code.PRECONDITION_REQUIRED: lambda api: changed(api, None),
     Code.OVERLOADED: with_changes("/api/dead-letters", overload),
     Code.INTERNAL: raising(RuntimeError("the password is 123")),

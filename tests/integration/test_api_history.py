@@ -84,6 +84,10 @@ def test_what_a_client_was_just_told_is_found_at_once(kafka_settings: KafkaSetti
         assert listed(api) == ids_of(range(9, -1, -1))
         assert listed(api, sort="time", to_ms=str(START_MS + 120_000)) == ids_of(range(2))
         assert listed(api, label="job=other") == []
+        refused = api.http.get("/api/anomalies", params={"from_ms": "2000", "to_ms": "1999"}).json()
+        assert refused["errors"] == [
+            {"field": "to_ms", "value": "1999", "expected": "must not be before from_ms = 2000"}
+        ]
         assert api.http.get(f"/api/anomalies/{make_anomaly(1).id}").json()["sequence"] == 0
         assert api.metric("tocsin_api_history_events_total", result="new") == 10
         assert (component(api, "store")["status"], component(api, "history")["status"]) == ("ok", "ok")

@@ -172,3 +172,15 @@ def test_every_code_is_described() -> None:
     text = (Path(__file__).parents[3] / "docs" / "api.md").read_text(encoding="utf-8")
     for code in LintCode:
         assert f"| `{code}` | " in text
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if Trait.STATED in KINDS[kind].traits])
+def test_no_chance_where_bounds_are_stated(kind: str) -> None:
+    stated = config(kind, params=dict(KINDS[kind].example), chance_per_week=5.0)
+    check_config(stated)  # the log may hold it
+    with pytest.raises(ConfigError, match=f"chance_per_week = 5.0: must be left out: {kind} alarms at what you state"):
+        check_proposal(stated)
+    (refusal,) = lint(stated)
+    assert (refusal.code, refusal.severity, refusal.field) == (
+        LintCode.INVALID, LintSeverity.REFUSAL, "chance_per_week",
+    )  # fmt: skip
