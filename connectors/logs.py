@@ -25,6 +25,8 @@ CHATTY = ("kafka", "httpx", "httpcore", "uvicorn.access", CONNECTIONS_LOGGER)
 """Loggers of libraries that tell every connection or request; only their warnings are of use to an operator."""
 NOISY = ("kafka.net.selector",)
 """Loggers that warn of what is no trouble: of a callback that ran for longer than 0.1 s, as on any busy machine."""
+GIVEN_UP = ("kafka.cluster", "Cancelled")
+"""The logger that calls it an error when what it asked was given up, and the name of that: a client was closed."""
 MAX_CAUSES = 5
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 """Of the request that is served, if one is: whatever is written meanwhile bears it."""
@@ -55,8 +57,14 @@ def configure_logging(process: str, settings: LogSettings | None = None) -> None
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger(GIVEN_UP[0]).addFilter(_is_trouble)
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_thread
+
+
+def _is_trouble(record: logging.LogRecord) -> bool:
+    given = record.args if isinstance(record.args, tuple) else ()
+    return not any(type(one).__name__ == GIVEN_UP[1] for one in given)
 
 
 def _bear_request_id(record: logging.LogRecord) -> bool:

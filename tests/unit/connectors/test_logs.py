@@ -108,3 +108,16 @@ thread.join()
 """
     [line] = log_lines(code)
     assert line["message"] == "ZeroDivisionError: division by zero"
+
+
+def test_a_client_that_was_closed_is_no_error() -> None:
+    code = """
+import logging
+from kafka.errors import Cancelled, KafkaTimeoutError
+from connectors.logs import configure_logging
+configure_logging("flow")
+for error in (Cancelled(), KafkaTimeoutError()):
+    logging.getLogger("kafka.cluster").error("Metadata refresh: failed %s", error)
+"""
+    [line] = log_lines(code)
+    assert "KafkaTimeoutError" in line["message"]
