@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
-from api.past_series import PastSeries, as_live
+from api.past_series import PastSeries, as_live, named
 from api.source_table import DataSource
 from api.sources import Sources
 from api.training_history import TrainingHistory
 from api.training_range import TrainingRange, fetched_parts
 from connectors.detector import Aggregate, Detector, Shape
+from connectors.sources.decode import SourceSeries
 from connectors.workers import Workers
 from flows.config import compile_config
 from flows.group import GroupPlan
@@ -78,12 +79,21 @@ async def fetched_groups(
 ) -> AsyncIterator[TrainingHistory]:
     """The history of the groups, the earliest part first; raises what the source's client raises."""
     name = None if asked.query else _name_of(plan)
-    more = {} if name is None else {NAME_LABEL: name}
+    more = {**asked.labels, **({} if name is None else {NAME_LABEL: name})}
     query = asked.query or str(query_of(asked, plan))
     async for found in fetched_parts(sources, source, aligned(asked, plan), query):
-        there = as_live(found, asked.transforms, {**asked.labels, **more})
-        series = (one._replace(labels=plan.labels_of(one.labels)) for one in there)
-        yield await workers.run(partial(group_history, series, plan, "history"))
+        yield await workers.run(partial(history_of_range, asked, found, plan, more))
+
+
+def history_of_range(
+    asked: TrainingRange, found: Sequence[SourceSeries], plan: GroupPlan, more: Mapping[str, str]
+) -> TrainingHistory:
+    """What a source gave, as values of the groups, or as members; those that cannot be members are left out."""
+    there, left_out = as_live(found, asked.transforms, more), 0
+    if asked.query and plan.group.aggregate is Aggregate.MEMBERS:
+        there, left_out = named(there)
+    history = group_history((one._replace(labels=plan.labels_of(one.labels)) for one in there), plan, "history")
+    return history._replace(unmatched=history.unmatched + left_out)
 
 
 def group_history(series: Iterable[PastSeries], plan: GroupPlan, field: str = "samples") -> TrainingHistory:
@@ -128,5 +138,5 @@ def _check_raw(plan: GroupPlan) -> None:
     """Raise ``ConfigError`` for members whose samples are turned into changes: the values that a group has are none."""
     if plan.group.aggregate is Aggregate.MEMBERS and signal_of(plan) in CHANGES:
         change = signal_of(plan)
-        expected = f"must be raw to be learned from values: send a history without a query, whose {change} is fetched"
+        expected = f"must be raw to be learned from values: a Prometheus gives the {change}, if asked without a query"
         raise ConfigError(field="shape", value=str(plan.shape), expected=expected)

@@ -33,14 +33,15 @@ def as_live(
     return made
 
 
-def named(series: Iterable[PastSeries]) -> tuple[list[PastSeries], int]:
-    """Those that can be series of samples; how many cannot: without a name, or with the labels of one before."""
-    kept, seen, left_out = list[PastSeries](), set[frozenset[tuple[str, str]]](), 0
+def distinct(series: Iterable[PastSeries]) -> list[PastSeries]:
+    """Without those that have the labels of one before."""
+    kept = dict[frozenset[tuple[str, str]], PastSeries]()
     for one in series:
-        labels = frozenset(one.labels.items())
-        if not one.labels.get(NAME_LABEL) or labels in seen:
-            left_out += 1
-            continue
-        seen.add(labels)
-        kept.append(one)
-    return kept, left_out
+        kept.setdefault(frozenset(one.labels.items()), one)
+    return list(kept.values())
+
+
+def named(series: Sequence[PastSeries]) -> tuple[list[PastSeries], int]:
+    """Those that can be series of samples; how many cannot: without a name, or with the labels of one before."""
+    kept = distinct(one for one in series if one.labels.get(NAME_LABEL))
+    return kept, len(series) - len(kept)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from api.past_query import PastQuery
-from api.past_series import PastSeries, as_live
+from api.past_series import PastSeries, as_live, distinct
 from api.source_config import NO_NUL
 from api.sources import Sources
 from api.trial_samples import MAX_ROWS, MAX_SAMPLES, MAX_SERIES
@@ -18,6 +19,7 @@ from connectors.sources.decode import SourceSeries
 from connectors.sources.pieces import Range
 from flows.config import compile_config
 from flows.frame import Frame
+from flows.group import GroupPlan
 from flows.promql import Series, Vector
 from flows.selector import NAME_LABEL, parse_selector
 from flows.shape.counter import is_counter
@@ -65,10 +67,28 @@ class History(Span, PastQuery):
         question = str(vector) if self.query is None else self.query
         async with sources.asking(source) as api:
             found = await api.query_range(self.range_of(question), MAX_SAMPLES)
-        if not 1 <= len(found) <= MAX_SERIES:
+        series = await sources.work.run(partial(as_live, found, self.transforms, {}))
+        series = distinct(series) if self.query is None else self._judged_as(series, config)
+        if not 1 <= len(series) <= MAX_SERIES:
             expected = f"must have 1 to {MAX_SERIES} series for {question} from {self.from_ms} to {self.to_ms} ms"
-            raise ConfigError(field="source", value=self.source, expected=f"{expected}, and has {len(found)}")
-        return judging, [frame_of(series) for series in as_live(found, self.transforms, {})]
+            raise ConfigError(field="source", value=self.source, expected=f"{expected}, and has {len(series)}")
+        return judging, [frame_of(one) for one in series]
+
+    def _judged_as(self, series: list[PastSeries], config: DetectorConfig) -> list[PastSeries]:
+        """What a query gives as series of the detector, or as its groups, of which each must be there once."""
+        plan = plan_of(config)
+        if plan is None or plan.group.aggregate is Aggregate.MEMBERS:
+            return distinct(series)
+        groups = distinct(one._replace(labels=plan.labels_of(one.labels)) for one in series)
+        if len(groups) < len(series):
+            expected = f"must give one series for each of the groups, which are {len(groups)}; it gives {len(series)}"
+            raise ConfigError(field="query", value=self.query, expected=expected)
+        return groups
+
+
+def plan_of(config: DetectorConfig) -> GroupPlan | None:
+    """Its groups, if it has some."""
+    return compile_config(Detector(id="history", revision=1, config=config, author="", updated_ms=0)).plan
 
 
 def question_of(config: DetectorConfig) -> tuple[Vector, DetectorConfig]:
@@ -76,8 +96,7 @@ def question_of(config: DetectorConfig) -> tuple[Vector, DetectorConfig]:
 
     Whether members of a group are counters is told by the name that the selector asks for: types are not known here.
     """
-    detector = Detector(id="history", revision=1, config=config, author="", updated_ms=0)
-    plan = compile_config(detector).plan
+    plan = plan_of(config)
     if plan is None or plan.group.aggregate is Aggregate.MEMBERS:
         return Series(parse_selector(config.selector)), config
     shape, metric = config.shape, plan.selectors[0].metric

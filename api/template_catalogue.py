@@ -140,6 +140,6 @@ _ALL = (
               "the share of lines of level error leaves its usual range", 'logback_events_total{level="error"}',
               _learned(20.0, 0.1), shape=Shape.RATE, group=_share("logback_events_total", "instance")),
     _template("logs-loki", _LOKI, "Errors in logs", "far more lines than usual tell of an error",
-              "log_errors_per_second", _learned(20.0, 0.1), shape=Shape.RAW),
+              "log_errors_per_second", _learned(20.0, 0.1), shape=Shape.RAW, min_change=0.05),
 )  # fmt: skip
 TEMPLATES: Mapping[str, Template] = MappingProxyType({template.name: template for template in _ALL})

@@ -45,6 +45,8 @@ ALIVE_S = 60.0
 """So often the partitions are told that the training goes on."""
 PATIENCE_S = 600.0
 """The flow may be away for so long."""
+MAX_REASON = 1_000
+"""Characters of why it failed, half of them from its end: a refusal may quote more labels than a record holds."""
 Fetch = Callable[[], AsyncIterator[TrainingHistory]]
 """Gives history in parts, each later than the one before; raises ``TocsinError`` if it cannot be had."""
 
@@ -94,7 +96,7 @@ class Sender:
         except Ended:
             state, reason = self._entry.state, self._entry.reason
         except TocsinError as error:
-            state, reason = TrainingState.FAILED, str(error)
+            state, reason = TrainingState.FAILED, _short(str(error))
         except Exception:
             log.exception("training %s", self._head.training_id)
             state, reason = TrainingState.FAILED, "unexpected error; the log of the api has it under the training's id"
@@ -212,3 +214,9 @@ def window_of(detector: Detector) -> int:
     """How many samples may be on their way to the flow at a time."""
     slow = KINDS[detector.config.kind].traits & {Trait.OBJECTS, Trait.PAUSES}
     return SLOW_WINDOW if slow else WINDOW
+
+
+def _short(text: str) -> str:
+    """Its beginning and its end."""
+    half = MAX_REASON // 2
+    return text if len(text) <= MAX_REASON else f"{text[:half]}…{text[1 - half :]}"

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import re2
 from pydantic import AfterValidator, Field, model_validator
 
+from connectors.errors import TooLarge
 from connectors.messages import Message
 from flows.detectors.base import Floats
 from flows.selector import NAME_LABEL
@@ -23,6 +24,8 @@ UNITS: Mapping[str, tuple[str, float]] = {
 }  # fmt: skip
 """What each measures, and how much of the base unit it is."""
 MAX_TRANSFORMS = 20
+MAX_TEXT = 65_536
+"""Characters that a relabel may make of a label, more than ingest takes: relabels in a row multiply them."""
 ESCAPE = re.compile(r"\\([0-9\\])")
 """In a replacement: the digit of a group, or a backslash. Any other backslash stands for itself."""
 
@@ -103,6 +106,10 @@ class Relabel(Message):
 
         Not by re2's ``expand``, which reads Python's escapes too, and spoils letters beyond ASCII on the way.
         """
+        size = sum(len(groups[int(digit)] or "") for digit in ESCAPE.findall(self.replacement) if digit != "\\")
+        if size > MAX_TEXT:
+            message = f"relabel would give {self.target} a value of {size} characters, at most {MAX_TEXT} are allowed"
+            raise TooLarge(reason="label", message=message)
         return ESCAPE.sub(lambda one: "\\" if one[1] == "\\" else groups[int(one[1])] or "", self.replacement)
 
 
@@ -120,7 +127,7 @@ Transform = Annotated[Scale | Convert | Rename | Relabel | Drop, Field(discrimin
 def transformed(
     transforms: Sequence[Scale | Convert | Rename | Relabel | Drop], labels: Mapping[str, str], values: Floats
 ) -> tuple[dict[str, str], Floats] | None:
-    """Labels and values of a series after all of them in order; None if it is dropped."""
+    """Labels and values of a series after all of them in order; None if it is dropped. Raises ``TooLarge``."""
     changed = dict(labels)
     for one in transforms:
         match one:

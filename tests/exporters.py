@@ -145,3 +145,5 @@ class Exporters:
         for job, usual in (("shop", 2.0), ("mail", 0.0)):  # what a collector asks a Loki for: lines of a minute
             a_minute = self._rng.poisson(60.0 * np.where(self._broken, usual + 10.0, usual))
             yield {"__name__": "log_errors_per_second", "job": job}, a_minute / 60.0
+        lines = (np.arange(self._steps) % 180 == 170).astype(np.float64)  # one in 45 minutes is in four such minutes
+        yield {"__name__": "log_errors_per_second", "job": "cron"}, np.convolve(lines, np.ones(4))[: self._steps] / 60.0

@@ -34,6 +34,8 @@ class LokiApi(MatrixApi):
     """The questions that Tocsin asks."""
 
     method, path = "GET", MATRIX_PATH
+    longest_ms = 14 * 24 * 3_600_000
+    """Numbers too are refused beyond ``max_query_length``, in which Loki counts what lies before the first step."""
 
     cut_total: int = 0
     """Nanoseconds that bear more lines than Loki gives at once: the others cannot be asked for."""

@@ -21,6 +21,8 @@ class MatrixApi:
     method: ClassVar[str]
     path: ClassVar[str]
     """Of a question for a range"""
+    longest_ms: ClassVar[int | None] = None
+    """Of a range that the server answers at once, however few its points are; None: any"""
 
     def __init__(
         self,
@@ -63,7 +65,7 @@ class MatrixApi:
     async def _pieces(self, wanted: Range, most_points: int) -> Matrix:
         found: Matrix = {}
         left = most_points
-        for start_ms, end_ms in wanted.parts():
+        for start_ms, end_ms in wanted.parts(self.longest_ms):
             form = [("query", wanted.query), ("start", seconds(start_ms)), ("end", seconds(end_ms)),
                     ("step", seconds(wanted.step_ms))]  # fmt: skip
             piece = await self.client.fetch(self.method, self.path, form, partial(MatrixSink, left))

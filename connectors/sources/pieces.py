@@ -19,9 +19,10 @@ class Range(NamedTuple):
     end_ms: int
     step_ms: int
 
-    def parts(self) -> Iterator[tuple[int, int]]:
-        """Consecutive ranges with few enough points, both ends included."""
-        length_ms = (POINTS_PER_REQUEST - 1) * self.step_ms
+    def parts(self, longest_ms: int | None = None) -> Iterator[tuple[int, int]]:
+        """Consecutive ranges with few enough points and not much longer than ``longest_ms``, both ends included."""
+        points = POINTS_PER_REQUEST if longest_ms is None else min(POINTS_PER_REQUEST, longest_ms // self.step_ms + 1)
+        length_ms = (points - 1) * self.step_ms
         for start_ms in range(self.start_ms, self.end_ms + 1, length_ms + self.step_ms):
             yield start_ms, min(start_ms + length_ms, self.end_ms)
 

@@ -360,28 +360,56 @@ def test_a_range_is_fetched_part_by_part_under_the_labels_that_are_missing_there
         assert (answer.status_code, errors[0]["field"] if errors else None) == (status, field), answer.text
 
 
+def of_logs(place: Place, url: str) -> dict[str, Any]:
+    """A history of what a Loki counts, which is 300 steps of the series that are live."""
+    made = place.api.http.post(
+        "/api/datasources", json={"name": f"logs {os.urandom(4).hex()}", "kind": "loki", "url": url}
+    )
+    span = {"from_ms": time_of(NOW - 300), "to_ms": time_of(NOW - 1), "step_s": STEP_MS // 1000}
+    return {"source": made.json()["id"], **span, "query": LOGQL, "transforms": AS_LIVE}
+
+
 def test_numbers_of_logs_are_learned_as_a_collector_would_have_sent_them(place: Place, prometheus: str) -> None:
-    http = place.api.http
-    loki = http.post("/api/datasources", json={"name": "logs", "kind": "loki", "url": prometheus}).json()["id"]
-    asked = {
-        "source": loki, "from_ms": time_of(NOW - 300), "to_ms": time_of(NOW - 1), "step_s": STEP_MS // 1000,
-        "query": LOGQL, "transforms": AS_LIVE, "labels": {"zone": "a"},
-    }  # fmt: skip
+    http, tried = place.api.http, of_logs(place, prometheus)
+    asked = {**tried, "labels": {"zone": "a"}}
     answer = http.post(f"/api/detectors/{place.detectors[2]}/train", json={"history": asked})
     assert answer.status_code == 202, answer.text
     done = place.until(answer.json()["id"], "done")
     assert (done["samples"], done["learned"], done["duplicates"]) == (300 * SERIES, 300 * SERIES, 0)
     assert (done["series_matched"], done["series_unmatched"], done["rows_replaced"]) == (SERIES, 0, SERIES)
-    tried = {field: value for field, value in asked.items() if field != "labels"}
     detect = f"/api/detectors/{place.detectors[0]}/detect"
-    of_logs, of_samples = (
+    by_query, by_samples = (
         http.post(detect, json=body).json() for body in ({"history": tried}, samples(range(NOW - 300, NOW)))
     )
-    assert of_logs == of_samples, "live, preview and training judge the same samples alike"
+    assert by_query == by_samples, "live, preview and training judge the same samples alike"
     nameless = {**asked, "transforms": AS_LIVE[:1]}
     answer = http.post(f"/api/detectors/{place.detectors[2]}/train", json={"history": nameless})
     without = place.until(answer.json()["id"], "done")
     assert (without["samples"], without["series_unmatched"], without["rows_replaced"]) == (0, SERIES, 0)
+
+
+def relabel(target: str, replacement: str, regex: str = "(.*)") -> dict[str, str]:
+    return {"type": "relabel", "source": "n", "target": target, "regex": regex, "replacement": replacement}
+
+
+def test_what_transforms_make_of_a_query_is_bounded_and_told(place: Place, prometheus: str) -> None:
+    http, tried = place.api.http, of_logs(place, prometheus)
+    detect = f"/api/detectors/{place.detectors[0]}/detect"
+    collided = http.post(detect, json={"history": {**tried, "transforms": [*AS_LIVE, relabel("n", "same")]}}).json()
+    assert [one["labels"][0]["n"] for one in collided["signals"]] == ["same"], "the first alone, as live"
+    dropped = {**tried, "transforms": [*AS_LIVE, {"type": "drop", "label": "n", "regex": ".*"}]}
+    answer = http.post(detect, json={"history": dropped})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "history.source"), answer.text
+    endless = {**tried, "transforms": [relabel("n", "\\1" * 256)] * 4}
+    assert http.post(detect, json={"history": endless}).status_code == 413
+    made = http.post("/api/detectors", json={**SUMMED, "name": "by g", "group": {**SUMMED["group"], "by": ["g"]}})
+    path = f"/api/detectors/{made.json()['id']}"
+    nines = {"type": "relabel", "source": "g", "target": "g", "replacement": "\\1" * 9}
+    doubled = {**tried, "transforms": [relabel("g", "x" * 1000), nines]}
+    answer = http.post(f"{path}/detect", json={"history": doubled})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "history.query"), answer.text
+    refused = http.post(f"{path}/train", json={"history": doubled}).json()["id"]
+    assert len(place.until(refused, "failed")["reason"]) == training_sender.MAX_REASON, "Kafka takes no endless ones"
 
 
 def test_samples_that_were_not_asked_for_are_neither_learned_nor_tried(place: Place, prometheus: str) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from api.group_history import aligned, group_history, plan_of, query_of, sent_groups, signal_of
+from api.group_history import aligned, group_history, history_of_range, plan_of, query_of, sent_groups, signal_of
 from api.past_series import PastSeries
 from api.training_history import whole_steps
 from api.training_range import TrainingRange
 from connectors.detector import Aggregate, Detector, Group, Shape
+from connectors.sources.decode import SourceSeries
 from connectors.training import NO_LABELS
 from flows.group import GroupPlan
 from flows.validator import ConfigError
@@ -81,7 +82,7 @@ def test_members_stay_what_they_are() -> None:
     mine, other = {"__name__": "m", "i": "1"}, {"__name__": "n"}
     history = sent_groups([past(mine, AT_MS), past(other, AT_MS)], plan(**MEMBERS))
     assert ([one.labels for one in history.series], history.unmatched) == ([mine], 1)
-    with pytest.raises(ConfigError, match="shape = 'rate': must be raw to be learned from values: send a history"):
+    with pytest.raises(ConfigError, match="shape = 'rate': must be raw to be learned from values: a Prometheus gives"):
         sent_groups([past(mine, AT_MS)], plan("m", Shape.RATE, **MEMBERS))
 
 
@@ -102,3 +103,14 @@ def test_records_hold_whole_steps() -> None:
     (whole,) = whole_steps(history, 3, 100)
     assert (whole.partition, whole.value.count(next(iter(NO_LABELS)).encode())) == (3, 1)
     assert list(whole_steps(group_history([], plan()), 3, 4)) == []
+
+
+def test_members_of_a_query_that_are_there_twice_or_have_no_name_are_left_out() -> None:
+    found = [
+        SourceSeries(labels, np.array([AT_MS]), np.array([1.0]))
+        for labels in ((("__name__", "m"),), (("__name__", "m"),), (("job", "1"),))
+    ]
+    history = history_of_range(asked(query="q"), found, plan(shape=Shape.RAW, **MEMBERS), {})
+    assert (len(history.series), history.unmatched) == (1, 2)
+    with pytest.raises(ConfigError, match="no other series is of"):
+        history_of_range(asked(query="q"), found, plan(), {})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from api.past_series import as_live, named
+from api.past_series import as_live, distinct, named
 from connectors.sources.decode import SourceSeries
 from flows.transform import Drop, Rename, Scale
 
@@ -32,3 +32,8 @@ def test_series_without_a_name_or_there_twice_are_left_out() -> None:
     found = as_live([given({"__name__": "m"}, 1.0), given({"a": "1"}, 1.0), given({"__name__": "m"}, 2.0)], (), {})
     kept, left_out = named(found)
     assert ([one.values.tolist() for one in kept], left_out) == ([[1.0]], 2)
+
+
+def test_of_series_with_the_same_labels_the_first_stays() -> None:
+    found = as_live([given({"a": "1"}, 1.0), given({"b": "1"}, 2.0), given({"a": "1"}, 3.0)], (), {})
+    assert [one.values.tolist() for one in distinct(found)] == [[1.0], [2.0]]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from flows.transform import UNITS, Transform, Unit, transformed
+from connectors.errors import TooLarge
+from flows.transform import MAX_TEXT, UNITS, Transform, Unit, transformed
 
 LIST: TypeAdapter[list[Any]] = TypeAdapter(list[Transform])
 LABELS = {"__name__": "latency_ms", "instance": "host-7:9100", "pod": "a"}
@@ -85,3 +86,11 @@ def test_every_unit_is_known() -> None:
 def test_what_cannot_be_done_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         LIST.validate_python([wrong])
+
+
+def test_relabels_in_a_row_do_not_multiply_a_label_without_end() -> None:
+    more = {"type": "relabel", "source": "a", "target": "a", "regex": "(.*)", "replacement": "\\1" * 256}
+    made, _ = transformed(LIST.validate_python([more] * 2), {"a": "x"}, np.ones(1)) or ({}, None)
+    assert len(made["a"]) == MAX_TEXT
+    with pytest.raises(TooLarge, match="a value of 16777216 characters, at most 65536"):
+        transformed(LIST.validate_python([more] * 3), {"a": "x"}, np.ones(1))

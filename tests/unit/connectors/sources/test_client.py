@@ -173,6 +173,10 @@ def test_the_parts_of_a_range_hold_every_step_once() -> None:
     steps = [time_ms for start, end in wanted.parts() for time_ms in range(start, end + 1, 15_000)]
     assert steps == list(range(500, wanted.end_ms + 1, 15_000))
     assert all((end - start) // 15_000 < POINTS_PER_REQUEST for start, end in wanted.parts())
+    for longest_ms in (40_000, 7):
+        parts = list(wanted.parts(longest_ms))
+        assert [time_ms for start, end in parts for time_ms in range(start, end + 1, 15_000)] == steps
+        assert max(end - start for start, end in parts) <= longest_ms
 
 
 def test_a_second_question_is_answered_from_memory_unless_it_reaches_to_now() -> None:
