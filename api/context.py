@@ -27,7 +27,7 @@ from api.sources import Sources
 from api.store import Store
 from api.store_reader import StoreReader
 from api.stored_sources import StoredSources
-from api.told import Told
+from api.told import Told, is_of_training
 from api.topic_mark import learn_mark
 from api.trainer import Trainer
 from api.training_board import TrainingBoard
@@ -99,10 +99,7 @@ class Context:
         """Begin to read all topics from their start; ready when no part of ``components`` is down."""
         # one reader of all: to wait for nothing costs a request a second and reader
         handle = on_loop(asyncio.get_running_loop(), self._handle)
-        unhurried = (
-            self.topics[STATUS],
-        )  # each partition tells of itself every half minute, also when nothing happens
-        self.follower = Follower(self.settings, tuple(self.topics.values()), handle, unhurried=unhurried)
+        self.follower = Follower(self.settings, tuple(self.topics.values()), handle, hurries=self._hurries)
         for name, topic in self.topics.items():
             self.meters.lag.labels(topic).set_function(partial(self.follower.lag, topic))
             self.meters.ready.labels(topic).set_function(partial(self.loaded, name))
@@ -174,6 +171,10 @@ class Context:
             handlers[topic](list(run))
         if any(record.topic != self.topics[STATUS] for record in records):
             self.copying.nudge()
+
+    def _hurries(self, record: Received) -> bool:
+        """All but what partitions and detectors tell of themselves every half minute, also when nothing happens."""
+        return record.topic != self.topics[STATUS] or is_of_training(record)
 
     def _handle_status(self, records: Sequence[Received]) -> None:
         self.told.handle(records)

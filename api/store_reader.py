@@ -81,7 +81,8 @@ class StoreReader:
         error = await self._read(offsets)
         if isinstance(error, Misplaced):
             log.warning("store: %s: reading from the beginning", error)
-            for name in names.values():  # to read a topic again changes nothing of what is there
+            # of this one alone: another read anew would bring back what the store has forgotten of it
+            for name in [names[error.topic]] if error.topic else names.values():
                 await self._store.write(partial(forget_offsets, topic=name))
         if isinstance(error, TocsinError):
             raise Unavailable(str(error))

@@ -82,7 +82,7 @@ class Told:
 
     def _take(self, record: Received) -> str:
         place = place_of(record.key)
-        if place is None and (record.key or b"").startswith(OF_TRAININGS):
+        if place is None and is_of_training(record):
             return "other"
         if place is None:
             message = f"key {(record.key or b'')[:100]!r} names nothing"
@@ -134,3 +134,8 @@ class Told:
             self.size_bytes -= len(before.raw)
             if not places:
                 del self._kept[detector_id]
+
+
+def is_of_training(record: Received) -> bool:
+    """Whether it tells of a training, whose next part may wait for it."""
+    return (record.key or b"").startswith(OF_TRAININGS)

@@ -75,7 +75,11 @@ class SourceUnreachable(Unavailable):
 
 
 class Misplaced(TocsinError):  # noqa: N818 - as Rejected
-    """Stored offsets do not fit what the broker holds."""
+    """Stored offsets do not fit what the broker holds; of which topic, if that is known."""
+
+    def __init__(self, message: str, topic: str = "") -> None:
+        super().__init__(message)
+        self.topic = topic
 
 
 class OffsetGone(Misplaced):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
@@ -39,8 +39,8 @@ class Follower:
 
     ``on_records`` is called in that thread with records in partition order; a TocsinError or other exception from it
     ends the thread. ``offsets`` (topic to partition to next offset) wins over ``from_beginning``; starting at the end
-    may repeat the last few records, because some brokers tell the end too low. Records of ``unhurried`` topics do not
-    make it ask more often: the embedded broker may keep what follows them for a second.
+    may repeat the last few records, because some brokers tell the end too low. Records of which ``hurries`` says no do
+    not make it ask more often: the embedded broker may keep what follows them for a second.
 
     One that ``rests`` asks every ``REST_S`` only while nothing comes, until somebody who knows that something is there
     calls ``nudge``.
@@ -53,7 +53,7 @@ class Follower:
         on_records: Callable[[list[Received]], None],
         from_beginning: bool = True,
         offsets: Mapping[str, Mapping[int, int]] | None = None,
-        unhurried: Collection[str] = (),
+        hurries: Callable[[Received], bool] = lambda _: True,
         rests: bool = False,
     ) -> None:
         self.topics = (topics,) if isinstance(topics, str) else tuple(topics)
@@ -64,7 +64,7 @@ class Follower:
         self._on_records = on_records
         self._from_beginning = from_beginning
         self._offsets = dict(offsets or {})
-        self._unhurried = frozenset(unhurried)
+        self._hurries = hurries
         self._rests = rests
         self._nudged = threading.Event()
         self._rested_at = 0
@@ -177,10 +177,11 @@ class Follower:
         """Ask nothing for a while; whether a nudge has ended it. A broker that is silent is asked until it answers."""
         if self._answers.count == self._rested_at:
             return False
-        self._rested_at = self._answers.count
         with self._answers.pausing():
             nudged = self._nudged.wait(REST_S)
-        self._nudged.clear()
+        self._rested_at = self._answers.count  # what was asked before the rest may have been answered in it
+        if nudged:  # else one that came just now would be lost
+            self._nudged.clear()
         return nudged
 
     def _connect(self) -> KafkaConsumer | None:
@@ -229,7 +230,8 @@ class Follower:
             raise
         received = [receive(record) for records in polled.values() for record in records]
         if received:
-            self._on_records(received)
+            with self._answers.pausing():  # as long as the callback takes: a store that is away is no silence of Kafka
+                self._on_records(received)
         read = {partition: records[-1].offset + 1 for partition, records in polled.items()}
         ends = {partition: consumer.highwater(partition) for partition in consumer.assignment()}
         with self._changed:
@@ -237,7 +239,7 @@ class Follower:
             self._ends = {**self._ends, **{partition: end for partition, end in ends.items() if end is not None}}
             self._changed.notify_all()
         self._refuse_foreign(len(received))
-        return any(record.topic not in self._unhurried for record in received)
+        return any(map(self._hurries, received))
 
     def _refuse_foreign(self, received: int) -> None:
         """A broker that lost its records answers a fetch beyond its end with silence: see it by the high watermark."""
@@ -250,7 +252,7 @@ class Follower:
                 f"{topic} partition {number}: read up to offset {position}, but the broker now ends at {end}: "
                 "it lost its records or is another broker"
             )
-            raise ForeignOffsets(message)
+            raise ForeignOffsets(message, topic)
 
 
 @contextmanager
@@ -264,4 +266,4 @@ def _held() -> Iterator[None]:
             f"{topic} partition {number}: the broker does not hold offset {offset}, where reading is: "
             "it lost its records, deleted them before they were read, or is another broker"
         )
-        raise ForeignOffsets(message) from error
+        raise ForeignOffsets(message, topic) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections.abc import Callable
 from itertools import groupby
@@ -13,6 +14,8 @@ from connectors.follower import Follower
 from connectors.received import Received
 from connectors.settings import KafkaSettings
 
+NUDGE_S = 1.0
+"""So often a reader that waits says that something is there."""
 LOG_MAX_BYTES = 256 * 1024 * 1024
 """Bound of a ``TopicLog``: some 200,000 detector revisions of 1 kB, beyond what one flow could apply."""
 
@@ -74,9 +77,11 @@ class LogReader:
 
         Raises ``Unavailable`` past the time-out, or the error that ended the reading thread.
         """
+        until_s = time.monotonic() + timeout_s
+        while not self.follower.wait(lambda: self.position(log) >= end, 0.0) and time.monotonic() < until_s:
+            self.follower.nudge()  # again and again: a leader that is away for some seconds must not let it rest
+            self.follower.wait(lambda: self.position(log) >= end, min(NUDGE_S, max(0.0, until_s - time.monotonic())))
         if self.position(log) < end:
-            self.follower.nudge()
-        if not self.follower.wait(lambda: self.position(log) >= end, timeout_s):
             message = f"{log.topic}: read to offset {self.position(log)}, not to {end} within {timeout_s} s"
             raise Unavailable(message)
         return log.between(start, end)

@@ -107,6 +107,10 @@ def warnings_of(detector: Detector) -> list[str]:
     futile = futility_text(detector.config)
     if futile:
         return [futile]
+    try:
+        refuse_chance(detector.config)
+    except ConfigError as error:
+        return [str(error)]
     if detector.config.group is None:  # the cadence of its series decides the rest
         return []
     return [one.says for one in lint(detector.config) if one.severity is LintSeverity.WARNING]

@@ -412,6 +412,17 @@ def test_what_transforms_make_of_a_query_is_bounded_and_told(place: Place, prome
     assert len(place.until(refused, "failed")["reason"]) == training_sender.MAX_REASON, "Kafka takes no endless ones"
 
 
+def test_the_api_asks_often_while_it_trains(place: Place) -> None:
+    """The next samples wait for what the flow tells of those before; what it tells every half minute can wait."""
+    context = place.api.context
+    assert context is not None
+    status = place.settings.topics.status
+    keys = (b"training/t-0123456789abcdef/0", b"detector/d/0", b"partition/0", None)
+    hurried = [context._hurries(Received(status, 0, 0, 0, key, b"", [])) for key in keys]
+    assert hurried == [True, False, False, False]
+    assert context._hurries(Received(place.settings.topics.anomalies, 0, 0, 0, b"x", b"", []))
+
+
 def test_samples_that_were_not_asked_for_are_neither_learned_nor_tried(place: Place, prometheus: str) -> None:
     """A source answers backwards, with another value at a time that it gave already, and beyond both ends."""
     http, steps = place.api.http, 300

@@ -12,12 +12,13 @@ from kafka import TopicPartition
 from kafka.errors import KafkaTimeoutError, OffsetOutOfRangeError
 
 from connectors import follower as module
-from connectors.errors import ForeignOffsets
+from connectors.errors import ForeignOffsets, Unavailable
 from connectors.fetch_wait import IDLE_POLL_MS
 from connectors.follower import Follower
 from connectors.kafka_clients import FETCH_WAIT_MS
 from connectors.received import Received
 from connectors.settings import KafkaSettings
+from connectors.topic_log import LogReader, TopicLog
 from tests.processes import wait_until
 
 TOPICS = ("a", "b")
@@ -182,7 +183,7 @@ def test_a_broker_that_is_silent_is_asked_without_rest(consumer: FakeConsumer, m
         assert "has not answered yet" in follower.missing_reason()
 
 
-def test_records_of_an_unhurried_topic_do_not_hurry(consumer: FakeConsumer) -> None:
+def test_records_that_do_not_hurry_make_nobody_ask_more_often(consumer: FakeConsumer) -> None:
     record = ("b", 0, None, 7, 0, 0, b"key", b"value", [])
     due, timeouts, came = [[], [record], []], list[int](), list[Received]()
 
@@ -193,7 +194,71 @@ def test_records_of_an_unhurried_topic_do_not_hurry(consumer: FakeConsumer) -> N
         return {TopicPartition("b", 0): [Record(*found) for found in records]} if records else {}
 
     consumer.poll = poll  # type: ignore[method-assign]
-    with Follower(KafkaSettings(), TOPICS, came.extend, unhurried=("b",)):
+    with Follower(KafkaSettings(), TOPICS, came.extend, hurries=lambda record: record.topic != "b"):
         wait_until(lambda: len(timeouts) > 3, 10, "polls")
     assert [record.offset for record in came] == [7]
     assert timeouts[2] == IDLE_POLL_MS
+
+
+def test_a_rest_is_over_once_only_for_a_broker_that_hangs(
+    consumer: FakeConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was asked before a rest may be answered in it: that is no answer to who asks after it."""
+    monkeypatch.setattr(module, "REST_S", 0.2)
+    polls: list[int] = []
+
+    def answer_once() -> None:
+        polls.append(0)
+        if len(polls) == 1:
+            consumer._fetcher._handle_fetch_response()
+
+    consumer.polling = answer_once
+    with Follower(KafkaSettings(), TOPICS, lambda _: None, rests=True) as follower:
+        wait_until(lambda: follower._answers._pausing, 10, "the rest")
+        consumer._fetcher._handle_fetch_response()  # of what was asked before
+        wait_until(lambda: not follower._answers._pausing, 10, "its end")
+        came_s = follower._answers._came_s
+        wait_until(lambda: len(polls) > 20, 10, "polls that nobody answers")
+        assert follower._answers._came_s == came_s, "a second rest"
+
+
+def test_a_callback_that_takes_long_is_no_silence_of_kafka(
+    consumer: FakeConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectors.answers.SILENT_S", -1.0)  # whatever is not pausing is silent
+    entered, may_go = threading.Event(), threading.Event()
+    due = [[("b", 0, None, 7, 0, 0, b"key", b"value", [])]]
+
+    def poll(timeout_ms: int) -> dict[TopicPartition, list[Any]]:
+        threading.Event().wait(0.001)
+        consumer._fetcher._handle_fetch_response()
+        return {TopicPartition("b", 0): [Record(*found) for found in due.pop()]} if due else {}
+
+    def hold(_: list[Received]) -> None:
+        entered.set()
+        may_go.wait(10)
+
+    consumer.poll = poll  # type: ignore[method-assign]
+    with Follower(KafkaSettings(), TOPICS, hold) as follower:
+        assert entered.wait(10)
+        assert follower.missing_reason() == ""
+        may_go.set()
+
+
+def test_who_waits_for_a_log_wakes_its_reader_again_and_again(
+    consumer: FakeConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the leader of its partition is away a nudge leads to nothing, and the reader rests anew."""
+    monkeypatch.setattr("connectors.topic_log.NUDGE_S", 0.001)
+    nudges: list[int] = []
+
+    def answer() -> None:  # by the handler that the follower puts there later
+        consumer._fetcher._handle_fetch_response()
+
+    consumer.polling = answer
+    log, other = TopicLog("a"), TopicLog("b")
+    with LogReader(KafkaSettings(), log, other, rests=True) as reader:
+        monkeypatch.setattr(reader.follower, "nudge", lambda: nudges.append(0))
+        with pytest.raises(Unavailable, match="a: read to offset 0, not to 5"):
+            reader.read(log, 0, 5, 0.1)
+    assert len(nudges) > 2

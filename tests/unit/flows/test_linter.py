@@ -184,3 +184,5 @@ def test_no_chance_where_bounds_are_stated(kind: str) -> None:
     assert (refusal.code, refusal.severity, refusal.field) == (
         LintCode.INVALID, LintSeverity.REFUSAL, "chance_per_week",
     )  # fmt: skip
+    (says,) = warnings_of(Detector(id="d", revision=1, config=stated, author="", updated_ms=0))
+    assert says.startswith("chance_per_week = 5.0")
