@@ -267,6 +267,9 @@ def test_groups_are_added_up_by_the_source(api: RunningApi, saved: str, begin_ms
     assert len(answer["trial"]["signals"]) == 1
 
 
+RENAMED = [{"type": "rename", "name": "m"}]
+
+
 def test_a_history_that_cannot_be_had_is_named(api: RunningApi, saved: str, begin_ms: int) -> None:
     history = {"source": saved, "from_ms": begin_ms, "to_ms": begin_ms + 60_000, "step_s": 10}
     loki = api.http.post("/api/datasources", json=source("logs", "http://127.0.0.1:1", kind="loki")).json()["id"]
@@ -275,7 +278,8 @@ def test_a_history_that_cannot_be_had_is_named(api: RunningApi, saved: str, begi
         ({"config": MAD}, 422, "history"),
         ({"config": MAD, "history": history, "samples": samples}, 422, "history"),
         ({"config": {**MAD, "selector": "nothing"}, "history": history}, 422, "history.source"),
-        ({"config": MAD, "history": {**history, "source": loki}}, 422, "history.source"),
+        ({"config": MAD, "history": {**history, "source": loki}}, 422, "history.query"),
+        ({"config": MAD, "history": {**history, "transforms": RENAMED}}, 422, "history"),
         ({"config": MAD, "history": {**history, "step_s": 0.0}}, 422, "history.step_s"),
         ({"config": MAD, "history": {**history, "to_ms": 1}}, 422, "history"),
         ({"config": MAD, "history": {**history, "source": "nobody"}}, 404, None),
