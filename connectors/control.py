@@ -89,6 +89,7 @@ class Control:
         self.error: Exception | None = None
         self._clock_s = clock_s
         self._confirmed_s: float | None = None
+        self._kafka = settings.kafka
         self._courier = courier
         self._meters = meters
         self._logs = Follower(settings, (settings.topics.detectors, settings.topics.feedback), _ignore)
@@ -102,7 +103,9 @@ class Control:
         if self._confirmed_s is None:
             return "reading the logs of detectors and feedback"
         silent_s = self._clock_s() - self._confirmed_s
-        return "" if silent_s <= SILENT_S else f"Kafka has confirmed no control record for {silent_s:.0f} s"
+        if silent_s <= SILENT_S:
+            return ""
+        return f"Kafka at {self._kafka} (TOCSIN_KAFKA) has confirmed no control record for {silent_s:.0f} s"
 
     async def run(self) -> None:
         """Tick until cancelled, or until a log can no longer be read; then ``error`` says why."""

@@ -180,8 +180,11 @@ def test_kafka_that_is_away_is_told_and_nothing_that_was_confirmed_is_lost(
         for client in clients:
             wait_for(lambda client=client: len(client.told) >= len(ids))
             assert sorted(client.told) == ids, "each once"
-        kafka = [change["status"] for change in clients[0].changes if change["component"] == "kafka"]
-        assert kafka[-2:] == ["down", "ok"]
+
+        def told_of_kafka() -> list[str]:
+            return [change["status"] for change in clients[0].changes if change["component"] == "kafka"]
+
+        wait_for(lambda: told_of_kafka()[-2:] == ["down", "ok"], "its state is looked at once a second")
 
         fresh = stack.enter_context(running_api(api_settings(settings)))
         for one in (api, fresh):
