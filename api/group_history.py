@@ -13,10 +13,9 @@ from api.source_table import DataSource
 from api.sources import Sources
 from api.training_history import TrainingHistory
 from api.training_range import TrainingRange, fetched_parts
-from connectors.detector import Aggregate, Detector, Shape
+from connectors.detector import Aggregate, Shape
 from connectors.sources.decode import SourceSeries
 from connectors.workers import Workers
-from flows.config import compile_config
 from flows.group import GroupPlan
 from flows.promql import Vector
 from flows.selector import NAME_LABEL, Selector
@@ -35,11 +34,6 @@ def signal_of(plan: GroupPlan) -> Shape:
     metric = plan.selectors[0].metric
     buckets = plan.group.histogram_quantile is not None
     return Shape.RATE if buckets or (metric is not None and is_counter(metric, lambda _: None)) else Shape.RAW
-
-
-def plan_of(detector: Detector) -> GroupPlan | None:
-    """Its groups, if it has some."""
-    return compile_config(detector).plan
 
 
 def aligned(asked: TrainingRange, plan: GroupPlan) -> TrainingRange:

@@ -13,6 +13,7 @@ from api.retention import Retention, first_too_many, forget_before, forget_to, r
 from api.settings import ApiSettings
 from api.store import Store
 from api.stored_topic import Copied, StoredTopic
+from api.within import pause
 from connectors.anomaly import Anomaly
 from connectors.errors import Overloaded, Rejected, Unavailable
 from connectors.received import Received
@@ -72,7 +73,7 @@ class History(StoredTopic[Row]):
                 pass  # the store has said so, and the next sweep makes up for it
             except Exception:
                 log.exception("history: forgetting failed, and is tried again")
-            await self._pause(SWEEP_S)
+            await pause(self._stopping, SWEEP_S)
 
     async def _sweep(self) -> None:
         cutoff_ms = self._retention.cutoff_ms(self._now_ms())

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -17,6 +16,7 @@ from api.history_rows import forget_offsets, read_offsets_of
 from api.settings import ApiSettings
 from api.store import Store
 from api.stored_topic import PAUSE_S, StoredTopic
+from api.within import pause
 from connectors.errors import Misplaced, Overloaded, TocsinError, Unavailable
 from connectors.follower import Follower
 from connectors.received import Received
@@ -69,7 +69,7 @@ class StoreReader:
                 log.exception("store: reading %s ended and begins anew", ", ".join(self._topics))
                 self._end(repr(error))
             if not self._stopping.is_set():
-                await self._pause(PAUSE_S)
+                await pause(self._stopping, PAUSE_S)
 
     async def _follow(self) -> None:
         """Read from where the store is until an error or the stop."""
@@ -98,7 +98,7 @@ class StoreReader:
             while not self._stopping.is_set() and follower.error is None:
                 for stored in self._topics.values():
                     stored.look()
-                await self._pause(LOOK_S)
+                await pause(self._stopping, LOOK_S)
             return follower.error
         finally:
             await asyncio.to_thread(follower.stop)
@@ -121,8 +121,3 @@ class StoreReader:
                 batch = found[start : start + BATCH_RECORDS]
                 offsets = {record.partition: record.offset + 1 for record in batch}
                 asyncio.run_coroutine_threadsafe(stored.keep(stored.rows(batch), offsets), loop).result()
-
-    async def _pause(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()

@@ -16,6 +16,7 @@ from typing import Generic, NamedTuple, TypeVar
 from sqlalchemy import Connection
 
 from api.store import Store
+from api.within import pause
 from connectors.errors import Overloaded, Unavailable
 from connectors.follower import Follower
 from connectors.probes import Component, degraded_if
@@ -125,7 +126,7 @@ class StoredTopic(Generic[R]):
                 )
             except (Unavailable, Overloaded) as error:
                 self._trouble = str(error)
-                await self._pause(PAUSE_S)
+                await pause(self._stopping, PAUSE_S)
                 continue
             self._trouble = ""
             self.version += 1
@@ -136,8 +137,3 @@ class StoredTopic(Generic[R]):
             return
         message = "the api stops"
         raise Unavailable(message)
-
-    async def _pause(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()

@@ -12,12 +12,13 @@ from pydantic import Field, model_validator
 
 from api.change import Revisions, existing
 from api.context import Context
-from api.group_history import aligned, fetched_groups, plan_of, sent_groups, signal_of
+from api.group_history import aligned, fetched_groups, sent_groups, signal_of
 from api.holding import HoldingStatus
 from api.json_route import JsonRoute
 from api.past_series import PastSeries
 from api.problems import ApiError, Code
 from api.router import Router
+from api.source_history import plan_of
 from api.training import Training
 from api.training_history import TrainingHistory, history_of
 from api.training_range import TrainingRange, fetched
@@ -67,7 +68,7 @@ async def train_detector(
     """
     detector = existing(revisions, detector_id)
     _check_trainable(detector)
-    plan = plan_of(detector)
+    plan = plan_of(detector.config)
     signal = signal_of(plan) if plan is not None and asked.history is not None else None
     training = await context.trainer.start(detector, await _fetch_of(context, detector, plan, asked), signal)
     response.headers["Location"] = f"/api/trainings/{training.id}"

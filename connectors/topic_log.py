@@ -77,13 +77,13 @@ class LogReader:
 
         Raises ``Unavailable`` past the time-out, or the error that ended the reading thread.
         """
-        until_s = time.monotonic() + timeout_s
-        while not self.follower.wait(lambda: self.position(log) >= end, 0.0) and time.monotonic() < until_s:
+        until_s, left_s = time.monotonic() + timeout_s, 0.0
+        while not self.follower.wait(lambda: self.position(log) >= end, min(NUDGE_S, left_s)):
+            left_s = until_s - time.monotonic()
+            if left_s <= 0.0:
+                message = f"{log.topic}: read to offset {self.position(log)}, not to {end} within {timeout_s} s"
+                raise Unavailable(message)
             self.follower.nudge()  # again and again: a leader that is away for some seconds must not let it rest
-            self.follower.wait(lambda: self.position(log) >= end, min(NUDGE_S, max(0.0, until_s - time.monotonic())))
-        if self.position(log) < end:
-            message = f"{log.topic}: read to offset {self.position(log)}, not to {end} within {timeout_s} s"
-            raise Unavailable(message)
         return log.between(start, end)
 
     def unread(self, log: TopicLog) -> str:

@@ -10,7 +10,7 @@ from connectors.detector import Aggregate, DetectorConfig, Shape
 from flows.detectors.registry import KINDS, Trait
 from flows.group import Problem
 from flows.selector import SelectorError, parse_selector
-from flows.validator import ConfigError, check_config
+from flows.validator import ConfigError, by_no_chance, check_config
 
 
 def check_proposal(config: DetectorConfig) -> None:
@@ -31,8 +31,7 @@ def refuse_blank(config: DetectorConfig) -> None:
 def refuse_chance(config: DetectorConfig) -> None:
     """Raise ``ConfigError`` for a threshold by chance where nothing is by chance; the log may hold such configs."""
     if config.chance_per_week is not None and Trait.STATED in KINDS[config.kind].traits:
-        expected = f"must be left out: {config.kind} alarms at what you state, and nothing of that is by chance"
-        raise ConfigError(field="chance_per_week", value=config.chance_per_week, expected=expected)
+        raise by_no_chance(config.kind, "chance_per_week", config.chance_per_week)
 
 
 def refuse_futile(config: DetectorConfig) -> None:

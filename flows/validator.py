@@ -126,8 +126,13 @@ def _check_thresholds(config: DetectorConfig) -> None:
         if getattr(config, field) is not None:
             raise _beside(config, (field, "budget"), value)
     if Trait.STATED in KINDS[config.kind].traits:
-        expected = f"must be left out: {config.kind} alarms at what you state, and nothing of that is by chance"
-        raise ConfigError(field="budget", value=value, expected=expected)
+        raise by_no_chance(config.kind, "budget", value)
+
+
+def by_no_chance(kind: str, field: str, value: object) -> ConfigError:
+    """A field that has no meaning for a kind whose bounds are stated."""
+    expected = f"must be left out: {kind} alarms at what you state, and nothing of that is by chance"
+    return ConfigError(field=field, value=value, expected=expected)
 
 
 def _beside(config: DetectorConfig, fields: tuple[str, str], value: object) -> ConfigError:

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from api.group_history import aligned, group_history, history_of_range, plan_of, query_of, sent_groups, signal_of
+from api.group_history import aligned, group_history, history_of_range, query_of, sent_groups, signal_of
 from api.past_series import PastSeries
+from api.source_history import plan_of
 from api.training_history import whole_steps
 from api.training_range import TrainingRange
-from connectors.detector import Aggregate, Detector, Group, Shape
+from connectors.detector import Aggregate, Group, Shape
 from connectors.sources.decode import SourceSeries
 from connectors.training import NO_LABELS
 from flows.group import GroupPlan
@@ -23,7 +24,7 @@ AT_MS = 1_700_000_010_000
 
 def plan(selector: str = "m", shape: Shape = Shape.AUTO, **group: Any) -> GroupPlan:
     made = config("zscore", selector, shape=shape, group=Group(**{"by": ("job",), **group}))
-    found = plan_of(Detector(id="d", revision=1, config=made, author="", updated_ms=0))
+    found = plan_of(made)
     assert found is not None
     return found
 
