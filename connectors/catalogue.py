@@ -32,6 +32,11 @@ class Topics:
         return f"{self.prefix}.metrics"
 
     @property
+    def logs(self) -> str:
+        """Log lines: ``logproto.Stream`` and control records."""
+        return f"{self.prefix}.logs"
+
+    @property
     def metadata(self) -> str:
         """Type, unit and help per tenant and metric family."""
         return f"{self.prefix}.metadata"
@@ -78,6 +83,7 @@ class Topics:
         forever = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
         return [
             TopicSpec(self.metrics, None, {"retention.ms": str(6 * HOUR_MS), "cleanup.policy": "delete", **common}),
+            TopicSpec(self.logs, None, {"retention.ms": str(6 * HOUR_MS), "cleanup.policy": "delete", **common}),
             TopicSpec(self.metadata, None, {"cleanup.policy": "compact", **common}),
             TopicSpec(self.detectors, 1, {**forever, **common}),
             TopicSpec(self.feedback, 1, {**forever, **common}),

@@ -19,13 +19,14 @@ def encode_varint(value: int) -> bytes:
     return bytes(out)
 
 
-def _field(number: int, payload: bytes) -> bytes:
+def encode_field(number: int, payload: bytes) -> bytes:
+    """A length-delimited field: a message, a text or bytes."""
     return encode_varint(number << 3 | 2) + encode_varint(len(payload)) + payload
 
 
 def encode_label(name: bytes, value: bytes) -> bytes:
     """One label as a field of a TimeSeries."""
-    return _field(1, _field(1, name) + _field(2, value))
+    return encode_field(1, encode_field(1, name) + encode_field(2, value))
 
 
 def encode_labels(labels: Mapping[str, str]) -> bytes:
@@ -40,12 +41,12 @@ def encode_sample(time_ms: int, value: float, start_ms: int = 0) -> bytes:
     A Python float may lose the payload bits of a NaN; pass those through ``struct`` from integers instead.
     """
     payload = b"\x09" + _double(value) + b"\x10" + encode_varint(time_ms)
-    return _field(2, payload + (b"\x18" + encode_varint(start_ms) if start_ms else b""))
+    return encode_field(2, payload + (b"\x18" + encode_varint(start_ms) if start_ms else b""))
 
 
 def encode_write_request(series: Iterable[tuple[Mapping[str, str], Sequence[tuple[int, float]]]]) -> bytes:
     """A remote-write 1.0 request, not compressed: labels and (time_ms, value) pairs of each series."""
     return b"".join(
-        _field(1, encode_labels(labels) + b"".join(encode_sample(time_ms, value) for time_ms, value in samples))
+        encode_field(1, encode_labels(labels) + b"".join(encode_sample(time_ms, value) for time_ms, value in samples))
         for labels, samples in series
     )
