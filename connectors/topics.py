@@ -66,20 +66,12 @@ def _admin(settings: KafkaSettings) -> Iterator[KafkaAdminClient]:
         admin.close()
 
 
-def broker_identity(settings: KafkaSettings) -> str:
-    """What offsets of ``tocsin.metrics`` are worth: they mean something only while this stays the same.
-
-    See ``topic_identities``. A broker that forgot its topics at a restart, or a topic that was deleted and created
-    again, has another one. Raises ``TocsinError`` when the topic does not exist.
-    """
-    return topic_identity(settings, settings.topics.metrics)
-
-
 def topic_identities(settings: KafkaSettings, topics: Sequence[str]) -> dict[str, str]:
     """``<cluster id>/<topic name>/<topic id>`` of each.
 
-    Kafka draws the id when the topic is created (since 2.8). Raises ``TocsinError`` for a topic that does not exist,
-    ``Unavailable`` when Kafka does not answer.
+    Offsets mean something only while this stays the same: a broker that forgot its topics at a restart, or a topic that
+    was deleted and created again, has another one. Kafka draws the id when the topic is created (since 2.8).
+    Raises ``TocsinError`` for a topic that does not exist, ``Unavailable`` when Kafka does not answer.
     """
     admin = make_admin(settings, "tocsin-identity")
     try:

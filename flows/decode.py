@@ -115,11 +115,11 @@ class Decoder:
                 return ControlRecord.decode(record.value or b"")
             if TRAINING_HEADER in headers:
                 return self._lesson(record, headers)
-            tenant = _tenant(record.key)
+            tenant = tenant_of(record.key)
             for series, labels in self._columns.add(record.value or b"", tenant_seed(tenant), known):
                 new[series] = NewSeries(series, tenant, labels)
         except Rejected as error:
-            return _poison(record, error)
+            return poison_of(record, error)
         return None
 
     def _lesson(self, record: Record, headers: Mapping[str, bytes]) -> Lesson:
@@ -128,7 +128,7 @@ class Decoder:
         value = record.value or b""
         if step is not Step.HISTORY:
             return Lesson(training, record.partition, MARKS[step].decode(value))
-        tenant, met = _tenant(record.key), dict[int, NewSeries]()
+        tenant, met = tenant_of(record.key), dict[int, NewSeries]()
         for series, labels in self._history.add(value, tenant_seed(tenant), Runs(len(value))):
             met[series] = NewSeries(series, tenant, labels)
         return Lesson(training, record.partition, Samples(*self._history.take()[:4], tuple(met.values())))
@@ -136,9 +136,9 @@ class Decoder:
     def _others(self, record: Record, histograms: int) -> list[Chunk]:
         """What a record holds beside the samples that were read of it."""
         try:
-            return list(others_of(_tenant(record.key), record.value or b"", histograms))
+            return list(others_of(tenant_of(record.key), record.value or b"", histograms))
         except Rejected as error:
-            return [_poison(record, error)]
+            return [poison_of(record, error)]
 
     def _join(self, new: dict[int, NewSeries], out: list[Chunk]) -> None:
         """What was read since the last chunk becomes one, with the labels that must go along."""
@@ -148,13 +148,15 @@ class Decoder:
         new.clear()
 
 
-def _poison(record: Record, error: Rejected) -> Poison:
+def poison_of(record: Record, error: Rejected) -> Poison:
+    """A record that could not be read, with what is to be kept of it."""
     origin = f"{record.topic}/{record.partition}/{record.offset}"
     headers = tuple((name, content) for name, content in record.headers or () if name.startswith(OUR_HEADERS))
     return Poison(error.reason, str(error), origin, record.value, record.key, headers)
 
 
-def _tenant(key: bytes | None) -> str:
+def tenant_of(key: bytes | None) -> str:
+    """Whose record it is; raises ``Rejected(reason="poison")``."""
     try:
         return key.decode() if key else DEFAULT_TENANT
     except UnicodeDecodeError as error:

@@ -1,4 +1,6 @@
-"""``python -m flows.run [bytewax options]``: prepare the recovery store, then become the flow.
+"""``python -m flows.run [logs] [bytewax options]``: prepare the recovery store, then become the flow.
+
+It is the flow of metrics, or that of logs.
 
 The store is bound to the broker: offsets mean something only to the broker that gave them. A store that belongs to
 another broker, to another incarnation of the topic, or to a Tocsin that keeps stores of another version, is set aside
@@ -33,9 +35,9 @@ from bytewax.recovery import init_db_dir
 
 from connectors.errors import TocsinError, Unavailable
 from connectors.startup import start_process
-from connectors.topics import broker_identity
+from connectors.topics import topic_identity
 from flows.saved import VERSION
-from flows.settings import FlowSettings
+from flows.settings import FlowSettings, MiningSettings
 
 STORE_VERSION = 2
 LABEL = "tocsin.json"
@@ -43,6 +45,11 @@ PAGE_BYTES = 65_536
 """SQLite's largest. A snapshot is megabytes: in pages of 4 kB, its default, writing one took three times as long."""
 WAIT_S = 60.0
 OF_BROKER, OF_VERSION = "of-another-broker", "of-another-version"
+METRICS, LOGS = "metrics", "logs"
+SETTINGS: dict[str, type[FlowSettings | MiningSettings]] = {METRICS: FlowSettings, LOGS: MiningSettings}
+"""Of each flow; its dataflow is built by the module of its name."""
+PROCESS = {METRICS: "flow", LOGS: "logs"}
+"""What its log says that it is."""
 KEPT_ASIDE = 3
 """The embedded broker forgets at every stop, so a store is set aside at every start of ``make run``."""
 
@@ -112,10 +119,10 @@ def await_store(store: Path, identity: str, sleep: Callable[[float], None] = tim
         sleep(0.1)
 
 
-def arguments(settings: FlowSettings, options: Sequence[str]) -> list[str]:
+def arguments(flow: str, settings: FlowSettings | MiningSettings, options: Sequence[str]) -> list[str]:
     """What bytewax is to be told, as on its command line."""
     recovery = ["-r", str(settings.recovery), "-s", str(settings.flow_snapshot_interval_s), "-b", "0"]
-    return ["flows.metrics:build()", *recovery, *options]
+    return [f"flows.{flow}:build()", *recovery, *options]
 
 
 def process_id(options: Sequence[str]) -> int:
@@ -128,9 +135,10 @@ def process_id(options: Sequence[str]) -> int:
 
 def main(options: Sequence[str]) -> int:
     """Prepare, then run the flow for as long as it runs; returns 1, having said why, when that cannot be."""
-    settings = start_process("flow", FlowSettings)
+    flow, options = (LOGS, options[1:]) if options[:1] == [LOGS] else (METRICS, options)
+    settings = start_process(PROCESS[flow], SETTINGS[flow])
     try:
-        identity = broker_identity(settings)
+        identity = topic_identity(settings, settings.input)
         if process_id(options) == 0:
             prepare(settings.recovery, identity, datetime.now(UTC))
         else:
@@ -141,7 +149,7 @@ def main(options: Sequence[str]) -> int:
     except OSError as error:
         _log.critical("TOCSIN_HOME=%s: the recovery store cannot be kept there: %s", settings.home, error)
         return 1
-    sys.argv[1:] = arguments(settings, options)
+    sys.argv[1:] = arguments(flow, settings, options)
     run_module("bytewax.run", run_name="__main__", alter_sys=True)  # nothing needs to be imported once more
     return 0
 

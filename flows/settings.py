@@ -1,4 +1,4 @@
-"""Settings of the flow process, beside those that every process shares."""
+"""Settings of the flows' processes, beside those that every process shares."""
 
 from __future__ import annotations
 
@@ -7,24 +7,31 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from connectors.detector import LabelName
 from connectors.settings import Host, KafkaSettings, NamedPath
 from flows.keys import MAX_KEYS
 from flows.labels_archive import MAX_LABEL_BYTES
+from flows.mining.limits import USUAL_LABELS, MiningLimits
 from flows.models import MAX_MODELS
 
 if TYPE_CHECKING:
     from flows.limits import BlockLimits
 
 
-class FlowSettings(KafkaSettings):
-    """Bounds of every block, where the recovery store is, and where the probes listen."""
+class AnyFlowSettings(KafkaSettings):
+    """Of both flows: where they listen, where their recovery stores are, and how often they save."""
 
     host: Host = "127.0.0.1"
-    flow_port: Annotated[int, Field(ge=0, le=65_535, description="port of the flow's probes")] = 8002
-    home: Annotated[NamedPath, Field(description="folder of the recovery store")] = Path(".tocsin")
+    home: Annotated[NamedPath, Field(description="folder of the recovery stores")] = Path(".tocsin")
     flow_snapshot_interval_s: Annotated[
         int, Field(ge=1, le=3600, description="length of an epoch: so much is replayed after a crash")
     ] = 10
+
+
+class FlowSettings(AnyFlowSettings):
+    """Bounds of every block, and where the probes listen."""
+
+    flow_port: Annotated[int, Field(ge=0, le=65_535, description="port of the metrics flow's probes")] = 8002
     flow_config_timeout_s: Annotated[
         float, Field(gt=0, description="how long a block waits for announced detector revisions before the flow ends")
     ] = 30.0
@@ -72,3 +79,62 @@ class FlowSettings(KafkaSettings):
     def recovery(self) -> Path:
         """Folder of the recovery store."""
         return self.home / "recovery" / "metrics"
+
+    @property
+    def input(self) -> str:
+        """The topic that is read."""
+        return self.topics.metrics
+
+
+class MiningSettings(AnyFlowSettings):
+    """How lines of logs are counted, what is remembered of them, and where the probes listen."""
+
+    logs_port: Annotated[int, Field(ge=0, le=65_535, description="port of the logs flow's probes")] = 8005
+    logs_step_s: Annotated[int, Field(ge=1, le=300, description="lines are counted over so long, and told of once")] = (
+        10
+    )
+    logs_grace_s: Annotated[
+        int, Field(ge=0, le=300, description="log time that a step waits for late lines; later ones are not counted")
+    ] = 5
+    logs_too_new_s: Annotated[float, Field(gt=0, description="lines so far after log time are not counted")] = 600.0
+    logs_labels: Annotated[
+        tuple[LabelName, ...],
+        Field(
+            min_length=1, max_length=8, description='labels of streams that numbers are told by, as ["service_name"]'
+        ),
+    ] = USUAL_LABELS
+    logs_max_patterns: Annotated[
+        int, Field(ge=10, le=1_000_000, description="patterns; beyond, those idle longest make room")
+    ] = 10_000
+    logs_max_lines: Annotated[
+        int, Field(ge=100, description="masked lines whose pattern is remembered; of more the pattern is not counted")
+    ] = 500_000
+    logs_max_scopes: Annotated[int, Field(ge=1, description="services times levels; more are counted, not told of")] = (
+        10_000
+    )
+    logs_idle_s: Annotated[
+        int, Field(ge=600, description="log time after which a service or pattern without lines is told no more")
+    ] = 3600
+
+    @property
+    def limits(self) -> MiningLimits:
+        """The bounds as a miner takes them."""
+        return MiningLimits(
+            step_ms=1000 * self.logs_step_s,
+            grace_ms=1000 * self.logs_grace_s,
+            too_new_ms=round(1000 * self.logs_too_new_s),
+            max_patterns=self.logs_max_patterns,
+            max_lines=self.logs_max_lines,
+            max_scopes=self.logs_max_scopes,
+            idle_s=self.logs_idle_s,
+        )
+
+    @property
+    def recovery(self) -> Path:
+        """Folder of the recovery store."""
+        return self.home / "recovery" / "logs"
+
+    @property
+    def input(self) -> str:
+        """The topic that is read."""
+        return self.topics.logs

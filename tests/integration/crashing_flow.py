@@ -20,7 +20,7 @@ from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 
 from connectors.bytewax_io import KafkaSinkPart
-from connectors.topics import broker_identity
+from connectors.topics import topic_identity
 from flows import metrics, run
 from flows.block import Block
 from flows.configuration import Configuration
@@ -122,7 +122,7 @@ def main(log: Path, points: list[str]) -> None:
     settings = FlowSettings()
     warm()
     metrics.warm = lambda: None  # type: ignore[assignment]  # the lives inherit warm kernels
-    run.prepare(Path(settings.recovery), broker_identity(settings), run.datetime.now(run.UTC))
+    run.prepare(Path(settings.recovery), topic_identity(settings, settings.topics.metrics), run.datetime.now(run.UTC))
     for point in (*points, None):
         pid = os.fork()
         if pid == 0:

@@ -25,7 +25,7 @@ from connectors.messages import OutRecord
 from connectors.received import Received
 from connectors.settings import KafkaSettings
 from connectors.topic_log import LogReader, TopicLog
-from connectors.topics import broker_identity, create_topics, create_topics_anew
+from connectors.topics import create_topics, create_topics_anew, topic_identity
 from tests.brokers import ApacheKafka, Broker, free_port, read_all
 from tests.conftest import unique_settings
 from tests.processes import wait_until
@@ -397,7 +397,7 @@ def test_a_full_queue_holds_the_reader_back_and_loses_nothing(settings: KafkaSet
 def test_an_offset_beyond_the_end_is_gone(settings: KafkaSettings, producer: KafkaProducer, beyond: int) -> None:
     topic = settings.topics.metrics
     produce(producer, topic, numbered(0, 10), partition=1)
-    position = (1, broker_identity(settings), 10 + beyond)
+    position = (1, topic_identity(settings, settings.topics.metrics), 10 + beyond)
     part = KafkaSource(settings, topic, list).build_part("in", "1", position)
     with pytest.raises(OffsetGone, match=rf"{topic} partition 1: must continue at offset {10 + beyond}, .* up to 10"):
         drain(part, 1)
@@ -407,7 +407,9 @@ def test_an_offset_beyond_the_end_is_gone(settings: KafkaSettings, producer: Kaf
 def test_the_end_itself_is_no_gone_offset(settings: KafkaSettings, producer: KafkaProducer) -> None:
     topic = settings.topics.metrics
     produce(producer, topic, numbered(0, 10))
-    part = KafkaSource(settings, topic, list).build_part("in", "0", (1, broker_identity(settings), 10))
+    part = KafkaSource(settings, topic, list).build_part(
+        "in", "0", (1, topic_identity(settings, settings.topics.metrics), 10)
+    )
     assert part.next_batch() == []
     produce(producer, topic, [b"ten"])
     assert [record.value for record in drain(part, 1)] == [b"ten"]
@@ -420,7 +422,7 @@ def test_deleted_records_are_a_gone_offset(apache: ApacheKafka) -> None:
     topic, partition = settings.topics.metrics, TopicPartition(settings.topics.metrics, 0)
     producer = make_producer(settings, "tests")
     produce(producer, topic, numbered(0, 10))
-    position = (1, broker_identity(settings), 3)
+    position = (1, topic_identity(settings, settings.topics.metrics), 3)
     admin = make_admin(settings, "tests")
     admin.delete_records({partition: 5})
     with pytest.raises(OffsetGone, match="offset 3, but the broker holds records from 5"):
@@ -447,7 +449,9 @@ def test_another_topic_of_the_same_name_is_foreign(settings: KafkaSettings) -> N
 
 def test_a_snapshot_of_an_unknown_version_is_refused(settings: KafkaSettings) -> None:
     with pytest.raises(ForeignOffsets, match="version 2, not 1"):
-        KafkaSource(settings, settings.topics.metrics, list).build_part("in", "0", (2, broker_identity(settings), 0))
+        KafkaSource(settings, settings.topics.metrics, list).build_part(
+            "in", "0", (2, topic_identity(settings, settings.topics.metrics), 0)
+        )
 
 
 def test_a_sink_has_written_when_its_snapshot_returns(settings: KafkaSettings) -> None:

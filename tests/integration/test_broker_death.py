@@ -22,7 +22,7 @@ from connectors.kafka_clients import confirm, make_admin, make_producer
 from connectors.messages import OutRecord
 from connectors.received import Received
 from connectors.settings import KafkaSettings
-from connectors.topics import broker_identity, create_topics
+from connectors.topics import create_topics, topic_identity
 from tests.brokers import ROOT, ApacheKafka, Embedded, free_port, read_all
 from tests.conftest import unique_settings
 from tests.integration.copying import HOLD
@@ -266,14 +266,14 @@ def test_the_embedded_broker_forgets_and_everybody_notices(own_embedded: Embedde
     source = KafkaSource(settings, topic, list)
     part = source.build_part("in", "0", None)
     drain(part, 10)
-    identity = broker_identity(settings)
+    identity = topic_identity(settings, settings.topics.metrics)
 
     with Follower(settings, topic, lambda _: None) as follower:
         follower.wait_caught_up(DEADLINE_S)
         own_embedded.kill()
         own_embedded.start()
         create_topics(settings)
-        assert broker_identity(settings) != identity
+        assert topic_identity(settings, settings.topics.metrics) != identity
         with pytest.raises(ForeignOffsets, match="read up to offset 10, but the broker now ends at 0"):
             follower.wait(lambda: False, DEADLINE_S)
     with pytest.raises(ForeignOffsets, match="set the store aside"):

@@ -1,0 +1,134 @@
+"""Count: what one partition says of each step: lines per scope, and per masked line.
+
+Time is that of the control records in the partition. A step is over once log time has passed its end by the grace;
+lines that come later are counted as late and nothing else, but their patterns are learned.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from connectors.messages import ControlRecord, OutRecord
+from flows.chunks import Poison
+from flows.dead_letter import dead_letter
+from flows.mining.limits import MiningLimits
+from flows.mining.lines import Lines, LogChunk, NewLine
+from flows.mining.scope import Scope
+
+GAP_MS = 30_000
+"""Log time that passes for so long without a control record was witnessed by nobody."""
+MAX_OPEN = 512
+"""Steps that are counted at the same time; only before the first control record there may be so many."""
+
+
+@dataclass(slots=True)
+class StepCounts:
+    """Of one step: lines and bytes per scope, lines per masked line."""
+
+    scopes: dict[Scope, tuple[int, int]] = field(default_factory=dict)
+    lines: dict[int, int] = field(default_factory=dict)
+
+
+class LogPart(NamedTuple):
+    """What a partition says of the steps from ``since`` up to but not including ``until``: those that it witnessed."""
+
+    since: int
+    until: int
+    steps: tuple[tuple[int, StepCounts], ...]
+    new: tuple[NewLine, ...]
+    """masked lines met since the part before"""
+
+
+class Counting:
+    """The state of one partition."""
+
+    def __init__(self, dead_letters: str, limits: MiningLimits) -> None:
+        self.log_ms = self.told_ms = 0
+        """log time, and that at which it was told of last"""
+        self.next_step: int | None = None
+        """the first that is not over; None before the first control record"""
+        self.open: dict[int, StepCounts] = {}
+        self.new: list[NewLine] = []
+        self.counts: Counter[str] = Counter()
+        self._dead_letters = dead_letters
+        self._limits, self._step_ms = limits, limits.step_ms
+
+    def take(self, chunks: Iterable[LogChunk]) -> list[LogPart | OutRecord]:
+        """Everything that these chunks cause."""
+        out: list[LogPart | OutRecord] = []
+        for chunk in chunks:
+            match chunk:
+                case Lines():
+                    self._count(chunk)
+                case ControlRecord():
+                    out += self._tick(chunk.time_ms)
+                case Poison():
+                    self.counts[f"poison_{chunk.reason}"] += 1
+                    out.append(dead_letter(self._dead_letters, chunk))
+        return out
+
+    def _count(self, lines: Lines) -> None:
+        self.new.extend(lines.new)
+        self.counts["lines"] += len(lines.masked)
+        self.counts["bytes"] += int(lines.sizes.sum())
+        steps = lines.times_ms // self._step_ms
+        for step in np.unique(steps).tolist():
+            among = steps == step
+            reason = self._refusal(step)
+            if reason:
+                self.counts[f"dropped_{reason}"] += int(among.sum())
+            else:
+                _add(self.open.setdefault(step, StepCounts()), lines, np.flatnonzero(among))
+
+    def _refusal(self, step: int) -> str:
+        """Why lines of a step are not counted; empty if they are."""
+        if self.next_step is not None and step < self.next_step:
+            return "late"
+        if self.log_ms and step * self._step_ms > self.log_ms + self._limits.too_new_ms:
+            return "too_new"
+        return "unwitnessed" if step not in self.open and len(self.open) >= MAX_OPEN else ""
+
+    def _tick(self, time_ms: int) -> Iterable[LogPart]:
+        """The steps that are over by now, if any."""
+        before_ms, self.log_ms = self.log_ms, max(self.log_ms, time_ms)
+        until = (self.log_ms - self._limits.grace_ms) // self._step_ms
+        since = self.next_step
+        if since is None:  # older lines than the first step that is seen whole were met by chance
+            early = [step for step in self.open if step < until]
+            self.counts["dropped_late"] += sum(_lines_of(self.open.pop(step)) for step in early)
+            since = until
+        elif until <= since:
+            return
+        self.next_step = until
+        unseen, new = self._unseen(before_ms), tuple(self.new)
+        self.new = []
+        seen = [step for step in range(since, until) if step in self.open or step not in unseen]
+        told = tuple((step, self.open.pop(step, StepCounts())) for step in seen)
+        yield LogPart(since, until, told, new)
+
+    def _unseen(self, before_ms: int) -> range:
+        """Steps that lie in a gap of log time, whole or in part."""
+        if not before_ms or self.log_ms - before_ms < GAP_MS:
+            return range(0)
+        return range(before_ms // self._step_ms, self.log_ms // self._step_ms + 1)
+
+
+def _add(counts: StepCounts, lines: Lines, at: np.ndarray) -> None:
+    masked, n = np.unique(lines.masked[at], return_counts=True)
+    for line, more in zip(masked.tolist(), n.tolist(), strict=True):
+        counts.lines[line] = counts.lines.get(line, 0) + more
+    places, where, n = np.unique(lines.at[at], return_inverse=True, return_counts=True)
+    sizes = np.bincount(where, lines.sizes[at], len(places))
+    for place, more, size in zip(places.tolist(), n.tolist(), sizes.tolist(), strict=True):
+        scope = lines.scopes[place]
+        had = counts.scopes.get(scope, (0, 0))
+        counts.scopes[scope] = had[0] + more, had[1] + int(size)
+
+
+def _lines_of(counts: StepCounts) -> int:
+    return sum(n for n, _ in counts.scopes.values())

@@ -1,0 +1,122 @@
+"""Mine: what all partitions say of a step, to patterns and totals, and those to samples.
+
+A step is mined when every partition has told of it, partitions in their order: so what comes out depends neither on
+which is read first nor on where a stream lies. Its samples bear the time at which it was over, end and grace.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from connectors.messages import OutRecord
+from flows.mining.count import LogPart, StepCounts
+from flows.mining.known_lines import UNKNOWN, KnownLines
+from flows.mining.limits import MiningLimits
+from flows.mining.lines import NewLine
+from flows.mining.numbers import Numbers
+from flows.mining.scope import Scope
+from flows.mining.tree import Pattern, Tree
+
+MAX_WAITING = 2048
+"""Steps for which a partition is waited for: beyond, they are mined without it."""
+SWEEPS_PER_IDLE = 4
+
+
+class Miner:
+    """All that is known of the lines of logs."""
+
+    def __init__(self, numbers: Numbers, partitions: int, limits: MiningLimits) -> None:
+        self.limits, self.numbers = limits, numbers
+        self.told: list[int | None] = [None] * partitions
+        """up to which step each partition has told"""
+        self.waiting: dict[int, dict[int, StepCounts]] = {}
+        self.texts: dict[int, dict[int, tuple[NewLine, ...]]] = {}
+        """masked lines that are learned before a step"""
+        self.next_step = 0
+        self.tree = Tree()
+        self.lines = KnownLines(limits.max_lines)
+        self.counts: Counter[str] = Counter()
+
+    def take(self, parts: Iterable[tuple[int, LogPart]]) -> list[OutRecord]:
+        """Everything that these parts cause; each comes with its partition."""
+        for partition, part in parts:
+            self.told[partition] = part.until
+            for step, counts in part.steps:
+                if step < self.next_step:
+                    self.counts["stalled"] += sum(n for n, _ in counts.scopes.values())
+                else:
+                    self.waiting.setdefault(step, {})[partition] = counts
+            if part.new:
+                at = self.texts.setdefault(max(part.since, self.next_step), {})
+                at[partition] = at.get(partition, ()) + part.new
+        return [record for step in self._ready() for record in self._mine(step)]
+
+    def _ready(self) -> list[int]:
+        """Steps that all have told of, and those for which one was waited too long."""
+        told = [until for until in self.told if until is not None]
+        if not told:
+            return []
+        least = min(told) if len(told) == len(self.told) else 0
+        until = max(least, max(told) - MAX_WAITING)
+        ready = sorted(step for step in self.waiting.keys() | self.texts.keys() if step < until)
+        self.next_step = max(self.next_step, until)
+        return ready
+
+    def _mine(self, step: int) -> list[OutRecord]:
+        for _, new in sorted(self.texts.pop(step, {}).items()):
+            for line in new:
+                self._learn(line, step)
+        counted = self.waiting.pop(step, None)
+        if counted is None:
+            return []
+        for _, counts in sorted(counted.items()):
+            self._add(counts, step)
+        if step % (self.limits.idle_steps // SWEEPS_PER_IDLE + 1) == 0:
+            self.lines.forget_before(step - self.limits.idle_steps)
+        self.counts["steps"] += 1
+        return self.numbers.tell(step, self.tree)
+
+    def _learn(self, new: NewLine, step: int) -> None:
+        """Find the pattern of a masked line, or have one born of it."""
+        if new.line in self.lines.patterns:
+            return
+        if len(self.tree.patterns) >= self.limits.max_patterns:
+            self._make_room(step)
+        if len(self.tree.patterns) >= self.limits.max_patterns:
+            self.counts["patterns_refused"] += 1
+            self.lines.add(new.line, UNKNOWN, step)
+            return
+        pattern, born = self.tree.learn(new.scope, new.text, step)
+        self.lines.add(new.line, pattern.number, step)
+        if born:
+            self.counts["births"] += 1
+
+    def _make_room(self, step: int) -> None:
+        """Forget a tenth of the patterns: of those that are idle the ones longest so."""
+        idle = [one for one in self.tree if one.seen < step - self.limits.idle_steps]
+        idle.sort(key=lambda one: (one.seen, one.number))
+        gone = {one.number for one in idle[: self.limits.max_patterns // 10 + 1]}
+        for number in sorted(gone):
+            self.tree.forget(number)
+        self.lines.forget_patterns(gone)
+        self.counts["patterns_forgotten"] += len(gone)
+
+    def _add(self, counts: StepCounts, step: int) -> None:
+        for scope, (n, size) in counts.scopes.items():
+            self._add_scope(scope, n, size, step)
+        for line, n in counts.lines.items():
+            pattern = self._pattern(line, step)
+            if pattern is None:
+                self.counts["lines_unmined"] += n
+            else:
+                pattern.lines += n
+                pattern.seen = step
+
+    def _pattern(self, line: int, step: int) -> Pattern | None:
+        number = self.lines.find(line, step)
+        return None if number == UNKNOWN else self.tree.patterns[number]
+
+    def _add_scope(self, scope: Scope, n: int, size: int, step: int) -> None:
+        if not self.numbers.add(scope, n, size, step):
+            self.counts["scopes_refused"] += 1
