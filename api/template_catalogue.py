@@ -65,6 +65,7 @@ _KSM, _CADVISOR = "kube-state-metrics", "cAdvisor (the kubelet)"
 _NODE, _MICROMETER, _POSTGRES = "node_exporter", "Micrometer (Spring Boot)", "postgres_exporter"
 _KAFKA, _NGINX = "kafka_exporter", "nginx-prometheus-exporter"
 _LOKI = "a collector that counts errors in a Loki (docs/api.md)"
+_LOGS = "the logs flow (docs/logs.md)"
 
 _ALL = (
     _template("golden-latency", _HTTP, "Latency of services", "the 99th percentile of a service leaves its usual range",
@@ -141,5 +142,12 @@ _ALL = (
               _learned(20.0, 0.1), shape=Shape.RATE, group=_share("logback_events_total", "instance")),
     _template("logs-loki", _LOKI, "Errors in logs", "far more lines than usual tell of an error",
               "log_errors_per_second", _learned(20.0, 0.1), shape=Shape.RAW, min_change=0.05),
+    _template("logs-errors-mined", _LOGS, "Errors in logs of services",
+              "the share of lines of level error or worse leaves its usual range",
+              'log_lines_total{level=~"error|critical|fatal"}', _learned(20.0, 0.1), shape=Shape.RATE,
+              group=_share("log_lines_total", "service_name")),
+    _template("logs-new-pattern", _LOGS, "New patterns in logs",
+              "a service that has new patterns less than once in nine hours logs one that it never did",
+              "log_pattern_novelty", _stated(min_duration_s=0.0, upper=3.5), shape=Shape.RAW),
 )  # fmt: skip
 TEMPLATES: Mapping[str, Template] = MappingProxyType({template.name: template for template in _ALL})

@@ -90,6 +90,7 @@ class Miner:
         pattern, born = self.tree.learn(new.scope, new.text, step)
         self.lines.add(new.line, pattern.number, step)
         if born:
+            self.numbers.born(pattern, step)
             self.counts["births"] += 1
 
     def _make_room(self, step: int) -> None:

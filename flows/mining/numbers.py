@@ -3,8 +3,9 @@
 ========================= ======== =============================================================
 log_lines_total           counter  lines of a service and level
 log_bytes_total           counter  their bytes
+log_patterns_total        counter  patterns of a service that were ever new
 log_pattern_lines_total   counter  lines of a pattern; ``pattern`` is its text when it was born
-log_new_patterns          gauge    1 for a minute after the birth of a pattern; without ``pattern`` 0: all there is else
+log_pattern_novelty       gauge    for a minute after the birth of a pattern: its surprise (``flows.mining.novelty``)
 ========================= ======== =============================================================
 
 A counter that was not told in the step before is told of twice: as it stood then, and as it stands now. So what it grew
@@ -22,12 +23,13 @@ from connectors.codec.encode import encode_field, encode_labels, encode_sample
 from connectors.codec.series_hash import series_hash
 from connectors.messages import OutRecord
 from flows.mining.limits import MiningLimits
+from flows.mining.novelty import Novelty
 from flows.mining.scope import Scope, Service
 from flows.mining.tree import Pattern, Tree
 from flows.selector import NAME_LABEL
 
-LINES, BYTES, PATTERN_LINES, NEW_PATTERNS = (
-    "log_lines_total", "log_bytes_total", "log_pattern_lines_total", "log_new_patterns",
+LINES, BYTES, PATTERNS, PATTERN_LINES, NOVELTY = (
+    "log_lines_total", "log_bytes_total", "log_patterns_total", "log_pattern_lines_total", "log_pattern_novelty",
 )  # fmt: skip
 LEVEL_LABEL, PATTERN_LABEL = "level", "pattern"
 NEW_MS = 60_000
@@ -59,7 +61,8 @@ class Numbers:
 
     def __init__(self, topic: str, partitions: int, limits: MiningLimits) -> None:
         self.totals: dict[Scope, Total] = {}
-        self.told: dict[tuple[str, ...], tuple[int, int]] = {}
+        self.novelties: dict[Service, Novelty] = {}
+        self.told: dict[tuple[str, ...], tuple[int, float]] = {}
         """step and value of what was told of a counter last, by its labels"""
         self._topic, self._partitions, self._limits = topic, partitions, limits
         self._written: dict[tuple[str, ...], Written] = {}
@@ -76,6 +79,11 @@ class Numbers:
         total.seen = step
         return True
 
+    def born(self, pattern: Pattern, step: int) -> None:
+        """Learn of a new pattern how surprising it is."""
+        novelty = self.novelties.setdefault(pattern.scope.service, Novelty(step))
+        pattern.surprise = novelty.born(step, self._limits.step_ms)
+
     def tell(self, step: int, tree: Tree) -> list[OutRecord]:
         """Samples of all series that are not idle, as they stand at the end of a step."""
         time_ms = (step + 1) * self._limits.step_ms + self._limits.grace_ms
@@ -83,34 +91,35 @@ class Numbers:
         for key, value, counter in self._series(step, tree):
             written = self._write(key)
             before = self._before(key, step, value) if counter else b""
-            sample = before + encode_sample(time_ms, float(value))
+            sample = before + encode_sample(time_ms, value)
             values[written.tenant, written.partition].append(encode_field(1, written.labels + sample))
-        self._forget(step)
+        self._forget(step, tree)
         return [
             OutRecord(self._topic, tenant.encode(), b"".join(series), [], partition)
             for (tenant, partition), series in sorted(values.items())
         ]
 
-    def _series(self, step: int, tree: Tree) -> Iterator[tuple[tuple[str, ...], int, bool]]:
+    def _series(self, step: int, tree: Tree) -> Iterator[tuple[tuple[str, ...], float, bool]]:
         """Labels, value, and whether it is a counter."""
         since = step - self._limits.idle_steps
-        services = dict[Service, None]()
+        services = dict[Service, None]()  # in the order in which they were met
         for scope, total in self.totals.items():
             if total.seen >= since:
                 services[scope.service] = None
                 yield _key(LINES, scope), total.lines, True
                 yield _key(BYTES, scope), total.size, True
         for service in services:
-            yield _key(NEW_PATTERNS, Scope(service, None)), 0, False
+            if service in self.novelties:
+                yield _key(PATTERNS, Scope(service, None)), self.novelties[service].births, True
         for pattern in tree:
             yield from self._of_pattern(pattern, step)
 
-    def _of_pattern(self, pattern: Pattern, step: int) -> Iterator[tuple[tuple[str, ...], int, bool]]:
+    def _of_pattern(self, pattern: Pattern, step: int) -> Iterator[tuple[tuple[str, ...], float, bool]]:
         age_ms, quiet_ms = ((step - since) * self._limits.step_ms for since in (pattern.born, pattern.seen))
         if pattern.lines and quiet_ms <= QUIET_MS:
             yield _key(PATTERN_LINES, pattern.scope, pattern.name), pattern.lines, True
-        if age_ms < NEW_MS + self._limits.step_ms:  # 0 once, so that it ends
-            yield _key(NEW_PATTERNS, pattern.scope, pattern.name), int(age_ms < NEW_MS), False
+        if age_ms < NEW_MS:
+            yield _key(NOVELTY, pattern.scope, pattern.name), pattern.surprise, False
 
     def _write(self, key: tuple[str, ...]) -> Written:
         written = self._written.get(key)
@@ -121,22 +130,24 @@ class Numbers:
             written = self._written[key] = Written(tenant, partition, labels)
         return written
 
-    def _before(self, key: tuple[str, ...], step: int, value: int) -> bytes:
+    def _before(self, key: tuple[str, ...], step: int, value: float) -> bytes:
         """A sample for the step before, unless it was told then."""
-        was, stood = self.told.get(key, (-1, 0))
+        was, stood = self.told.get(key, (-1, 0.0))
         self.told[key] = step, value
         if was == step - 1:
             return b""
         time_ms = step * self._limits.step_ms + self._limits.grace_ms
-        return encode_sample(time_ms, float(stood))
+        return encode_sample(time_ms, stood)
 
-    def _forget(self, step: int) -> None:
-        """Let go the totals of what has long been idle, and how a series was written that is not told now and then."""
+    def _forget(self, step: int, tree: Tree) -> None:
+        """Let go what has long been idle, and what is known of services without patterns, now and then."""
         if step % self._limits.idle_steps == 0:
             self._written.clear()
             since = step - 2 * self._limits.idle_steps
             self.totals = {scope: total for scope, total in self.totals.items() if total.seen >= since}
             self.told = {key: told for key, told in self.told.items() if told[0] >= since}
+            services = {pattern.scope.service for pattern in tree}
+            self.novelties = {service: one for service, one in self.novelties.items() if service in services}
 
 
 def _key(metric: str, scope: Scope, pattern: str = "") -> tuple[str, ...]:

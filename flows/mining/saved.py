@@ -13,6 +13,7 @@ from flows.mining.count import Counting, StepCounts
 from flows.mining.levels import Level
 from flows.mining.lines import NewLine
 from flows.mining.miner import Miner
+from flows.mining.novelty import Novelty
 from flows.mining.numbers import Total
 from flows.mining.scope import Scope, Service
 from flows.mining.tree import Pattern
@@ -74,7 +75,7 @@ def save_miner(miner: Miner) -> bytes:
     """All that a replay needs of what all partitions said."""
     scopes, numbers, texts = Scopes(), miner.numbers, list[bytes]()
     patterns = [
-        [one.number, scopes.number(one.scope), len(one.words), one.name, one.lines, one.born, one.seen]
+        [one.number, scopes.number(one.scope), len(one.words), one.name, one.lines, one.born, one.seen, one.surprise]
         for one in miner.tree
     ]
     words = list(chain.from_iterable(chain(one.gaps, one.words) for one in miner.tree))
@@ -91,6 +92,10 @@ def save_miner(miner: Miner) -> bytes:
         "told": miner.told, "next_step": miner.next_step, "counts": miner.counts, "refused": miner.lines.refused,
         "next_number": miner.tree.next_number, "patterns": patterns, "waiting": waiting, "new": new,
         "totals": [[scopes.number(scope), one.lines, one.size, one.seen] for scope, one in numbers.totals.items()],
+        "novelties": [
+            [scopes.number(Scope(service, None)), one.first, one.weighed, one.event, one.surprise, one.births]
+            for service, one in numbers.novelties.items()
+        ],
         "numbers": [[key, *told] for key, told in numbers.told.items()], "scopes": scopes.flat(),
     }  # fmt: skip
     known = miner.lines
@@ -118,6 +123,7 @@ def load_miner(raw: bytes, miner: Miner) -> Miner:
     for step, at, lines in header["new"]:
         miner.texts.setdefault(step, {})[at] = tuple(_load_new(lines, list(_some(blobs, len(lines))), scopes))
     miner.numbers.totals.update((scopes.all[at], Total(*rest)) for at, *rest in header["totals"])
+    miner.numbers.novelties.update((scopes.all[at].service, Novelty(*rest)) for at, *rest in header["novelties"])
     miner.numbers.told.update((tuple(key), (step, value)) for key, step, value in header["numbers"])
     _load_lines(saved, miner)
     return miner

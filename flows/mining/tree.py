@@ -47,6 +47,8 @@ class Pattern:
     """step"""
     seen: int = 0
     """step of its last line"""
+    surprise: float = 0.0
+    """−log10 of the chance of its birth"""
 
     @property
     def key(self) -> _Key:
