@@ -2,8 +2,8 @@
 
 The chance that a step of a service brings a birth is estimated as Krichevsky and Trofimov do ("The performance of
 universal encoding", 1981): half a step more with one, and one step more. Steps weigh by their age, from nothing for
-the first to one for the latest: every service has many births when it is met, and fewer and fewer then, so what was long
-ago says little. One that was calm ever since can be believed to be so for half of the time that it was watched.
+the first to one for the latest: every service has many births when it is met, and fewer and fewer then, so what was
+long ago says little. One that was calm ever since can be believed to be so for half of the time that it was watched.
 
 Births within ``BURST_MS`` are one event: a fault speaks many lines.
 """

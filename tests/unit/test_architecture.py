@@ -37,6 +37,7 @@ PURE = (
 """What of ``connectors`` does no I/O: record types, topics and wire formats."""
 DETECTORS = ("flows.detectors", "connectors.codec.compiled")
 NUMBA = ("connectors.codec.compiled", "connectors.codec.memory", "connectors.codec.record", "connectors.codec.lean_*",
+         "flows.mining.lines",
          "api.cli")  # fmt: skip
 """Modules that may import numba themselves."""
 
@@ -56,7 +57,8 @@ RULES = (
     Rule(("connectors*",), ("connectors",), ("bytewax", "fastapi")),
     Rule(("flows.detectors.calendar",), DETECTORS, (*IO, "time", "logging", "random", "threading")),
     Rule(("flows.detectors*",), DETECTORS, (*IO, *CLOCKS)),
-    Rule(("flows.metrics", "flows.config_logs", "flows.run", "flows.settings", "flows.vitals"),
+    Rule(("flows.metrics", "flows.logs", "flows.config_logs", "flows.run", "flows.settings", "flows.vitals",
+          "flows.mining.vitals"),
          ("flows", "connectors"), ("fastapi", "uvicorn")),
     Rule(("flows*",), ("flows", *PURE), (*IO, *CLOCKS)),
     Rule(("api*",), ("api", "connectors", "flows"), ("bytewax",)),
@@ -65,7 +67,7 @@ HEAVY = ("numba", "llvmlite", "river", "scipy", "pandas", "matplotlib", "holiday
 """Packages that take long to import."""
 LIGHT = ("api.app", "api.local", "api.tail", "connectors.topics")
 """Processes and commands that judge nothing when they start."""
-WIRING = ("flows.metrics", "flows.config_logs", "flows.run", "flows.vitals")
+WIRING = ("flows.metrics", "flows.logs", "flows.config_logs", "flows.run", "flows.vitals", "flows.mining.vitals")
 """Modules of ``flows`` that speak to the outside; api imports none of them, because that would import bytewax."""
 
 
