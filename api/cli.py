@@ -85,12 +85,14 @@ def warm_kernels() -> None:
 
     from api.kernel_cache import forget_stale
     from connectors.warm import warm_kernels as warm_ingest
+    from flows.mining.warm import warm_lines
     from flows.warm import warm_groups, warm_kinds, warm_shapes
 
     forget_stale()
     with ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=_look_for_little_garbage) as processes:
         # what calls the same kernels is compiled in the same process, and the longest is begun first
-        for task in [processes.submit(warm) for warm in (warm_kinds, warm_ingest, warm_shapes, warm_groups)]:
+        kernels = (warm_kinds, warm_ingest, warm_shapes, warm_groups, warm_lines)
+        for task in [processes.submit(warm) for warm in kernels]:
             task.result()
 
 

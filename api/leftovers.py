@@ -10,7 +10,17 @@ from pathlib import Path
 
 import psutil
 
-MODULES = frozenset({"api.broker", "connectors.ingest", "flows.run", "api.app", "api.demo", "flows.metrics:build()"})
+MODULES = frozenset(
+    (
+        "api.broker",
+        "connectors.ingest",
+        "flows.run",
+        "api.app",
+        "api.demo",
+        "flows.metrics:build()",
+        "flows.logs:build()",
+    )
+)
 """By these words in its command one knows a process that a run starts."""
 BROKER_BINARY = "tansu"
 GONE = (psutil.NoSuchProcess, psutil.AccessDenied)

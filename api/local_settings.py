@@ -20,7 +20,8 @@ class LocalSettings(Settings):
     kafka: Annotated[Servers | None, Field(description="a real Kafka instead of the embedded broker")] = None
     api_port: Annotated[Port, Field(description="port of REST, WebSocket and probes")] = 8000
     ingest_port: Annotated[Port, Field(description="port of remote write")] = 8001
-    flow_port: Annotated[Port, Field(description="port of the flow's probes")] = 8002
+    flow_port: Annotated[Port, Field(description="port of the metrics flow's probes")] = 8002
+    logs_port: Annotated[Port, Field(description="port of the logs flow's probes")] = 8005
     demo_port: Annotated[Port, Field(description="port of the demo source's probes")] = 8003
     broker_port: Annotated[Port, Field(description="port of the embedded broker")] = 9092
     broker_probe_port: Annotated[Port, Field(description="port of the embedded broker's probes")] = 8004

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import NamedTuple
 
@@ -58,7 +58,7 @@ class Parts:
             **context.components(),
             "history": context.history.component(),
             "websocket": self._websocket(),
-            "flow/metrics": self._flow(),
+            **self._flows(),
         }
 
     async def all(self) -> dict[str, Component]:
@@ -75,7 +75,7 @@ class Parts:
             **known,
             "cache": OK,
             "websocket": self._websocket(),
-            "flow/metrics": self._flow(),
+            **self._flows(),
             **sources,
         }
 
@@ -101,13 +101,19 @@ class Parts:
         slow = sum(client.slow.is_set() for client in clients)
         return degraded_if(f"{slow} clients read too slowly and are being closed" if slow else "")
 
-    def _flow(self) -> Component:
-        """By its own signs of life in ``tocsin.status``."""
-        told, count = self._context.told.partitions, self._context.settings.partitions
+    def _flows(self) -> dict[str, Component]:
+        """By their own signs of life in ``tocsin.status``; that of logs is a part once it was heard of."""
+        told = self._context.told
+        metrics = {number: alive.log_ms for number, alive in told.partitions.items()}
+        logs = {number: alive.log_ms for number, alive in told.logs.items()}
+        return {"flow/metrics": self._flow(metrics), **({"flow/logs": self._flow(logs)} if logs else {})}
+
+    def _flow(self, told: Mapping[int, int]) -> Component:
+        """By the log time that each partition told of last."""
         if not told:
             return degraded_if("nothing was ever heard of a flow")
-        now_ms = self._context.now_ms()
-        behind = [n for n in range(count) if n not in told or now_ms - told[n].log_ms > 1000 * FLOW_SILENT_S]
+        count, now_ms = self._context.settings.partitions, self._context.now_ms()
+        behind = [n for n in range(count) if n not in told or now_ms - told[n] > 1000 * FLOW_SILENT_S]
         shown = ", ".join(map(str, behind[:5])) + (" …" if len(behind) > 5 else "")
         reason = f"nothing was heard of {len(behind)} of {count} partitions for {FLOW_SILENT_S:g} s: {shown}"
         return degraded_if(reason if behind else "")

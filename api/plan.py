@@ -16,7 +16,7 @@ from api.supervisor import Service
 from connectors.ingest_settings import IngestSettings
 from connectors.logs import LogSettings
 from connectors.settings import Settings, authority
-from flows.settings import FlowSettings
+from flows.settings import FlowSettings, MiningSettings
 
 BROKER = "broker"
 
@@ -65,6 +65,7 @@ class Plan:
             Listener("api", s.api_port, "TOCSIN_API_PORT"),
             Listener("ingest", s.ingest_port, "TOCSIN_INGEST_PORT"),
             Listener("flow", s.flow_port, "TOCSIN_FLOW_PORT"),
+            Listener("logs", s.logs_port, "TOCSIN_LOGS_PORT"),
         ]
         demo = [Listener("demo", s.demo_port, "TOCSIN_DEMO_PORT")] if self.demo else []
         broker = [
@@ -77,7 +78,7 @@ class Plan:
         """The settings that the processes of this run will read."""
         demo = [DemoSettings] if self.demo else []
         broker = [BrokerSettings] if self.settings.kafka is None else []
-        return [LogSettings, *broker, IngestSettings, FlowSettings, ApiSettings, *demo]
+        return [LogSettings, *broker, IngestSettings, FlowSettings, MiningSettings, ApiSettings, *demo]
 
     def broker(self) -> Service:
         """The embedded broker, which also creates the topics and brings the detectors back."""
@@ -85,14 +86,15 @@ class Plan:
         ready_url = f"{self.url(s.broker_probe_port)}/ready"
         address = f"{self.bootstrap} (embedded: keeps records in memory, forgets them at the stop)"
         command = python("api.broker")
-        return Service(BROKER, command, address, ready_url, self.environment, renews=("ingest", "flow", "api"))
+        return Service(BROKER, command, address, ready_url, self.environment, renews=("ingest", "flow", "logs", "api"))
 
     def services(self) -> list[Service]:
         """What works on the topics; these start side by side."""
         s = self.settings
         return [
-            self._serving("ingest", "connectors.ingest", s.ingest_port, "/api/v1/write takes remote write"),
+            self._serving("ingest", "connectors.ingest", s.ingest_port, "/api/v1/write, logs at /loki/api/v1/push"),
             self._serving("flow", "flows.run", s.flow_port, "/health, /metrics"),
+            self._serving("logs", "flows.run", s.logs_port, "/health, /metrics, /patterns", "logs"),
             self._serving("api", "api.app", s.api_port, "/api/docs/ui, anomalies at /api/ws and /api/anomalies"),
         ]
 
@@ -107,6 +109,6 @@ class Plan:
         what = "prints anomalies here"
         return Service("tail", command, what, "", self.environment, Shown.ALL, ready_line=TAIL_SUBSCRIBED)
 
-    def _serving(self, name: str, module: str, port: int, what: str) -> Service:
+    def _serving(self, name: str, module: str, port: int, what: str, *words: str) -> Service:
         url = self.url(port)
-        return Service(name, python(module), url + what, f"{url}/ready", self.environment)
+        return Service(name, (*python(module), *words), url + what, f"{url}/ready", self.environment)

@@ -17,7 +17,7 @@ import orjson
 from api.meters import ApiMeters
 from connectors.errors import Rejected
 from connectors.received import Received
-from connectors.status import DetectorStatus, PartitionStatus, Status, place_of
+from connectors.status import LOGS, DetectorStatus, LogsStatus, PartitionStatus, Status, place_of
 from connectors.training import STATUS_KEY
 
 log = logging.getLogger(__name__)
@@ -49,6 +49,8 @@ class Told:
     def __init__(self, limit_bytes: int, meters: ApiMeters, publish: Callable[[Status], None] = lambda _: None) -> None:
         """``publish`` is called with all that is told, a detector without its signals."""
         self.partitions: dict[int, PartitionStatus] = {}
+        self.logs: dict[int, LogsStatus] = {}
+        """partitions of the logs flow, by number"""
         self.size_bytes = 0
         self.version = 0
         """Counts what was told."""
@@ -88,6 +90,12 @@ class Told:
             message = f"key {(record.key or b'')[:100]!r} names nothing"
             raise Rejected(reason="bad_key", message=message)
         detector_id, where = place
+        if detector_id == LOGS:
+            if record.value is None:
+                self.logs.pop(int(where), None)
+            else:
+                self.logs[int(where)] = LogsStatus.decode(record.value)
+            return "kept"
         if not detector_id:
             if record.value is None:
                 self.partitions.pop(int(where), None)

@@ -19,8 +19,11 @@ GROUPS = "groups"
 MAX_SIGNALS = 50
 """Signals that one record names."""
 _KEY = re.compile(
-    r"detector/(?P<id>[a-z0-9][a-z0-9-]{0,63})/(?P<where>\d{1,4}|groups)|partition/(?P<partition>\d{1,4})"
+    r"detector/(?P<id>[a-z0-9][a-z0-9-]{0,63})/(?P<where>\d{1,4}|groups)"
+    r"|partition/(?P<partition>\d{1,4})|logs/(?P<logs>\d{1,4})"
 )
+LOGS = "/logs"
+"""In the place of a detector: what is told of a partition of ``tocsin.logs``. No detector has such an id."""
 
 
 class SignalState(StrEnum):
@@ -100,11 +103,23 @@ class PartitionStatus(Record):
     drops: dict[str, int] = Field(description="samples not judged since the flow started, by reason")
 
 
+class LogsStatus(Record):
+    """One partition of the logs flow: the sign of life, every 30 s of log time."""
+
+    version: Literal[1] = 1
+    type: Literal["logs"] = "logs"
+    partition: int = Field(ge=0)
+    log_ms: int = Field(description="log time of which this is told, ms since 1970")
+    lines: int = Field(ge=0, description="lines met since the recovery store was made")
+    bytes: int = Field(ge=0, description="their bytes")
+    drops: dict[str, int] = Field(description="lines not counted since then, by reason")
+
+
 Status = DetectorStatus | PartitionStatus
 
 
 class Place(tuple[str, str]):
-    """What a key names: a detector id, empty for a partition itself; and the partition's number, or ``GROUPS``."""
+    """What a key names: a detector id, empty for a partition itself, or ``LOGS``; and a partition, or ``GROUPS``."""
 
     __slots__ = ()
 
@@ -119,9 +134,16 @@ def partition_key(partition: int) -> bytes:
     return f"partition/{partition}".encode()
 
 
+def logs_key(partition: int) -> bytes:
+    """Key of what is told of a partition of ``tocsin.logs``."""
+    return f"logs/{partition}".encode()
+
+
 def place_of(key: bytes | None) -> Place | None:
     """What a key names; None if it is none of ours."""
     found = _KEY.fullmatch((key or b"").decode(errors="replace"))
     if found is None:
         return None
+    if found["logs"] is not None:
+        return Place((LOGS, found["logs"]))
     return Place((found["id"] or "", found["where"] or found["partition"]))

@@ -19,13 +19,14 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from connectors.bytewax_io import KafkaSink, KafkaSource
+from connectors.catalogue import Topics
 from connectors.errors import TocsinError
 from connectors.logs import configure_logging
 from connectors.messages import OutRecord
 from connectors.probes import Component, Probes, degraded_if, down_if
 from connectors.process import collect_garbage
 from connectors.settings import read_settings
-from flows.mining.count import Counting, LogPart
+from flows.mining.count import Counting, LogPart, LogsTelling, Said
 from flows.mining.lines import LineDecoder, LogChunk
 from flows.mining.miner import Miner
 from flows.mining.numbers import Numbers
@@ -40,13 +41,13 @@ ALL = "all"
 """The key of the miner: there is one, as a new pattern is new wherever its stream lies."""
 
 
-class CountingLogic(StatefulBatchLogic[list[LogChunk], LogPart | OutRecord, bytes]):  # type: ignore[misc]  # mypy skips bytewax
+class CountingLogic(StatefulBatchLogic[list[LogChunk], Said, bytes]):  # type: ignore[misc]  # mypy skips bytewax
     """Counting as Bytewax keeps it: one per partition."""
 
     def __init__(self, counting: Counting) -> None:
         self._counting = counting
 
-    def on_batch(self, values: list[list[LogChunk]]) -> tuple[list[LogPart | OutRecord], bool]:
+    def on_batch(self, values: list[list[LogChunk]]) -> tuple[list[Said], bool]:
         """Count what came."""
         return self._counting.take(chunk for chunks in values for chunk in chunks), StatefulBatchLogic.RETAIN
 
@@ -114,11 +115,16 @@ def dataflow(
     counted = op.branch("parts", op.stateful_batch("count", read(flow), counting_logic), _is_part)
     parts = op.map("of-partition", counted.trues, _of_partition)
     told = op.stateful_batch("mine", parts, miner_logic)
-    op.output("write", op.merge("records", counted.falses, told), sink)
+    of_partitions = op.map("told", counted.falses, lambda keyed: (keyed[0], _record(keyed[1], topics, int(keyed[0]))))
+    op.output("write", op.merge("records", of_partitions, told), sink)
     return flow
 
 
-def _is_part(keyed: tuple[str, LogPart | OutRecord]) -> bool:
+def _record(out: LogsTelling | OutRecord, topics: Topics, partition: int) -> OutRecord:
+    return out.record(topics.status, partition) if isinstance(out, LogsTelling) else out
+
+
+def _is_part(keyed: tuple[str, Said]) -> bool:
     return isinstance(keyed[1], LogPart)
 
 

@@ -10,7 +10,7 @@ from connectors.codec.runs import Runs
 from connectors.codec.series_hash import tenant_seed
 from connectors.codec.stream import Entry, encode_stream, labels_text
 from connectors.messages import CONTROL_HEADER, DEFAULT_TENANT, ControlRecord, OutRecord
-from flows.mining.count import Counting
+from flows.mining.count import Counting, LogPart
 from flows.mining.limits import USUAL_LABELS, MiningLimits
 from flows.mining.lines import LineDecoder
 from flows.mining.miner import Miner
@@ -48,7 +48,10 @@ class Mine:
         out: list[OutRecord] = []
         for partition, chunks in self.decoder.decode(records):
             for said in self.countings[int(partition)].take(chunks):
-                out += [said] if isinstance(said, OutRecord) else self.miner.take([(int(partition), said)])
+                if isinstance(said, LogPart):
+                    out += self.miner.take([(int(partition), said)])
+                elif isinstance(said, OutRecord):
+                    out.append(said)
         return out
 
 

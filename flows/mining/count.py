@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from connectors.messages import ControlRecord, OutRecord
+from connectors.status import LogsStatus, logs_key
 from flows.chunks import Poison
 from flows.dead_letter import dead_letter
 from flows.mining.limits import MiningLimits
@@ -22,6 +23,8 @@ from flows.mining.scope import Scope
 
 GAP_MS = 30_000
 """Log time that passes for so long without a control record was witnessed by nobody."""
+TELL_EVERY_MS = 30_000
+DROPPED = "dropped_"
 MAX_OPEN = 512
 """Steps that are counted at the same time; only before the first control record there may be so many."""
 
@@ -44,6 +47,23 @@ class LogPart(NamedTuple):
     """masked lines met since the part before"""
 
 
+class LogsTelling(NamedTuple):
+    """That a partition is counted, for ``tocsin.status``."""
+
+    log_ms: int
+    lines: int
+    size: int
+    drops: dict[str, int]
+
+    def record(self, topic: str, partition: int) -> OutRecord:
+        """As it is written."""
+        told = LogsStatus(partition=partition, log_ms=self.log_ms, lines=self.lines, bytes=self.size, drops=self.drops)
+        return OutRecord(topic, logs_key(partition), told.encode(), [])
+
+
+Said = LogPart | LogsTelling | OutRecord
+
+
 class Counting:
     """The state of one partition."""
 
@@ -58,9 +78,9 @@ class Counting:
         self._dead_letters = dead_letters
         self._limits, self._step_ms = limits, limits.step_ms
 
-    def take(self, chunks: Iterable[LogChunk]) -> list[LogPart | OutRecord]:
+    def take(self, chunks: Iterable[LogChunk]) -> list[Said]:
         """Everything that these chunks cause."""
-        out: list[LogPart | OutRecord] = []
+        out: list[Said] = []
         for chunk in chunks:
             match chunk:
                 case Lines():
@@ -81,7 +101,7 @@ class Counting:
             among = steps == step
             reason = self._refusal(step)
             if reason:
-                self.counts[f"dropped_{reason}"] += int(among.sum())
+                self.counts[f"{DROPPED}{reason}"] += int(among.sum())
             else:
                 _add(self.open.setdefault(step, StepCounts()), lines, np.flatnonzero(among))
 
@@ -93,9 +113,16 @@ class Counting:
             return "too_new"
         return "unwitnessed" if step not in self.open and len(self.open) >= MAX_OPEN else ""
 
-    def _tick(self, time_ms: int) -> Iterable[LogPart]:
-        """The steps that are over by now, if any."""
+    def _tick(self, time_ms: int) -> Iterable[Said]:
+        """The steps that are over by now, if any, and now and then that there is life."""
         before_ms, self.log_ms = self.log_ms, max(self.log_ms, time_ms)
+        if self.log_ms - self.told_ms >= TELL_EVERY_MS:
+            self.told_ms = self.log_ms
+            drops = {name.removeprefix(DROPPED): n for name, n in self.counts.items() if n and name.startswith(DROPPED)}
+            yield LogsTelling(self.log_ms, self.counts["lines"], self.counts["bytes"], drops)
+        yield from self._over(before_ms)
+
+    def _over(self, before_ms: int) -> Iterable[LogPart]:
         until = (self.log_ms - self._limits.grace_ms) // self._step_ms
         since = self.next_step
         if since is None:  # older lines than the first step that is seen whole were met by chance

@@ -23,7 +23,12 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if name != "kafka"}
-SERVING = {"ingest": "TOCSIN_INGEST_PORT", "flow": "TOCSIN_FLOW_PORT", "api": "TOCSIN_API_PORT"}
+SERVING = {
+    "ingest": "TOCSIN_INGEST_PORT",
+    "flow": "TOCSIN_FLOW_PORT",
+    "logs": "TOCSIN_LOGS_PORT",
+    "api": "TOCSIN_API_PORT",
+}
 MESSAGE_MAX_BYTES = 1_048_588
 """Kafka's default for message.max.bytes, which the compose file leaves as it is."""
 
@@ -68,7 +73,7 @@ def test_every_variable_is_a_setting_and_its_value_is_taken(name: str, clean_env
 
 @pytest.mark.parametrize("name", OURS)
 def test_every_command_is_a_module_that_can_be_run(name: str) -> None:
-    [module] = SERVICES[name]["command"]
+    module, *_ = SERVICES[name]["command"]
     found = importlib.util.find_spec(module)
     assert found is not None
     assert found.origin is not None
@@ -104,7 +109,7 @@ def test_nothing_starts_before_what_it_needs() -> None:
 
 def test_state_is_on_volumes() -> None:
     mounts = {name: service["volumes"] for name, service in SERVICES.items() if "volumes" in service}
-    ours = {name: [f"{name}:/var/lib/tocsin"] for name in ("flow", "api")}
+    ours = {name: [f"{name}:/var/lib/tocsin"] for name in ("flow", "logs", "api")}
     assert mounts == {"kafka": ["kafka:/var/lib/kafka/data"], **ours}
     assert environment_of("kafka")["KAFKA_LOG_DIRS"] == "/var/lib/kafka/data"
     assert all(environment_of(name)["TOCSIN_HOME"] == "/var/lib/tocsin" for name in ours)
@@ -113,7 +118,7 @@ def test_state_is_on_volumes() -> None:
 
 
 def test_a_stop_is_noticed_and_gives_ingest_time_to_send_what_it_took() -> None:
-    assert SERVICES["flow"]["init"] is True
+    assert SERVICES["flow"]["init"] is SERVICES["logs"]["init"] is True
     grace_s = int(SERVICES["ingest"]["stop_grace_period"].removesuffix("s"))
     assert grace_s >= SHUTDOWN_S + 2 * CLOSE_TIMEOUT_S
 

@@ -17,7 +17,7 @@ def test_no_settings_of_a_process_are_forgotten() -> None:
 
 def test_every_port_is_checked_and_can_be_moved() -> None:
     listeners = Plan(LocalSettings(), demo=True).listeners()
-    assert {listener.port for listener in listeners} == {8000, 8001, 8002, 8003, 8004, 9092}
+    assert {listener.port for listener in listeners} == {8000, 8001, 8002, 8003, 8004, 8005, 9092}
     for listener in listeners:
         field = listener.variable.removeprefix("TOCSIN_").lower()
         assert LocalSettings.model_fields[field].default == listener.port
@@ -25,14 +25,14 @@ def test_every_port_is_checked_and_can_be_moved() -> None:
 
 def test_a_real_kafka_needs_no_broker_port() -> None:
     plan = Plan(LocalSettings(kafka="kafka:9092"), demo=False)
-    assert {listener.name for listener in plan.listeners()} == {"api", "ingest", "flow"}
+    assert {listener.name for listener in plan.listeners()} == {"api", "ingest", "flow", "logs"}
     assert plan.environment["TOCSIN_KAFKA"] == "kafka:9092"
 
 
 def test_all_processes_are_told_the_same_broker_and_folder(tmp_path: Path) -> None:
     plan = Plan(LocalSettings(home=tmp_path, broker_port=19092), demo=True)
     services = [plan.broker(), *plan.services(), plan.source()]
-    assert [service.name for service in services] == ["broker", "ingest", "flow", "api", "demo"]
+    assert [service.name for service in services] == ["broker", "ingest", "flow", "logs", "api", "demo"]
     for service in services:
         assert service.environment["TOCSIN_KAFKA"] == "127.0.0.1:19092"
         assert service.environment["TOCSIN_HOME"] == str(tmp_path)
@@ -42,7 +42,7 @@ def test_all_processes_are_told_the_same_broker_and_folder(tmp_path: Path) -> No
 def test_every_url_of_an_ipv6_address_can_be_asked(tmp_path: Path) -> None:
     plan = Plan(LocalSettings(home=tmp_path, host="::1"), demo=True)
     services = [plan.broker(), *plan.services(), plan.source()]
-    ports = [8004, 8001, 8002, 8000, 8003]
+    ports = [8004, 8001, 8002, 8005, 8000, 8003]
     assert [service.ready_url for service in services] == [f"http://[::1]:{port}/ready" for port in ports]
     assert plan.tail().command[-1] == "http://[::1]:8000"
     assert plan.environment["TOCSIN_API_BROKER_HEALTH"] == "http://[::1]:8004/health"

@@ -120,7 +120,7 @@ def test_they_do_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_it_becomes_bytewax_with_recovery(tmp_path: Path) -> None:
     settings = FlowSettings(home=tmp_path, flow_snapshot_interval_s=7)
-    first, *more = arguments(settings, ["-w", "2"])
+    first, *more = arguments("metrics", settings, ["-w", "2"])
     assert first == "flows.metrics:build()"
     assert more == ["-r", str(tmp_path / "recovery" / "metrics"), "-s", "7", "-b", "0", "-w", "2"]
 
