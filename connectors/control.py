@@ -1,4 +1,4 @@
-"""The second hand: once a second a control record into every partition of ``tocsin.metrics``.
+"""The second hand: once a second a control record into every partition of ``tocsin.metrics`` and ``tocsin.logs``.
 
 It tells the flow the log time and how far the logs of detectors and feedback apply. An offset is announced only when
 a reader of this process has read up to it: so every reader of the same log can.
@@ -55,7 +55,7 @@ class SecondHand:
         self._last_ms = 0
 
     def tick(self, now_ms: int) -> list[OutRecord]:
-        """One record for each partition; none while the logs have not been read to their end for the first time.
+        """One record for each partition of both topics; none before the logs have been read to their end once.
 
         Log time never runs backwards. Raises what ended the reading of a log.
         """
@@ -72,7 +72,9 @@ class SecondHand:
             partitions=self._settings.partitions,
         ).encode()
         return [
-            OutRecord(topics.metrics, None, value, headers, partition) for partition in range(self._settings.partitions)
+            OutRecord(topic, None, value, headers, partition)
+            for topic in (topics.metrics, topics.logs)
+            for partition in range(self._settings.partitions)
         ]
 
 

@@ -5,6 +5,7 @@ TocsinError
 │   ├── TooLarge        over a size limit: 413
 │   ├── Unsupported     a content type or encoding that nobody here reads: 415
 │   ├── TooSlow         not whole within its time-out: 408
+│   ├── NothingGiven    well-formed, and nothing in it: 422
 │   └── SourceRefused   a data source refuses what it was asked, or is none: tell why, never retry
 ├── Overloaded    too much at once: 429 with Retry-After
 ├── Unavailable   what it needs does not answer, or a disk is full: 503, retry
@@ -40,6 +41,10 @@ class Unsupported(Rejected):
 
 class TooSlow(Rejected):
     """A body that was not whole in time."""
+
+
+class NothingGiven(Rejected):
+    """A request that is well-formed and holds nothing of what it is for."""
 
 
 class SourceRefused(Rejected):

@@ -1,6 +1,6 @@
-"""Remote write in, Kafka records out: a bare ASGI application. Status codes are decided here, bytes elsewhere.
+"""Remote write and pushes of logs in, Kafka records out: a bare ASGI application.
 
-Run as ``python -m connectors.ingest``. See docs/ingest.md for every answer.
+Status codes are decided here, bytes elsewhere. Run as ``python -m connectors.ingest``. Every answer: docs/ingest.md.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import gc
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 from connectors.process import collect_garbage, keep_freed_memory, leave_out
@@ -27,6 +28,7 @@ from connectors.broker_gate import BrokerGate
 from connectors.budget import Budget, Held
 from connectors.codec.compression import Decompressor, actual_encoding, declared_bytes
 from connectors.codec.negotiation import Encoding, encoding_of, headers_of, tenant_of, version_of
+from connectors.codec.push_negotiation import Push, push_of
 from connectors.codec.remote_write import Split, Version, split_request
 from connectors.codec.runs import Runs
 from connectors.codec.series_hash import tenant_seed
@@ -35,13 +37,14 @@ from connectors.courier import Courier
 from connectors.errors import Rejected, TocsinError, Unavailable
 from connectors.http_answer import Answer
 from connectors.http_protocol import KEEP_ALIVE_S, BoundedHttpProtocol
-from connectors.ingest_answers import WRITE, error_answer, other_answer, written_answer
+from connectors.ingest_answers import PUSH, WRITE, error_answer, other_answer, pushed_answer, written_answer
 from connectors.ingest_meters import IngestMeters
 from connectors.ingest_settings import IngestSettings
 from connectors.job import Batch, Piece
 from connectors.messages import OutRecord
 from connectors.metadata import MetadataNews
 from connectors.probes import Component, degraded_if, down_if
+from connectors.pushes import Pushes
 from connectors.startup import start_process
 from connectors.warm import warm_kernels
 
@@ -52,6 +55,8 @@ SHUTDOWN_S = 5
 
 Scope = dict[str, Any]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+Deliver = Callable[[bytes, Held], Awaitable[Answer]]
+"""Writes a body and answers; raises ``TocsinError``."""
 
 
 class Write(NamedTuple):
@@ -77,6 +82,8 @@ class Ingest:
         self._decompressor = Decompressor()
         self._known = Runs(MAX_KNOWN_SERIES)
         self._limits = settings.label_limits
+        self._pushes = Pushes(settings, self.meters)
+        self._posts: dict[str, Callable[[Mapping[str, str]], Deliver]] = {WRITE: self._write, PUSH: self._push}
         self.meters.in_flight.set_function(lambda: self.budget.used_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,9 +91,9 @@ class Ingest:
         if scope["type"] != "http":
             return
         method, path = scope["method"], scope["path"]
-        if (method, path) == ("POST", WRITE):
+        if method == "POST" and path in self._posts:
             try:
-                answer = await self._write(scope, receive)
+                answer = await self._take(self._posts[path], scope, receive)
             except Disconnected:
                 return
             self.meters.requests.labels(str(answer.status)).inc()
@@ -124,16 +131,17 @@ class Ingest:
             self.control.stop()
         self.courier.stop()
 
-    async def _write(self, scope: Scope, receive: Receive) -> Answer:
+    async def _take(self, post: Callable[[Mapping[str, str]], Deliver], scope: Scope, receive: Receive) -> Answer:
+        """Take a post: its headers are judged before its body is read."""
         held = Held(self.budget)
         try:
             headers = headers_of(scope["headers"])
-            write = Write(version_of(headers), encoding_of(headers), tenant_of(headers))
+            deliver = post(headers)
             self._gate.check(time.monotonic())
             length, limit = headers.get("content-length", ""), self.settings.ingest_max_body_bytes
             body = await read_body(receive, length, held, limit, self.settings.ingest_body_timeout_s)
             self.meters.received.inc(len(body))
-            split = await self._deliver(write, body, held)
+            return await deliver(body, held)
         except TocsinError as error:
             if isinstance(error, Rejected):
                 self.meters.refused_requests.labels(error.reason).inc()
@@ -142,9 +150,17 @@ class Ingest:
             return error_answer(error)
         finally:
             held.let_go()
-        return written_answer(write.version, split)
 
-    async def _deliver(self, write: Write, body: bytes, held: Held) -> Split:
+    def _push(self, headers: Mapping[str, str]) -> Deliver:
+        return partial(self._deliver_push, push_of(headers))
+
+    async def _deliver_push(self, push: Push, body: bytes, held: Held) -> Answer:
+        return pushed_answer(await self._pushes.deliver(self.courier, push, body, held))
+
+    def _write(self, headers: Mapping[str, str]) -> Deliver:
+        return partial(self._deliver, Write(version_of(headers), encoding_of(headers), tenant_of(headers)))
+
+    async def _deliver(self, write: Write, body: bytes, held: Held) -> Answer:
         encoding = actual_encoding(body, write.encoding)
         limit = self.settings.ingest_max_decoded_bytes
         decoded = declared_bytes(body, encoding, limit)
@@ -178,7 +194,7 @@ class Ingest:
 
         split = await self.courier.deliver(prepare, settled, self.settings.ingest_request_timeout_s)
         self.meters.confirmed(split, write.version, time.monotonic() - started_s)
-        return split
+        return written_answer(write.version, split)
 
     def _components(self) -> dict[str, Component]:
         control = self.control.unready_reason if self.control is not None else "waiting for Kafka"

@@ -6,7 +6,15 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from connectors.codec.limits import MAX_LABEL_BYTES, MAX_LABELS, SHORT_BYTES, USUAL_LIMITS, LabelLimits
+from connectors.codec.limits import (
+    LONGEST_LINE_BYTES,
+    MAX_LABEL_BYTES,
+    MAX_LABELS,
+    SHORT_BYTES,
+    USUAL_LIMITS,
+    USUAL_LINE_BYTES,
+    LabelLimits,
+)
 from connectors.settings import Host, KafkaSettings, NamedPath
 
 MIB = 1024 * 1024
@@ -16,7 +24,7 @@ class IngestSettings(KafkaSettings):
     """What ingest listens on, how much it takes at once, and how long it waits for Kafka."""
 
     host: Host = "127.0.0.1"
-    ingest_port: Annotated[int, Field(ge=0, le=65_535, description="port of remote write")] = 8001
+    ingest_port: Annotated[int, Field(ge=0, le=65_535, description="port of remote write and of pushes of logs")] = 8001
     ingest_max_body_bytes: Annotated[
         int, Field(ge=1024, description="larger bodies, as sent, are refused with 413")
     ] = 16 * MIB
@@ -42,6 +50,9 @@ class IngestSettings(KafkaSettings):
     ingest_max_series_label_bytes: Annotated[
         int, Field(ge=1024, le=MAX_LABEL_BYTES, description="a series with more bytes of labels in all is refused")
     ] = USUAL_LIMITS.series_bytes
+    ingest_max_line_bytes: Annotated[
+        int, Field(ge=1024, le=LONGEST_LINE_BYTES, description="a pushed log line with more bytes is refused")
+    ] = USUAL_LINE_BYTES
     ingest_body_timeout_s: Annotated[
         float, Field(gt=0, description="a body that is not whole by then is answered 408; it counts as in flight")
     ] = 30.0

@@ -103,17 +103,17 @@ class RenewingProducer:
             line.close(timeout_s)
 
     def _made(self) -> Line:
-        """One that finds the topic as it should be."""
+        """One that finds the topics as they should be."""
         producer = make_producer(self._settings, "tocsin-ingest", batch_size=BATCH_BYTES)
         try:
-            self._check_partitions(producer)
+            for topic in (self._settings.topics.metrics, self._settings.topics.logs):
+                self._check_partitions(producer, topic)
         except TocsinError:
             producer.close(timeout=0)
             raise
         return Line(producer, self._settings.delivery_timeout_s, self._idle)
 
-    def _check_partitions(self, producer: KafkaProducer) -> None:
-        topic = self._settings.topics.metrics
+    def _check_partitions(self, producer: KafkaProducer, topic: str) -> None:
         try:
             found = len(producer.partitions_for(topic))
         except KafkaError as error:

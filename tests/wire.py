@@ -62,7 +62,7 @@ _RECORD = {
 }
 
 
-def _classes(package: str, messages: dict[str, str]) -> dict[str, Any]:
+def classes(package: str, messages: dict[str, str]) -> dict[str, Any]:
     file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package, syntax="proto2")
     for name, fields in messages.items():
         message = file.message_type.add(name=name)
@@ -86,9 +86,9 @@ def _classes(package: str, messages: dict[str, str]) -> dict[str, Any]:
     return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}")) for name in messages}
 
 
-V1 = _classes("twin1", _V1)
-V2 = _classes("twin2", _V2)
-RECORD = _classes("twinrecord", _RECORD)
+V1 = classes("twin1", _V1)
+V2 = classes("twin2", _V2)
+RECORD = classes("twinrecord", _RECORD)
 
 
 class Malformed(Exception):  # noqa: N818 - a verdict

@@ -1,4 +1,4 @@
-"""What ingest takes of one series' labels: settings and their bounds. Nothing compiled, so that checking is quick."""
+"""What ingest takes of labels and lines: settings and their bounds. Nothing compiled, so that checking is quick."""
 
 from __future__ import annotations
 
@@ -33,3 +33,13 @@ class LabelLimits(NamedTuple):
 
 
 USUAL_LIMITS = LabelLimits()
+
+MAX_STREAMS = 10_000
+"""Streams of one push."""
+MAX_PAIRS, MAX_PAIR_BYTES = 128, 64 * 1024
+"""Structured metadata of one line: names with values, and their bytes; what Loki takes by default."""
+LONGEST_LINE_BYTES = 512 * 1024
+"""No setting takes longer lines: with its labels and metadata one must fit into a record that Kafka takes."""
+
+USUAL_LINE_BYTES = 256 * 1024
+"""As Loki's ``max_line_size``."""

@@ -84,7 +84,7 @@ def test_records_that_kafka_does_not_confirm_are_counted_and_sending_goes_on(mon
     control = ran(monkeypatch, Logs(), [Unavailable("silent"), Unavailable("silent")], ForeignOffsets("end"))
     count = control._meters.registry.get_sample_value
     assert count("tocsin_ingest_control_failures_total") == 2
-    assert count("tocsin_ingest_control_records_total") == 3
+    assert count("tocsin_ingest_control_records_total") == 6
 
 
 def test_what_kafka_will_never_take_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,10 +92,10 @@ def test_what_kafka_will_never_take_ends_it(monkeypatch: pytest.MonkeyPatch) -> 
     assert ran(monkeypatch, Logs(), [refused], ForeignOffsets("unused")).error is refused
 
 
-def test_one_record_for_each_partition() -> None:
+def test_one_record_for_each_partition_of_both_topics() -> None:
     records = SecondHand(SETTINGS, Logs(5, 2)).tick(1_000)
-    assert [record.partition for record in records] == [0, 1, 2]
-    assert {record.topic for record in records} == {"tocsin.metrics"}
+    places = [(record.topic, record.partition) for record in records]
+    assert places == [(topic, partition) for topic in ("tocsin.metrics", "tocsin.logs") for partition in (0, 1, 2)]
     assert all(record.headers == [(CONTROL_HEADER, b"1")] and record.key is None for record in records)
     expected = ControlRecord(time_ms=1_000, detectors_offset=5, feedback_offset=2, partitions=3)
     assert {ControlRecord.decode(record.value or b"") for record in records} == {expected}
@@ -108,9 +108,9 @@ def test_nothing_before_both_logs_were_read() -> None:
     assert hand.tick(1_000) == []
     assert not hand.started
     logs.read = True
-    assert len(hand.tick(2_000)) == 3
+    assert len(hand.tick(2_000)) == 6
     logs.read = False  # somebody appends: what was read before may still be announced
-    assert len(hand.tick(3_000)) == 3
+    assert len(hand.tick(3_000)) == 6
 
 
 def test_log_time_never_runs_backwards() -> None:

@@ -44,7 +44,7 @@ class FakeProducer:
         return self
 
     def partitions_for(self, topic: str) -> set[int]:
-        assert topic == SETTINGS.topics.metrics
+        assert topic in (SETTINGS.topics.metrics, SETTINGS.topics.logs)
         return {0, 1}
 
     def send(self, topic: str, **record: Any) -> Future:
