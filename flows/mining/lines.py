@@ -15,6 +15,7 @@ import numpy as np
 from numba import config
 
 from connectors.codec.entries import LINE_FROM, LINE_TO, TIME_MS, read_entries
+from connectors.codec.stream_labels import LabelFault, read_labels
 from connectors.errors import Rejected
 from connectors.messages import CONTROL_HEADER, ControlRecord
 from flows.chunks import Poison
@@ -24,7 +25,6 @@ from flows.hash_table import Hashes
 from flows.mining.levels import Level
 from flows.mining.mask import CLASSES, HASH, LEVEL, TEXT_FROM, TEXT_TO, mask_lines
 from flows.mining.scope import Scope, Stream
-from flows.selector import Op, SelectorError, parse_selector
 
 MAX_STREAMS = 100_000
 """Streams whose labels are remembered; at the bound all are forgotten."""
@@ -168,15 +168,11 @@ class LineDecoder:
 
 def labels_of(text: bytes) -> dict[str, str]:
     """Labels of a stream as its record has them; raises ``Rejected(reason="poison")``."""
-    try:
-        matchers = parse_selector(text.decode()).matchers
-    except (UnicodeDecodeError, SelectorError) as error:
-        message = f"labels {text[:200]!r}: {error}"
-        raise Rejected(reason="poison", message=message) from error
-    if any(one.op is not Op.EQUAL for one in matchers):
-        message = f'labels {text[:200]!r}: must be name=value, as {{app="shop"}}'
+    found = read_labels(text)
+    if isinstance(found, LabelFault):
+        message = f"labels {text[:200]!r}: {found.text}"
         raise Rejected(reason="poison", message=message)
-    return {one.name: one.value for one in matchers}
+    return dict(found)
 
 
 def _end(joined: _Joined, known: _Known, out: list[LogChunk]) -> _Joined:
