@@ -39,7 +39,7 @@ UNIT = TESTS / "unit"
 WITH_KERNELS = ("budget", "calibration", "chance", "entity", "episodes", "hash_table", "label_columns", "program",
                 "routes", "series", "trials")  # fmt: skip
 INTERPRETED = {
-    *(UNIT / folder for folder in ("flows/detectors", "flows/shape", "connectors/codec")),
+    *(UNIT / folder for folder in ("flows/detectors", "flows/mining", "flows/shape", "connectors/codec")),
     *(UNIT / "flows" / f"test_{name}.py" for name in WITH_KERNELS),
 }
 """Tests of kernels, which run twice: with numba's compiler, and without it, when alone they are measured."""
@@ -50,7 +50,7 @@ YOUNG_OBJECTS = 10_000
 MEASURING = "COVERAGE_PROCESS_CONFIG"
 """Environment variable by which coverage reaches processes that tests start; it is set whenever measuring starts."""
 KILLING = (
-    *("flow_kill", "broker_death", "ingest_outage", "answers", "noise", "prometheus"),
+    *("flow_kill", "logs_kill", "broker_death", "ingest_outage", "answers", "noise", "prometheus"),
     *("api_outage", "source_outage"),
 )
 RESTARTING = {f"test_{name}.py" for name in ("answers", "api_outage", "broker_death", "ingest_outage")}

@@ -41,7 +41,7 @@ class Mine:
     def __init__(self, partitions: int = 1, limits: MiningLimits = LIMITS) -> None:
         self.decoder = LineDecoder(limits.idle_s // 2, USUAL_LABELS)
         self.countings = [Counting(TOPICS.dead_letter, limits) for _ in range(partitions)]
-        self.miner = Miner(Numbers(TOPICS.metrics, 1, limits), partitions, limits)
+        self.miner = Miner(Numbers(TOPICS.metrics, partitions, limits), partitions, limits)
 
     def take(self, records: Iterable[Record]) -> list[OutRecord]:
         """What the flow writes of them."""
