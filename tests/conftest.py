@@ -50,14 +50,15 @@ YOUNG_OBJECTS = 10_000
 MEASURING = "COVERAGE_PROCESS_CONFIG"
 """Environment variable by which coverage reaches processes that tests start; it is set whenever measuring starts."""
 KILLING = (
-    *("flow_kill", "logs_kill", "broker_death", "ingest_outage", "answers", "noise", "prometheus"),
+    *("flow_kill", "logs_kill", "broker_death", "ingest_outage", "ingest_logs_kill", "answers", "noise"),
+    "prometheus",
     *("api_outage", "source_outage"),
 )
 RESTARTING = {f"test_{name}.py" for name in ("answers", "api_outage", "broker_death", "ingest_outage")}
 """Tests that start Apache Kafka again and again. They come first: with what thirty tests leave in it, a start takes
 three times as long."""
 WITH_APACHE = RESTARTING | {
-    f"test_{name}.py" for name in ("api_conflicts", "api_dead_letters", "api_detectors", "broker")
+    f"test_{name}.py" for name in ("api_conflicts", "api_dead_letters", "api_detectors", "broker", "ingest_logs_kill")
 }
 """All that need Apache Kafka. They come one after the other, and it ends after the last: alone it takes a twentieth of
 a core."""

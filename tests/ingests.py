@@ -169,8 +169,8 @@ def running(settings: KafkaSettings, ready: bool = True, **changes: Any) -> Iter
 
 
 @contextmanager
-def process(settings: KafkaSettings, **environment: str) -> Iterator[tuple[RunningIngest, int]]:
-    """``python -m connectors.ingest`` on a free port, ready, and its process id; ended on leaving."""
+def process(settings: KafkaSettings, code: int = 0, **environment: str) -> Iterator[tuple[RunningIngest, int]]:
+    """``python -m connectors.ingest`` on a free port, ready, and its process id; ended on leaving, with ``code``."""
     ingest = RunningIngest(settings, free_port())
     given = {
         "TOCSIN_KAFKA": settings.kafka,
@@ -188,4 +188,4 @@ def process(settings: KafkaSettings, **environment: str) -> Iterator[tuple[Runni
         yield ingest, started.pid
     finally:
         started.terminate()
-        assert started.wait(20) == 0
+        assert started.wait(20) == code

@@ -16,6 +16,7 @@ from tests.conftest import unique_settings
 from tests.ingests import RunningIngest, process, sample
 from tests.processes import stopped, wait_until
 from tests.prometheus import Exporter, Prometheus, missing_prometheus
+from tests.pushes import push, request, written
 
 pytestmark = pytest.mark.integration
 
@@ -50,6 +51,26 @@ def test_a_write_during_an_outage_is_refused_in_time_and_a_later_one_taken(
         wait_until(ingest.ready, 10.0, "ingest to say so")
         names = set(ingest.names())
         assert {"before", "after"} <= names <= {"before", "during", "after"}
+
+
+def test_a_push_during_an_outage_is_refused_in_time_and_a_later_one_taken(
+    apache: ApacheKafka, settings: KafkaSettings
+) -> None:
+    with process(settings, TOCSIN_INGEST_REQUEST_TIMEOUT_S=str(TIMEOUT_S)) as (ingest, _):
+
+        def status(line: str) -> int:
+            return push(ingest, request(('{app="shop"}', [line]))).status
+
+        assert status("before") == 204
+        apache.kill()
+        answer = push(ingest, request(('{app="shop"}', ["during"])))
+        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        assert "TOCSIN_KAFKA" in answer.error["error"]
+        wait_until(lambda: ingest.metric("tocsin_ingest_in_flight_bytes") == 0, 20.0, "Kafka's time-out")
+        apache.start()
+        wait_until(lambda: status("after") == 204, BACK_S, "Kafka to be found again")
+        lines = {line for _, line, _ in written(ingest, "anonymous")['{app="shop"}']}
+        assert {b"before", b"after"} <= lines <= {b"before", b"during", b"after"}
 
 
 def test_prometheus_delivers_later_what_it_could_not_deliver(
