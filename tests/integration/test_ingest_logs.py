@@ -5,6 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
+import subprocess
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +17,7 @@ import pytest
 from connectors.messages import ControlRecord
 from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
-from tests.brokers import read_all
+from tests.brokers import ROOT, read_all
 from tests.ingests import RunningIngest, is_control, running, sample, snappy
 from tests.processes import wait_until
 from tests.pushes import JSON, NS, PROTOBUF, PUSH, T, json_request, push, raw_push, request, written
@@ -283,6 +286,20 @@ def test_samples_and_lines_go_their_own_ways(ingest: RunningIngest) -> None:
     assert push(ingest, request((SHOP, ["beside samples"]))).status == 204
     assert "beside_lines" in ingest.names()
     assert written(ingest, "anonymous")[SHOP][-1][1] == b"beside samples"
+
+
+def test_the_command_of_the_docs(ingest: RunningIngest) -> None:
+    page = (ROOT / "docs" / "ingest.md").read_text()
+    (command,) = re.findall(r"^```sh\n(curl .*?/loki/api/v1/push.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    here = command.replace("127.0.0.1:8001", f"127.0.0.1:{ingest.port}").replace(
+        "curl ", "curl -sS -H 'X-Scope-OrgID: d' "
+    )
+    before_ns = time.time_ns()
+    done = subprocess.run(["bash", "-c", here], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    ((time_ns, line, metadata),) = written(ingest, "d")['{app="shop", level="error"}']
+    assert (line, metadata) == (b"payment failed", ((b"trace_id", b"0242ac12"),))
+    assert abs(time_ns - before_ns) < 30 * NS
 
 
 def test_only_posts(ingest: RunningIngest) -> None:
