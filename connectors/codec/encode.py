@@ -6,10 +6,14 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 
 _double = struct.Struct("<d").pack
+_BYTE = [bytes([value]) for value in range(0x80)]
+"""Most tags and lengths are these."""
 
 
 def encode_varint(value: int) -> bytes:
     """Minimal varint of ``value`` (negative: two's complement of 64 bits)."""
+    if 0 <= value < 0x80:
+        return _BYTE[value]
     value &= 0xFFFFFFFFFFFFFFFF
     out = bytearray()
     while value >= 0x80:

@@ -6,6 +6,7 @@ Source: ``pkg/push/push.proto`` of https://github.com/grafana/loki
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from connectors.codec.encode import encode_field, encode_varint
@@ -34,10 +35,14 @@ def quoted(value: str) -> str:
     return '"' + "".join(_ESCAPES.get(character, character) for character in value) + '"'
 
 
+_seconds = lru_cache(256)(encode_varint)
+"""Lines that come together are of the same few seconds."""
+
+
 def encode_entry(entry: Entry) -> bytes:
     """One entry as a field of a Stream."""
     seconds, nanos = divmod(entry.time_ns, NS)
-    time = (b"\x08" + encode_varint(seconds) if seconds else b"") + (b"\x10" + encode_varint(nanos) if nanos else b"")
+    time = (b"\x08" + _seconds(seconds) if seconds else b"") + (b"\x10" + encode_varint(nanos) if nanos else b"")
     pairs = (encode_field(3, encode_field(1, name) + encode_field(2, value)) for name, value in entry.metadata)
     return encode_field(2, encode_field(1, time) + encode_field(2, entry.line) + b"".join(pairs))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import random
 import re
 import subprocess
 import time
@@ -14,6 +15,8 @@ from typing import Any
 import cramjam
 import pytest
 
+from connectors.codec.limits import LONGEST_LINE_BYTES, MAX_LABEL_BYTES
+from connectors.codec.stream import labels_text
 from connectors.messages import ControlRecord
 from connectors.settings import KafkaSettings
 from connectors.topics import create_topics
@@ -257,6 +260,25 @@ def test_sizes_are_bounded_before_they_are_read(kafka_settings: KafkaSettings) -
         assert push(ingest, request((SHOP, ["x" * 4_001]))).error["reason"] == "line_too_long"
         assert push(ingest, request((SHOP, ["x" * 4_000]))).status == 204
         assert ingest.metric("tocsin_ingest_in_flight_bytes") == 0
+
+
+def test_the_largest_record_is_taken_by_kafka(kafka_settings: KafkaSettings) -> None:
+    """Labels that double when they are quoted, the longest line and all the metadata that settings allow."""
+    limits = {
+        "ingest_max_line_bytes": LONGEST_LINE_BYTES,
+        "ingest_max_series_label_bytes": MAX_LABEL_BYTES,
+        "ingest_max_label_value_bytes": MAX_LABEL_BYTES,
+    }
+    labels = {f"l{number}": "\n" * 32_600 for number in range(2)}
+    line, metadata = random.Random(1).randbytes(LONGEST_LINE_BYTES), {f"n{n}": "x" * 500 for n in range(128)}
+    with running(kafka_settings, **limits) as ingest:
+        answer = push(ingest, request((labels_text(labels), [(T, line, metadata)] * 2)))
+        assert (answer.status, answer.body) == (204, b"")
+        ((found, lines),) = written(ingest, "anonymous").items()
+        assert found == labels_text(labels)
+        assert [one for _, one, _ in lines] == [line, line]
+        records = [one for one in read_all(ingest.settings, ingest.settings.topics.logs) if not is_control(one)]
+        assert max(len(one.value or b"") for one in records) > 700_000
 
 
 def test_too_many_streams(ingest: RunningIngest) -> None:

@@ -18,7 +18,7 @@ from connectors.ingest_meters import IngestMeters
 from connectors.ingest_settings import IngestSettings
 from connectors.job import Batch, Settled
 from connectors.messages import OutRecord
-from connectors.pushes import Pushes
+from connectors.pushes import RECORD_BYTES_BESIDE, Pushes
 from tests.ingests import snappy
 from tests.pushes import T, json_request, read_stream, request
 
@@ -123,6 +123,15 @@ def test_labels_that_stand_in_many_records_count_as_in_flight() -> None:
     made_bytes = sum(len(one.value or b"") for one in place.courier.records)
     assert made_bytes > len(text) + 19 * len(labels)
     assert place.courier.used_bytes >= len(text) + made_bytes
+
+
+def test_records_cost_more_than_their_values() -> None:
+    place = Place()
+    place.push(snappy(request(*[(f'{{n="{number}"}}', ["x"]) for number in range(1000)])))
+    assert len(place.courier.records) == 1000
+    assert place.courier.used_bytes > 1000 * RECORD_BYTES_BESIDE
+    with pytest.raises(Overloaded):
+        Place(1_000_000).push(snappy(request(*[(f'{{n="{number}"}}', ["x"]) for number in range(1000)])))
 
 
 def test_what_a_gzip_does_not_tell_is_reserved_when_it_is_known() -> None:
