@@ -35,7 +35,7 @@ class Pushes:
         meters.streams_known.set_function(lambda: self._names.known)
 
     async def deliver(self, courier: Courier, push: Push, body: bytes, held: Held) -> Pushed:
-        """Write the good lines of a push; returns once Kafka has confirmed them.
+        """Write the good lines of a push; returns once Kafka has confirmed them, without the records.
 
         Raises ``Rejected``, ``Overloaded`` and ``Unavailable``; nothing is written then, or nobody knows.
         """
@@ -55,7 +55,8 @@ class Pushes:
                 raise NothingGiven(reason="no_streams", message=message)
             # labels stand in each record
             held.take(max(0, pushed.size_bytes - len(text)) + RECORD_BYTES_BESIDE * len(pushed.records))
-            return Batch([], self._records(push.tenant, pushed), pushed)
+            records = self._records(push.tenant, pushed)
+            return Batch([], records, pushed._replace(records=[]))  # what they were made of is not kept until then
 
         give = held.hand_over()
         timeout_s = self._settings.ingest_request_timeout_s

@@ -29,24 +29,24 @@ class LineFault(NamedTuple):
 
 def bad_time(given: object) -> LineFault:
     """A time stamp that is none, as JSON has it."""
-    return LineFault("bad_time", f"time {_shown(given)}: {TIME_RULE}")
+    return LineFault("bad_time", f"time {shown(given)}: {TIME_RULE}")
 
 
 def bad_line(given: object) -> LineFault:
     """A line that is none, as JSON has it."""
-    return LineFault("bad_line", f"line {_shown(given)}: must be a string")
+    return LineFault("bad_line", f"line {shown(given)}: must be a string")
 
 
 def bad_value(given: object) -> LineFault:
     """What stands where time and line should."""
     return LineFault(
-        "bad_line", f'value {_shown(given)}: must be ["<nanoseconds>", "<line>"], with or without an object'
+        "bad_line", f'value {shown(given)}: must be ["<nanoseconds>", "<line>"], with or without an object'
     )
 
 
 def bad_metadata(given: object) -> LineFault:
     """Structured metadata that is none, as JSON has it."""
-    return LineFault("bad_metadata", f"structured metadata {_shown(given)}: must be an object of strings")
+    return LineFault("bad_metadata", f"structured metadata {shown(given)}: must be an object of strings")
 
 
 def line_too_long(size_bytes: int, most_bytes: int) -> LineFault:
@@ -75,9 +75,9 @@ def fault_of(code: int, a: int, b: int, most_bytes: int) -> LineFault:
     return too_much_metadata(a, b)
 
 
-def _shown(given: object) -> str:
+def shown(given: object) -> str:
     """A value of JSON, cut."""
     if isinstance(given, list | dict):
         return f"{'a list' if isinstance(given, list) else 'an object'} of {len(given)}"
-    shown = json.dumps(given[: SHOWN_CHARACTERS + 1] if isinstance(given, str) else given)
-    return shown if len(shown) <= SHOWN_CHARACTERS else shown[:SHOWN_CHARACTERS] + "…"
+    text = json.dumps(given[: SHOWN_CHARACTERS + 1] if isinstance(given, str) else given)
+    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"

@@ -21,6 +21,7 @@ from connectors.codec.line_faults import (
     bad_time,
     bad_value,
     line_too_long,
+    shown,
     too_much_metadata,
 )
 from connectors.codec.pushed import Gathering, Piece, Pushed
@@ -115,7 +116,7 @@ def _refuse(what: str, cause: Exception | None = None) -> NoReturn:
 
 def _no_text(labels: Pairs) -> LabelFault:
     name, value = next((name, value) for name, value in labels if type(value) is not str)
-    return LabelFault("bad_label_value", f"label {name[:60]}: its value {str(value)[:60]} must be a string")
+    return LabelFault("bad_label_value", f"label {name[:60]}: its value {shown(value)} must be a string")
 
 
 def _add(gathering: Gathering, number: int, stream: Named, labels: Pairs, values: list[Any], line_bytes: int) -> None:

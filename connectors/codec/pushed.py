@@ -47,11 +47,8 @@ class Pushed(NamedTuple):
     """refused lines by reason"""
     complaint: Complaint | None
     """about the first bad line or stream; None if none is bad"""
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of all records."""
-        return sum(record.size_bytes for record in self.records)
+    size_bytes: int
+    """of all records"""
 
 
 class Gathering:
@@ -76,22 +73,23 @@ class Gathering:
     def refuse_stream(self, number: int, labels: bytes | Pairs, fault: LabelFault, lines: int) -> None:
         """All lines of a stream whose labels are bad."""
         self._refused[fault.reason] += lines
-        self._complain(f"stream {number}, {shown_labels(labels)}: {fault.text}", fault.reason)
+        if self._complaint is None:
+            self._complaint = Complaint(fault.reason, f"stream {number}, {shown_labels(labels)}: {fault.text}")
 
     def refuse_lines(
         self, number: int, labels: bytes | Pairs, line: int, fault: LineFault, refused: Counter[str]
     ) -> None:
         """Lines of a good stream, and the first of them with what is wrong."""
         self._refused += refused
-        self._complain(f"stream {number}, {shown_labels(labels)}, line {line}: {fault.text}", fault.reason)
+        if self._complaint is None:
+            text = f"stream {number}, {shown_labels(labels)}, line {line}: {fault.text}"
+            self._complaint = Complaint(fault.reason, text)
 
     def done(self) -> Pushed:
         """All of it."""
         records = [record for stream, pieces in self._found.values() for record in _records(stream, pieces)]
-        return Pushed(records, self._streams, self.lines, self._refused, self._complaint)
-
-    def _complain(self, text: str, reason: str) -> None:
-        self._complaint = self._complaint or Complaint(reason, text)
+        size_bytes = sum(record.size_bytes for record in records)
+        return Pushed(records, self._streams, self.lines, self._refused, self._complaint, size_bytes)
 
 
 def _records(stream: Named, pieces: list[Piece]) -> Iterator[StreamRecord]:

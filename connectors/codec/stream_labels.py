@@ -68,7 +68,7 @@ def read_labels(text: bytes) -> Pairs | LabelFault:
         except _BadEscapeError as error:
             return _syntax(text, pos, f"must be a string of Go ({error})")
         except UnicodeDecodeError:
-            return LabelFault("invalid_utf8", f"label {found[1].decode()}: its value is not UTF-8")
+            return LabelFault("invalid_utf8", f"label {found[1][:SHOWN_BYTES].decode()}: its value is not UTF-8")
         pos, more = found.end(), found[4]
     if text[pos : pos + 1] != b"}":
         return _no_pair(text, pos) if more else _syntax(text, pos, "must go on with a comma or end with }")

@@ -17,10 +17,12 @@ from connectors.codec.stream_labels import LabelFault, Pairs, bad_name, is_label
 
 MAX_STREAMS_KNOWN = 20_000
 """Of so many streams what was found is kept, of those whose labels are short: some 20 MB, 100 MB at most."""
-SHORT_TEXT_BYTES = 1024
+SHORT_TEXT_BYTES, FEW_PAIRS = 1024, 32
+"""Longer ones are read each time; the latter of JSON, whose pairs are objects."""
 MAX_TEXT_BYTES = 8 * MAX_LABEL_BYTES
 """Of labels as sent, escapes and spaces among them; larger ones are not even read."""
-SHOWN_CHARACTERS, SHOWN_LABELS = 300, 60
+SHOWN_CHARACTERS, SHOWN_LABELS, SHOWN_NAME = 300, 60, 60
+VALUE_LIMIT = "TOCSIN_INGEST_MAX_LABEL_VALUE_BYTES"
 
 
 class Named(NamedTuple):
@@ -58,8 +60,8 @@ class StreamNames:
 
     def of_pairs(self, tenant: str, pairs: Pairs) -> Named | LabelFault:
         """The stream with these labels as JSON has them."""
-        size = sum(len(name) + len(value) for name, value in pairs)
-        return self._known(tenant, pairs) if size <= SHORT_TEXT_BYTES else self._find(tenant, pairs)
+        short = len(pairs) <= FEW_PAIRS and sum(len(name) + len(value) for name, value in pairs) <= SHORT_TEXT_BYTES
+        return self._known(tenant, pairs) if short else self._find(tenant, pairs)
 
     def _find(self, tenant: str, given: bytes | Pairs) -> Named | LabelFault:
         pairs = read_labels(given) if isinstance(given, bytes) else given
@@ -82,7 +84,8 @@ def shown_labels(given: bytes | Pairs) -> str:
     if isinstance(given, bytes):
         shown = given[: 4 * SHOWN_CHARACTERS].decode(errors="replace")
     else:
-        shown = labels_text({name: str(value)[:SHOWN_CHARACTERS] for name, value in given[:SHOWN_LABELS]})
+        few = given[:SHOWN_LABELS]
+        shown = labels_text({name: value[:SHOWN_CHARACTERS] if type(value) is str else "?" for name, value in few})
     return shown if len(shown) <= SHOWN_CHARACTERS else shown[:SHOWN_CHARACTERS] + "…"
 
 
@@ -93,7 +96,7 @@ def _fault_of_names(pairs: Pairs) -> LabelFault | None:
         return bad_name(wrong)
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        return LabelFault("duplicate_label", f"label {twice}: stands twice")
+        return LabelFault("duplicate_label", f"label {twice[:SHOWN_NAME]}: stands twice")
     return None
 
 
@@ -109,7 +112,7 @@ def _fault_of_sizes(labels: dict[str, str], size_bytes: int, limits: LabelLimits
         return LabelFault("label_name_too_long", text)
     long = next((name for name, value in labels.items() if len(value.encode()) > limits.value_bytes), None)
     if long is not None:
-        text = f"label {long}: its value has more than {limits.value_bytes} bytes (TOCSIN_INGEST_MAX_LABEL_VALUE_BYTES)"
+        text = f"label {long[:SHOWN_NAME]}: its value has more than {limits.value_bytes} bytes ({VALUE_LIMIT})"
         return LabelFault("label_value_too_long", text)
     return _too_large(limits) if size_bytes > limits.series_bytes else None
 

@@ -7,9 +7,11 @@ import json
 import os
 import random
 import re
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import cramjam
@@ -259,6 +261,35 @@ def test_sizes_are_bounded_before_they_are_read(kafka_settings: KafkaSettings) -
             assert (answer.status, answer.error["reason"]) == (413, "too_large"), answer.body
         assert push(ingest, request((SHOP, ["x" * 4_001]))).error["reason"] == "line_too_long"
         assert push(ingest, request((SHOP, ["x" * 4_000]))).status == 204
+        assert ingest.metric("tocsin_ingest_in_flight_bytes") == 0
+
+
+def test_a_body_that_is_never_whole_and_a_full_broker(kafka_settings: KafkaSettings, tmp_path: Path) -> None:
+    status = tmp_path / "status.json"
+    with running(kafka_settings, broker_status_file=status, ingest_body_timeout_s=0.2) as ingest:
+        head = f"POST {PUSH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", ingest.port), 30) as connection:
+            connection.sendall(head.encode() + b"{")
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 408 ")
+        assert ingest.metric("tocsin_ingest_in_flight_bytes") == 0
+        status.write_text(json.dumps({"full": True, "message": "full: use a real Kafka with TOCSIN_KAFKA=host:port"}))
+        wait_until(lambda: ingest.get("/health")["status"] == "degraded", 5.0, "the file to be read")
+        answer = push(ingest, GOOD)
+        assert (answer.status, "TOCSIN_KAFKA" in answer.error["error"]) == (429, True)
+        assert int(answer.headers["retry-after"]) > 0
+
+
+def test_too_many_streams_at_once_are_refused_for_now(kafka_settings: KafkaSettings) -> None:
+    limits = {
+        "ingest_max_body_bytes": 10_000,
+        "ingest_max_decoded_bytes": 20_000,
+        "ingest_max_in_flight_bytes": 60_000,
+    }
+    with running(kafka_settings, **limits) as ingest:
+        answer = push(ingest, request(*[(f'{{n="{number}"}}', ["x"]) for number in range(50)]))
+        assert (answer.status, answer.headers["retry-after"]) == (429, "1")
+        assert "TOCSIN_INGEST_MAX_IN_FLIGHT_BYTES" in answer.error["error"]
+        assert push(ingest, GOOD).status == 204
         assert ingest.metric("tocsin_ingest_in_flight_bytes") == 0
 
 

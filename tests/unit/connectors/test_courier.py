@@ -14,7 +14,7 @@ from kafka.future import Future
 from connectors import courier as courier_module
 from connectors import renewing_producer as module
 from connectors.courier import Courier
-from connectors.errors import TocsinError, TooLarge, Unavailable
+from connectors.errors import Misplaced, TocsinError, TooLarge, Unavailable
 from connectors.job import Batch, Piece
 from connectors.messages import OutRecord
 from connectors.settings import KafkaSettings
@@ -34,6 +34,7 @@ class FakeProducer:
     def __init__(self) -> None:
         self.error: Exception | None = None
         self.mute = self.gone = False
+        self.partitions_of_logs = {0, 1}
         self.closed = threading.Event()
         self._held: list[Future] = []
 
@@ -45,7 +46,7 @@ class FakeProducer:
 
     def partitions_for(self, topic: str) -> set[int]:
         assert topic in (SETTINGS.topics.metrics, SETTINGS.topics.logs)
-        return {0, 1}
+        return {0, 1} if topic == SETTINGS.topics.metrics else self.partitions_of_logs
 
     def send(self, topic: str, **record: Any) -> Future:
         assert topic == SETTINGS.topics.metrics
@@ -201,3 +202,15 @@ def test_a_bug_in_one_request_ends_it_and_answers_all(producer: FakeProducer, lo
 
     assert repr(run(loop, work).error) == "ValueError('a bug')"
     assert producer.closed.is_set()
+
+
+def test_the_topic_of_logs_must_have_as_many_partitions(
+    producer: FakeProducer, loop: asyncio.AbstractEventLoop
+) -> None:
+    async def nothing(_: Courier) -> None:
+        pass
+
+    producer.partitions_of_logs = {0}
+    courier = run(loop, nothing)
+    assert isinstance(courier.error, Misplaced)
+    assert str(courier.error) == "topic tocsin.logs: has 1 partitions, TOCSIN_PARTITIONS says 2"

@@ -52,13 +52,13 @@ def test_a_full_broker_degrades_and_a_dead_kafka_is_down() -> None:
 
 
 def test_a_push_is_answered_by_what_was_refused_of_it() -> None:
-    assert pushed_answer(Pushed([], 1, 5, Counter(), None)).status == 204
+    assert pushed_answer(Pushed([], 1, 5, Counter(), None, 0)).status == 204
     complaint = Complaint("bad_time", "stream 0: bad")
     for lines, rest in (
         (2, "3 of 5 lines refused, the others are written"),
         (0, "3 of 3 lines refused, nothing is written"),
     ):
-        answer = pushed_answer(Pushed([], 1, lines, Counter({"bad_time": 1, "bad_line": 2}), complaint))
+        answer = pushed_answer(Pushed([], 1, lines, Counter({"bad_time": 1, "bad_line": 2}), complaint, 0))
         assert answer.status == 400
         assert json.loads(answer.body) == {"error": f"stream 0: bad ({rest})", "reason": "bad_time"}
 

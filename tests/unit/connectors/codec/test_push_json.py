@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import Any
 
@@ -48,7 +49,7 @@ def test_as_the_same_in_protobuf(streams: list[tuple[dict[str, str], list[tuple[
     one, other = split(json_request(*values)), split_protobuf(request(*texts), "t", NAMES, 100)
     assert lines(one) == lines(other)
     assert [record.partition for record in one.records] == [record.partition for record in other.records]
-    assert one[1:] == other[1:]
+    assert one[1:5] == other[1:5]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,7 @@ def test_too_many_streams() -> None:
 
 def test_what_is_null_or_left_out_is_empty() -> None:
     assert split(b'{"streams": null}').streams == split(b"{}").streams == 0
-    assert split(b'{"streams": [{}, {"stream": null, "values": null}]}') == Pushed([], 2, 0, Counter(), None)
+    assert split(b'{"streams": [{}, {"stream": null, "values": null}]}') == Pushed([], 2, 0, Counter(), None, 0)
 
 
 def test_half_characters() -> None:
@@ -150,6 +151,46 @@ def test_half_characters() -> None:
     )
     ((labels, (_, line, _)),) = lines(split(text.encode()))
     assert (labels, line.decode()) == ('{a="\ufffd😀"}', "\ufffd\\ud800😀\ufffdx")
+
+
+SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**63), st.floats(allow_nan=False), TEXTS)
+ANYTHING = st.recursive(
+    st.one_of(SCALARS, st.sampled_from(["1", "streams"])),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.sampled_from(["a", "b c", ""]), inner)),
+    max_leaves=6,
+)
+
+
+@examples(400)
+@given(
+    st.one_of(
+        ANYTHING,
+        st.fixed_dictionaries({"streams": ANYTHING}),
+        st.fixed_dictionaries(
+            {"streams": st.lists(st.fixed_dictionaries({"stream": ANYTHING, "values": ANYTHING}), max_size=2)}
+        ),
+        st.fixed_dictionaries(
+            {
+                "streams": st.lists(
+                    st.fixed_dictionaries(
+                        {"stream": st.just(LABELS), "values": st.lists(st.lists(ANYTHING, max_size=4), max_size=3)}
+                    )
+                )
+            }
+        ),
+    )
+)
+def test_whatever_it_is_it_is_taken_or_refused(body: Any) -> None:
+    """Any other error would end the process."""
+    try:
+        found = split(json.dumps(body).encode())
+    except Rejected as error:
+        text = str(error)
+    else:
+        assert (found.complaint is None) == (not found.refused)
+        assert len(lines(found)) == found.lines
+        text = found.complaint.text if found.complaint else ""
+    assert len(text) < 1000
 
 
 def test_numbers_of_any_size_do_no_harm() -> None:

@@ -243,7 +243,7 @@ def test_too_many_streams() -> None:
 
 
 def test_a_stream_without_lines_is_passed_over_whatever_its_labels() -> None:
-    assert split(request(("no labels", []))) == Pushed([], 1, 0, Counter(), None)
+    assert split(request(("no labels", []))) == Pushed([], 1, 0, Counter(), None, 0)
 
 
 def test_groups_are_refused() -> None:

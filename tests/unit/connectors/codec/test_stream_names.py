@@ -50,6 +50,7 @@ def test_long_labels_are_not_remembered(names: StreamNames) -> None:
     long = b'{a="' + b" " * SHORT_TEXT_BYTES + b'"}'
     assert fault(names.of_text("t", long)).reason == "label_value_too_long"
     assert fault(names.of_pairs("t", (("a", "x" * 2000),))).reason == "label_value_too_long"
+    assert fault(names.of_pairs("t", tuple((f"l{n}", "") for n in range(33)))).reason == "no_labels"
     assert names.known == 0
 
 
@@ -84,5 +85,5 @@ def test_all_labels_together_are_bounded() -> None:
 
 def test_labels_are_shown_cut() -> None:
     assert shown_labels(b'{a="\xff"}') == '{a="\ufffd"}'
-    assert shown_labels((("a", "1"), ("b", 2))) == '{a="1", b="2"}'  # type: ignore[arg-type]  # as JSON may have it
+    assert shown_labels((("a", "1"), ("b", 2))) == '{a="1", b="?"}'  # type: ignore[arg-type]  # as JSON may have it
     assert len(shown_labels(b"x" * 1000)) == len(shown_labels(tuple((f"l{n}", "x") for n in range(500)))) == 301
