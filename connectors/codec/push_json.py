@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import orjson
@@ -68,17 +69,16 @@ def _parsed(body: bytes | memoryview) -> Any:
     if shape.values > MAX_VALUES:
         message = f"body: JSON of more than {MAX_VALUES} values; send fewer lines per request"
         raise TooLarge(reason="too_many_values", message=message)
-    try:
+    with suppress(orjson.JSONDecodeError):
         return orjson.loads(body)
+    try:
+        return orjson.loads(_whole_characters(bytes(body)))
     except orjson.JSONDecodeError as error:
-        try:
-            return orjson.loads(_whole_characters(bytes(body)))
-        except orjson.JSONDecodeError:
-            _refuse(f"is no JSON: {error}", error)
+        _refuse(f"is no JSON: {error}", error)
 
 
 def _whole_characters(text: bytes) -> bytes:
-    """The same with the sign for what is none in place of half a character, as Go reads it and Python writes it."""
+    """The same, as long, with the sign for what is none in place of half a character, as Go reads it."""
     return _ESCAPE.sub(lambda found: b"\\ufffd" if found[1] else found[0], text)
 
 

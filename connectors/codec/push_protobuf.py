@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import numpy.typing as npt
 
 from connectors.codec import entry, push_scan
 from connectors.codec.limits import MAX_PAIR_BYTES, MAX_PAIRS
@@ -28,6 +29,23 @@ def split_protobuf(body: bytes | memoryview, tenant: str, names: StreamNames, li
     count = int(push_scan.count_streams(buf))
     _refuse_malformed(count < 0, len(buf))
     gathering = Gathering(count)
+    rows, pieces = _scanned(buf, count, line_bytes)
+    for number, row in enumerate(rows):
+        lines = row[push_scan.LINES]
+        if lines == 0:
+            continue
+        labels = bytes(body[row[push_scan.LABELS_FROM] : row[push_scan.LABELS_TO]])
+        stream = names.of_text(tenant, labels)
+        if isinstance(stream, LabelFault):
+            gathering.refuse_stream(number, labels, stream, lines)
+        else:
+            refused = _refused(gathering, number, labels, row, line_bytes)
+            gathering.add(stream, pieces[number], lines - refused)
+    return gathering.done()
+
+
+def _scanned(buf: npt.NDArray[np.uint8], count: int, line_bytes: int) -> tuple[list[list[int]], list[list[Piece]]]:
+    """Of each stream what the kernel found (see ``push_scan``), and its good entries."""
     streams = np.zeros((count, push_scan.STREAM_COLUMNS), np.int64)
     chunks = np.empty((push_scan.max_chunks(count, len(buf)), 3), np.int64)
     out, total = np.empty(len(buf), np.uint8), np.zeros(2, np.int64)
@@ -37,16 +55,7 @@ def split_protobuf(body: bytes | memoryview, tenant: str, names: StreamNames, li
     pieces: list[list[Piece]] = [[] for _ in range(count)]
     for number, start, end in chunks[: total[push_scan.CHUNKS]].tolist():
         pieces[number].append(out.data[start:end])
-    for number, row in enumerate(streams.tolist()):
-        if row[push_scan.LINES] > 0:
-            labels = bytes(body[row[push_scan.LABELS_FROM] : row[push_scan.LABELS_TO]])
-            stream = names.of_text(tenant, labels)
-            if isinstance(stream, LabelFault):
-                gathering.refuse_stream(number, labels, stream, row[push_scan.LINES])
-                continue
-            refused = _refused(gathering, number, labels, row, line_bytes)
-            gathering.add(stream, pieces[number], row[push_scan.LINES] - refused)
-    return gathering.done()
+    return streams.tolist(), pieces
 
 
 def _refused(gathering: Gathering, number: int, labels: bytes, row: list[int], line_bytes: int) -> int:

@@ -193,6 +193,11 @@ def test_whatever_it_is_it_is_taken_or_refused(body: Any) -> None:
     assert len(text) < 1000
 
 
+def test_half_a_character_hides_no_other_fault() -> None:
+    with pytest.raises(Rejected, match="unexpected end of data: line 1 column 14"):
+        split(b'["\\ud800", {"')
+
+
 def test_numbers_of_any_size_do_no_harm() -> None:
     large = "9" * 400
     text = (
