@@ -21,6 +21,7 @@ from connectors.ingest_meters import IngestMeters
 from connectors.job import Batch
 from connectors.messages import CONTROL_HEADER, ControlRecord, OutRecord
 from connectors.settings import KafkaSettings
+from connectors.topic_use import is_used
 
 PERIOD_S = 1.0
 FIRST_LOOK_S = 0.1
@@ -50,12 +51,14 @@ class SecondHand:
 
     def __init__(self, settings: KafkaSettings, logs: ReadLogs) -> None:
         self.started = False
+        self.logs_come = False
+        """whether the topic of logs gets them too"""
         self._settings = settings
         self._logs = logs
         self._last_ms = 0
 
     def tick(self, now_ms: int) -> list[OutRecord]:
-        """One record for each partition of both topics; none before the logs have been read to their end once.
+        """One record for each partition of the topics in use; none before the logs have been read to their end once.
 
         Log time never runs backwards. Raises what ended the reading of a log.
         """
@@ -73,7 +76,7 @@ class SecondHand:
         ).encode()
         return [
             OutRecord(topic, None, value, headers, partition)
-            for topic in (topics.metrics, topics.logs)
+            for topic in ((topics.metrics, topics.logs) if self.logs_come else (topics.metrics,))
             for partition in range(self._settings.partitions)
         ]
 
@@ -87,11 +90,12 @@ class Control:
         courier: Courier,
         meters: IngestMeters,
         clock_s: Callable[[], float] = time.monotonic,
+        is_used: Callable[[KafkaSettings, str], bool] = is_used,
     ) -> None:
         self.error: Exception | None = None
         self._clock_s = clock_s
         self._confirmed_s: float | None = None
-        self._kafka = settings.kafka
+        self._settings, self._is_used = settings, is_used
         self._courier = courier
         self._meters = meters
         self._logs = Follower(settings, (settings.topics.detectors, settings.topics.feedback), _ignore)
@@ -107,11 +111,12 @@ class Control:
         silent_s = self._clock_s() - self._confirmed_s
         if silent_s <= SILENT_S:
             return ""
-        return f"Kafka at {self._kafka} (TOCSIN_KAFKA) has confirmed no control record for {silent_s:.0f} s"
+        return f"Kafka at {self._settings.kafka} (TOCSIN_KAFKA) has confirmed no control record for {silent_s:.0f} s"
 
     async def run(self) -> None:
         """Tick until cancelled, or until a log can no longer be read; then ``error`` says why."""
         try:
+            await self._look_for_logs()
             while True:
                 due_s = time.monotonic() + (PERIOD_S if self._hand.started else FIRST_LOOK_S)
                 await self._send(self._hand.tick(wall_clock_ms()))
@@ -119,6 +124,23 @@ class Control:
         except Exception as error:  # noqa: BLE001 - the owner sees it through ``error`` and ends the process
             _log.error("control records have stopped: %r", error, exc_info=not isinstance(error, TocsinError))
             self.error = error
+
+    def logs_come(self) -> None:
+        """From now on the topic of logs is told the time too."""
+        self._hand.logs_come = True
+
+    async def _look_for_logs(self) -> None:
+        """Who pushed before this process began wants to be told the time; where nobody ever did, it is left out.
+
+        It would be half of what an idle broker keeps.
+        """
+        try:
+            came = await asyncio.to_thread(self._is_used, self._settings, self._settings.topics.logs)
+        except Unavailable as error:
+            _log.warning("whether there are logs cannot be seen, so they are told the time: %s", error)
+            came = True
+        if came:
+            self.logs_come()
 
     def stop(self) -> None:
         """Stop following; blocks for a moment."""

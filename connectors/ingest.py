@@ -155,6 +155,8 @@ class Ingest:
         return partial(self._deliver_push, push_of(headers))
 
     async def _deliver_push(self, push: Push, body: bytes, held: Held) -> Answer:
+        if self.control is not None:
+            self.control.logs_come()
         return pushed_answer(await self._pushes.deliver(self.courier, push, body, held))
 
     def _write(self, headers: Mapping[str, str]) -> Deliver:

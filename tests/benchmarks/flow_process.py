@@ -51,7 +51,8 @@ def broker_with_topics(home: Path, partitions: int = 8) -> Iterator[KafkaSetting
 class FlowProcess:
     """``python -m flows.run`` as ``make run`` starts it; several processes when given ``cluster`` options."""
 
-    def __init__(self, settings: KafkaSettings, home: Path, options: Sequence[str] = (), **more: str) -> None:
+    def __init__(self, settings: KafkaSettings, home: Path, options: Sequence[str] = (),
+                 port_variable: str = "TOCSIN_FLOW_PORT", **more: str) -> None:  # fmt: skip
         self.port = free_port()
         self._environment = {
             **os.environ,
@@ -59,7 +60,7 @@ class FlowProcess:
             "TOCSIN_TOPIC_PREFIX": settings.topic_prefix,
             "TOCSIN_PARTITIONS": str(settings.partitions),
             "TOCSIN_HOME": str(home),
-            "TOCSIN_FLOW_PORT": str(self.port),
+            port_variable: str(self.port),
             **more,
         }
         self._options = options
@@ -82,7 +83,7 @@ class FlowProcess:
         """Until /ready answers 200."""
         deadline = time.monotonic() + START_S
         while not self._ready():
-            self._check(deadline, POLL_S)
+            self.check(deadline, POLL_S)
 
     def _ready(self) -> bool:
         try:
@@ -90,7 +91,8 @@ class FlowProcess:
         except httpx.TransportError:
             return False
 
-    def _check(self, deadline: float, pause_s: float) -> None:
+    def check(self, deadline: float, pause_s: float) -> None:
+        """Wait a little; raises if the flow ended, or should be done by now."""
         if self.process.poll() is not None:
             raise RuntimeError("the flow ended:\n" + self._log.read_text()[-3000:])
         if time.monotonic() > deadline:
@@ -117,7 +119,7 @@ def await_judged(flows: Sequence[FlowProcess], judged: int, timeout_s: float = 6
         if done >= judged:
             return Cost(sum(flow.cpu_s() for flow in flows) - before, time.monotonic() - started)
         for flow in flows:
-            flow._check(started + timeout_s, JUDGED_POLL_S / len(flows))
+            flow.check(started + timeout_s, JUDGED_POLL_S / len(flows))
 
 
 class Feeder:

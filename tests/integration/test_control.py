@@ -10,6 +10,7 @@ from connectors.settings import KafkaSettings
 from tests.brokers import read_all
 from tests.ingests import RunningIngest, is_control, running, sample
 from tests.processes import wait_until
+from tests.pushes import PROTOBUF, push, request
 
 pytestmark = pytest.mark.integration
 
@@ -48,3 +49,19 @@ def test_control_records_stand_between_samples_and_bear_the_header(kafka_setting
         assert {record.partition for record in records if is_control(record)} == set(range(4))
         assert all(record.key is None for record in records if is_control(record))
         assert [record.key for record in records if not is_control(record)] == [b"anonymous"]
+
+
+def test_logs_are_told_the_time_from_the_first_push_on_also_by_an_ingest_that_begins_later(
+    kafka_settings: KafkaSettings,
+) -> None:
+    def times() -> int:
+        return sum(map(is_control, read_all(kafka_settings, kafka_settings.topics.logs)))
+
+    with running(kafka_settings) as ingest:
+        wait_until(lambda: len(ingest.controls()) >= 2 * kafka_settings.partitions, 20.0, "two seconds")
+        assert times() == 0
+        assert push(ingest, request((' {app="shop"} ', [b"line"])), PROTOBUF).status == 204
+        wait_until(lambda: times() >= kafka_settings.partitions, 20.0, "the time")
+    told = times()
+    with running(kafka_settings):
+        wait_until(lambda: times() > told, 20.0, "the time")

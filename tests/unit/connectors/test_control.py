@@ -57,12 +57,21 @@ class FakeCourier:
         return prepare().outcome
 
 
-def ran(monkeypatch: pytest.MonkeyPatch, logs: Logs, errors: list[Exception], end: Exception) -> Control:
+def never(_settings: KafkaSettings, topic: str) -> bool:
+    assert topic == SETTINGS.topics.logs
+    return False
+
+
+def ran(
+    monkeypatch: pytest.MonkeyPatch, logs: Logs, errors: list[Exception], end: Exception,
+    is_used: Callable[[KafkaSettings, str], bool] = never,
+) -> Control:  # fmt: skip
     """The second hand after it has run to its end."""
     monkeypatch.setattr(module, "Follower", lambda *_: logs)
     monkeypatch.setattr(module, "PERIOD_S", 0.001)
     monkeypatch.setattr(module, "FIRST_LOOK_S", 0.001)
-    control = Control(SETTINGS, cast("Courier", FakeCourier(logs, errors, end)), IngestMeters())
+    courier = cast("Courier", FakeCourier(logs, errors, end))
+    control = Control(SETTINGS, courier, IngestMeters(), is_used=is_used)
     asyncio.run(asyncio.wait_for(control.run(), 10))
     return control
 
@@ -84,7 +93,20 @@ def test_records_that_kafka_does_not_confirm_are_counted_and_sending_goes_on(mon
     control = ran(monkeypatch, Logs(), [Unavailable("silent"), Unavailable("silent")], ForeignOffsets("end"))
     count = control._meters.registry.get_sample_value
     assert count("tocsin_ingest_control_failures_total") == 2
-    assert count("tocsin_ingest_control_records_total") == 6
+    assert count("tocsin_ingest_control_records_total") == 3
+
+
+@pytest.mark.parametrize(("found", "records"), [(True, 6), (False, 3), (Unavailable("silent"), 6)])
+def test_logs_that_came_before_are_told_the_time(
+    monkeypatch: pytest.MonkeyPatch, found: bool | Unavailable, records: int
+) -> None:
+    def is_used(_settings: KafkaSettings, _topic: str) -> bool:
+        if isinstance(found, Unavailable):
+            raise found
+        return found
+
+    control = ran(monkeypatch, Logs(), [], ForeignOffsets("end"), is_used)
+    assert control._meters.registry.get_sample_value("tocsin_ingest_control_records_total") == records
 
 
 def test_what_kafka_will_never_take_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,8 +114,11 @@ def test_what_kafka_will_never_take_ends_it(monkeypatch: pytest.MonkeyPatch) -> 
     assert ran(monkeypatch, Logs(), [refused], ForeignOffsets("unused")).error is refused
 
 
-def test_one_record_for_each_partition_of_both_topics() -> None:
-    records = SecondHand(SETTINGS, Logs(5, 2)).tick(1_000)
+def test_one_record_for_each_partition_and_those_of_logs_where_there_are_any() -> None:
+    hand = SecondHand(SETTINGS, Logs(5, 2))
+    assert [(one.topic, one.partition) for one in hand.tick(500)] == [("tocsin.metrics", n) for n in (0, 1, 2)]
+    hand.logs_come = True
+    records = hand.tick(1_000)
     places = [(record.topic, record.partition) for record in records]
     assert places == [(topic, partition) for topic in ("tocsin.metrics", "tocsin.logs") for partition in (0, 1, 2)]
     assert all(record.headers == [(CONTROL_HEADER, b"1")] and record.key is None for record in records)
@@ -108,9 +133,9 @@ def test_nothing_before_both_logs_were_read() -> None:
     assert hand.tick(1_000) == []
     assert not hand.started
     logs.read = True
-    assert len(hand.tick(2_000)) == 6
+    assert len(hand.tick(2_000)) == 3
     logs.read = False  # somebody appends: what was read before may still be announced
-    assert len(hand.tick(3_000)) == 6
+    assert len(hand.tick(3_000)) == 3
 
 
 def test_log_time_never_runs_backwards() -> None:
