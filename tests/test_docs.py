@@ -113,7 +113,7 @@ def check_address(words: list[str]) -> None:
     """A server of somebody else, or one of ours that the integration test asks: its address must be one of ours."""
     addresses = [address for word in words for address in re.findall(r"(?:https?|wss?)://[^/\s'\"]+", word)]
     assert addresses, words
-    ours = {"127.0.0.1:8000", "127.0.0.1:8001", "127.0.0.1:8002", "localhost:8000", "localhost:8001",
+    ours = {"127.0.0.1:8000", "127.0.0.1:8001", "127.0.0.1:8002", "127.0.0.1:8005", "localhost:8000", "localhost:8001",
             "prometheus:9090"}  # fmt: skip
     assert {address.partition("//")[2] for address in addresses} <= ours
 

@@ -13,7 +13,7 @@ from websockets.sync.client import connect
 from connectors.kafka_clients import confirm, make_producer
 from connectors.probes import OK
 from connectors.settings import KafkaSettings
-from connectors.status import PartitionStatus, partition_key
+from connectors.status import LogsStatus, PartitionStatus, logs_key, partition_key
 from connectors.topics import create_topics
 from tests.apis import RunningApi, api_settings, running_api, wait_for
 from tests.brokers import free_port
@@ -47,8 +47,12 @@ def told(kafka: KafkaSettings, partition: int, log_ms: int) -> None:
         partition=partition, log_ms=log_ms, looked_ms=None, detectors_offset=0, detectors=0, series=0, lanes=0,
         samples=0, judged=0, drops={},
     )  # fmt: skip
+    tell(kafka, partition_key(partition), status.encode())
+
+
+def tell(kafka: KafkaSettings, key: bytes, value: bytes) -> None:
     producer = make_producer(kafka, "test")
-    confirm([producer.send(kafka.topics.status, key=partition_key(partition), value=status.encode())], 20)
+    confirm([producer.send(kafka.topics.status, key=key, value=value)], 20)
     producer.close()
 
 
@@ -71,6 +75,16 @@ def test_a_flow_is_well_while_all_its_partitions_are_heard_of(api: RunningApi, k
     wait_for(lambda: parts(api)["flow/metrics"]["reason"].endswith("1 of 4 partitions for 60 s: 2"))
     told(kafka, 2, now_ms)
     wait_for(lambda: parts(api)["flow/metrics"]["status"] == "ok")
+
+
+def test_the_logs_flow_is_a_part_once_it_was_heard_of(api: RunningApi, kafka: KafkaSettings) -> None:
+    assert "flow/logs" not in parts(api)
+    for partition in range(kafka.partitions):
+        alive = LogsStatus(partition=partition, log_ms=int(time.time() * 1000), lines=1, bytes=2, drops={})
+        tell(kafka, logs_key(partition), alive.encode())
+        if partition == 0:
+            wait_for(lambda: parts(api).get("flow/logs", {}).get("reason", "").endswith("for 60 s: 1, 2, 3"))
+    wait_for(lambda: parts(api)["flow/logs"]["status"] == "ok")
 
 
 def test_as_many_clients_as_are_allowed_are_told(api: RunningApi) -> None:

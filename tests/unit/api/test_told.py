@@ -5,7 +5,7 @@ from typing import Any
 from api.meters import ApiMeters
 from api.told import Told
 from connectors.received import Received
-from connectors.status import PartitionStatus, Status, detector_key, partition_key
+from connectors.status import LogsStatus, PartitionStatus, Status, detector_key, logs_key, partition_key
 from tests.told import detector_status, partition_status, signal
 
 MIB = 1 << 20
@@ -56,6 +56,17 @@ def test_partitions_are_kept_by_number() -> None:
     assert told.partitions == {3: alive}
     told.handle([received(partition_key(3), None)])
     assert told.partitions == {}
+
+
+def test_partitions_of_logs_are_kept_beside_those_of_metrics() -> None:
+    meters = ApiMeters()
+    told = Told(MIB, meters)
+    alive = LogsStatus(partition=3, log_ms=5, lines=7, bytes=90, drops={"late": 1})
+    told.handle([received(logs_key(3), alive.encode()), received(logs_key(4), b"{}")])
+    assert (told.logs, told.partitions) == ({3: alive}, {})
+    assert results(meters) == {"kept": 1.0, "invalid": 1.0}
+    told.handle([received(logs_key(3), None)])
+    assert told.logs == {}
 
 
 def test_what_cannot_be_read_is_counted_and_changes_nothing() -> None:
