@@ -2,8 +2,8 @@
 
 The flow is the process of ``make run``, fed through Kafka: decompress, decode, mask, count, mine, write. ``naive``
 masks the same lines in plain Python, by the twin of the tests. With ``TOCSIN_DATA`` the grouping accuracy on Loghub
-is told: the share of lines whose group is exactly the true one (Zhu et al., "Tools and Benchmarks for Automated Log Parsing",
-ICSE-SEIP 2019).
+is told: the share of lines whose group is exactly the true one (Zhu et al., "Tools and Benchmarks for Automated Log
+Parsing", ICSE-SEIP 2019).
 """
 
 from __future__ import annotations
