@@ -15,7 +15,9 @@ from connectors.messages import Message
 from flows.budget import PERIOD_S
 from flows.detectors.registry import KINDS, Trait
 from flows.futility import futility_text
+from flows.mining.names import PASSING
 from flows.models import OF_DETECTOR, OF_PARTITION
+from flows.selector import parse_selector
 from flows.sentence import number
 
 UNHEARD_S = 90.0
@@ -140,7 +142,7 @@ def _judging(standing: Standing, config: DetectorConfig, now_ms: int) -> Iterato
         else:
             yield _degraded(Why.NO_GROUPS, f"its {standing.series} series have made no group that is judged yet")
         return
-    if Trait.PAUSES not in KINDS[config.kind].traits and silent:  # of such a kind silence is the job
+    if silent and not _expects_silence(config):
         if silent == signals:
             yield _down(Why.ALL_SILENT, f"nothing comes for any of its {signals} signals{_since(standing, now_ms)}")
         elif silent >= MOST_SILENT * signals:
@@ -149,6 +151,11 @@ def _judging(standing: Standing, config: DetectorConfig, now_ms: int) -> Iterato
         took = "" if not standing.needs_s else f", {_span(standing.needs_s)} at its usual pace"
         subject = "its signal warms" if signals == 1 else f"all of its {warming} signals warm"
         yield _degraded(Why.ALL_WARMING, f"{subject} up: needs {_samples(standing.needs or 0)}{took}")
+
+
+def _expects_silence(config: DetectorConfig) -> bool:
+    """Whether silence is its job, or its series end by themselves."""
+    return Trait.PAUSES in KINDS[config.kind].traits or parse_selector(config.selector).metric in PASSING
 
 
 def _bounds(standing: Standing) -> Iterator[Finding]:

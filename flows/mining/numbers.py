@@ -5,7 +5,8 @@ log_lines_total           counter  lines of a service and level
 log_bytes_total           counter  their bytes
 log_patterns_total        counter  patterns of a service that were ever new
 log_pattern_lines_total   counter  lines of a pattern; ``pattern`` is its text when it was born
-log_pattern_novelty       gauge    for a minute after the birth of a pattern: its surprise (``flows.mining.novelty``)
+log_pattern_novelty       gauge    for a minute after the birth of a pattern: its surprise (``flows.mining.novelty``);
+                                   without ``pattern`` 0, for the service as a whole
 ========================= ======== =============================================================
 
 A counter that was not told in the step before is told of twice: as it stood then, and as it stands now. So what it grew
@@ -23,15 +24,12 @@ from connectors.codec.encode import encode_field, encode_labels, encode_sample
 from connectors.codec.series_hash import series_hash
 from connectors.messages import OutRecord
 from flows.mining.limits import MiningLimits
+from flows.mining.names import BYTES, LEVEL_LABEL, LINES, NOVELTY, PATTERN_LABEL, PATTERN_LINES, PATTERNS
 from flows.mining.novelty import Novelty
 from flows.mining.scope import Scope, Service
 from flows.mining.tree import Pattern, Tree
 from flows.selector import NAME_LABEL
 
-LINES, BYTES, PATTERNS, PATTERN_LINES, NOVELTY = (
-    "log_lines_total", "log_bytes_total", "log_patterns_total", "log_pattern_lines_total", "log_pattern_novelty",
-)  # fmt: skip
-LEVEL_LABEL, PATTERN_LABEL = "level", "pattern"
 NEW_MS = 60_000
 """So long a pattern is new."""
 QUIET_MS = 300_000
@@ -111,6 +109,7 @@ class Numbers:
         for service in services:
             if service in self.novelties:
                 yield _key(PATTERNS, Scope(service, None)), self.novelties[service].births, True
+                yield _key(NOVELTY, Scope(service, None)), 0.0, False
         for pattern in tree:
             yield from self._of_pattern(pattern, step)
 

@@ -104,6 +104,11 @@ def test_silence_is_the_job_of_missing() -> None:
     assert judged(detector_status(running=0, silent=2), config=config).state is HealthState.OK
 
 
+def test_series_that_end_by_themselves_are_not_missed() -> None:
+    config = CONFIG.model_copy(update={"selector": 'log_pattern_novelty{level="error"}'})
+    assert judged(detector_status(running=1, silent=9), config=config).state is HealthState.OK
+
+
 def test_a_flow_of_which_nothing_is_heard_is_down() -> None:
     found = judged(detector_status(), now_ms=NOW_MS + 95_000)
     assert (found.state, found.findings[0].why) == (HealthState.DOWN, Why.UNHEARD)
