@@ -15,7 +15,7 @@ from tests.processes import environment, marked_with, wait_until
 START_S = 90.0
 """With the kernels to be compiled; with a warm cache it is a few seconds."""
 MARK = "TOCSIN_TEST_RUN"
-PORTS = ("API", "INGEST", "FLOW", "DEMO", "BROKER", "BROKER_PROBE")
+PORTS = ("API", "INGEST", "FLOW", "LOGS", "DEMO", "BROKER", "BROKER_PROBE")
 
 
 class Run:

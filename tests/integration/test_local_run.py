@@ -38,7 +38,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(home: Path) -> Iterator[Run]:
     """A run with everything; the tests of this module use it in their order, the last one stops it."""
-    run = Run(home)
+    run = Run(home, TOCSIN_LOGS_STEP_S="2", TOCSIN_LOGS_GRACE_S="1")
     try:
         run.until_printed("all is ready")
         yield run
@@ -47,12 +47,19 @@ def run(home: Path) -> Iterator[Run]:
 
 
 def test_one_line_for_each_process_with_its_address(run: Run) -> None:
-    for name, port in (("broker", "BROKER"), ("ingest", "INGEST"), ("flow", "FLOW"), ("api", "API"), ("demo", "DEMO")):
+    for name, port in (
+        ("broker", "BROKER"),
+        ("ingest", "INGEST"),
+        ("flow", "FLOW"),
+        ("logs", "LOGS"),
+        ("api", "API"),
+        ("demo", "DEMO"),
+    ):
         lines = [line for line in run.printed.splitlines() if line.startswith(f"{name} ")]
         assert len(lines) == 1
         assert "ready  " in lines[0]
         assert f"127.0.0.1:{run.ports[port]}" in lines[0]
-    for name in ("INGEST", "FLOW", "API", "DEMO", "BROKER_PROBE"):
+    for name in ("INGEST", "FLOW", "LOGS", "API", "DEMO", "BROKER_PROBE"):
         assert get(run.url(name, "/ready")).status_code == 200
         assert "tocsin_" in get(run.url(name, "/metrics")).text
 
@@ -80,6 +87,30 @@ def test_the_commands_of_the_readme_work(run: Run) -> None:
         done = subprocess.run([*here, "-sS"], capture_output=True, text=True, timeout=30, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
     assert "Load" in {detector["config"]["name"] for detector in detectors(run).values()}
+
+
+def test_lines_that_are_pushed_become_series_that_a_detector_watches(run: Run) -> None:
+    config = {"name": "Lines", "kind": "mad", "selector": 'log_pattern_lines_total{service_name="till"}'}
+    detector = httpx.post(run.url("API", "/api/detectors"), json=config, timeout=30).raise_for_status().json()["id"]
+    try:
+        watched = get(run.url("API", f"/api/detectors/{detector}/status"))
+
+        def told() -> bool:
+            nonlocal watched
+            values = [[str(time.time_ns() + n), f"INFO receipt {n} printed in {n} ms"] for n in range(5)]
+            streams = [{"stream": {"app": "till", "pod": f"till-{pod}"}, "values": values} for pod in range(3)]
+            httpx.post(run.url("INGEST", "/loki/api/v1/push"), json={"streams": streams}).raise_for_status()
+            watched = get(run.url("API", f"/api/detectors/{detector}/status?signals=10"))
+            return bool(watched.json()["signals"])
+
+        wait_until(told, 60, "a signal")
+        [signal_] = watched.json()["signals"]
+        assert signal_["labels"]["pattern"] == "INFO receipt <*> printed in <*> ms"
+        [pattern] = get(run.url("LOGS", "/patterns")).json()["shown"]
+        assert (pattern["level"], pattern["labels"]) == ("info", {"service_name": "till"})
+        assert get(run.url("API", "/health")).json()["components"]["flow/logs"]["status"] == "ok"
+    finally:
+        httpx.delete(run.url("API", f"/api/detectors/{detector}"), headers={"If-Match": "*"}).raise_for_status()
 
 
 def test_an_anomaly_is_seen_in_the_terminal(run: Run) -> None:

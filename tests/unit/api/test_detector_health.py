@@ -105,7 +105,7 @@ def test_silence_is_the_job_of_missing() -> None:
 
 
 def test_series_that_end_by_themselves_are_not_missed() -> None:
-    config = CONFIG.model_copy(update={"selector": 'log_pattern_novelty{level="error"}'})
+    config = PLAIN.model_copy(update={"selector": 'log_pattern_novelty{level="error"}'})
     assert judged(detector_status(running=1, silent=9), config=config).state is HealthState.OK
 
 
