@@ -97,13 +97,12 @@ class Counting:
         self.counts["lines"] += len(lines.masked)
         self.counts["bytes"] += int(lines.sizes.sum())
         steps = lines.times_ms // self._step_ms
-        for step in np.unique(steps).tolist():
-            among = steps == step
+        for step, n in zip(*map(np.ndarray.tolist, np.unique(steps, return_counts=True)), strict=True):
             reason = self._refusal(step)
             if reason:
-                self.counts[f"{DROPPED}{reason}"] += int(among.sum())
+                self.counts[f"{DROPPED}{reason}"] += n
             else:
-                _add(self.open.setdefault(step, StepCounts()), lines, np.flatnonzero(among))
+                _add(self.open.setdefault(step, StepCounts()), lines, np.flatnonzero(steps == step))
 
     def _refusal(self, step: int) -> str:
         """Why lines of a step are not counted; empty if they are."""

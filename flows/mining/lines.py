@@ -23,7 +23,7 @@ from flows.decode import Record, poison_of, tenant_of
 from flows.detectors.base import Ints
 from flows.hash_table import Hashes
 from flows.mining.levels import Level
-from flows.mining.mask import CLASSES, HASH, LEVEL, TEXT_FROM, TEXT_TO, mask_lines
+from flows.mining.mask import CLASSES, HASH, LEVEL, ROOM, TEXT_FROM, TEXT_TO, mask_lines
 from flows.mining.scope import Scope, Stream
 
 MAX_STREAMS = 100_000
@@ -144,7 +144,7 @@ class LineDecoder:
     def _add(self, tenant: str, value: bytes, joined: _Joined) -> None:
         labels, buf, table = read_entries(value)
         stream = self._stream(tenant, labels)
-        out, state = np.empty(len(buf), np.uint8), np.zeros(6, np.int64)
+        out, state = np.empty(ROOM * len(buf), np.uint8), np.zeros(6, np.int64)
         found = np.empty((4, table.shape[1]), np.int64)
         fixed = -1 if stream.level is None else int(stream.level)
         with np.errstate(over="ignore") if config.DISABLE_JIT else nullcontext():  # uncompiled, hashes warn of wrapping

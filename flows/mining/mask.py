@@ -36,7 +36,10 @@ HASH, LEVEL, TEXT_FROM, TEXT_TO = range(4)
 """Rows of the table that ``mask_lines`` fills, a column per line; spans are of its ``out``."""
 AT_OUT, GAP, MASKED, WORDS, NAMED, ANNOUNCED = range(6)
 """``state`` of a line: where its masked line ends, bytes since the last word, whether that is a wildcard, words so far,
-the level that it names, and whether the last word announces one."""
+the level that it names, and whether the last word announces one, or one before did and it is ``SETTLED``."""
+SETTLED = 2
+ROOM = 2
+"""A masked line is at most so many times as long as the line: an empty pair of quotes gets a wildcard."""
 
 
 def _classes() -> npt.NDArray[np.uint8]:
@@ -87,18 +90,24 @@ def _closes(opened, byte):  # type: ignore[no-untyped-def]
 
 @kernel
 def _word_end(buf, pos, end, classes):  # type: ignore[no-untyped-def]
-    """End of the word or path at ``pos``, the bits that all its bytes have and that any has, and its slashes."""
+    """End of the word or path at ``pos``, the bits that all its bytes have and that any has, and its slashes.
+
+    Dots at its end are none of it, but for one that has nothing before it.
+    """
     path = read_byte(buf, pos) == 0x2F
-    every, some, slashes = np.int64(0xFF), np.int64(0), np.int64(0)
+    every = so_far = np.int64(0xFF)
+    some, slashes, last = np.int64(0), np.int64(0), pos + 1
     while pos < end:
         bits = np.int64(classes[read_byte(buf, pos)])
         if bits & WORD == 0 and not (path and bits & SLASH):
             break
-        every &= bits
+        so_far &= bits
         some |= bits
         slashes += bits & SLASH != 0
         pos += 1
-    return pos, every, some, slashes
+        if bits & DOT == 0:
+            every, last = so_far, pos
+    return last, every, some, slashes
 
 
 @kernel
@@ -118,14 +127,20 @@ def _put_wildcard(out, state, classes):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _put_word(buf, pos, end, out, state):  # type: ignore[no-untyped-def]
-    """Copy a word that stays, and see whether it names a level."""
+def _see_level(buf, pos, end, state):  # type: ignore[no-untyped-def]
+    """See whether a word that stays names a level, or announces one. The first that is announced is the line's."""
     first = read_byte(buf, pos) | np.int64(0x20)
-    wanted = state[ANNOUNCED] != 0 or (state[NAMED] == 0 and state[WORDS] < LEVEL_WORDS)
+    announced = state[ANNOUNCED] != 0
+    wanted = announced or (state[NAMED] == 0 and state[WORDS] < LEVEL_WORDS)
     names = level_of(buf, pos, end) if wanted or first == 0x6C or first == 0x73 else 0  # l, s: of words that announce
     if wanted and names > 0:
         state[NAMED] = names
-    state[ANNOUNCED] = names == KEY
+    state[ANNOUNCED] = SETTLED if announced and names > 0 else names == KEY
+
+
+@kernel
+def _put_word(buf, pos, end, out, state):  # type: ignore[no-untyped-def]
+    """Copy a word that stays."""
     at = state[AT_OUT]
     for i in range(pos, end):
         out[at + i - pos] = buf[i]
@@ -136,16 +151,16 @@ def _put_word(buf, pos, end, out, state):  # type: ignore[no-untyped-def]
 
 @kernel
 def _take_word(buf, pos, end, out, state, classes):  # type: ignore[no-untyped-def]
-    """Mask or copy the word or path at ``pos``; the position behind it. Dots at its end are none of it."""
-    stop, every, some, slashes = _word_end(buf, pos, end, classes)
-    last = stop
-    while last - pos > 1 and classes[read_byte(buf, last - 1)] & DOT:
-        last -= 1
-    hexadecimal = last - pos >= HEX_WORD and stop == last and every & HEX != 0
+    """Mask or copy the word or path at ``pos``; the position behind it."""
+    last, every, some, slashes = _word_end(buf, pos, end, classes)
+    hexadecimal = last - pos >= HEX_WORD and every & HEX != 0
     long = last - pos > MAX_WORD or slashes >= 2
     if some & (DIGIT | AT) or hexadecimal or long or _is_date(buf, pos, last):
         _put_wildcard(out, state, classes)
+        state[ANNOUNCED] &= SETTLED
     else:
+        if state[ANNOUNCED] != SETTLED:
+            _see_level(buf, pos, last, state)
         _put_word(buf, pos, last, out, state)
     state[WORDS] += 1
     return last
@@ -153,7 +168,7 @@ def _take_word(buf, pos, end, out, state, classes):  # type: ignore[no-untyped-d
 
 @kernel
 def mask_line(buf, pos, end, out, state, classes):  # type: ignore[no-untyped-def]
-    """Write the masked line of ``buf[pos:end]``, which is no longer, to ``out`` from ``state[AT_OUT]`` on."""
+    """Write the masked line of ``buf[pos:end]`` to ``out`` from ``state[AT_OUT]`` on, which has ``ROOM``."""
     state[GAP] = state[MASKED] = state[WORDS] = state[NAMED] = state[ANNOUNCED] = 0
     end = min(end, pos + MAX_SCANNED)
     before, at = np.int64(OTHER), state[AT_OUT]
