@@ -45,7 +45,8 @@ SEPARATORS = st.sampled_from([b" ", b"  ", b":", b", ", b"/", b"//", b"=", b'"',
                               b"..", b"-", b"\x00", b"\x01", b"\t", b";", b"+", b"'", b"<*>"])  # fmt: skip
 WORDS = st.sampled_from([b"a", b"GET", b"level", b"severity", b"lvl", b"loglevel", b"error", b"WARN", b"Info", b"7",
                          b"1.5", b"0x1f", b"deadbeef", b"Mon", b"may", b"MAY", b"a@b", b"h" * 64, b"h" * 65,
-                         b"\xc3\xbc", b"\xff", b"-", b"informational", b"critically", b"panic", b"x.y-z", b"_"])  # fmt: skip
+                         b"\xc3\xbc", b"\xff", b"-",
+                         b"informational", b"critically", b"panic", b"x.y-z", b"_"])  # fmt: skip
 SENTENCES = st.lists(WORDS | SEPARATORS, max_size=40).map(b"".join)
 
 
