@@ -1,0 +1,163 @@
+"""What one partition says of its steps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from connectors.messages import ControlRecord, OutRecord
+from connectors.status import LogsStatus, logs_key
+from flows.chunks import Poison
+from flows.mining.count import GAP_MS, MAX_OPEN, TELL_EVERY_MS, Counting, LogPart, LogsTelling, Said
+from flows.mining.levels import Level
+from flows.mining.limits import MiningLimits
+from flows.mining.lines import Lines, LogChunk, NewLine
+from flows.mining.scope import Scope, Service
+from tests.logs import control
+from tests.streams import TOPICS
+
+STEP_MS, GRACE_MS = 10_000, 5_000
+LIMITS = MiningLimits(step_ms=STEP_MS, grace_ms=GRACE_MS, too_new_ms=60_000)
+SHOP = Scope(Service("t", (("service_name", "shop"),)), Level.INFO)
+MAIL = Scope(Service("t", (("service_name", "mail"),)), Level.ERROR)
+FIRST = 1000
+"""A step, from which the tests count."""
+
+
+def at(step: float, ms: int = 0) -> int:
+    return round((FIRST + step) * STEP_MS) + ms
+
+
+def met(*lines: tuple[int, int, Scope], new: tuple[NewLine, ...] = ()) -> Lines:
+    """Lines as time, hash and scope, ten bytes each."""
+    scopes = tuple(dict.fromkeys(scope for _, _, scope in lines))
+    return Lines(
+        np.array([line for _, line, _ in lines], np.uint64), np.array([time_ms for time_ms, _, _ in lines], np.int64),
+        np.full(len(lines), 10), np.array([scopes.index(scope) for _, _, scope in lines], np.int64), scopes, new,
+    )  # fmt: skip
+
+
+def time(time_ms: int) -> ControlRecord:
+    return ControlRecord.decode(control(time_ms).value or b"")
+
+
+def counting(*chunks: LogChunk) -> tuple[Counting, list[Said]]:
+    """One that met a control record at the beginning of the first step, and what it says of these chunks."""
+    one = Counting(TOPICS.dead_letter, LIMITS)
+    one.take([time(at(0) + GRACE_MS)])
+    return one, parts(one.take(chunks))
+
+
+def parts(said: list[Said]) -> list[Said]:
+    return [one for one in said if not isinstance(one, LogsTelling)]
+
+
+def test_a_step_is_over_when_log_time_has_passed_its_end_by_the_grace() -> None:
+    one, said = counting(met((at(0), 1, SHOP), (at(0.9), 1, SHOP), (at(0.5), 2, MAIL), (at(1), 1, SHOP)), time(at(1)))
+    assert said == []
+    assert parts(one.take([time(at(1, GRACE_MS - 1))])) == []
+    (part,) = parts(one.take([time(at(1, GRACE_MS))]))
+    assert isinstance(part, LogPart)
+    assert (part.since, part.until) == (FIRST, FIRST + 1)
+    ((step, counts),) = part.steps
+    assert step == FIRST
+    assert counts.scopes == {SHOP: (2, 20), MAIL: (1, 10)}
+    assert counts.lines == {1: 2, 2: 1}
+    (later,) = parts(one.take([time(at(2, GRACE_MS))]))
+    assert isinstance(later, LogPart)
+    assert later.steps[0][1].lines == {1: 1}
+    assert one.open == {}
+
+
+def test_steps_without_lines_are_told_too() -> None:
+    _, said = counting(*(time(at(step, GRACE_MS)) for step in (1, 2, 2.5, 3)))
+    assert [part.steps[0][1].scopes for part in said if isinstance(part, LogPart)] == [{}, {}, {}]
+
+
+def test_late_lines_are_counted_as_such_and_what_is_new_in_them_is_told() -> None:
+    new = NewLine(9, SHOP, b"late")
+    one, said = counting(met((at(-1), 9, SHOP), (at(0), 1, SHOP), new=(new,)), time(at(1, GRACE_MS)))
+    (part,) = said
+    assert isinstance(part, LogPart)
+    assert part.new == (new,)
+    assert part.steps[0][1].lines == {1: 1}
+    assert one.counts["dropped_late"] == 1
+    assert one.counts["lines"] == 2
+    assert one.counts["bytes"] == 20
+
+
+def test_lines_of_the_future_are_not_counted() -> None:
+    one, _ = counting(met((at(7), 1, SHOP), (at(6), 1, SHOP)))
+    assert one.counts["dropped_too_new"] == 1
+    assert list(one.open) == [FIRST + 6]
+
+
+def test_before_the_first_control_record_so_many_steps_are_counted() -> None:
+    """Those that are over by then were met by chance."""
+    one = Counting(TOPICS.dead_letter, LIMITS)
+    said = one.take([met(*((at(step), 1, SHOP) for step in range(MAX_OPEN + 5)))])
+    assert (said, len(one.open), one.counts["dropped_unwitnessed"]) == ([], MAX_OPEN, 5)
+    (part,) = parts(one.take([time(at(3, GRACE_MS))]))
+    assert (part.since, part.until, part.steps) == (FIRST + 3, FIRST + 3, ())  # type: ignore[union-attr]
+    assert one.counts["dropped_late"] == 3
+    assert min(one.open) == FIRST + 3
+
+
+def test_a_gap_of_log_time_tells_only_of_steps_with_lines() -> None:
+    """Whether there were lines in the others nobody knows."""
+    one, _ = counting(time(at(1, GRACE_MS)))
+    assert GAP_MS == 3 * STEP_MS
+    (part,) = parts(one.take([met((at(2), 1, SHOP)), time(at(9, GRACE_MS))]))
+    assert isinstance(part, LogPart)
+    assert (part.since, part.until) == (FIRST + 1, FIRST + 9)
+    assert [step for step, _ in part.steps] == [FIRST + 2]
+    (after,) = parts(one.take([time(at(10, GRACE_MS)), time(at(11, GRACE_MS))]))[1:]
+    assert isinstance(after, LogPart)
+    assert [step for step, _ in after.steps] == [FIRST + 10]
+
+
+def test_log_time_never_runs_backwards() -> None:
+    one, _ = counting(time(at(5, GRACE_MS)), time(at(2)))
+    assert one.log_ms == at(5, GRACE_MS)
+    assert parts(one.take([time(at(4))])) == []
+
+
+def test_signs_of_life_come_now_and_then() -> None:
+    one = Counting(TOPICS.dead_letter, LIMITS)
+    said = one.take([met((at(0), 1, SHOP)), *(time(at(0) + 1000 * second) for second in range(61))])
+    told = [sign for sign in said if isinstance(sign, LogsTelling)]
+    assert [sign.log_ms - at(0) for sign in told] == [0, TELL_EVERY_MS, 2 * TELL_EVERY_MS]
+    assert told[0].record("status", 3) == OutRecord(
+        "status", logs_key(3), LogsStatus(partition=3, log_ms=at(0), lines=1, bytes=10, drops={}).encode(), []
+    )
+    one.take([met((at(-9), 1, SHOP))])
+    (last,) = [sign for sign in one.take([time(at(10))]) if isinstance(sign, LogsTelling)]
+    assert last.drops == {"late": 1}
+
+
+def test_poison_goes_to_the_dead_letter() -> None:
+    one, said = counting(Poison("poison", "bad bytes", "tocsin.logs/0/7", b"\xff"))
+    (dead,) = said
+    assert isinstance(dead, OutRecord)
+    assert (dead.topic, dead.value) == (TOPICS.dead_letter, b"\xff")
+    assert one.counts["poison_poison"] == 1
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_times_from_everywhere_cost_no_more_than_others(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step is looked for among the lines only where it is counted."""
+    looks = 0
+    one = Counting(TOPICS.dead_letter, LIMITS)
+    if known:
+        one.take([time(at(0))])
+    find = np.flatnonzero
+
+    def counted(among: np.ndarray) -> np.ndarray:
+        nonlocal looks
+        looks += 1
+        return find(among)
+
+    monkeypatch.setattr("flows.mining.count.np.flatnonzero", counted)
+    one.take([met(*((STEP_MS * step, 1, SHOP) for step in range(3000)))])
+    assert looks <= MAX_OPEN
+    assert sum(one.counts[f"dropped_{why}"] for why in ("late", "too_new", "unwitnessed")) + looks == 3000
