@@ -85,12 +85,12 @@ def test_it_finds_what_stands_there(labels: bytes, found: list[Entry], stream_ha
 
 
 @ANY
-@given(st.permutations(FIELDS))
+@given(st.lists(st.sampled_from(FIELDS), max_size=8))
 def test_fields_may_stand_in_any_order_and_others_are_passed_over(fields: list[bytes]) -> None:
     value = b"".join(fields)
     expected = twin(value)
     if expected is None:
-        with pytest.raises(Rejected, match="malformed protobuf"):
+        with pytest.raises(Rejected, match=r"malformed protobuf|no labels"):
             scanned(value)
     else:
         assert scanned(value) == expected
