@@ -52,7 +52,7 @@ class Entries(NamedTuple):
 def read_entries(value: bytes) -> Entries:
     """The lines of a record's value; raises ``Rejected(reason="poison")`` when it is no stream with labels."""
     buf, scan = np.frombuffer(value, np.uint8), np.zeros(3, np.int64)
-    table = np.empty((5, FIRST_LINES), np.int64)
+    table = np.empty((5, min(FIRST_LINES, len(buf))), np.int64)
     while (status := int(scan_stream(buf, scan, table))) == NO_ROOM:
         table = np.empty((5, min(4 * table.shape[1], len(buf))), np.int64)
     if status == MALFORMED or scan[LABELS_FROM] < 0:

@@ -22,7 +22,6 @@ from flows.chunks import Poison
 from flows.decode import Record, poison_of, tenant_of
 from flows.detectors.base import Ints
 from flows.hash_table import Hashes
-from flows.mining.levels import Level
 from flows.mining.mask import CLASSES, HASH, LEVEL, ROOM, TEXT_FROM, TEXT_TO, mask_lines
 from flows.mining.scope import Scope, Stream
 
@@ -150,7 +149,7 @@ class LineDecoder:
         with np.errstate(over="ignore") if config.DISABLE_JIT else nullcontext():  # uncompiled, hashes warn of wrapping
             mask_lines(buf, table, np.uint64(stream.seed), fixed, CLASSES, out, state, found)
         first = len(joined.scopes)
-        joined.scopes += [Scope(stream.service, level) for level in Level]
+        joined.scopes += stream.scopes
         sizes = table[LINE_TO] - table[LINE_FROM]
         joined.columns.append((found[HASH].view(np.uint64), table[TIME_MS], sizes, first + found[LEVEL]))
         joined.texts.append((out[: state[0]].tobytes(), found[TEXT_FROM : TEXT_TO + 1]))

@@ -53,6 +53,11 @@ class Stream:
         """of all its lines, whatever they say"""
 
     @cached_property
+    def scopes(self) -> tuple[Scope, ...]:
+        """Of its lines, by their levels."""
+        return tuple(Scope(self.service, level) for level in Level)
+
+    @cached_property
     def seed(self) -> int:
         """Of the hashes of its masked lines: the same line of another service is another one."""
         return hash_bytes(labels_text(dict(self.service.labels)).encode(), tenant_seed(self.service.tenant))
