@@ -72,7 +72,8 @@ class Budget(Message):
     alarms: Annotated[float, Field(strict=True, ge=0.001, le=10_000, description="episodes opened in it, over time")]
 
 
-LabelName = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]{0,63}$")]
+LABEL_NAME = r"^[a-zA-Z_][a-zA-Z0-9_]{0,63}$"
+LabelName = Annotated[str, Field(pattern=LABEL_NAME)]
 LabelText = Annotated[str, Field(max_length=200)]
 """Of labels that a detector bears."""
 

@@ -78,7 +78,7 @@ def build() -> Dataflow:
     warm_lines()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     collect_garbage()
-    decoder = LineDecoder(settings.logs_idle_s // 2, settings.logs_labels)
+    decoder = LineDecoder(settings.logs_idle_s // 2, settings.told_by)
     source = KafkaSource(settings, settings.topics.logs, decoder.decode)
     partitions = len(source.list_parts())
     if partitions != settings.partitions:  # the miner waits for as many as are set

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from connectors.detector import LabelName
+from connectors.detector import LABEL_NAME
 from connectors.settings import Host, KafkaSettings, NamedPath
 from flows.keys import MAX_KEYS
 from flows.labels_archive import MAX_LABEL_BYTES
 from flows.mining.limits import USUAL_LABELS, MiningLimits
+from flows.mining.names import LEVEL_LABEL, PATTERN_LABEL
 from flows.models import MAX_MODELS
+from flows.selector import NAME_LABEL
 
 if TYPE_CHECKING:
     from flows.limits import BlockLimits
@@ -86,6 +89,28 @@ class FlowSettings(AnyFlowSettings):
         return self.topics.metrics
 
 
+MAX_LABELS = 8
+RESERVED = frozenset({NAME_LABEL, LEVEL_LABEL, PATTERN_LABEL})
+"""What the series of logs bear beside the labels that they are told by."""
+
+
+def _label_names(text: str) -> str:
+    """Refuse what is not a list of labels that lines may be told by."""
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if not re.fullmatch(LABEL_NAME, name):
+            message = f"{name!r} is not a label's name, [a-zA-Z_][a-zA-Z0-9_]*"
+            raise ValueError(message)
+    if len(set(names)) < len(names) or len(names) > MAX_LABELS or not RESERVED.isdisjoint(names):
+        message = f"must be at most {MAX_LABELS} different labels, none of them {' or '.join(sorted(RESERVED))}"
+        raise ValueError(message)
+    return text
+
+
+LabelNames = Annotated[str, AfterValidator(_label_names)]
+"""Names of labels, ``name[,name]``."""
+
+
 class MiningSettings(AnyFlowSettings):
     """How lines of logs are counted, what is remembered of them, and where the probes listen."""
 
@@ -97,12 +122,9 @@ class MiningSettings(AnyFlowSettings):
         int, Field(ge=0, le=300, description="log time that a step waits for late lines; later ones are not counted")
     ] = 5
     logs_too_new_s: Annotated[float, Field(gt=0, description="lines so far after log time are not counted")] = 600.0
-    logs_labels: Annotated[
-        tuple[LabelName, ...],
-        Field(
-            min_length=1, max_length=8, description='labels of streams that numbers are told by, as ["service_name"]'
-        ),
-    ] = USUAL_LABELS
+    logs_labels: Annotated[LabelNames, Field(description="labels of streams that numbers are told by, name[,name]")] = (
+        ",".join(USUAL_LABELS)
+    )
     logs_max_patterns: Annotated[
         int, Field(ge=10, le=1_000_000, description="patterns; beyond, those idle longest make room")
     ] = 10_000
@@ -115,6 +137,11 @@ class MiningSettings(AnyFlowSettings):
     logs_idle_s: Annotated[
         int, Field(ge=600, description="log time after which a service or pattern without lines is told no more")
     ] = 3600
+
+    @property
+    def told_by(self) -> tuple[str, ...]:
+        """Labels of streams that numbers are told by."""
+        return tuple(name.strip() for name in self.logs_labels.split(","))
 
     @property
     def limits(self) -> MiningLimits:

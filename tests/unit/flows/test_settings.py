@@ -6,7 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from flows.limits import BlockLimits
-from flows.settings import FlowSettings
+from flows.mining.limits import USUAL_LABELS, MiningLimits
+from flows.settings import FlowSettings, MiningSettings
 from flows.work import WORK_PER_CONTROL, work_of
 
 
@@ -41,6 +42,32 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert settings.limits == BlockLimits(**bounds, max_work=work_of(settings.partitions))
     assert settings.recovery == tmp_path / "recovery" / "metrics"
     assert settings.bootstrap == ["k:1"]
+
+
+def test_the_logs_flow_counts_by_labels_that_are_given_with_commas(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert MiningSettings().told_by == USUAL_LABELS
+    monkeypatch.setenv("TOCSIN_LOGS_LABELS", "team, app")
+    monkeypatch.setenv("TOCSIN_HOME", str(tmp_path))
+    settings = MiningSettings(logs_step_s=5, logs_grace_s=0, logs_too_new_s=1.5)
+    assert settings.told_by == ("team", "app")
+    assert settings.recovery == tmp_path / "recovery" / "logs"
+    assert settings.input == "tocsin.logs"
+    assert settings.limits == MiningLimits(step_ms=5000, grace_ms=0, too_new_ms=1500)
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        ("", "'' is not a label's name"), ("a-b", "'a-b' is not a label's name"), ("a,,b", "'' is not a label's name"),
+        ("a,a", "different labels"), ("level", "none of them __name__ or level or pattern"),
+        (",".join("abcdefghi"), "at most 8"),
+    ],
+)  # fmt: skip
+def test_labels_that_lines_cannot_be_told_by_are_refused(labels: str, says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        MiningSettings(logs_labels=labels)
 
 
 @pytest.mark.parametrize("wrong", [
