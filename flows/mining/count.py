@@ -76,7 +76,7 @@ class Counting:
         self.new: list[NewLine] = []
         self.counts: Counter[str] = Counter()
         self._dead_letters = dead_letters
-        self._limits, self._step_ms = limits, limits.step_ms
+        self.limits, self._step_ms = limits, limits.step_ms
 
     def take(self, chunks: Iterable[LogChunk]) -> list[Said]:
         """Everything that these chunks cause."""
@@ -108,7 +108,7 @@ class Counting:
         """Why lines of a step are not counted; empty if they are."""
         if self.next_step is not None and step < self.next_step:
             return "late"
-        if self.log_ms and step * self._step_ms > self.log_ms + self._limits.too_new_ms:
+        if self.log_ms and step * self._step_ms > self.log_ms + self.limits.too_new_ms:
             return "too_new"
         return "unwitnessed" if step not in self.open and len(self.open) >= MAX_OPEN else ""
 
@@ -122,7 +122,7 @@ class Counting:
         yield from self._over(before_ms)
 
     def _over(self, before_ms: int) -> Iterable[LogPart]:
-        until = (self.log_ms - self._limits.grace_ms) // self._step_ms
+        until = (self.log_ms - self.limits.grace_ms) // self._step_ms
         since = self.next_step
         if since is None:  # older lines than the first step that is seen whole were met by chance
             early = [step for step in self.open if step < until]

@@ -15,6 +15,7 @@ from flows.mining.lines import NewLine
 from flows.mining.miner import Miner
 from flows.mining.novelty import Novelty
 from flows.mining.numbers import Total
+from flows.mining.regrid import Regrid
 from flows.mining.scope import Scope, Service
 from flows.mining.tree import Pattern
 from flows.saved import Saved, pack, unpack
@@ -52,7 +53,8 @@ def save_counting(counting: Counting) -> bytes:
     """All that a replay needs of a partition."""
     scopes = Scopes()
     header = {
-        "log_ms": counting.log_ms, "next_step": counting.next_step, "counts": counting.counts,
+        "step_ms": counting.limits.step_ms, "log_ms": counting.log_ms, "next_step": counting.next_step,
+        "counts": counting.counts,
         "open": [_save_step(step, counts, scopes) for step, counts in counting.open.items()],
         "told_ms": counting.told_ms, "new": _save_new(counting.new, scopes), "scopes": scopes.flat(),
     }  # fmt: skip
@@ -68,6 +70,8 @@ def load_counting(raw: bytes, counting: Counting) -> Counting:
     counting.counts.update(saved.header["counts"])
     counting.open.update(_load_step(one, scopes) for one in saved.header["open"])
     counting.new.extend(_load_new(saved.header["new"], saved.blobs, scopes))
+    if saved.header["step_ms"] != counting.limits.step_ms:
+        Regrid(saved.header["step_ms"], counting.limits.step_ms).counting(counting)
     return counting
 
 
@@ -75,19 +79,10 @@ def save_miner(miner: Miner) -> bytes:
     """All that a replay needs of what all partitions said."""
     scopes, numbers, texts = Scopes(), miner.numbers, list[bytes]()
     patterns = [
-        [
-            one.number,
-            scopes.number(one.scope),
-            len(one.words),
-            one.name,
-            one.lines,
-            one.born,
-            one.seen,
-            one.surprise,
-            one.any_second,
-        ]
+        [one.number, scopes.number(one.scope), len(one.words), one.name, one.lines, one.born, one.seen, one.surprise,
+         one.any_second]
         for one in miner.tree
-    ]
+    ]  # fmt: skip
     words = list(chain.from_iterable(chain(one.gaps, one.words) for one in miner.tree))
     waiting = [
         [step, [[at, _save_step(step, counts, scopes)] for at, counts in told.items()]]
@@ -99,7 +94,8 @@ def save_miner(miner: Miner) -> bytes:
             new.append([step, at, _save_new(lines, scopes)])
             texts += [line.text for line in lines]
     header = {
-        "told": miner.told, "next_step": miner.next_step, "counts": miner.counts, "refused": miner.lines.refused,
+        "step_ms": miner.limits.step_ms, "told": miner.told, "next_step": miner.next_step,
+        "counts": miner.counts, "refused": miner.lines.refused,
         "next_number": miner.tree.next_number, "patterns": patterns, "waiting": waiting, "new": new,
         "totals": [[scopes.number(scope), one.lines, one.size, one.seen] for scope, one in numbers.totals.items()],
         "novelties": [
@@ -121,7 +117,7 @@ def load_miner(raw: bytes, miner: Miner) -> Miner:
     """Fill a new one with what was saved; raises ``SavedVersionError``."""
     saved = unpack(raw)
     header, scopes, blobs = saved.header, Scopes(saved.header["scopes"]), iter(saved.blobs)
-    miner.told[:] = header["told"]
+    miner.told[: len(header["told"])] = header["told"][: len(miner.told)]
     miner.next_step, miner.lines.refused = header["next_step"], header["refused"]
     miner.counts.update(header["counts"])
     for number, at, words, *rest in header["patterns"]:
@@ -136,6 +132,8 @@ def load_miner(raw: bytes, miner: Miner) -> Miner:
     miner.numbers.novelties.update((scopes.all[at].service, Novelty(*rest)) for at, *rest in header["novelties"])
     miner.numbers.told.update((tuple(key), (step, value)) for key, step, value in header["numbers"])
     _load_lines(saved, miner)
+    if header["step_ms"] != miner.limits.step_ms:
+        Regrid(header["step_ms"], miner.limits.step_ms).miner(miner)
     return miner
 
 
