@@ -131,17 +131,15 @@ class Counting:
         elif until <= since:
             return
         self.next_step = until
-        unseen, new = self._unseen(before_ms), tuple(self.new)
-        self.new = []
-        seen = [step for step in range(since, until) if step in self.open or step not in unseen]
-        told = tuple((step, self.open.pop(step, StepCounts())) for step in seen)
+        seen = {*range(since, min(until, self._unseen_from(before_ms))), *(step for step in self.open if step < until)}
+        told = tuple((step, self.open.pop(step, StepCounts())) for step in sorted(seen))
+        new, self.new = tuple(self.new), []
         yield LogPart(since, until, told, new)
 
-    def _unseen(self, before_ms: int) -> range:
-        """Steps that lie in a gap of log time, whole or in part."""
-        if not before_ms or self.log_ms - before_ms < GAP_MS:
-            return range(0)
-        return range(before_ms // self._step_ms, self.log_ms // self._step_ms + 1)
+    def _unseen_from(self, before_ms: int) -> int:
+        """The first step that lies in a gap of log time, whole or in part; all up to now do."""
+        gap = before_ms and self.log_ms - before_ms >= GAP_MS
+        return (before_ms if gap else self.log_ms) // self._step_ms
 
 
 def _add(counts: StepCounts, lines: Lines, at: np.ndarray) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from connectors.messages import ControlRecord, OutRecord
+from connectors.messages import MAX_TIME_MS, ControlRecord, OutRecord
 from connectors.status import LogsStatus, logs_key
 from flows.chunks import Poison
 from flows.mining.count import GAP_MS, MAX_OPEN, TELL_EVERY_MS, Counting, LogPart, LogsTelling, Said
@@ -114,6 +114,14 @@ def test_a_gap_of_log_time_tells_only_of_steps_with_lines() -> None:
     (after,) = parts(one.take([time(at(10, GRACE_MS)), time(at(11, GRACE_MS))]))[1:]
     assert isinstance(after, LogPart)
     assert [step for step, _ in after.steps] == [FIRST + 10]
+
+
+def test_a_leap_of_log_time_costs_nothing() -> None:
+    """A clock that is wrong by years."""
+    one, _ = counting(time(at(1, GRACE_MS)))
+    (part,) = parts(one.take([time(MAX_TIME_MS)]))
+    assert isinstance(part, LogPart)
+    assert (part.until, part.steps) == ((MAX_TIME_MS - GRACE_MS) // STEP_MS, ())
 
 
 def test_log_time_never_runs_backwards() -> None:
