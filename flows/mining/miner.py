@@ -97,10 +97,11 @@ class Miner:
         """Forget a tenth of the patterns: of those that are idle the ones longest so."""
         idle = [one for one in self.tree if one.seen < step - self.limits.idle_steps]
         idle.sort(key=lambda one: (one.seen, one.number))
-        gone = {one.number for one in idle[: self.limits.max_patterns // 10 + 1]}
-        for number in sorted(gone):
-            self.tree.forget(number)
-        self.lines.forget_patterns(gone)
+        gone = idle[: self.limits.max_patterns // 10 + 1]
+        for pattern in gone:
+            self.tree.forget(pattern.number)
+            self.numbers.forget(pattern)
+        self.lines.forget_patterns({pattern.number for pattern in gone})
         self.counts["patterns_forgotten"] += len(gone)
 
     def _add(self, counts: StepCounts, step: int) -> None:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from connectors.codec.encode import encode_field, encode_labels, encode_sample
+from connectors.codec.limits import RECORD_BYTES
 from connectors.codec.series_hash import series_hash
 from connectors.messages import OutRecord
 from flows.mining.limits import MiningLimits
@@ -93,9 +94,14 @@ class Numbers:
             values[written.tenant, written.partition].append(encode_field(1, written.labels + sample))
         self._forget(step, tree)
         return [
-            OutRecord(self._topic, tenant.encode(), b"".join(series), [], partition)
+            OutRecord(self._topic, tenant.encode(), value, [], partition)
             for (tenant, partition), series in sorted(values.items())
+            for value in _records(series)
         ]
+
+    def forget(self, pattern: Pattern) -> None:
+        """A pattern goes; should it be born again, it counts from nothing."""
+        self.told.pop(_key(PATTERN_LINES, pattern.scope, pattern.name), None)
 
     def _series(self, step: int, tree: Tree) -> Iterator[tuple[tuple[str, ...], float, bool]]:
         """Labels, value, and whether it is a counter."""
@@ -144,9 +150,28 @@ class Numbers:
             self._written.clear()
             since = step - 2 * self._limits.idle_steps
             self.totals = {scope: total for scope, total in self.totals.items() if total.seen >= since}
-            self.told = {key: told for key, told in self.told.items() if told[0] >= since}
             services = {pattern.scope.service for pattern in tree}
             self.novelties = {service: one for service, one in self.novelties.items() if service in services}
+            self.told = {key: self.told[key] for key in self._counters(tree) if key in self.told}
+
+    def _counters(self, tree: Tree) -> Iterator[tuple[str, ...]]:
+        """All that go on counting, told of or not: how they stood is known for as long."""
+        for scope in self.totals:
+            yield from (_key(LINES, scope), _key(BYTES, scope))
+        yield from (_key(PATTERNS, Scope(service, None)) for service in self.novelties)
+        yield from (_key(PATTERN_LINES, pattern.scope, pattern.name) for pattern in tree)
+
+
+def _records(series: list[bytes]) -> Iterator[bytes]:
+    """Their fields in as few records as Kafka takes."""
+    size, of = 0, list[bytes]()
+    for one in series:
+        if of and size + len(one) > RECORD_BYTES:
+            yield b"".join(of)
+            size, of = 0, []
+        size += len(one)
+        of.append(one)
+    yield b"".join(of)
 
 
 def _key(metric: str, scope: Scope, pattern: str = "") -> tuple[str, ...]:
