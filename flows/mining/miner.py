@@ -37,6 +37,8 @@ class Miner:
         self.tree = Tree()
         self.lines = KnownLines(limits.max_lines)
         self.counts: Counter[str] = Counter()
+        self._full_at: int | None = None
+        """the step in which no pattern could make room, so that it is not sought for each line"""
 
     def take(self, parts: Iterable[tuple[int, LogPart]]) -> list[OutRecord]:
         """Everything that these parts cause; each comes with its partition."""
@@ -79,19 +81,27 @@ class Miner:
 
     def _learn(self, new: NewLine, step: int) -> None:
         """Find the pattern of a masked line, or have one born of it."""
-        if new.line in self.lines.patterns:
+        if self.lines.find(new.line, step) != UNKNOWN:
             return
-        if len(self.tree.patterns) >= self.limits.max_patterns:
-            self._make_room(step)
-        if len(self.tree.patterns) >= self.limits.max_patterns:
+        pattern, born = self.tree.learn(new.scope, new.text, step)
+        pattern.seen = step  # of those that make room it is none
+        if born and not self._has_room(step):
+            self.tree.forget(pattern.number)
             self.counts["patterns_refused"] += 1
             self.lines.add(new.line, UNKNOWN, step)
             return
-        pattern, born = self.tree.learn(new.scope, new.text, step)
         self.lines.add(new.line, pattern.number, step)
         if born:
             self.numbers.born(pattern, step)
             self.counts["births"] += 1
+
+    def _has_room(self, step: int) -> bool:
+        """Whether the patterns are no more than there may be, if need be by forgetting some."""
+        if len(self.tree.patterns) > self.limits.max_patterns and self._full_at != step:
+            self._make_room(step)
+        full = len(self.tree.patterns) > self.limits.max_patterns
+        self._full_at = step if full else None
+        return not full
 
     def _make_room(self, step: int) -> None:
         """Forget a tenth of the patterns: of those that are idle the ones longest so."""
