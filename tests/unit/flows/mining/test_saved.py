@@ -28,7 +28,7 @@ WORDS = ["alpha", "beta", "gamma", "d\u00e9lta", "ERROR", "<*>", "warn"]
 
 @cache
 def log() -> list[Record]:
-    """Both partitions: two tenants, many patterns, some of which are forgotten; late lines, a gap, one that is behind."""
+    """Both partitions: two tenants, many patterns, some soon forgotten; late lines, a gap, one that is behind."""
     rng, records = random.Random(7), list[Record]()
     for step in range(STEPS):
         at_ms = START_MS + LIMITS.step_ms * (step + (9 if step > 60 else 0))
@@ -131,7 +131,7 @@ def test_what_was_saved_lives_on_its_own() -> None:
 
 
 def test_another_reader_makes_nothing_new() -> None:
-    """One that starts anew tells each line once more: of those that are known, nothing is born, and none counts twice."""
+    """One that starts anew tells each line once more: nothing is born of those that are known, none counts twice."""
     roomy = MiningLimits(idle_s=300)
     totals = []
     for points in (frozenset[int](), frozenset({90, 150, 222})):
@@ -173,3 +173,17 @@ def test_bytes_of_every_kind_come_back() -> None:
     resume(mine, reader_too=False)
     assert saved(mine) == before
     assert len(mine.miner.tree.patterns) > 5
+
+
+def test_patterns_of_many_names_are_found_again() -> None:
+    mine = Mine()
+    users = [f"{a}{b}" for a in "klmnop" for b in "qrstu"]
+    said = [(START_MS, f"user {name} logged in") for name in users]
+    mine.take([control(START_MS), lines({"app": "shop"}, *said), control(START_MS + 15_000)])
+    births = mine.miner.counts["births"]
+    assert 1 < births < len(users)
+    miner = Miner(Numbers(TOPICS.metrics, 1, MiningLimits()), 1, MiningLimits())
+    mine.miner = load_miner(save_miner(mine.miner), miner)
+    mine.take([lines({"app": "shop"}, (START_MS + 11_000, "user zz logged in")), control(START_MS + 25_000)])
+    assert mine.miner.counts["births"] == births
+    assert mine.miner.counts["lines_unmined"] == 0
