@@ -79,8 +79,7 @@ def save_miner(miner: Miner) -> bytes:
     """All that a replay needs of what all partitions said."""
     scopes, numbers, texts = Scopes(), miner.numbers, list[bytes]()
     patterns = [
-        [one.number, scopes.number(one.scope), len(one.words), one.name, one.lines, one.born, one.seen, one.surprise,
-         one.any_second]
+        [one.number, scopes.number(one.scope), len(one.words), one.name, one.lines, one.born, one.seen, one.surprise]
         for one in miner.tree
     ]  # fmt: skip
     words = list(chain.from_iterable(chain(one.gaps, one.words) for one in miner.tree))

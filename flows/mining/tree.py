@@ -10,6 +10,7 @@ lines rightly than drain3 (docs/logs.md).
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from zlib import crc32
@@ -20,17 +21,17 @@ from flows.mining.scope import Scope
 SIMILAR = 0.7
 """Share of words that must be the same; from .65 to .75 hardly a line of Loghub is grouped otherwise."""
 LEADING = 2
-"""Words from the front that must be the same, as long as there are not too many of the second."""
-MAX_SECONDS = 15
-"""So many second words lead to patterns of their own, as many as in Loki's Drain: what comes then are names of users,
-or of what else there is no end, and such lines are compared whatever their second word is."""
+"""Words from the front that must be the same, as long as there are not too many."""
+MAX_WORDS = 100, 15
+"""So many words in the first place, and in the second behind each of these, lead to patterns of their own, as many as
+in the paper and as in Loki's Drain. What comes then are names of users, or of what else there is no end: a wildcard."""
 MAX_BRANCH = 100
 """Patterns that are compared with a line; where there are more, the most similar takes it in, however different."""
 MAX_NAME = 200
 """Characters of a pattern's name; of a longer one the check sum of its text is told too, so that names differ."""
 SHOWN = "<*>"
 EMPTY = "(empty)"
-_WORD = re.compile(rb"\x01|[A-Za-z0-9_.@\-\x80-\xff]*[A-Za-z0-9_@\x80-\xff]")
+_WORD = re.compile(rb"\x01|[A-Za-z0-9_.@\-\x80-\xff]+")
 _MASKED = bytes([WILDCARD])
 _Key = tuple[Scope, tuple[bytes, ...], tuple[bytes, ...]]
 
@@ -52,23 +53,16 @@ class Pattern:
     """step of its last line"""
     surprise: float = 0.0
     """−log10 of the chance of its birth"""
-    any_second: bool = False
-    """whether it is compared with lines whatever their second word is"""
 
     @property
     def key(self) -> _Key:
         """Patterns with the same are compared."""
-        return _key(self.scope, self.gaps, self.words, self.any_second)
-
-    @property
-    def first(self) -> _Key:
-        """Patterns with the same differ at most in the second of the words that lead to them."""
-        return _key(self.scope, self.gaps, self.words, any_second=True)
+        return _key(self.scope, self.gaps, self.words[:LEADING])
 
     @property
     def text(self) -> str:
         """What its lines have in common, as of now."""
-        return shown(b"".join(map(bytes.__add__, self.gaps, (*self.words, b""))))
+        return shown(_joined(self.gaps, self.words))
 
 
 class Tree:
@@ -78,32 +72,40 @@ class Tree:
         self.patterns: dict[int, Pattern] = {}
         self.next_number = 0
         self._branches: dict[_Key, list[Pattern]] = {}
-        self._seconds: dict[_Key, set[bytes]] = {}
-        """second words that lead to patterns of their own"""
+        self._leading: dict[_Key, Counter[bytes]] = {}
+        """words that lead on from those before them, with how many branches they lead to"""
         self._names: set[tuple[Scope, str]] = set()
 
     def learn(self, scope: Scope, text: bytes, step: int) -> tuple[Pattern, bool]:
         """The pattern of a masked line, and whether it was born of it."""
         words, gaps = split_words(text)
-        any_second = self._is_one_of_many(scope, gaps, words)
-        branch = self._branches.get(_key(scope, gaps, words, any_second), [])
-        found = _most_similar(branch, words)
+        self._mask_names(scope, gaps, words)
+        found = _most_similar(self._branches.get(_key(scope, gaps, words[:LEADING]), []), words)
         if found is None:
-            name = self._name(scope, text)
-            pattern = Pattern(self.next_number, scope, gaps, words, name, 0, step, step, any_second=any_second)
+            name = self._name(scope, _joined(gaps, words))
+            pattern = Pattern(self.next_number, scope, gaps, words, name, 0, step, step)
             self.next_number += 1
             self.add(pattern)
             return pattern, True
         found.words = [its if ours == its else _MASKED for ours, its in zip(words, found.words, strict=True)]
         return found, False
 
+    def _mask_names(self, scope: Scope, gaps: Sequence[bytes], words: list[bytes]) -> None:
+        """Put a wildcard in the place of a leading word that is one of too many."""
+        for place, most in enumerate(MAX_WORDS[: len(words)]):
+            known = self._leading.get(_key(scope, gaps, words[:place]), Counter())
+            if len(known) >= most and words[place] not in known:
+                words[place] = _MASKED
+
     def add(self, pattern: Pattern) -> None:
         """Take in a pattern, as one of a snapshot."""
         self.patterns[pattern.number] = pattern
-        self._branches.setdefault(pattern.key, []).append(pattern)
-        if len(pattern.words) >= LEADING and not pattern.any_second:
-            self._seconds.setdefault(pattern.first, set()).add(pattern.words[1])
         self._names.add((pattern.scope, pattern.name))
+        branch = self._branches.setdefault(pattern.key, [])
+        branch.append(pattern)
+        if len(branch) == 1:
+            for before, word in _leading(pattern):
+                self._leading.setdefault(before, Counter())[word] += 1
 
     def forget(self, number: int) -> None:
         """Let a pattern go; its next line is a birth."""
@@ -113,19 +115,16 @@ class Tree:
         branch.remove(pattern)
         if not branch:
             del self._branches[pattern.key]
-            self._forget_second(pattern)
+            for before, word in _leading(pattern):
+                self._forget_leading(before, word)
 
-    def _forget_second(self, pattern: Pattern) -> None:
-        seconds = self._seconds.get(pattern.first, set())
-        if not pattern.any_second:
-            seconds.discard(pattern.words[1] if len(pattern.words) >= LEADING else b"")
-        if not seconds:
-            self._seconds.pop(pattern.first, None)
-
-    def _is_one_of_many(self, scope: Scope, gaps: Sequence[bytes], words: Sequence[bytes]) -> bool:
-        """Whether too many second words are known behind the first one of a line, and its own is not among them."""
-        seconds = self._seconds.get(_key(scope, gaps, words, any_second=True), set())
-        return len(seconds) >= MAX_SECONDS and words[1] not in seconds
+    def _forget_leading(self, before: _Key, word: bytes) -> None:
+        known = self._leading[before]
+        known[word] -= 1
+        if not known[word]:
+            del known[word]
+        if not known:
+            del self._leading[before]
 
     def _name(self, scope: Scope, text: bytes) -> str:
         """One that no other pattern of the scope has: two may read alike, as where a line itself says ``<*>``."""
@@ -152,17 +151,31 @@ def _most_similar(branch: list[Pattern], words: list[bytes]) -> Pattern | None:
     return best if most >= SIMILAR * len(words) or len(branch) >= MAX_BRANCH else None
 
 
-def _key(scope: Scope, gaps: Iterable[bytes], words: Sequence[bytes], any_second: bool) -> _Key:
-    return scope, tuple(map(bytes.strip, gaps)), tuple(words[: 1 if any_second else LEADING])
+def _key(scope: Scope, gaps: Iterable[bytes], leading: Iterable[bytes]) -> _Key:
+    return scope, tuple(map(bytes.strip, gaps)), tuple(leading)
+
+
+def _leading(pattern: Pattern) -> Iterator[tuple[_Key, bytes]]:
+    """The words that lead to a pattern, each with what stands before it; wildcards are none of many."""
+    scope, gaps, words = pattern.key
+    for place, word in enumerate(words):
+        if word != _MASKED:
+            yield (scope, gaps, words[:place]), word
+
+
+def _joined(gaps: Iterable[bytes], words: Iterable[bytes]) -> bytes:
+    return b"".join(map(bytes.__add__, gaps, (*words, b"")))
 
 
 def split_words(text: bytes) -> tuple[list[bytes], tuple[bytes, ...]]:
-    """Words of a masked line, and what stands around them."""
+    """Words of a masked line, and what stands around them, dots at their ends too."""
     words, gaps, at = list[bytes](), list[bytes](), 0
     for found in _WORD.finditer(text):
-        words.append(found.group())
-        gaps.append(text[at : found.start()])
-        at = found.end()
+        word = found.group().rstrip(b".-")
+        if word:
+            words.append(word)
+            gaps.append(text[at : found.start()])
+            at = found.start() + len(word)
     return words, (*gaps, text[at:])
 
 

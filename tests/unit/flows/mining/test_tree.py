@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from flows.mining.levels import Level
 from flows.mining.scope import Scope, Service
-from flows.mining.tree import MAX_BRANCH, MAX_NAME, MAX_SECONDS, Pattern, Tree, shown, split_words
+from flows.mining.tree import MAX_BRANCH, MAX_NAME, MAX_WORDS, Pattern, Tree, shown, split_words
 
 SHOP = Scope(Service("t", (("service_name", "shop"),)), Level.INFO)
 MAIL = Scope(Service("t", (("service_name", "mail"),)), Level.INFO)
@@ -57,18 +57,41 @@ def test_scopes_have_nothing_in_common() -> None:
     assert learn(tree, "it is *", scope=SHOP._replace(level=Level.ERROR)) == [2]
 
 
-def test_names_in_the_second_place_become_a_wildcard_when_there_are_too_many() -> None:
-    """Each of the first has a pattern of its own, all others share one."""
+NAMES = [f"{letter}{other}" for letter in "abcdefghijklm" for other in "nopqrstuvwxyz"]
+
+
+@pytest.mark.parametrize(
+    ("form", "most", "shared"),
+    [
+        ("user {} logged in", MAX_WORDS[1], "user <*> logged in"),
+        ("user {}", MAX_WORDS[1], "user <*>"),
+        ("{} logged in", MAX_WORDS[0], "<*> logged in"),
+        ("{}", MAX_WORDS[0], "<*>"),
+    ],
+)
+def test_names_among_the_first_words_become_a_wildcard_when_there_are_too_many(
+    form: str, most: int, shared: str
+) -> None:
+    """Each of the first has a pattern of its own, all others share one, numbers too."""
     tree = Tree()
-    names = [f"{letter}{other}" for letter in "abcdef" for other in "uvwxyz"]
-    numbers = learn(tree, *(f"user {name} logged in" for name in names))
-    assert numbers == [*range(MAX_SECONDS), *[MAX_SECONDS] * (len(names) - MAX_SECONDS)]
-    assert tree.patterns[MAX_SECONDS].text == "user <*> logged in"
-    assert learn(tree, "user au logged in") == [0], "one of the first"
-    assert learn(tree, "role au logged in") == [MAX_SECONDS + 1], "another first word"
-    for number in range(MAX_SECONDS):
-        tree.forget(number)
-    assert learn(tree, "user nobody logged in") == [MAX_SECONDS + 2], "there is room again"
+    numbers = learn(tree, *(form.format(name) for name in NAMES), form.format("*"))
+    assert numbers == [*range(most), *[most] * (len(NAMES) + 1 - most)]
+    assert tree.patterns[most].name == tree.patterns[most].text == shared
+    assert learn(tree, form.format(NAMES[0])) == [0], "one of the first"
+    assert learn(tree, form.format("x") + " and more") == [most + 1], "lines of another form"
+    tree.forget(0)
+    assert learn(tree, form.format("nobody")) == [most + 2], "there is room again"
+
+
+def test_words_are_counted_as_long_as_a_pattern_has_them() -> None:
+    tree = Tree()
+    learn(tree, "a b x y", "a c x y", "a b 1 2")
+    tree.forget(0)
+    assert learn(tree, *(f"{name} b x y" for name in NAMES[: MAX_WORDS[0] - 1])) == [*range(3, MAX_WORDS[0] + 2)]
+    assert tree.learn(SHOP, b"z b x y", 0)[0].text == "<*> b x y", "a is still one of them"
+    tree.forget(1)
+    tree.forget(2)
+    assert tree.learn(SHOP, b"zz b x y", 0)[0].text == "zz b x y"
 
 
 def test_the_most_similar_takes_a_line_and_of_equals_the_oldest() -> None:

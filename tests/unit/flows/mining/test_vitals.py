@@ -120,7 +120,7 @@ def test_patterns_are_shown_by_their_lines_as_they_read_now() -> None:
 
 def test_so_many_patterns_are_shown() -> None:
     mine = Mine()
-    names = [f"{a}{b}{c}" for a in "abcdefghijk" for b in "lmnopqrstu" for c in "vwxyzABCDE"]
+    names = [f"{a}{b} {c}" for a in "abcdefghij" for b in "lmnopqrst" for c in "vwxyzABCDEFGHI"]
     mine.take([control(START_MS), lines({"app": "shop"}, *((START_MS + 6000, f"it {name}") for name in names[:9]),
                                         *((START_MS + 6000, f"{name} it") for name in names)),
                control(START_MS + 20_000)])  # fmt: skip
