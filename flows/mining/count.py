@@ -26,7 +26,8 @@ GAP_MS = 30_000
 TELL_EVERY_MS = 30_000
 DROPPED = "dropped_"
 MAX_OPEN = 512
-"""Steps that are counted at the same time; only before the first control record there may be so many."""
+"""Steps that are counted at the same time, the earliest of those that are met: only before log time is known, or where
+a sender's clock is wrong, there may be so many."""
 
 
 @dataclass(slots=True)
@@ -73,6 +74,8 @@ class Counting:
         self.next_step: int | None = None
         """the first that is not over; None before the first control record"""
         self.open: dict[int, StepCounts] = {}
+        self.unseen = (0, 0)
+        """the last gap of log time: the first step that lies in it, whole or in part, and the one behind the last"""
         self.new: list[NewLine] = []
         self.counts: Counter[str] = Counter()
         self._dead_letters = dead_letters
@@ -97,49 +100,65 @@ class Counting:
         self.counts["lines"] += len(lines.masked)
         self.counts["bytes"] += int(lines.sizes.sum())
         steps = lines.times_ms // self._step_ms
-        for step, n in zip(*map(np.ndarray.tolist, np.unique(steps, return_counts=True)), strict=True):
-            reason = self._refusal(step)
-            if reason:
-                self.counts[f"{DROPPED}{reason}"] += n
-            else:
-                _add(self.open.setdefault(step, StepCounts()), lines, np.flatnonzero(steps == step))
+        distinct, n = np.unique(steps, return_counts=True)
+        late = 0 if self.next_step is None else int(np.searchsorted(distinct, self.next_step))
+        self.counts[f"{DROPPED}late"] += int(n[:late].sum())
+        for at, step in enumerate(distinct[late:].tolist(), late):
+            if step not in self.open and not self._has_room(step):  # nor is there for those that are later still
+                self.counts[f"{DROPPED}no_room"] += int(n[at:].sum())
+                break
+            _add(self.open.setdefault(step, StepCounts()), lines, np.flatnonzero(steps == step))
 
-    def _refusal(self, step: int) -> str:
-        """Why lines of a step are not counted; empty if they are."""
-        if self.next_step is not None and step < self.next_step:
-            return "late"
-        if self.log_ms and step * self._step_ms > self.log_ms + self.limits.too_new_ms:
-            return "too_new"
-        return "unwitnessed" if step not in self.open and len(self.open) >= MAX_OPEN else ""
+    def _has_room(self, step: int) -> bool:
+        """Whether another step can be counted, if need be in the place of the latest."""
+        if len(self.open) < MAX_OPEN:
+            return True
+        latest = max(self.open)
+        if step < latest:
+            self._drop([latest], "no_room")
+        return step < latest
+
+    def _drop(self, steps: Iterable[int], reason: str) -> None:
+        """Count no more what was counted in these steps."""
+        for step in steps:
+            self.counts[f"{DROPPED}{reason}"] += _lines_of(self.open.pop(step))
 
     def _tick(self, time_ms: int) -> Iterable[Said]:
         """The steps that are over by now, if any, and now and then that there is life."""
-        before_ms, self.log_ms = self.log_ms, max(self.log_ms, time_ms)
+        if self.log_ms and time_ms - self.log_ms >= GAP_MS:
+            self._see_gap(time_ms)
+        self.log_ms = max(self.log_ms, time_ms)
+        latest = (self.log_ms + self.limits.too_new_ms) // self._step_ms
+        self._drop([step for step in self.open if step > latest], "too_new")
         if self.log_ms - self.told_ms >= TELL_EVERY_MS:
             self.told_ms = self.log_ms
             drops = {name.removeprefix(DROPPED): n for name, n in self.counts.items() if n and name.startswith(DROPPED)}
             yield LogsTelling(self.log_ms, self.counts["lines"], self.counts["bytes"], drops)
-        yield from self._over(before_ms)
+        yield from self._over()
 
-    def _over(self, before_ms: int) -> Iterable[LogPart]:
+    def _see_gap(self, time_ms: int) -> None:
+        """Remember which steps a gap before this time leaves unseen; some of them will be over later."""
+        begin, (before, behind) = self.log_ms // self._step_ms, self.unseen
+        self.unseen = (before if begin <= behind else begin), time_ms // self._step_ms + 1
+
+    def _over(self) -> Iterable[LogPart]:
         until = (self.log_ms - self.limits.grace_ms) // self._step_ms
         since = self.next_step
-        if since is None:  # older lines than the first step that is seen whole were met by chance
-            early = [step for step in self.open if step < until]
-            self.counts["dropped_late"] += sum(_lines_of(self.open.pop(step)) for step in early)
-            since = until
-        elif until <= since:
+        if since is not None and until <= since:
             return
         self.next_step = until
-        seen = {*range(since, min(until, self._unseen_from(before_ms))), *(step for step in self.open if step < until)}
-        told = tuple((step, self.open.pop(step, StepCounts())) for step in sorted(seen))
+        if since is None:  # older lines than the first step that is seen whole were met by chance
+            self._drop([step for step in self.open if step < until], "late")
+            since = until
+        told = tuple((step, self.open.pop(step, StepCounts())) for step in sorted(self._seen(since, until)))
         new, self.new = tuple(self.new), []
         yield LogPart(since, until, told, new)
 
-    def _unseen_from(self, before_ms: int) -> int:
-        """The first step that lies in a gap of log time, whole or in part; all up to now do."""
-        gap = before_ms and self.log_ms - before_ms >= GAP_MS
-        return (before_ms if gap else self.log_ms) // self._step_ms
+    def _seen(self, since: int, until: int) -> set[int]:
+        """Steps of these that were witnessed, and those in a gap, however long, that have lines all the same."""
+        begin, behind = self.unseen
+        witnessed = {*range(since, min(begin, until)), *range(max(behind, since), until)}
+        return witnessed | {step for step in self.open if since <= step < until}
 
 
 def _add(counts: StepCounts, lines: Lines, at: np.ndarray) -> None:

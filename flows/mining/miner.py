@@ -50,7 +50,8 @@ class Miner:
                 else:
                     self.waiting.setdefault(step, {})[partition] = counts
             if part.new:
-                at = self.texts.setdefault(max(part.since, self.next_step), {})
+                first = part.steps[0][0] if part.steps else part.until  # what came behind a gap was not born before it
+                at = self.texts.setdefault(max(first, self.next_step), {})
                 at[partition] = at.get(partition, ()) + part.new
         return [record for step in self._ready() for record in self._mine(step)]
 

@@ -20,6 +20,7 @@ class Regrid:
         one.counts[f"{DROPPED}regrid"] += sum(n for counts in one.open.values() for n, _ in counts.scopes.values())
         one.open.clear()
         one.next_step = None if one.next_step is None else self._after(one.next_step)
+        one.unseen = self._at(one.unseen[0]), self._after(one.unseen[1])
 
     def miner(self, one: Miner) -> None:
         """Put the miner on the new grid."""

@@ -54,7 +54,7 @@ def save_counting(counting: Counting) -> bytes:
     scopes = Scopes()
     header = {
         "step_ms": counting.limits.step_ms, "log_ms": counting.log_ms, "next_step": counting.next_step,
-        "counts": counting.counts,
+        "counts": counting.counts, "unseen": counting.unseen,
         "open": [_save_step(step, counts, scopes) for step, counts in counting.open.items()],
         "told_ms": counting.told_ms, "new": _save_new(counting.new, scopes), "scopes": scopes.flat(),
     }  # fmt: skip
@@ -66,7 +66,7 @@ def load_counting(raw: bytes, counting: Counting) -> Counting:
     saved = unpack(raw)
     scopes = Scopes(saved.header["scopes"])
     counting.log_ms, counting.next_step = saved.header["log_ms"], saved.header["next_step"]
-    counting.told_ms = saved.header["told_ms"]
+    counting.told_ms, counting.unseen = saved.header["told_ms"], (*saved.header["unseen"],)
     counting.counts.update(saved.header["counts"])
     counting.open.update(_load_step(one, scopes) for one in saved.header["open"])
     counting.new.extend(_load_new(saved.header["new"], saved.blobs, scopes))

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from connectors.messages import MAX_TIME_MS, ControlRecord, OutRecord
 from connectors.status import LogsStatus, logs_key
 from flows.chunks import Poison
-from flows.mining.count import GAP_MS, MAX_OPEN, TELL_EVERY_MS, Counting, LogPart, LogsTelling, Said
+from flows.mining.count import GAP_MS, MAX_OPEN, TELL_EVERY_MS, Counting, LogPart, LogsTelling, Said, StepCounts
 from flows.mining.levels import Level
 from flows.mining.limits import MiningLimits
 from flows.mining.lines import Lines, LogChunk, NewLine
+from flows.mining.saved import save_counting
 from flows.mining.scope import Scope, Service
 from tests.logs import control
 from tests.streams import TOPICS
@@ -86,21 +91,32 @@ def test_late_lines_are_counted_as_such_and_what_is_new_in_them_is_told() -> Non
     assert one.counts["bytes"] == 20
 
 
-def test_lines_of_the_future_are_not_counted() -> None:
-    one, _ = counting(met((at(7), 1, SHOP), (at(6), 1, SHOP)))
+def test_lines_too_far_ahead_are_not_counted_once_log_time_says_so() -> None:
+    one, _ = counting(met((at(8), 1, SHOP), (at(6), 1, SHOP), (at(6), 1, SHOP)), time(at(0.1, GRACE_MS)))
     assert one.counts["dropped_too_new"] == 1
     assert list(one.open) == [FIRST + 6]
 
 
-def test_before_the_first_control_record_so_many_steps_are_counted() -> None:
-    """Those that are over by then were met by chance."""
+def test_lines_that_come_before_the_time_after_a_pause_are_counted() -> None:
+    """Ingest was away for an hour: its first lines may stand before its first control record."""
+    one, said = counting(met((at(360), 1, SHOP)), time(at(360, 900)), time(at(361, GRACE_MS)))
+    assert one.counts["dropped_too_new"] == 0
+    assert [(step, counts.lines) for part in said for step, counts in part.steps] == [(FIRST + 360, {1: 1})]  # type: ignore[union-attr]
+
+
+def test_the_earliest_steps_are_counted_whatever_comes_first() -> None:
+    """Those that are over by the first control record were met by chance."""
     one = Counting(TOPICS.dead_letter, LIMITS)
-    said = one.take([met(*((at(step), 1, SHOP) for step in range(MAX_OPEN + 5)))])
-    assert (said, len(one.open), one.counts["dropped_unwitnessed"]) == ([], MAX_OPEN, 5)
+    for step in range(MAX_OPEN + 4, -1, -1):
+        assert one.take([met((at(step), 1, SHOP))]) == []
+    assert sorted(one.open) == [*range(FIRST, FIRST + MAX_OPEN)]
+    assert one.take([met((at(MAX_OPEN), 1, SHOP), (at(MAX_OPEN - 1), 1, SHOP))]) == []
+    assert (one.counts["dropped_no_room"], one.open[FIRST + MAX_OPEN - 1].lines) == (6, {1: 2})
     (part,) = parts(one.take([time(at(3, GRACE_MS))]))
     assert (part.since, part.until, part.steps) == (FIRST + 3, FIRST + 3, ())  # type: ignore[union-attr]
     assert one.counts["dropped_late"] == 3
-    assert min(one.open) == FIRST + 3
+    ahead_ms = at(3, GRACE_MS) + LIMITS.too_new_ms
+    assert sorted(one.open) == [*range(FIRST + 3, ahead_ms // STEP_MS + 1)]
 
 
 def test_a_gap_of_log_time_tells_only_of_steps_with_lines() -> None:
@@ -111,9 +127,16 @@ def test_a_gap_of_log_time_tells_only_of_steps_with_lines() -> None:
     assert isinstance(part, LogPart)
     assert (part.since, part.until) == (FIRST + 1, FIRST + 9)
     assert [step for step, _ in part.steps] == [FIRST + 2]
-    (after,) = parts(one.take([time(at(10, GRACE_MS)), time(at(11, GRACE_MS))]))[1:]
-    assert isinstance(after, LogPart)
-    assert [step for step, _ in after.steps] == [FIRST + 10]
+    after = [part for part in one.take([time(at(step, GRACE_MS)) for step in (10, 11)]) if isinstance(part, LogPart)]
+    assert [part.steps for part in after] == [(), ((FIRST + 10, StepCounts()),)], "the ninth began in the gap"
+
+
+def test_a_second_gap_right_behind_one_is_one_with_it() -> None:
+    one, _ = counting(time(at(1, GRACE_MS)), time(at(9, GRACE_MS)), time(at(15)))
+    parts_ = [
+        part for part in one.take([time(at(step, GRACE_MS)) for step in (15, 16, 17)]) if isinstance(part, LogPart)
+    ]
+    assert [step for part in parts_ for step, _ in part.steps] == [FIRST + 16]
 
 
 def test_a_leap_of_log_time_costs_nothing() -> None:
@@ -168,4 +191,75 @@ def test_times_from_everywhere_cost_no_more_than_others(known: bool, monkeypatch
     monkeypatch.setattr("flows.mining.count.np.flatnonzero", counted)
     one.take([met(*((STEP_MS * step, 1, SHOP) for step in range(3000)))])
     assert looks <= MAX_OPEN
-    assert sum(one.counts[f"dropped_{why}"] for why in ("late", "too_new", "unwitnessed")) + looks == 3000
+    assert sum(one.counts[f"dropped_{why}"] for why in ("late", "too_new", "no_room")) + looks == 3000
+
+
+def test_lines_of_the_far_future_keep_no_place_once_there_is_log_time() -> None:
+    """Those of a sender whose clock is wrong, met before the first control record: they would never be over."""
+    one = Counting(TOPICS.dead_letter, LIMITS)
+    one.take([met(*((at(10_000 + step), 1, SHOP) for step in range(MAX_OPEN)))])
+    assert len(one.open) == MAX_OPEN
+    one.take([time(at(0, GRACE_MS)), met((at(0), 1, SHOP))])
+    assert list(one.open) == [FIRST]
+    assert one.counts["dropped_too_new"] == MAX_OPEN
+    assert one.counts["dropped_no_room"] == 0
+
+
+def test_all_that_is_met_is_counted_or_dropped() -> None:
+    """Whatever their times are, and none twice."""
+    rng = random.Random(0)
+    one, counted, n = Counting(TOPICS.dead_letter, LIMITS), 0, 0
+    for second in range(-100, 1000):
+        times = [at(0) + 1000 * (second + rng.randrange(-90, 90)) for _ in range(rng.randrange(4))]
+        said = one.take(
+            [met(*((time_ms, 1, SHOP) for time_ms in times)), *([time(at(0) + 1000 * second)] * (second >= 0))]
+        )
+        counted += sum(sum(counts.lines.values()) for part in parts(said) for _, counts in part.steps)  # type: ignore[union-attr]
+        n += len(times)
+    waiting = sum(sum(counts.lines.values()) for counts in one.open.values())
+    dropped = {name: lines for name, lines in one.counts.items() if name.startswith("dropped_")}
+    assert counted + waiting + sum(dropped.values()) == one.counts["lines"] == n
+    assert min(counted, dropped["dropped_late"], dropped["dropped_too_new"]) > 0
+
+
+@settings(deadline=None, derandomize=True, max_examples=30)
+@given(st.lists(st.integers(1, 12), max_size=60), st.integers(0, 3))
+def test_however_its_input_is_cut_it_says_the_same(cuts: list[int], seed: int) -> None:
+    """Chunks in batches of any number, and lines in chunks of any number."""
+    rng = random.Random(seed)
+    cut, whole = Counting(TOPICS.dead_letter, LIMITS), Counting(TOPICS.dead_letter, LIMITS)
+    chunks = list[list[tuple[int, int, Scope]] | int]()
+    for second in range(0, 200, 5):
+        scopes = rng.choices([SHOP, MAIL], k=4)
+        chunks.append([(at(0) + 1000 * (second + rng.randrange(-20, 20)), rng.randrange(5), one) for one in scopes])
+        chunks.append(at(0) + 1000 * (second + (60 if second > 100 else 0)))
+    expected = whole.take(time(one) if isinstance(one, int) else met(*one) for one in chunks)
+    pieces = [
+        time(one) if isinstance(one, int) else met(line)
+        for one in chunks
+        for line in ([one] if isinstance(one, int) else one)
+    ]
+    said = list[Said]()
+    for cut_at in [*cuts, len(pieces)]:
+        said += cut.take(pieces[:cut_at])
+        del pieces[:cut_at]
+    assert said == expected
+    assert save_counting(cut) == save_counting(whole)
+
+
+def test_a_year_without_log_time_costs_no_more_than_a_minute() -> None:
+    """The steps in between were witnessed by nobody: none of them is looked at."""
+    one, _ = counting(met((at(0), 1, SHOP)), time(at(1, GRACE_MS)), met((at(2), 1, SHOP)))
+    looked = 0
+
+    class Open(dict[int, StepCounts]):
+        def __contains__(self, step: object) -> bool:
+            nonlocal looked
+            looked += 1
+            return super().__contains__(step)
+
+    one.open = Open(one.open)
+    (part,) = parts(one.take([time(at(3_000_000))]))
+    assert isinstance(part, LogPart)
+    assert [step for step, _ in part.steps] == [FIRST + 2]
+    assert looked < 100
