@@ -10,7 +10,7 @@ from flows.mining.levels import KEYS, SPELLINGS, Level
 
 WILDCARD = b"\x01"
 WORD = rb"A-Za-z0-9_.\-@\x80-\xff"
-SCANNED, LONG, HEXADECIMAL, LEVEL_WORDS, SOFT_GAP = 4096, 64, 8, 16, 2
+SCANNED, MASKED, LONG, HEXADECIMAL, LEVEL_WORDS, SOFT_GAP = 65_536, 4096, 64, 8, 16, 2
 TOKEN = re.compile(rb"(?<![%b/])/(?=[%b])[%b/]+|(?<![%b])[%b]+" % ((WORD,) * 5), re.DOTALL)
 EMPTY_PAIR = re.compile(rb"""(?<=\()(?=\))|(?<=\[)(?=\])|(?<=\{)(?=\})|(?<=")(?=")""")
 DATE = re.compile(rb"[A-Z][A-Za-z]{2}")
@@ -36,7 +36,7 @@ def mask(line: bytes) -> tuple[bytes, Level]:
         naive.words.append(None if masked else word)
         at = start + len(word)
     naive.pieces += _of_gap(text[at:])
-    return _joined(naive.pieces), _level(naive.words)
+    return _joined(naive.pieces)[:MASKED], _level(naive.words)
 
 
 def _tokens(text: bytes) -> Iterator[tuple[int, bytes]]:

@@ -20,8 +20,10 @@ from flows.mining.levels import KEY, level_of, packed
 
 WILDCARD = 0x01
 """Stands in masked lines for what was masked; control characters of a line become blanks."""
-MAX_SCANNED = 4096
-"""Bytes of a line that are looked at, and kept of a masked one."""
+MAX_SCANNED = 65_536
+"""Bytes of a line that are looked at."""
+MAX_MASKED = 4096
+"""Bytes of a masked line that are kept: a cut of what came would lie elsewhere with numbers of other lengths."""
 MAX_WORD = 64
 """Longer words are tokens, keys or encoded data."""
 HEX_WORD = 8
@@ -171,7 +173,8 @@ def mask_line(buf, pos, end, out, state, classes):  # type: ignore[no-untyped-de
     """Write the masked line of ``buf[pos:end]`` to ``out`` from ``state[AT_OUT]`` on, which has ``ROOM``."""
     state[GAP] = state[MASKED] = state[WORDS] = state[NAMED] = state[ANNOUNCED] = 0
     end = min(end, pos + MAX_SCANNED)
-    before, at = np.int64(OTHER), state[AT_OUT]
+    start = state[AT_OUT]
+    before, at = np.int64(OTHER), start
     while pos < end:
         byte = read_byte(buf, pos)
         bits = np.int64(classes[byte])
@@ -189,7 +192,7 @@ def mask_line(buf, pos, end, out, state, classes):  # type: ignore[no-untyped-de
             state[GAP], state[AT_OUT] = at - state[AT_OUT], at
             _put_wildcard(out, state, classes)
             at = state[AT_OUT]
-    state[AT_OUT] = at
+    state[AT_OUT] = min(at, start + MAX_MASKED)
 
 
 @kernel
