@@ -5,7 +5,8 @@ universal encoding", 1981): half a step more with one, and one step more. Steps 
 the first to one for the latest: every service has many births when it is met, and fewer and fewer then, so what was
 long ago says little. One that was calm ever since can be believed to be so for half of the time that it was watched.
 
-Births within ``BURST_MS`` are one event: a fault speaks many lines.
+Births with at most ``BURST_MS`` between them are one event, for a fault speaks many lines; but no longer than
+``MAX_BURST_MS``, or a service that has new patterns all the time would have had one event.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import math
 from dataclasses import dataclass
 
 BURST_MS = 60_000
+MAX_BURST_MS = 600_000
 
 
 @dataclass(slots=True)
@@ -29,11 +31,14 @@ class Novelty:
     surprise: float = 0.0
     """of that event"""
     births: int = 0
+    began: int = 0
+    """the step in which that event began"""
 
     def born(self, step: int, step_ms: int) -> float:
         """Learn of a birth: −log10 of the chance that a step like this one has any."""
-        if self.event is None or (step - self.event) * step_ms > BURST_MS:
-            self.surprise = self.surprise_at(step)
+        goes_on = self.event is not None and (step - self.event) * step_ms <= BURST_MS
+        if not goes_on or (step - self.began) * step_ms > MAX_BURST_MS:
+            self.surprise, self.began = self.surprise_at(step), step
             self.weighed += step - self.first
         self.event = step
         self.births += 1

@@ -46,6 +46,7 @@ class Regrid:
         for novelty in numbers.novelties.values():
             novelty.first, novelty.weighed = self._at(novelty.first), self._at(novelty.weighed)
             novelty.event = None if novelty.event is None else self._at(novelty.event)
+            novelty.began = self._at(novelty.began)
         # as if nothing had been told in the step before: so it is told once more how each counter stood
         numbers.told = {key: (self._at(step) - 1, value) for key, (step, value) in numbers.told.items()}
 

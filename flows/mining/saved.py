@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple
 from itertools import chain, islice
 from typing import Any
 
@@ -97,10 +98,7 @@ def save_miner(miner: Miner) -> bytes:
         "counts": miner.counts, "refused": miner.lines.refused,
         "next_number": miner.tree.next_number, "patterns": patterns, "waiting": waiting, "new": new,
         "totals": [[scopes.number(scope), one.lines, one.size, one.seen] for scope, one in numbers.totals.items()],
-        "novelties": [
-            [scopes.number(Scope(service, None)), one.first, one.weighed, one.event, one.surprise, one.births]
-            for service, one in numbers.novelties.items()
-        ],
+        "novelties": [[scopes.number(Scope(one, None)), *astuple(its)] for one, its in numbers.novelties.items()],
         "numbers": [[key, *told] for key, told in numbers.told.items()], "scopes": scopes.flat(),
     }  # fmt: skip
     known = miner.lines

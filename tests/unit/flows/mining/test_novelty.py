@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from flows.mining.novelty import BURST_MS, Novelty
+from flows.mining.novelty import BURST_MS, MAX_BURST_MS, Novelty
 
 STEP_MS = 10_000
 BURST = BURST_MS // STEP_MS
@@ -60,3 +60,10 @@ def test_births_of_a_minute_are_one_event() -> None:
     again = novelty.born(1001 + 2 * BURST, STEP_MS)  # a minute after the last one
     assert again < surprise
     assert novelty.births == BURST + 2
+
+
+def test_who_has_new_patterns_all_the_time_has_more_than_one_event() -> None:
+    novelty = Novelty(0)
+    surprises = [novelty.born(4000 + 5 * n, STEP_MS) for n in range(200)]
+    assert len(set(surprises)) == 200 * 5 * STEP_MS // MAX_BURST_MS
+    assert surprises[0] > 3.0 > 2.5 > surprises[-1]
