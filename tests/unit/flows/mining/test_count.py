@@ -263,3 +263,10 @@ def test_a_year_without_log_time_costs_no_more_than_a_minute() -> None:
     assert isinstance(part, LogPart)
     assert [step for step, _ in part.steps] == [FIRST + 2]
     assert looked < 100
+
+
+def test_what_lies_in_a_gap_is_told_in_its_order() -> None:
+    one, _ = counting(time(at(1, GRACE_MS)))
+    (part,) = parts(one.take([met((at(6), 1, SHOP)), met((at(3), 2, SHOP)), time(at(9, GRACE_MS))]))
+    assert isinstance(part, LogPart)
+    assert [step for step, _ in part.steps] == [FIRST + 3, FIRST + 6]

@@ -159,10 +159,22 @@ def run(one: Miner, steps: Iterable[int], step: dict[str, int]) -> None:
 
 def test_the_pattern_that_was_idle_longest_makes_room() -> None:
     one = full("a", "b", "c", limits=FEW)
-    run(one, range(3, 4 + FEW.idle_steps), {"b": 1})
-    one.take([(0, part(4 + FEW.idle_steps, {"e": 2}, new=["e"]))])
-    assert [pattern.name for pattern in one.tree] == ["b", "c", "e"]
+    one.take([(0, part(3, {"b": 1}))])
+    run(one, range(4, 5 + FEW.idle_steps), {"a": 1})
+    one.take([(0, part(5 + FEW.idle_steps, {"e": 2}, new=["e"]))])
+    assert [pattern.name for pattern in one.tree] == ["a", "b", "e"]
     assert one.counts["patterns_forgotten"] == 1
+
+
+def test_one_that_is_born_again_soon_after_it_made_room_counts_from_nothing() -> None:
+    one, idle = full("a", "b", "c", limits=FEW), FEW.idle_steps
+    run(one, range(3, idle * 6 // 10), {"b": 1, "c": 1})
+    run(one, range(idle * 6 // 10, idle + 5), {"c": 1})
+    one.take([(0, part(idle + 5, {"d": 1}, new=["d"]))])
+    run(one, range(idle + 6, idle + 70), {"c": 1})
+    said = one.take([(0, part(idle + 70, {"a": 7}, new=["a"]))])
+    assert [pattern.name for pattern in one.tree] == ["c", "d", "a"]
+    assert told(said, "log_pattern_lines_total", pattern="a") == [(idle + 69, 0), (idle + 70, 7)]
 
 
 def test_where_there_is_no_room_for_more_those_that_are_known_are_found() -> None:

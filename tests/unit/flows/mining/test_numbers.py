@@ -86,13 +86,14 @@ def test_a_counter_is_told_once_a_step_as_long_as_steps_follow_each_other() -> N
     assert told.series()["log_lines_total info"] == [(-1, 0), (0, 2), (1, 4), (2, 6)]
 
 
-def test_after_a_pause_it_is_told_as_it_stood_before() -> None:
+@pytest.mark.parametrize("pause", [3, 7])
+def test_after_a_pause_it_is_told_as_it_stood_before(pause: int) -> None:
     told = Told()
     told.met(0, "x", 2)
     told.tell(0)
-    told.met(7, "x", 1)
-    told.tell(7)
-    assert told.series()["log_lines_total info"] == [(-1, 0), (0, 2), (6, 2), (7, 3)]
+    told.met(pause, "x", 1)
+    told.tell(pause)
+    assert told.series()["log_lines_total info"] == [(-1, 0), (0, 2), (pause - 1, 2), (pause, 3)]
 
 
 @pytest.mark.parametrize("hours", [0.2, 1.5, 2.5, 5, 30])
