@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from connectors.messages import MAX_TIME_MS, ControlRecord, OutRecord
 from connectors.status import LogsStatus, logs_key
 from flows.chunks import Poison
+from flows.mining import count as count_module
 from flows.mining.count import GAP_MS, MAX_OPEN, TELL_EVERY_MS, Counting, LogPart, LogsTelling, Said, StepCounts
 from flows.mining.levels import Level
 from flows.mining.limits import MiningLimits
 from flows.mining.lines import Lines, LogChunk, NewLine
 from flows.mining.saved import save_counting
 from flows.mining.scope import Scope, Service
-from tests.logs import control
+from tests.logs import Mine, control, lines
 from tests.streams import TOPICS
 
 STEP_MS, GRACE_MS = 10_000, 5_000
@@ -270,3 +271,27 @@ def test_what_lies_in_a_gap_is_told_in_its_order() -> None:
     (part,) = parts(one.take([met((at(6), 1, SHOP)), met((at(3), 2, SHOP)), time(at(9, GRACE_MS))]))
     assert isinstance(part, LogPart)
     assert [step for step, _ in part.steps] == [FIRST + 3, FIRST + 6]
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_record_of_lines_from_everywhere_is_looked_through_once_per_step_that_counts(
+    known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """20,000 lines of one record, each in another step, from bytes to counts."""
+    n, mine, looks = 20_000, Mine(limits=LIMITS), 0
+    if known:
+        mine.take([control(at(0))])
+    add = count_module._add
+
+    def counted(*of: object) -> None:
+        nonlocal looks
+        looks += 1
+        add(*of)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(count_module, "_add", counted)
+    mine.take([lines({"app": "shop"}, *((at(step - n // 2), "it is") for step in range(n)))])
+    (one,) = mine.countings
+    assert looks == len(one.open) <= MAX_OPEN
+    assert sum(one.counts[f"dropped_{why}"] for why in ("late", "too_new", "unwitnessed")) + looks == n
+    assert mine.take([control(at(1, GRACE_MS)), control(at(2, GRACE_MS))])
+    assert len(one.open) <= LIMITS.too_new_ms // STEP_MS + 1
