@@ -31,8 +31,8 @@ class Miner:
         self.told: list[int | None] = [None] * partitions
         """up to which step each partition has told"""
         self.waiting: dict[int, dict[int, StepCounts]] = {}
-        self.texts: dict[int, dict[int, tuple[NewLine, ...]]] = {}
-        """masked lines that are learned before a step"""
+        self.texts: dict[int, dict[tuple[int, int], tuple[NewLine, ...]]] = {}
+        """masked lines that are learned before a step, by partition and by the step up to which it told of them"""
         self.next_step = 0
         self.tree = Tree()
         self.lines = KnownLines(limits.max_lines)
@@ -50,9 +50,8 @@ class Miner:
                 else:
                     self.waiting.setdefault(step, {})[partition] = counts
             if part.new:
-                first = part.steps[0][0] if part.steps else part.until  # what came behind a gap was not born before it
-                at = self.texts.setdefault(max(first, self.next_step), {})
-                at[partition] = at.get(partition, ()) + part.new
+                at = self.texts.setdefault(max(part.since, self.next_step), {})
+                at[partition, part.until] = part.new
         return [record for step in self._ready() for record in self._mine(step)]
 
     def _ready(self) -> list[int]:
@@ -67,9 +66,9 @@ class Miner:
         return ready
 
     def _mine(self, step: int) -> list[OutRecord]:
-        for _, new in sorted(self.texts.pop(step, {}).items()):
+        for (_, until), new in sorted(self.texts.pop(step, {}).items()):
             for line in new:
-                self._learn(line, step)
+                self._learn(line, step, max(step, until - 1))
         counted = self.waiting.pop(step, None)
         if counted is None:
             return []
@@ -80,8 +79,11 @@ class Miner:
         self.counts["steps"] += 1
         return self.numbers.tell(step, self.tree)
 
-    def _learn(self, new: NewLine, step: int) -> None:
-        """Find the pattern of a masked line, or have one born of it."""
+    def _learn(self, new: NewLine, step: int, told: int) -> None:
+        """Find the pattern of a masked line, or have one born of it: in the step with which it was told of.
+
+        That is a later one behind a gap of log time, of whose both ends a partition tells at once.
+        """
         if self.lines.find(new.line, step) != UNKNOWN:
             return
         pattern, born = self.tree.learn(new.scope, new.text, step)
@@ -93,7 +95,8 @@ class Miner:
             return
         self.lines.add(new.line, pattern.number, step)
         if born:
-            self.numbers.born(pattern, step)
+            pattern.born = told
+            self.numbers.born(pattern, told)
             self.counts["births"] += 1
 
     def _has_room(self, step: int) -> bool:

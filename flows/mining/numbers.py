@@ -123,7 +123,7 @@ class Numbers:
         age_ms, quiet_ms = ((step - since) * self._limits.step_ms for since in (pattern.born, pattern.seen))
         if pattern.lines and quiet_ms <= QUIET_MS:
             yield _key(PATTERN_LINES, pattern.scope, pattern.name), pattern.lines, True
-        if age_ms < NEW_MS:
+        if 0 <= age_ms < NEW_MS:
             yield _key(NOVELTY, pattern.scope, pattern.name), pattern.surprise, False
 
     def _write(self, key: tuple[str, ...]) -> Written:

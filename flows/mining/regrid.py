@@ -31,9 +31,10 @@ class Regrid:
         one.next_step = self._after(one.next_step)
         texts, one.texts = list(one.texts.values()), {}
         for told in texts:
-            for partition, new in told.items():
+            for (partition, until), new in told.items():
                 at = one.texts.setdefault(one.next_step, {})
-                at[partition] = at.get(partition, ()) + new
+                place = partition, self._after(until)
+                at[place] = at.get(place, ()) + new
         for pattern in one.tree:
             pattern.born, pattern.seen = self._at(pattern.born), self._at(pattern.seen)
         one.lines.seen = {line: self._at(step) for line, step in one.lines.seen.items()}

@@ -124,7 +124,7 @@ def load_miner(raw: bytes, miner: Miner) -> Miner:
     for step, told in header["waiting"]:
         miner.waiting[step] = {at: _load_step(one, scopes)[1] for at, one in told}
     for step, at, lines in header["new"]:
-        miner.texts.setdefault(step, {})[at] = tuple(_load_new(lines, list(_some(blobs, len(lines))), scopes))
+        miner.texts.setdefault(step, {})[at[0], at[1]] = tuple(_load_new(lines, list(_some(blobs, len(lines))), scopes))
     miner.numbers.totals.update((scopes.all[at], Total(*rest)) for at, *rest in header["totals"])
     miner.numbers.novelties.update((scopes.all[at].service, Novelty(*rest)) for at, *rest in header["novelties"])
     miner.numbers.told.update((tuple(key), (step, value)) for key, step, value in header["numbers"])

@@ -341,3 +341,26 @@ def test_a_service_that_was_idle_for_hours_goes_on_as_it_was(hours: float) -> No
                     for _, value in series} == {1}  # fmt: skip
     assert mine.miner.counts["births"] == 1
     assert mine.miner.counts["lines_unmined"] == 0
+
+
+@pytest.mark.parametrize("gap_s", [0, 40, 70, 300, 1200])
+def test_what_is_new_after_a_gap_of_log_time_is_told_of_as_news(gap_s: int) -> None:
+    """Though its lines came before the first control record after the gap: senders were waiting."""
+    mine, said, steps = Mine(), list[OutRecord](), 400
+    for step in range(steps):
+        at_ms = START_MS + 10_000 * step
+        mine.take(
+            [lines({"app": "shop"}, (at_ms, f"INFO took {step} ms")), control(at_ms + 5_000), control(at_ms + 10_000)]
+        )
+    back_ms = START_MS + 10_000 * steps + 1000 * gap_s
+    said += mine.take([lines({"app": "shop"}, (back_ms, "ERROR no such thing"))])
+    for second in range(5, 300, 5):
+        said += mine.take([control(back_ms + 1000 * second)])
+    (news,) = [
+        series for labels, series in samples(said).items()
+        if ("__name__", "log_pattern_novelty") in labels and ("pattern", "ERROR no such thing") in labels
+    ]  # fmt: skip
+    times_ms = [time_ms - back_ms for time_ms, _ in news]
+    assert min(value for _, value in news) > 2
+    assert len([time_ms for time_ms in times_ms if time_ms > 0]) >= 5
+    assert min(times_ms) > -LIMITS.step_ms
