@@ -25,6 +25,8 @@ GAP_MS = 30_000
 """Log time that passes for so long without a control record was witnessed by nobody."""
 TELL_EVERY_MS = 30_000
 DROPPED = "dropped_"
+MAX_NEW = 20_000
+"""Masked lines that wait to be told of, until the step at hand is over: they are told of again before long."""
 MAX_OPEN = 512
 """Steps that are counted at the same time, the earliest of those that are met: only before log time is known, or where
 a sender's clock is wrong, there may be so many."""
@@ -96,7 +98,9 @@ class Counting:
         return out
 
     def _count(self, lines: Lines) -> None:
-        self.new.extend(lines.new)
+        room = MAX_NEW - len(self.new)
+        self.new.extend(lines.new[:room])
+        self.counts["new_refused"] += max(0, len(lines.new) - room)
         self.counts["lines"] += len(lines.masked)
         self.counts["bytes"] += int(lines.sizes.sum())
         steps = lines.times_ms // self._step_ms

@@ -20,6 +20,8 @@ from flows.mining.tree import Pattern, Tree
 
 MAX_WAITING = 2048
 """Steps for which a partition is waited for: beyond, they are mined without it."""
+MAX_NEW = 100_000
+"""Masked lines that wait to be learned; those beyond are told of again before long."""
 SWEEPS_PER_IDLE = 4
 
 
@@ -50,9 +52,16 @@ class Miner:
                 else:
                     self.waiting.setdefault(step, {})[partition] = counts
             if part.new:
-                at = self.texts.setdefault(max(part.since, self.next_step), {})
-                at[partition, part.until] = part.new
+                self._take_new(partition, part)
         return [record for step in self._ready() for record in self._mine(step)]
+
+    def _take_new(self, partition: int, part: LogPart) -> None:
+        """Keep the new lines of a part until its step is mined, as far as there is room."""
+        room = MAX_NEW - sum(len(new) for told in self.texts.values() for new in told.values())
+        self.counts["new_refused"] += max(0, len(part.new) - room)
+        if room > 0:
+            at = self.texts.setdefault(max(part.since, self.next_step), {})
+            at[partition, part.until] = part.new[:room]
 
     def _ready(self) -> list[int]:
         """Steps that all have told of, and those for which one was waited too long."""

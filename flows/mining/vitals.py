@@ -112,6 +112,8 @@ class MiningVitals(Collector):
             "tocsin_logs_scopes_refused", "Counts of services or levels beyond the bound", counts["scopes_refused"]
         )
         yield _counter("tocsin_logs_streams_forgotten", "Times the table of streams was full", self._decoder.forgotten)
+        unheard = counts["new_refused"]
+        yield _counter("tocsin_logs_new_lines_refused", "Masked lines that were too many at once", unheard)
         cleared = sum(known.cleared for known in list(self._decoder.known.values()))
         yield _counter(
             "tocsin_logs_announcements_cleared", "Times the reader's table of masked lines was full", cleared

@@ -275,3 +275,14 @@ def test_a_record_of_lines_from_everywhere_is_looked_through_once_per_step_that_
     assert sum(one.counts[f"dropped_{why}"] for why in ("late", "too_new", "no_room")) + looks == n
     assert mine.take([control(at(1, GRACE_MS)), control(at(2, GRACE_MS))])
     assert len(one.open) <= LIMITS.too_new_ms // STEP_MS + 1
+
+
+def test_so_many_new_lines_wait_to_be_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(count_module, "MAX_NEW", 3)
+    new = tuple(NewLine(n, SHOP, b"x") for n in range(5))
+    one, said = counting(met((at(0), 1, SHOP), new=new), met((at(0), 1, SHOP), new=new), time(at(1, GRACE_MS)))
+    (part,) = said
+    assert isinstance(part, LogPart)
+    assert part.new == new[:3]
+    assert one.counts["new_refused"] == 7
+    assert one.new == []

@@ -364,3 +364,15 @@ def test_what_is_new_after_a_gap_of_log_time_is_told_of_as_news(gap_s: int) -> N
     assert min(value for _, value in news) > 2
     assert len([time_ms for time_ms in times_ms if time_ms > 0]) >= 5
     assert min(times_ms) > -LIMITS.step_ms
+
+
+def test_so_many_new_lines_wait_for_a_partition(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.mining.miner.MAX_NEW", 3)
+    mine = Mine(2)
+    for step in range(5):
+        at_ms = START_MS + 10_000 * step
+        mine.take([lines({"app": "shop"}, (at_ms, "it is " + "abcde"[step])), control(at_ms + 10_000)])
+    assert sum(len(new) for told in mine.miner.texts.values() for new in told.values()) == 3
+    mine.take([control(START_MS + 10_000, 1), control(START_MS + 100_000, 1)])
+    assert [pattern.name for pattern in mine.miner.tree] == ["it is a", "it is b", "it is c"]
+    assert mine.miner.counts["new_refused"] == 2
