@@ -19,8 +19,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.naive_mining import mask
-
 from connectors.codec.encode import encode_labels
 from connectors.codec.series_hash import series_hash
 from connectors.codec.stream import Entry, encode_stream, labels_text
@@ -30,6 +28,7 @@ from connectors.settings import KafkaSettings
 from tests.benchmarks.flow_process import FlowProcess, broker_with_topics
 from tests.benchmarks.host import watch_host
 from tests.loghub import accuracy, systems
+from tests.naive_mining import mask
 
 PARTITIONS, STREAMS, LINES = 8, 200, 250
 """Lines of a stream in a record, as agents gather them in a second."""
