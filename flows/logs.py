@@ -27,6 +27,7 @@ from connectors.probes import Component, Probes, degraded_if, down_if
 from connectors.process import collect_garbage
 from connectors.settings import read_settings
 from flows.mining.count import Counting, LogPart, LogsTelling, Said
+from flows.mining.lateness import Lateness
 from flows.mining.lines import LineDecoder, LogChunk
 from flows.mining.miner import Miner
 from flows.mining.numbers import Numbers
@@ -138,10 +139,13 @@ def _serve_probes(settings: MiningSettings, vitals: MiningVitals, source: KafkaS
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
 
+    lateness = Lateness(settings.logs_grace_s)
+
     def components() -> dict[str, Component]:
         return {
             "source": down_if(source.missing_reason()),
             "lag": degraded_if(vitals.behind_reason(time.time())),
+            "late": degraded_if(lateness.reason(vitals.counts(), time.monotonic())),
         }
 
     Probes(settings.host, settings.logs_port, registry, components, {"/patterns": vitals.patterns})
