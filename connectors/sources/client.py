@@ -16,7 +16,7 @@ import httpx
 from connectors.errors import Rejected, SourceRefused, SourceUnreachable, TooLarge
 from connectors.sources.address import AddressPolicy, GuardedTransport
 from connectors.sources.inflate import ACCEPTED, Inflater
-from connectors.sources.retry import RETRYABLE, Retry
+from connectors.sources.retry import PASSING, RETRYABLE, Retry
 
 LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=30)
 CONNECT_TIMEOUT_S = 5.0
@@ -160,7 +160,7 @@ class SourceClient:
         said = self._told(_said(await _beginning(answer)))
         status, where = answer.status_code, self.endpoint.shown
         message = f"{where} answered {status}: {said}"
-        if status in RETRYABLE:
+        if status in RETRYABLE or any(words in said for words in PASSING):
             raise _Failed(message, answer.headers.get("retry-after"))
         if status >= 500:
             raise SourceUnreachable(message)

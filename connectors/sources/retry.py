@@ -10,8 +10,12 @@ from email.utils import parsedate_to_datetime
 
 from connectors.clock import wall_clock_ms
 
-RETRYABLE = frozenset({429, 502, 503, 504})
-"""Answers of a server, or of a proxy before it, that is busy or not there just now."""
+RETRYABLE = frozenset({429, 499, 502, 503, 504})
+"""Answers of a server, or of a proxy before it, that is busy or not there just now. With 499 Prometheus tells since
+2.43 that a query was cancelled, as when it is stopped."""
+PASSING = ("context canceled", "query was canceled", "TSDB not ready")
+"""Words of Prometheus with which it refuses for the moment alone, whatever the status: those of a start or a stop are
+422 in some versions (``returnAPIError`` in its web/api/v1)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,11 @@ def test_a_range_is_asked_for_and_read() -> None:
 @pytest.mark.parametrize(
     "failure",
     [
-        *(httpx.Response(status) for status in (429, 502, 503, 504)),
+        *(httpx.Response(status) for status in (429, 499, 502, 503, 504)),
+        httpx.Response(
+            422, json={"status": "error", "errorType": "execution", "error": "expanding series: context canceled"}
+        ),
+        httpx.Response(422, json={"status": "error", "errorType": "execution", "error": "TSDB not ready"}),
         httpx.ConnectError("refused"),
         httpx.ReadError("reset"),
         httpx.RemoteProtocolError("gone"),
